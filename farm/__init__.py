@@ -1,0 +1,1 @@
+"""One server turns a room of PCs into a diskless compile cluster."""

@@ -1,0 +1,69 @@
+"""The command line: one file per group of commands, which parse, call what the farm does, and print."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+from pathlib import Path
+
+import rich_click as click
+
+from farm.cli.output import show_error
+from farm.errors import FarmError
+from farm.home import Home
+
+COMMANDS = {
+    "up": "farm.cli.up",
+    "down": "farm.cli.up",
+    "status": "farm.cli.status",
+    "run": "farm.cli.run",
+    "image": "farm.cli.image",
+    "node": "farm.cli.node",
+    "logs": "farm.cli.logs",
+    "init": "farm.cli.config",
+    "config": "farm.cli.config",
+}
+"""Command → the module that holds it; imported when it is called, so that `farm --help` stays quick."""
+
+
+class LazyGroup(click.RichGroup):
+    """A group whose commands are imported when needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands, in the order a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module and take the command of that name from it."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--home", type=click.Path(path_type=Path, file_okay=False), envvar="FARM_HOME", help="Folder that holds this farm, instead of /etc/farm, /var/lib/farm, /run/farm and /var/log/farm.")
+@click.option("-v", "--verbose", is_flag=True, help="Show what is run.")
+@click.version_option(package_name="icecream-farm", prog_name="farm")
+@click.pass_context
+def cli(ctx: click.Context, home: Path | None, verbose: bool) -> None:
+    """One server turns a room of PCs into a diskless compile cluster."""
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    ctx.obj = Home.at(home)
+
+
+def main() -> None:
+    """Run the command line; a FarmError becomes a message and an exit code, Ctrl-C 130."""
+    try:
+        sys.exit(cli.main(standalone_mode=False))
+    except FarmError as error:
+        show_error(error)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,88 @@
+"""The one way to run another program and wait for it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from farm.errors import CommandError, MissingProgramError
+
+log = logging.getLogger(__name__)
+
+PACKAGES = {
+    "dnsmasq": "dnsmasq-base",
+    "nginx": "nginx-light",
+    "vblade": "vblade",
+    "icecc": "icecc",
+    "iceccd": "icecc",
+    "icecc-scheduler": "icecc",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "mksquashfs": "squashfs-tools",
+    "rsync": "rsync",
+    "ssh": "openssh-client",
+    "ssh-keygen": "openssh-client",
+    "socat": "socat",
+    "unshare": "util-linux",
+}
+"""Program → Debian package, for everything the farm runs."""
+
+SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
+
+
+def find(program: str) -> str:
+    """The path of a program, also from the sbin folders that a user's PATH may lack.
+
+    Raises MissingProgramError, which names the Debian package.
+    """
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), *SBIN])
+    found = shutil.which(program, path=path)
+    if found is None:
+        raise MissingProgramError(program, PACKAGES.get(program, ""))
+    return found
+
+
+def run(
+    argv: Sequence[str],
+    *,
+    stdin: str | None = None,
+    check: bool = True,
+    timeout: float | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    mend: str = "",
+) -> subprocess.CompletedProcess[str]:
+    """Run a program to its end; its output (both streams, as one text) is in ``stdout``.
+
+    Raises CommandError with the output when it fails (or takes more than ``timeout`` seconds) and ``check`` is set,
+    MissingProgramError when it is not installed.
+    """
+    full = [find(argv[0]), *argv[1:]]
+    log.debug("run: %s", shlex.join(full))
+    try:
+        done = subprocess.run(
+            full,
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout,
+            env=None if env is None else {**os.environ, **env},
+            cwd=cwd,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        raise CommandError(list(argv), -1, f"{output}\nno end after {timeout} s", mend) from late
+    log.debug("exit %s: %s", done.returncode, done.stdout[-2000:])
+    if check and done.returncode:
+        raise CommandError(list(argv), done.returncode, done.stdout, mend)
+    return done

@@ -1,0 +1,1 @@
+"""farmd: watches the farm, remembers, and answers."""

@@ -1,0 +1,57 @@
+"""What can go wrong, said so that a person can mend it."""
+
+from __future__ import annotations
+
+
+class FarmError(Exception):
+    """The farm says no: what failed, why, and the command or setting that mends it.
+
+    The command line prints these three and leaves with exit code 1; a traceback never reaches a user.
+    """
+
+    exit_code = 1
+
+    def __init__(self, what: str, why: str = "", mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.why = why
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return "\n".join(part for part in (self.what, self.why, self.mend) if part)
+
+
+class UsageError(FarmError):
+    """The command was called wrongly (exit code 2)."""
+
+    exit_code = 2
+
+
+class PartialError(FarmError):
+    """Some nodes or checks failed, the rest went well (exit code 3)."""
+
+    exit_code = 3
+
+
+class ConfigError(FarmError):
+    """farm.yaml says something that cannot be: names file, line and key."""
+
+
+class CommandError(FarmError):
+    """Another program failed: carries its argv, exit code and output."""
+
+    def __init__(self, argv: list[str], returncode: int, output: str, mend: str = "") -> None:
+        tail = "\n".join(output.strip().splitlines()[-12:])
+        super().__init__(f"{argv[0]} failed with exit code {returncode}: {' '.join(argv)}", tail, mend)
+        self.argv = argv
+        self.returncode = returncode
+        self.output = output
+
+
+class MissingProgramError(FarmError):
+    """A program the farm needs is not installed."""
+
+    def __init__(self, program: str, package: str = "") -> None:
+        mend = f"Install it: apt-get install {package}" if package else "Run script/bootstrap, or: farm doctor"
+        super().__init__(f"The program {program} is not installed.", "The farm runs it as it stands in PATH.", mend)
+        self.program = program

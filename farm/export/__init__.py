@@ -1,0 +1,1 @@
+"""Exports of a root file system to nodes."""

@@ -1,0 +1,93 @@
+"""Where a farm keeps its things: configuration, state, runtime files, logs, built images."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """The folders of one farm; farms with different homes can stand side by side.
+
+    ``config``: farm.yaml. ``state``: what outlives a reboot (images, keys, leases). ``runtime``: sockets and rendered
+    files of a running farm. ``logs``: one file per service. ``images``: the image store, which may be shared.
+    """
+
+    config: Path
+    state: Path
+    runtime: Path
+    logs: Path
+    images: Path
+    directory: Path | None = None
+
+    @classmethod
+    def at(cls, directory: Path | None) -> Home:
+        """The home in ``directory``, or the machine's own (FHS folders) when it is None.
+
+        The environment variable FARM_IMAGES moves the image store alone: several farms, one set of images.
+        """
+        images = os.environ.get("FARM_IMAGES")
+        if directory is None:
+            state = Path("/var/lib/farm")
+            return cls(
+                config=Path("/etc/farm/farm.yaml"),
+                state=state,
+                runtime=Path("/run/farm"),
+                logs=Path("/var/log/farm"),
+                images=Path(images) if images else state / "images",
+            )
+        top = directory.absolute()
+        return cls(
+            config=top / "farm.yaml",
+            state=top / "state",
+            runtime=top / "run",
+            logs=top / "log",
+            images=Path(images) if images else top / "state" / "images",
+            directory=top,
+        )
+
+    def create(self) -> None:
+        """Make the folders that are missing."""
+        for folder in (self.state, self.runtime, self.logs, self.images, self.http):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    @property
+    def http(self) -> Path:
+        """What nginx (and dnsmasq, by TFTP) serves: boot scripts, node settings, images."""
+        return self.runtime / "http"
+
+    @property
+    def farmd_socket(self) -> Path:
+        """farmd's HTTP API."""
+        return self.runtime / "farmd.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """supervisord's XML-RPC interface."""
+        return self.runtime / "supervisor.sock"
+
+    @property
+    def options(self) -> list[str]:
+        """The ``farm`` options that lead to this home again, for the commands that messages name."""
+        return ["--home", str(self.directory)] if self.directory else []
+
+
+def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
+    """Write a file so that a reader (or a power cut) sees the old content or the new, never half."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,1 @@
+"""The node image: build with KIWI, store versions, switch and roll back."""

@@ -1,0 +1,1 @@
+"""icecream: its protocol, its monitor and control connections."""

@@ -1,0 +1,1 @@
+"""The virtual lab: a network namespace, a bridge and QEMU machines."""

@@ -1,0 +1,1 @@
+"""A developer's machine: builds that compile on the farm."""

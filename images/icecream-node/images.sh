@@ -1,0 +1,28 @@
+#!/bin/bash
+# Runs in the root before it is packed: the initrd, and which units a node starts.
+# Everything here is cheap and is done anew in every build; package work belongs to config.sh.
+set -eu
+
+install -m 755 /image/initramfs/hooks/farm /etc/initramfs-tools/hooks/farm
+install -m 644 /image/initramfs/scripts/farm /etc/initramfs-tools/scripts/farm
+cat > /etc/initramfs-tools/conf.d/farm <<'CFG'
+MODULES=list
+BOOT=farm
+COMPRESS=zstd
+RESUME=none
+FSTYPE=squashfs
+CFG
+rm -f /boot/initrd.img* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
+mkinitramfs -o /boot/initrd "$(basename /lib/modules/*)"
+
+systemctl mask getty@.service \
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer logrotate.timer man-db.timer \
+  systemd-journal-flush.service systemd-random-seed.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
+  systemd-pstore.service systemd-binfmt.service systemd-hwdb-update.service systemd-machine-id-commit.service \
+  systemd-ask-password-console.path systemd-ask-password-wall.path systemd-journal-catalog-update.service \
+  systemd-remount-fs.service systemd-firstboot.service systemd-sysusers.service systemd-update-done.service \
+  ldconfig.service keyboard-setup.service console-setup.service networking.service systemd-rfkill.socket \
+  sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount kmod-static-nodes.service \
+  modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service \
+  nbd-client.service icecc-scheduler.service ssh.service remote-fs.target systemd-boot-system-token.service \
+  systemd-networkd-wait-online.service
