@@ -1,0 +1,263 @@
+"""The farm's services under supervisord: render its configuration, start it, ask it, stop it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import shlex
+import signal
+import socket
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import psutil
+
+from farm import command
+from farm.errors import FarmError
+from farm.home import Home, write_atomic
+
+
+@dataclass(frozen=True)
+class Service:
+    """A program that supervisord keeps running.
+
+    ``restart``: start it again when it ends; a virtual machine that powers itself off stays off.
+    ``order``: lower starts earlier and stops later.
+    """
+
+    name: str
+    argv: Sequence[str]
+    order: int = 100
+    restart: bool = True
+    environment: dict[str, str] = field(default_factory=dict)
+    stop_seconds: int = 10
+
+
+@dataclass(frozen=True)
+class ServiceState:
+    """What supervisord says of a service; ``since`` is Unix time, ``pid`` 0 when it does not run."""
+
+    name: str
+    state: str
+    pid: int
+    since: float
+    detail: str
+
+    @property
+    def up(self) -> bool:
+        """It runs, and has done so for a moment."""
+        return self.state == "RUNNING"
+
+
+def render(home: Home, services: Sequence[Service]) -> str:
+    """supervisord's configuration (supervisord.org/configuration.html); ``%`` is doubled as its parser wants."""
+    socket_path = home.supervisor_socket
+    head = f"""[unix_http_server]
+file={socket_path}
+chmod=0700
+
+[supervisord]
+logfile={home.logs}/supervisord.log
+logfile_maxbytes=1MB
+logfile_backups=2
+pidfile={home.runtime}/supervisord.pid
+childlogdir={home.logs}
+umask=022
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+
+[supervisorctl]
+serverurl=unix://{socket_path}
+"""
+    programs = []
+    for service in sorted(services, key=lambda s: (s.order, s.name)):
+        environment = ",".join(f'{key}="{value}"' for key, value in service.environment.items())
+        lines = [
+            f"[program:{service.name}]",
+            f"command={shlex.join(service.argv)}",
+            f"priority={service.order}",
+            "autostart=true",
+            f"autorestart={'true' if service.restart else 'false'}",
+            "startsecs=1",
+            "startretries=30" if service.restart else "startretries=0",
+            f"stopwaitsecs={service.stop_seconds}",
+            "stopasgroup=true",
+            "killasgroup=true",
+            f"stdout_logfile={home.logs}/{service.name}.log",
+            "stdout_logfile_maxbytes=4MB",
+            "stdout_logfile_backups=1",
+            "redirect_stderr=true",
+        ]
+        if environment:
+            lines.append(f"environment={environment}")
+        programs.append("\n".join(line.replace("%", "%%") for line in lines))
+    return head + "\n" + "\n\n".join(programs) + "\n"
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=20)
+        self.socket_path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.socket_path)
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self.socket_path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        return _UnixConnection(self.socket_path)
+
+
+class Supervisor:
+    """The farm's supervisord, whether or not it runs."""
+
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.config_path = home.runtime / "supervisord.conf"
+        self.pid_path = home.runtime / "supervisord.pid"
+
+    def _rpc(self) -> Any:
+        transport = _UnixTransport(str(self.home.supervisor_socket))
+        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+
+    @property
+    def pid(self) -> int | None:
+        """supervisord's process, if it lives: its pid file and its argv must agree, since pids are used again."""
+        try:
+            pid = int(self.pid_path.read_text())
+            argv = psutil.Process(pid).cmdline()
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return pid if str(self.config_path) in argv else None
+
+    @property
+    def alive(self) -> bool:
+        """It runs and answers."""
+        if self.pid is None:
+            return False
+        try:
+            self._rpc().getState()
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException):
+            return False
+        return True
+
+    def argv(self, foreground: bool) -> list[str]:
+        """The command that starts it."""
+        argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_path)]
+        return [*argv, "--nodaemon"] if foreground else argv
+
+    def converge(self, services: Sequence[Service], prefix: Sequence[str] = ()) -> None:
+        """Make these services run, and no others: start supervisord, or tell a running one what has changed.
+
+        ``prefix``: an argv put before supervisord's, to enter a namespace.
+        """
+        write_atomic(self.config_path, render(self.home, services))
+        if not self.alive:
+            self._kill_leftover()
+            command.run([*prefix, *self.argv(foreground=False)], timeout=30)
+            self._wait_until_alive()
+            return
+        rpc = self._rpc()
+        try:
+            ((added, changed, removed),) = rpc.reloadConfig()
+            for name in [*removed, *changed]:
+                rpc.stopProcessGroup(name)
+                rpc.removeProcessGroup(name)
+            for name in [*changed, *added]:
+                rpc.addProcessGroup(name)
+            for process in rpc.getAllProcessInfo():
+                if process["statename"] in ("STOPPED", "FATAL", "EXITED"):
+                    rpc.startProcess(process["name"], False)
+        except (OSError, xmlrpc.client.Error) as error:
+            raise FarmError("supervisord refused the new configuration.", str(error), "Look: farm logs supervisord") from error
+
+    def _wait_until_alive(self) -> None:
+        for _ in range(100):
+            if self.alive:
+                return
+            time.sleep(0.1)
+        raise FarmError(
+            "supervisord did not start within 10 s.",
+            f"Its log is {self.home.logs}/supervisord.log.",
+            "Look at it, then repeat: sudo farm up",
+        )
+
+    def _kill_leftover(self) -> None:
+        """End services whose supervisord was killed: they would hold its ports. Found by the mark in their environment."""
+        pid = self.pid
+        if pid is not None:
+            _end([psutil.Process(pid)])
+        _end(self.orphans())
+        with contextlib.suppress(FileNotFoundError):
+            self.home.supervisor_socket.unlink()
+
+    def orphans(self) -> list[psutil.Process]:
+        """Processes that a supervisord of this home started (it puts its configuration's name in their environment)."""
+        return processes_with_environment("FARM_SUPERVISOR", str(self.config_path))
+
+    def status(self) -> list[ServiceState]:
+        """All services, in the order they start; raises FarmError when supervisord does not answer."""
+        try:
+            infos = self._rpc().getAllProcessInfo()
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
+            raise FarmError("The farm's services are not running.", str(error), "Start them: sudo farm up") from error
+        return [
+            ServiceState(info["name"], info["statename"], info["pid"], float(info["start"]), info["description"])
+            for info in infos
+        ]
+
+    def stop(self, name: str) -> None:
+        """Stop one service and wait for its end; nothing happens when it does not run."""
+        with contextlib.suppress(xmlrpc.client.Fault):
+            self._rpc().stopProcess(name)
+
+    def start(self, name: str) -> None:
+        """Start one service; nothing happens when it runs."""
+        with contextlib.suppress(xmlrpc.client.Fault):
+            self._rpc().startProcess(name)
+
+    def shutdown(self) -> None:
+        """Stop all services and supervisord itself; returns when none of them is left."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).wait(timeout=60)
+        self._kill_leftover()
+
+
+def processes_with_environment(name: str, value: str) -> list[psutil.Process]:
+    """Processes whose environment says name=value; those that may not be looked at are left out."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.pid != os.getpid() and process.environ().get(name) == value:
+                found.append(process)
+    return found
+
+
+def _end(processes: Sequence[psutil.Process]) -> None:
+    """SIGTERM, five seconds, SIGKILL."""
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=5)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(alive, timeout=5)
+
+
