@@ -1,0 +1,192 @@
+import contextlib
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.scheduler.protocol import (
+    VERSION,
+    Event,
+    JobBegun,
+    JobDone,
+    JobRequested,
+    Kind,
+    LocalBegun,
+    LocalDone,
+    NodeOffline,
+    NodeStats,
+    ProtocolError,
+    SchedulerEnd,
+    Session,
+    encode,
+    encode_text,
+    encode_version,
+)
+
+STATS = (
+    "Name:pc01\nIP:10.77.0.51\nMaxJobs:4\nNoRemote:false\nPlatform:x86_64\nVersion:43\n"
+    "Features:env_xz env_zstd\nSpeed:587.370000\nLoad:120\n"
+)
+
+
+def integers(*values: int) -> bytes:
+    return struct.pack(f"!{len(values)}I", *values)
+
+
+def connected(protocol: int = 43) -> Session:
+    session = Session()
+    assert session.receive(encode_version(protocol)) == ([], encode_version(min(protocol, VERSION)))
+    assert session.receive(encode_version(min(protocol, VERSION))) == ([], b"\0\0\0\4\0\0\0\x52")
+    return session
+
+
+def decoded(kind: int, body: bytes, protocol: int = 43) -> list[Event]:
+    return connected(protocol).receive(encode(kind, body))[0]
+
+
+@pytest.mark.parametrize(("offer", "agreed"), [(21, 21), (43, 43), (44, 44), (60, 44)])
+def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
+    assert Session.greeting() == b"\x2c\0\0\0"
+    session = connected(offer)
+    assert agreed == session.protocol
+    assert not session.unfinished
+
+
+@pytest.mark.parametrize("data", [encode_version(20), encode_version((1 << 20) + 1), b"HTTP/1.1 400"])
+def test_what_is_no_scheduler_is_refused(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        Session().receive(data)
+
+
+def test_versions_that_differ_are_refused() -> None:
+    with pytest.raises(ProtocolError):
+        Session().receive(encode_version(43) + encode_version(42))
+
+
+@pytest.mark.parametrize("kind", [Kind.MON_GET_CS, Kind.GET_CS])
+def test_job_requested(kind: int) -> None:
+    body = encode_text("src/a.c") + integers(1, 7, 3)
+    assert [JobRequested(job=7, submitter=3, file="src/a.c", language=1)] == decoded(kind, body)
+
+
+def test_job_requested_before_protocol_29() -> None:
+    environments = integers(1) + encode_text("x86_64") + encode_text("abc")
+    head = environments + encode_text("a.c") + integers(0, 1) + encode_text("x86_64") + integers(0, 9)
+    expected = [JobRequested(job=7, submitter=3, file="a.c", language=0)]
+    assert expected == decoded(Kind.MON_GET_CS, head + encode_text("") + integers(7, 3), protocol=28)
+    assert expected == decoded(Kind.MON_GET_CS, head + integers(7, 3), protocol=21)
+
+
+def test_job_begun() -> None:
+    assert [JobBegun(job=7, host=2, started=1000)] == decoded(Kind.MON_JOB_BEGIN, integers(7, 1000, 2))
+
+
+@pytest.mark.parametrize("kind", [Kind.MON_JOB_DONE, Kind.JOB_DONE])
+@pytest.mark.parametrize(("protocol", "tail"), [(38, b""), (39, integers(5)), (44, integers(5))])
+def test_job_done(kind: int, protocol: int, tail: bytes) -> None:
+    body = integers(7, 0xFFFFFFFF, 10, 20, 30, 40, 50, 60, 70, 80, 1) + tail
+    expected = JobDone(7, -1, 10, 20, 30, 40, 50, 60, 70, 80, from_submitter=True)
+    assert [expected] == decoded(kind, body, protocol)
+
+
+def test_local_jobs() -> None:
+    body = integers(3, 8, 1000) + encode_text("a.out")
+    assert [LocalBegun(job=8, host=3, started=1000, file="a.out")] == decoded(Kind.MON_LOCAL_JOB_BEGIN, body)
+    assert [LocalDone(8)] == decoded(Kind.JOB_LOCAL_DONE, integers(8))
+
+
+def test_stats() -> None:
+    expected = NodeStats(
+        host=5,
+        name="pc01",
+        address="10.77.0.51",
+        max_jobs=4,
+        no_remote=False,
+        platform="x86_64",
+        protocol=43,
+        features=("env_xz", "env_zstd"),
+        speed=587.37,
+        load=120,
+    )
+    assert [expected] == decoded(Kind.MON_STATS, integers(5) + encode_text(STATS))
+
+
+def test_stats_after_a_report() -> None:
+    text = STATS + "LoadAvg1:500\nLoadAvg5:1500\nLoadAvg10:2500\nFreeMem:812\n"
+    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    assert isinstance(event, NodeStats)
+    assert (event.load_averages, event.free_memory) == ((0.5, 1.5, 2.5), 812)
+
+
+def test_offline() -> None:
+    assert [NodeOffline(5)] == decoded(Kind.MON_STATS, integers(5) + encode_text("State:Offline\n"))
+
+
+def test_a_name_cannot_take_the_node_offline_or_break_the_connection() -> None:
+    text = STATS.replace("pc01", "pc01\nState:Offline\nLoad:²\nSpeed:nan")
+    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    assert isinstance(event, NodeStats)
+    assert (event.name, event.speed, event.load) == ("pc01", 587.37, 120)
+
+
+def test_end_and_messages_for_others() -> None:
+    assert [SchedulerEnd()] == decoded(Kind.END, b"")
+    assert decoded(66, b"") == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        integers(3),  # shorter than a type
+        integers((1 << 20) + 1),
+        encode(64),
+        encode(97),
+        encode(Kind.MON_JOB_BEGIN, integers(1, 2)),
+        encode(Kind.MON_JOB_BEGIN, integers(1, 2, 3, 4)),
+        encode(Kind.MON_GET_CS, integers(100) + b"a"),
+        encode(Kind.MON_GET_CS, integers(1) + b"a" + integers(1, 2, 3)),
+    ],
+)
+def test_malformed_messages(data: bytes) -> None:
+    with pytest.raises(ProtocolError):
+        connected().receive(data)
+
+
+@given(st.binary(max_size=400), st.integers(21, 44))
+def test_any_bytes_give_events_or_a_protocol_error(data: bytes, protocol: int) -> None:
+    with contextlib.suppress(ProtocolError):
+        connected(protocol).receive(data)
+
+
+@given(st.sampled_from(list(Kind)), st.binary(max_size=200), st.integers(21, 44))
+def test_any_body_gives_events_or_a_protocol_error(kind: int, body: bytes, protocol: int) -> None:
+    try:
+        events, answer = connected(protocol).receive(encode(kind, body))
+    except ProtocolError:
+        return
+    assert (len(events) <= 1, answer) == (True, b"")
+
+
+@given(st.text(), st.integers(21, 44))
+def test_any_stats_text_gives_one_event(text: str, protocol: int) -> None:
+    raw = text.encode(errors="replace")
+    (event,) = decoded(Kind.MON_STATS, integers(5, len(raw) + 1) + raw + b"\0", protocol)
+    assert isinstance(event, NodeStats | NodeOffline)
+
+
+@given(st.lists(st.integers(1, 9), max_size=60))
+def test_pieces_make_no_difference(sizes: list[int]) -> None:
+    stream = encode_version(43) * 2 + b"".join(
+        [
+            encode(Kind.MON_STATS, integers(5) + encode_text(STATS)),
+            encode(Kind.MON_JOB_BEGIN, integers(7, 1000, 2)),
+            encode(Kind.JOB_LOCAL_DONE, integers(8)),
+        ]
+    )
+    whole = Session().receive(stream)[0]
+    session, events = Session(), []
+    for size in [*sizes, len(stream)]:
+        piece, stream = stream[:size], stream[size:]
+        events += session.receive(piece)[0]
+    assert (3, whole, False) == (len(events), events, session.unfinished)
