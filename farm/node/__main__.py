@@ -1,0 +1,29 @@
+"""`python3 -m farm.node configure|agent [--root DIR]`: what a node runs of the farm."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main(argv: list[str]) -> int:
+    """Run one of the two; returns the exit code (2: called wrongly)."""
+    if len(argv) == 3 and argv[1] == "--root":
+        verb, root = argv[0], argv[2]
+    elif len(argv) == 1:
+        verb, root = argv[0], "/"
+    else:
+        verb, root = "", ""
+    if verb == "configure":
+        from farm.node import configure
+
+        return configure.main(root)
+    if verb == "agent":
+        from farm.node import agent
+
+        return agent.main(root)
+    sys.stderr.write("usage: python3 -m farm.node configure|agent [--root DIR]\n")
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,196 @@
+"""`farm-node configure`: at boot, before iceccd, find out who this machine is and set it up accordingly.
+
+Every import here is paid for at every boot of every node, so curl is run for TFTP, and only when HTTP fails.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import socket
+import sys
+import time
+from collections.abc import Callable
+
+from farm.node.network import address_of, ensure_broadcast, mac_of, nic_of
+from farm.node.settings import (
+    MAX_BYTES,
+    Boot,
+    Settings,
+    SettingsError,
+    iceccd_environment,
+    node_name,
+    parse_cmdline,
+    parse_settings,
+    parse_stages,
+)
+
+POLL_SECONDS = 0.05
+COMPLAIN_SECONDS = 30.0
+HTTP_TRIES = 3
+"""So often is HTTP asked before TFTP is tried as well."""
+
+
+def main(root: str = "/") -> int:
+    """Configure this machine; ``root`` is where files are read and written. Returns the exit code."""
+    try:
+        boot = parse_cmdline(_read(os.path.join(root, "proc/cmdline")))
+    except SettingsError as error:
+        _say(f"{error}; this machine was not booted by a farm")
+        return 1
+    nic = _wait("the boot NIC", lambda: _boot_nic(boot, root))
+    mac = mac_of(nic)
+    address = _wait(f"an IPv4 address on {nic} ({mac}) from DHCP", lambda: address_of(nic))
+    ensure_broadcast(nic)
+    stages = parse_stages(_read(os.path.join(root, "run/farm/boot")))
+    settings = ask(boot, mac, stages)
+    stages["agent"] = uptime()
+    apply(root, boot, settings, {"mac": mac, "nic": nic, "address": address}, stages)
+    return 0
+
+
+def uptime() -> float:
+    """Seconds since the kernel started, as /proc/uptime counts them."""
+    return round(time.clock_gettime(time.CLOCK_BOOTTIME), 2)
+
+
+def ask(boot: Boot, mac: str, stages: dict[str, float]) -> Settings:
+    """Ask the server what this node is to be, by HTTP and after some tries by TFTP too, for as long as it takes."""
+    name = mac.replace(":", "-")
+    complained = time.monotonic()
+    attempt = 0
+    while True:
+        attempt += 1
+        try:
+            return _ask_once(boot, name, stages, tftp=attempt > HTTP_TRIES)
+        except (OSError, SettingsError) as error:
+            reason = error
+        if attempt == HTTP_TRIES or time.monotonic() - complained >= COMPLAIN_SECONDS:
+            complained = time.monotonic()
+            _say(f"the server {boot.server} does not say what this node is to be: {reason}; still asking")
+        time.sleep(min(5.0, 0.1 * 2**attempt))
+
+
+def _ask_once(boot: Boot, name: str, stages: dict[str, float], tftp: bool) -> Settings:
+    numbers = "&".join(f"{stage}={seconds:.2f}" for stage, seconds in {**stages, "agent": uptime()}.items())
+    try:
+        return parse_settings(http_get(boot.server, boot.http_port, f"/nodes/{name}.json?{numbers}"))
+    except (OSError, SettingsError):
+        if not tftp:
+            raise
+    try:
+        return parse_settings(tftp_get(boot.server, f"nodes/{name}.json"))
+    except OSError:
+        return parse_settings(tftp_get(boot.server, "nodes/default.json"))
+
+
+def http_get(server: str, port: int, path: str, timeout: float = 5.0) -> bytes:
+    """The body of one HTTP/1.0 answer; OSError when there is none, or it is not 200, too long or cut off.
+
+    Written out because http.client would double this program's start (it brings the e-mail parser and TLS).
+    """
+    deadline = time.monotonic() + timeout
+    with socket.create_connection((server, port), timeout) as sock:
+        sock.sendall(f"GET {path} HTTP/1.0\r\nHost: {server}:{port}\r\nUser-Agent: farm-node\r\n\r\n".encode())
+        data = b""
+        while len(data) <= 2 * MAX_BYTES and (piece := sock.recv(16384)):
+            data += piece
+            if time.monotonic() > deadline:
+                raise TimeoutError("the answer takes too long")
+    head, end, body = data.partition(b"\r\n\r\n")
+    status, *fields = head.decode("latin-1").split("\r\n")
+    if not end or status.split(" ")[1:2] != ["200"]:
+        raise OSError(f"HTTP: {status[:80]!r}")
+    for field in fields:
+        key, _, value = field.partition(":")
+        if key.lower() == "content-length" and value.strip() != str(len(body)):
+            raise OSError("HTTP: the answer was cut off")
+    return body
+
+
+def tftp_get(server: str, path: str) -> bytes:
+    """A file by TFTP; OSError when there is none."""
+    import subprocess
+
+    options = ["--silent", "--fail", "--max-time", "10", "--max-filesize", str(MAX_BYTES)]
+    done = subprocess.run(["curl", *options, f"tftp://{server}/{path}"], capture_output=True, check=False)
+    if done.returncode:
+        raise OSError(f"TFTP: curl's exit code {done.returncode}")
+    return done.stdout
+
+
+def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages: dict[str, float]) -> None:
+    """Make the machine what the server said; what the agent needs goes to /run/farm/node.json."""
+    name = node_name(settings, nic["mac"])
+    slots = settings.slots or os.cpu_count() or 1
+    socket.sethostname(name)
+    _write(root, "etc/hostname", name + "\n")
+    _write(root, "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")
+    os.makedirs(os.path.join(root, "root/.ssh"), mode=0o700, exist_ok=True)
+    _write(root, "root/.ssh/authorized_keys", "".join(key + "\n" for key in settings.authorized_keys), 0o600)
+    _environment_folder(os.path.join(root, "var/cache/icecc"))
+    node = {
+        **nic,
+        "schema": 1,
+        "farm": settings.farm,
+        "name": name,
+        "slots": slots,
+        "image": boot.image,
+        "server": boot.server,
+        "telemetry_port": settings.telemetry_port,
+        "boot": stages,
+    }
+    _write(root, "run/farm/node.json", json.dumps(node) + "\n")
+    _write(root, "run/farm/iceccd.env", iceccd_environment(settings, name, slots))
+    _say(f"{name}: {slots} slots for {settings.netname}, scheduler {settings.scheduler}")
+
+
+def _environment_folder(path: str) -> None:
+    """Where iceccd unpacks toolchains: it takes no remote jobs unless the folder is its own."""
+    os.makedirs(path, exist_ok=True)
+    user = pwd.getpwnam("icecc")
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+def _boot_nic(boot: Boot, root: str) -> str | None:
+    """The NIC that BOOTIF names, or else the one the initrd used."""
+    if boot.mac:
+        return nic_of(boot.mac)
+    nic = _read(os.path.join(root, "run/farm/boot-nic")).strip()
+    return nic if nic and mac_of(nic) else None
+
+
+def _wait(what: str, check: Callable[[], str | None]) -> str:
+    """Call ``check`` until it returns something; what is missing is said on the console from time to time."""
+    complained = time.monotonic() - COMPLAIN_SECONDS + 5
+    while not (found := check()):
+        if time.monotonic() - complained >= COMPLAIN_SECONDS:
+            complained = time.monotonic()
+            _say(f"waiting for {what}")
+        time.sleep(POLL_SECONDS)
+    return found
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, errors="replace") as file:
+            return file.read(MAX_BYTES)
+    except OSError:
+        return ""
+
+
+def _write(root: str, name: str, text: str, mode: int = 0o644) -> None:
+    """Write a file that others see whole or not at all."""
+    path = os.path.join(root, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+
+
+def _say(text: str) -> None:
+    """One line for the console and the journal."""
+    sys.stderr.write(f"farm-node: {text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,66 @@
+"""Telemetry as Prometheus' text format (prometheus.io/docs/instrumenting/exposition_formats)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Samples = list[tuple[dict[str, str], float]]
+
+
+def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str:
+    """Telemetry.snapshot() and Telemetry.cpu_seconds() as metrics named ``farm_node_…``, in base units."""
+    info = {key: str(snapshot[key]) for key in ("farm", "name", "mac", "image", "version")}
+    cpu: Samples = [
+        ({"cpu": str(number), "mode": mode}, seconds)
+        for number, modes in enumerate(cpu_seconds)
+        for mode, seconds in modes.items()
+    ]
+    memory, overlay, network = snapshot["memory"], snapshot["overlay"], snapshot["network"]
+    nic = {"device": network["nic"]}
+    families: list[tuple[str, str, str, Samples]] = [
+        ("info", "gauge", "What this node is.", [(info, 1)]),
+        ("iceccd_up", "gauge", "Whether icecream's daemon runs.", [({}, float(snapshot["iceccd"]))]),
+        ("slots", "gauge", "Jobs this node takes at a time.", [({}, snapshot["slots"])]),
+        ("uptime_seconds", "gauge", "Time since the kernel started.", [({}, snapshot["uptime"])]),
+        (
+            "boot_stage_seconds",
+            "gauge",
+            "When a boot stage was reached, counted from the kernel's start.",
+            [({"stage": stage}, seconds) for stage, seconds in snapshot["boot"].items()],
+        ),
+        ("cpu_seconds_total", "counter", "What the processors spent their time on.", cpu),
+        (
+            "load",
+            "gauge",
+            "Load average.",
+            [({"minutes": minutes}, load) for minutes, load in zip(("1", "5", "15"), snapshot["load"], strict=True)],
+        ),
+        ("memory_total_bytes", "gauge", "Memory.", [({}, memory["total"])]),
+        ("memory_available_bytes", "gauge", "Memory that programs can get.", [({}, memory["available"])]),
+        ("overlay_size_bytes", "gauge", "RAM that writes to the root may take.", [({}, overlay["total"])]),
+        ("overlay_used_bytes", "gauge", "RAM that writes to the root take.", [({}, overlay["used"])]),
+        ("network_receive_bytes_total", "counter", "Received by the boot NIC.", [(nic, network["received"])]),
+        ("network_transmit_bytes_total", "counter", "Sent by the boot NIC.", [(nic, network["sent"])]),
+        (
+            "temperature_celsius",
+            "gauge",
+            "Temperatures, if the machine has sensors.",
+            [({"sensor": sensor}, degrees) for sensor, degrees in snapshot["temperatures"].items()],
+        ),
+    ]
+    return "".join(_family(*family) for family in families if family[3])
+
+
+def _family(name: str, kind: str, text: str, samples: Samples) -> str:
+    lines = [f"# HELP farm_node_{name} {text}", f"# TYPE farm_node_{name} {kind}"]
+    lines += [f"farm_node_{name}{_labels(labels)} {float(value)!r}" for labels, value in samples]
+    return "\n".join(lines) + "\n"
+
+
+def _labels(labels: dict[str, str]) -> str:
+    if not labels:
+        return ""
+    escaped = (
+        (key, value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")) for key, value in labels.items()
+    )
+    return "{" + ",".join(f'{key}="{value}"' for key, value in escaped) + "}"

@@ -1,0 +1,143 @@
+"""What a node is told: the kernel command line and the server's JSON, checked before anything is done with them.
+
+Imported while a machine boots, so nothing here imports more than json and re.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+MAX_BYTES = 64 * 1024
+"""The most that a server may say."""
+MAX_KEYS = 64
+
+_MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
+_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
+_NETNAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._+:@-]{0,63}$")
+_SCHEDULER = re.compile(r"^(\d{1,3}\.){3}\d{1,3}:\d{1,5}$")
+_ADDRESS = re.compile(r"^(\d{1,3}\.){3}\d{1,3}$")
+_IMAGE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
+_STAGE = re.compile(r"^([a-z]{1,16}) ([0-9]{1,9}(\.[0-9]{1,9})?)$")
+# A key's kind, its base64 and a comment: no options in front, which could name a command.
+_KEY = re.compile(r"^(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} [A-Za-z0-9+/]{16,8192}={0,3}( [ -~]{0,256})?$")
+
+
+class SettingsError(Exception):
+    """What the server or the kernel command line says cannot be used; the text says which part."""
+
+
+class Settings:
+    """What the server tells a node (``/nodes/MAC.json``, schema 1); ``name`` None: the node names itself."""
+
+    def __init__(
+        self,
+        *,
+        farm: str,
+        name: str | None,
+        netname: str,
+        scheduler: str,
+        slots: int,
+        telemetry_port: int,
+        authorized_keys: list[str],
+    ) -> None:
+        self.farm = farm
+        self.name = name
+        self.netname = netname
+        self.scheduler = scheduler
+        self.slots = slots
+        self.telemetry_port = telemetry_port
+        self.authorized_keys = authorized_keys
+
+
+class Boot:
+    """What the kernel command line says: the boot NIC's MAC (empty: not said), the server, its HTTP port, the image."""
+
+    def __init__(self, *, mac: str, server: str, http_port: int, image: str) -> None:
+        self.mac = mac
+        self.server = server
+        self.http_port = http_port
+        self.image = image
+
+
+def parse_cmdline(text: str) -> Boot:
+    """Read the kernel command line; raises SettingsError when it does not name the farm's server."""
+    options = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    server = options.get("farm.server", "")
+    port = options.get("farm.http", "8069")
+    image = options.get("farm.image", "")
+    # pxelinux's form: the hardware type (01: Ethernet), then the address with hyphens
+    mac = options.get("BOOTIF", "").partition("-")[2].replace("-", ":").lower()
+    if not _ADDRESS.match(server):
+        raise SettingsError("the kernel command line names no server (farm.server=ADDRESS)")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise SettingsError("the kernel command line's farm.http is not a port")
+    return Boot(
+        mac=mac if _MAC.match(mac) else "",
+        server=server,
+        http_port=int(port),
+        image=image if _IMAGE.match(image) else "",
+    )
+
+
+def parse_stages(text: str) -> dict[str, float]:
+    """What the initrd left in /run/farm/boot: stage → seconds since the kernel started; the first of each counts."""
+    stages: dict[str, float] = {}
+    for line in text.splitlines()[:64]:
+        if found := _STAGE.match(line):
+            stages.setdefault(found[1], float(found[2]))
+    return stages
+
+
+def parse_settings(data: bytes) -> Settings:
+    """Check what the server said, size and types and characters; raises SettingsError."""
+    if len(data) > MAX_BYTES:
+        raise SettingsError(f"more than {MAX_BYTES} bytes")
+    try:
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        raise SettingsError("not JSON") from None
+    if not isinstance(said, dict) or said.get("schema") != 1:
+        raise SettingsError("schema is not 1")
+    keys = said.get("authorized_keys", [])
+    if not isinstance(keys, list) or len(keys) > MAX_KEYS:
+        raise SettingsError(f"authorized_keys is not a list of at most {MAX_KEYS}")
+    return Settings(
+        farm=_text(said, "farm", _NAME),
+        name=None if said.get("name") is None else _text(said, "name", _NAME),
+        netname=_text(said, "netname", _NETNAME),
+        scheduler=_text(said, "scheduler", _SCHEDULER),
+        slots=_number(said, "slots", 0, 1024),
+        telemetry_port=_number(said, "telemetry_port", 1, 65535),
+        authorized_keys=[_text({"authorized_keys": key}, "authorized_keys", _KEY) for key in keys],
+    )
+
+
+def _text(said: dict[str, object], key: str, pattern: re.Pattern[str]) -> str:
+    value = said.get(key)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise SettingsError(f"{key} is not what it may be")
+    return value
+
+
+def _number(said: dict[str, object], key: str, low: int, high: int) -> int:
+    value = said.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise SettingsError(f"{key} is not a number from {low} to {high}")
+    return value
+
+
+def node_name(settings: Settings, mac: str) -> str:
+    """The name the server gave, or ``node-`` and the last six digits of the boot NIC's MAC."""
+    return settings.name or "node-" + mac.replace(":", "")[-6:]
+
+
+def iceccd_environment(settings: Settings, name: str, slots: int) -> str:
+    """The variables of iceccd.service (systemd's EnvironmentFile; the values' characters were checked)."""
+    values = {
+        "FARM_SCHEDULER": settings.scheduler,
+        "FARM_NETNAME": settings.netname,
+        "FARM_NAME": name,
+        "FARM_SLOTS": str(slots),
+    }
+    return "".join(f'{key}="{value}"\n' for key, value in values.items())
