@@ -3,6 +3,10 @@
 # Everything here is cheap and is done anew in every build; package work belongs to config.sh.
 set -eu
 
+# mkinitramfs reads /proc; it must not be there when the tree is packed.
+mount -t proc proc /proc
+trap "umount /proc" EXIT
+
 install -m 755 /image/initramfs/hooks/farm /etc/initramfs-tools/hooks/farm
 install -m 644 /image/initramfs/scripts/farm /etc/initramfs-tools/scripts/farm
 cat > /etc/initramfs-tools/conf.d/farm <<'CFG'
@@ -12,7 +16,7 @@ COMPRESS=zstd
 RESUME=none
 FSTYPE=squashfs
 CFG
-rm -f /boot/initrd.img* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
+rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
 mkinitramfs -o /boot/initrd "$(basename /lib/modules/*)"
 
 systemctl mask getty@.service \

@@ -1,0 +1,138 @@
+"""`farm image`: build, list, show, use, rollback, remove."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+import rich_click as click
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from farm.cli.output import err, out, show_json
+from farm.config import load_or_default
+from farm.home import Home
+from farm.image.store import Manifest, Store
+
+
+@click.group()
+def image() -> None:
+    """The node image: build it, choose what next boots get."""
+
+
+@image.command()
+@click.option("--force", is_flag=True, help="Pack again although nothing has changed.")
+@click.option("--refresh", is_flag=True, help="Install the packages anew, to get their updates.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest for a script.")
+@click.pass_obj
+def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
+    """Build the image if what goes into it has changed; next boots then get it."""
+    from farm.up import build_image, require_root
+
+    require_root("farm image build")
+    manifest, built = build_image(home, load_or_default(home, virtual=True), force=force, refresh=refresh)
+    if as_json:
+        show_json(msgspec.to_builtins(manifest))
+    elif built:
+        out.print(f"Image {manifest.version} built in {manifest.seconds:.0f} s; next boots get it.")
+    else:
+        out.print(f"Image {manifest.version} is up to date; nothing was built.")
+
+
+@image.command(name="list")
+@click.option("--json", "as_json", is_flag=True, help="Print for a script.")
+@click.pass_obj
+def list_(home: Home, as_json: bool) -> None:
+    """All versions, oldest first; * marks what next boots get."""
+    store = Store(home.images)
+    current, manifests = store.selection.current, store.list()
+    if as_json:
+        show_json({"schema": 1, "current": current, "images": [_summary(manifest) for manifest in manifests]})
+        return
+    if not manifests:
+        err.print("No image was built yet. Build one: sudo farm image build")
+        return
+    table = Table(box=None, header_style="bold")
+    for column in ("", "version", "built", "kernel", "root", "initrd", "packages", "slot"):
+        table.add_column(column, justify="right" if column in ("root", "initrd", "packages", "slot") else "left")
+    for manifest in manifests:
+        table.add_row(
+            "*" if manifest.version == current else "",
+            manifest.version,
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
+            manifest.kernel,
+            *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
+            str(len(manifest.packages)),
+            str(manifest.slot),
+        )
+    out.print(table)
+
+
+@image.command()
+@click.argument("version", required=False)
+@click.option("--packages", is_flag=True, help="List its packages too.")
+@click.option("--json", "as_json", is_flag=True, help="Print for a script.")
+@click.pass_obj
+def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None:
+    """What a version consists of (default: the one next boots get)."""
+    store = Store(home.images)
+    manifest = store.get(version or store.selection.current or "(none)")
+    if as_json:
+        show_json(msgspec.to_builtins(manifest))
+        return
+    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, AoE slot {manifest.slot}, {len(manifest.packages)} packages")
+    out.print(f"built {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(manifest.built))} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
+    for name, entry in manifest.files.items():
+        out.print(f"  {name:<14} {entry.size / 1e6:8.1f} MB  sha256 {entry.sha256}")
+    if packages:
+        for name, number in sorted(manifest.packages.items()):
+            out.print(Text(f"  {name} {number}"))
+
+
+@image.command()
+@click.argument("version")
+@click.pass_obj
+def use(home: Home, version: str) -> None:
+    """Next boots get VERSION; running nodes keep theirs."""
+    from farm.up import switch_image
+
+    switch_image(home, lambda store: store.use(version) or version)
+    out.print(f"Next boots get {version}.")
+
+
+@image.command()
+@click.pass_obj
+def rollback(home: Home) -> None:
+    """Next boots get the version that was chosen before."""
+    from farm.up import switch_image
+
+    out.print(f"Next boots get {switch_image(home, Store.rollback)}.")
+
+
+@image.command()
+@click.argument("version")
+@click.pass_obj
+def remove(home: Home, version: str) -> None:
+    """Delete VERSION from the store, unless a node runs it or next boots get it."""
+    from farm.up import remove_image
+
+    remove_image(home, version)
+    out.print(f"Removed {version}.")
+
+
+def _summary(manifest: Manifest) -> dict[str, object]:
+    plain: dict[str, object] = msgspec.to_builtins(manifest)
+    return {**plain, "packages": len(manifest.packages)}
+
+
+def progress_display() -> Progress:
+    """How a build shows itself: stage, elapsed time, what is being done."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("[bold]{task.description}"),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[doing]}"),
+        console=err,
+        transient=True,
+    )

@@ -1,0 +1,223 @@
+"""Build the node image: packages with KIWI into a base tree that is kept, then our files, initrd and squashfs on a copy."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from farm import command
+from farm.config import Config
+from farm.errors import FarmError
+from farm.home import Home
+from farm.image import kiwi
+from farm.image.sources import AptSource, host_sources, proxy_environment
+from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
+
+BASE_FILES = ("appliance.kiwi", "post_bootstrap.sh", "config.sh")
+"""Files of the description that decide the packages; all others are cheap to change."""
+
+SQUASHFS = {"fast": "-b 128K -Xcompression-level 3", "small": "-b 256K -Xcompression-level 19"}
+NEEDED_SPACE = 3 << 30
+"""Bytes a build wants free: base tree, working copy, package cache and result."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Hashes of what goes into an image."""
+
+    base: str
+    all: str
+
+
+def description_dir() -> Path:
+    """The KIWI description: in the checkout, or inside the installed package."""
+    packaged = Path(str(resources.files("farm"))) / "_images" / "icecream-node"
+    checkout = Path(__file__).parents[2] / "images" / "icecream-node"
+    return packaged if packaged.is_dir() else checkout
+
+
+def node_package() -> Path:
+    """The Python package that runs on nodes."""
+    return Path(__file__).parents[1] / "node"
+
+
+def hash_inputs(description: Path, node: Path, sources: Iterable[AptSource], compression: str) -> Inputs:
+    """Hash everything that decides the result, but not which mirror or which day's packages: an update is asked for."""
+    base = hashlib.sha256()
+    for source in sorted({(source.suite, source.component) for source in sources}):
+        base.update(repr(source).encode())
+    for name in BASE_FILES:
+        _hash_file(base, description, description / name)
+    everything = base.copy()
+    everything.update(compression.encode())
+    for folder in (description, node):
+        for path in sorted(folder.rglob("*")):
+            if "__pycache__" not in path.parts:
+                _hash_file(everything, folder, path)
+    return Inputs(base.hexdigest(), everything.hexdigest())
+
+
+def _hash_file(into: hashlib._Hash, top: Path, path: Path) -> None:
+    kind, content = ("link", str(path.readlink()).encode()) if path.is_symlink() else ("file", b"")
+    if kind == "file":
+        if not path.is_file():
+            return
+        content = path.read_bytes()
+    into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o111, len(content))).encode() + content)
+
+
+def build(
+    home: Home,
+    config: Config,
+    progress: kiwi.Progress,
+    *,
+    in_use: Collection[str] = (),
+    force: bool = False,
+    refresh: bool = False,
+) -> tuple[Manifest, bool]:
+    """Build the image unless its inputs were built before; returns its manifest and whether anything was built.
+
+    ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
+    next boots get; the oldest versions go, but none that is ``in_use`` by a node. Raises FarmError; whatever happens, nothing is left mounted and no half version in the store.
+    """
+    store = Store(home.images)
+    with store.lock():
+        sources = host_sources()
+        inputs = hash_inputs(description_dir(), node_package(), sources, config.image.compression)
+        known = store.with_inputs(inputs.all)
+        if known is not None and not force and not refresh:
+            store.verify(known.version)
+            store.use(known.version)
+            return known, False
+        manifest = _Build(home, store, config, sources, inputs, progress).run(refresh)
+        store.use(manifest.version)
+        _prune(store, config.image.keep, in_use)
+        return manifest, True
+
+
+class _Build:
+    def __init__(
+        self, home: Home, store: Store, config: Config, sources: list[AptSource], inputs: Inputs, progress: kiwi.Progress
+    ) -> None:
+        self.store = store
+        self.config = config
+        self.sources = sources
+        self.inputs = inputs
+        self.progress = progress
+        self.description = description_dir()
+        self.scratch = home.images / ".build"
+        self.base = home.images / ".base" / inputs.base
+        self.log = home.logs / "image-build.log"
+        self.environment = {**proxy_environment(), "SOURCE_DATE_EPOCH": str(int(time.time()))}
+
+    def run(self, refresh: bool) -> Manifest:
+        started = time.time()
+        self._check_space()
+        # Whatever an earlier build left behind is of no use: it held the lock, so it has ended.
+        shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch.mkdir(parents=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.log.write_text("")
+        try:
+            if refresh or not self.base.is_dir():
+                self._install_packages()
+            result = self._pack()
+            return self._register(result, started)
+        finally:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _check_space(self) -> None:
+        free = shutil.disk_usage(self.store.directory).free
+        if free < NEEDED_SPACE:
+            raise FarmError(
+                f"Too little room to build an image: {free >> 20} MiB free, {NEEDED_SPACE >> 20} MiB wanted.",
+                f"The image store is {self.store.directory}.",
+                "Make room, or remove old versions: farm image remove VERSION",
+            )
+
+    def _install_packages(self) -> None:
+        root = self.scratch / "base"
+        self.progress("essential packages", "starting KIWI")
+        argv = kiwi.prepare_argv(self.description, root, self.scratch / "cache", self.log, self.sources)
+        kiwi.run_contained(argv, self.log, self.progress, self.environment)
+        # One base is kept: an older one would serve only inputs that nobody has any more.
+        shutil.rmtree(self.base.parent, ignore_errors=True)
+        self.base.parent.mkdir(parents=True)
+        root.rename(self.base)
+
+    def _pack(self) -> Path:
+        root, result = self.scratch / "root", self.scratch / "result"
+        self.progress("node files", "copying the base tree")
+        command.run(["cp", "-a", str(self.base), str(root)])
+        overlay = self.description / "root"
+        if overlay.is_dir():
+            command.run(["cp", "-a", "--no-preserve=ownership", f"{overlay}/.", str(root)])
+        packages = root / "usr/lib/python3/dist-packages/farm"
+        shutil.copytree(node_package(), packages / "node", ignore=shutil.ignore_patterns("__pycache__"))
+        (packages / "__init__.py").touch()
+        for name in ("images.sh", "initramfs"):
+            command.run(["cp", "-a", "--no-preserve=ownership", str(self.description / name), str(root / "image")])
+        self._set_squashfs_options(root)
+        kiwi.run_contained(kiwi.create_argv(root, result, self.log), self.log, self.progress, self.environment)
+        return result
+
+    def _set_squashfs_options(self, root: Path) -> None:
+        description = root / "image" / "config.xml"
+        text = description.read_text()
+        marked = text.replace('image="kis"', f'image="kis" fscreateoptions="{SQUASHFS[self.config.image.compression]}"', 1)
+        description.write_text(marked)
+
+    def _register(self, result: Path, started: float) -> Manifest:
+        self.progress("checksums", "hashing the result")
+        folder = self.scratch / "version"
+        folder.mkdir()
+        (kernel,) = result.glob("*.kernel")
+        (packages,) = result.glob("*.packages")
+        (root,) = (path for path in result.glob("*") if path.suffix not in (".kernel", ".packages", ".initrd", ".changes", ".verified") and _is_squashfs(path))
+        shutil.move(kernel, folder / "kernel")
+        shutil.move(root, folder / "root.squashfs")
+        shutil.move(self.scratch / "root/boot/initrd", folder / "initrd")
+        for name in FILES:
+            (folder / name).chmod(0o644)
+        manifest = Manifest(
+            version=self._version(started),
+            built=started,
+            seconds=round(time.time() - started, 1),
+            slot=self.store.free_slot(),
+            inputs=self.inputs.all,
+            base=self.inputs.base,
+            kernel=next((self.base / "usr/lib/modules").iterdir()).name,
+            packages=parse_packages(packages.read_text()),
+            files={name: FileEntry((folder / name).stat().st_size, sha256(folder / name)) for name in FILES},
+        )
+        self.store.add(folder, manifest)
+        return manifest
+
+    def _version(self, started: float) -> str:
+        day = time.strftime("%Y%m%d", time.gmtime(started))
+        taken = {manifest.version for manifest in self.store.list()}
+        return next(name for n in range(1, 10_000) if (name := f"{day}.{n}") not in taken and not self.store.path(name).exists())
+
+
+def parse_packages(text: str) -> dict[str, str]:
+    """KIWI's package list (name|epoch|version|release|arch|…) as name → version."""
+    rows = [line.split("|") for line in text.splitlines() if line.count("|") >= 3]
+    return {row[0]: "-".join(part for part in row[2:4] if part not in ("", "None")) for row in rows}
+
+
+def _is_squashfs(path: Path) -> bool:
+    with open(path, "rb") as file:
+        return file.read(4) == b"hsqs"
+
+
+def _prune(store: Store, keep: int, in_use: Collection[str]) -> None:
+    """Forget the oldest versions beyond ``keep``, except what is selected or run by a node."""
+    wanted = {store.selection.current, *in_use}
+    spare = [manifest.version for manifest in store.list() if manifest.version not in wanted]
+    for version in spare[: max(0, len(spare) - keep)]:
+        store.remove(version, in_use)

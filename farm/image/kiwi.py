@@ -1,0 +1,124 @@
+"""Running KIWI: the commands, a namespace that cleans up after it, and its log as progress."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from farm.command import find
+from farm.errors import FarmError
+from farm.image.sources import AptSource
+
+Progress = Callable[[str, str], None]
+"""Called with the stage and what is being done in it."""
+
+# setpriv: when this process dies, however it dies, the build dies. unshare: all that the build mounts and starts
+# lives in namespaces of its own, so that nothing is left mounted or running.
+CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+
+_LOG_LINE = re.compile(r"^\[ *(?P<level>\w+) *\]: [\d:]+ \| (?P<text>.*)$")
+_APT_LINE = re.compile(r"^(?P<text>(Get:\d+|Selecting|Unpacking|Setting up|Processing triggers) .*)$")
+_STAGES = (
+    ("Installing bootstrap", "essential packages"),
+    ("Calling post_bootstrap", "packages"),
+    ("Installing system", "packages"),
+    ("Calling config.sh", "leaving out what a node never uses"),
+    ("Calling images.sh", "initrd"),
+    ("Creating root filesystem", "root file system"),
+    ("Creating squashfs", "root file system"),
+    ("Creating boot image", "kernel"),
+)
+
+
+def prepare_argv(description: Path, root: Path, cache: Path, log: Path, sources: Sequence[AptSource]) -> list[str]:
+    """The command that installs the packages into ``root``; signatures are checked with the sources' keyrings."""
+    argv = [*_kiwi(log), "--shared-cache-dir", str(cache), "system", "prepare"]
+    argv += ["--description", str(description), "--root", str(root), "--ignore-repos"]
+    for source in sources:
+        # source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,distribution,repo_gpgcheck
+        fields = (source.uri, "apt-deb", f"{source.suite}-{source.component}", "", "false", "", "", source.component, source.suite, "true")
+        argv += ["--add-repo", ",".join(fields)]
+    for keyring in sorted({source.keyring for source in sources}):
+        argv += ["--signing-key", str(keyring)]
+    return argv
+
+
+def create_argv(root: Path, target: Path, log: Path) -> list[str]:
+    """The command that packs ``root`` into kernel and squashfs in ``target``."""
+    return [*_kiwi(log), "system", "create", "--root", str(root), "--target-dir", str(target)]
+
+
+def _kiwi(log: Path) -> list[str]:
+    program = Path(sys.executable).parent / "kiwi-ng"
+    return [str(program) if program.exists() else find("kiwi-ng"), "--logfile", str(log)]
+
+
+def parse_log_line(line: str) -> tuple[str | None, str] | None:
+    """A line of KIWI's log as (new stage or None, what is being done); None when it says nothing to a person."""
+    if match := _LOG_LINE.match(line):
+        if match["level"] == "DEBUG":
+            return None
+        text = match["text"]
+        stage = next((name for mark, name in _STAGES if text.startswith(mark)), None)
+        return stage, text
+    if match := _APT_LINE.match(line):
+        return None, match["text"]
+    return None
+
+
+def run_contained(argv: Sequence[str], log: Path, progress: Progress, env: dict[str, str]) -> None:
+    """Run a build command in its namespaces, report what its log says, and wait for its end.
+
+    Raises FarmError that names the log when it fails. On any exception (Ctrl-C included) the build is killed first.
+    """
+    full = [find(CONTAINED[0]), *CONTAINED[1:], *argv]
+    stop = threading.Event()
+    with open(log, "a") as output:
+        output.write(f"# {shlex.join(argv)}\n")
+        output.flush()
+        process = subprocess.Popen(
+            full, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, env={**os.environ, **env}, start_new_session=True
+        )
+        follower = threading.Thread(target=_follow, args=(log, output.tell(), progress, stop), daemon=True)
+        follower.start()
+        try:
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            stop.set()
+            follower.join()
+    if code:
+        raise FarmError(
+            f"KIWI could not build the image (exit code {code}).",
+            _failure(log),
+            f"The whole log: {log}",
+        )
+
+
+def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) -> None:
+    stage = ""
+    with open(log, errors="replace") as lines:
+        lines.seek(start)
+        while True:
+            finished = stop.is_set()
+            for line in lines:
+                if said := parse_log_line(line.rstrip("\n")):
+                    stage = said[0] or stage
+                    progress(stage, said[1])
+            if finished:
+                return
+            stop.wait(0.2)
+
+
+def _failure(log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()
+    errors = [line for line in lines if re.match(r"^(\[ *ERROR|E: |W: GPG|dpkg: error)", line)]
+    return "\n".join((errors or lines)[-8:])

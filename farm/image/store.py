@@ -1,0 +1,184 @@
+"""The image store: versions, which of them next boots get, and whether they are still what was built."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from farm.errors import FarmError
+from farm.home import write_atomic
+
+FILES = ("root.squashfs", "kernel", "initrd")
+"""What a version consists of, besides its manifest."""
+
+MAX_SLOT = 254
+"""Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2)."""
+
+
+class FileEntry(Struct, frozen=True):
+    """A file of a version: size in bytes, SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+class Manifest(Struct, frozen=True, kw_only=True):
+    """What a version is and how it came to be; written last, so that a folder with a manifest is whole."""
+
+    schema: int = 1
+    version: str
+    built: float
+    """Unix time."""
+    seconds: float
+    """How long the build took."""
+    slot: int
+    """Its slot on the farm's AoE shelf, never shared with another version in the store."""
+    inputs: str
+    """Hash of all that went into it: the same inputs are not built twice."""
+    base: str
+    """Hash of what decides its packages."""
+    kernel: str
+    packages: dict[str, str]
+    files: dict[str, FileEntry]
+
+
+class Selection(Struct, frozen=True):
+    """Which version next boots get, and those chosen before it, newest first."""
+
+    current: str | None = None
+    previous: list[str] = []
+
+
+class Store:
+    """The versions in one folder."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._selection_path = directory / "selection.json"
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by whoever builds or changes the store; raises FarmError when someone else does."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        with open(self.directory / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise FarmError(
+                    "Another command is building or changing images.",
+                    f"It holds {file.name}.",
+                    "Wait for it to end, then try again.",
+                ) from None
+            yield
+
+    def path(self, version: str) -> Path:
+        """The folder of a version."""
+        return self.directory / version
+
+    def list(self) -> list[Manifest]:
+        """All versions, oldest first."""
+        manifests = [self._read(path) for path in self.directory.glob("*/manifest.json")]
+        return sorted(manifests, key=lambda manifest: manifest.built)
+
+    def get(self, version: str) -> Manifest:
+        """A version's manifest; raises FarmError when there is no such version."""
+        path = self.directory / version / "manifest.json"
+        if "/" in version or not path.is_file():
+            known = ", ".join(manifest.version for manifest in self.list()) or "none"
+            raise FarmError(f"There is no image version {version}.", f"In the store: {known}.", "See: farm image list")
+        return self._read(path)
+
+    def with_inputs(self, inputs: str) -> Manifest | None:
+        """The newest version that was built from these inputs."""
+        return next((manifest for manifest in reversed(self.list()) if manifest.inputs == inputs), None)
+
+    def add(self, folder: Path, manifest: Manifest) -> None:
+        """Take a finished build into the store: the folder moves in whole, manifest included."""
+        write_atomic(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
+        os.rename(folder, self.path(manifest.version))
+
+    def free_slot(self) -> int:
+        """The lowest AoE slot that no version has."""
+        taken = {manifest.slot for manifest in self.list()}
+        for slot in range(1, MAX_SLOT + 1):
+            if slot not in taken:
+                return slot
+        raise FarmError("The store holds as many versions as a shelf has slots.", "", "Remove some: farm image remove VERSION")
+
+    @property
+    def selection(self) -> Selection:
+        """The choice of version, empty when none was made."""
+        try:
+            return msgspec.json.decode(self._selection_path.read_bytes(), type=Selection)
+        except FileNotFoundError:
+            return Selection()
+
+    def use(self, version: str) -> None:
+        """Next boots get this version; the one they got so far can be rolled back to."""
+        self.get(version)
+        old = self.selection
+        if old.current == version:
+            return
+        previous = [v for v in ([old.current] if old.current else []) + old.previous if v != version]
+        self._select(Selection(version, previous[:20]))
+
+    def rollback(self) -> str:
+        """Go back to the version chosen before; returns it."""
+        known = {manifest.version for manifest in self.list()}
+        previous = [version for version in self.selection.previous if version in known]
+        if not previous:
+            raise FarmError("There is no earlier version to go back to.", "", "See: farm image list")
+        self._select(Selection(previous[0], previous[1:]))
+        return previous[0]
+
+    def remove(self, version: str, in_use: Collection[str]) -> None:
+        """Delete a version that is neither selected nor run by a node (``in_use``)."""
+        self.get(version)
+        if version == self.selection.current:
+            raise FarmError(f"{version} is what next boots get.", "", "Choose another first: farm image use VERSION")
+        if version in in_use:
+            raise FarmError(
+                f"{version} is in use.",
+                "A running node has its root on it.",
+                "Reboot the node into the new version first: farm node list",
+            )
+        # The manifest goes first: a folder without one is no version, whatever happens then.
+        (self.path(version) / "manifest.json").unlink()
+        shutil.rmtree(self.path(version))
+
+    def verify(self, version: str) -> None:
+        """Raise FarmError unless each file of the version has the hash it was built with."""
+        for name, entry in self.get(version).files.items():
+            path = self.path(version) / name
+            if not path.is_file() or path.stat().st_size != entry.size or sha256(path) != entry.sha256:
+                raise FarmError(
+                    f"Image {version} is damaged: {name} is not what was built.",
+                    f"{path} is missing or differs from the hash in its manifest; it is not served.",
+                    "Go back: sudo farm image rollback — or build it again: sudo farm image build --force",
+                )
+
+    def _select(self, selection: Selection) -> None:
+        write_atomic(self._selection_path, msgspec.json.encode(selection))
+
+    @staticmethod
+    def _read(path: Path) -> Manifest:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Manifest)
+        except (OSError, msgspec.DecodeError) as error:
+            raise FarmError(
+                f"The manifest {path} cannot be read.", str(error), f"Remove the folder {path.parent} and build again: sudo farm image build"
+            ) from error
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
