@@ -1,0 +1,83 @@
+"""Connections to a scheduler, and the poke that makes it look up from its sleep.
+
+After each accept the scheduler leaves its listening sockets alone for a second, but may then sleep in poll() for up to
+36 s without them: whoever connects next waits that long. Any datagram on its UDP port wakes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+
+from farm.errors import FarmError
+from farm.scheduler.protocol import VERSION
+
+PATIENCE = 10.0
+"""Seconds for a connection and its first words, and between two parts of one message."""
+POKE_INTERVAL = 0.4
+
+
+class SchedulerLostError(FarmError):
+    """There is no connection to the scheduler: it is down, unreachable, or has closed it."""
+
+    def __init__(self, host: str, port: int, why: str) -> None:
+        super().__init__(f"The scheduler at {host}:{port} does not answer.", why, "Look at its state: farm status")
+
+
+async def poke(host: str, port: int) -> None:
+    """Send the one byte with which daemons look for a scheduler; its answer is not waited for, failure not reported.
+
+    Worth repeating every few seconds while daemons are expected to log in.
+    """
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(OSError):
+        transport, _ = await loop.create_datagram_endpoint(
+            asyncio.DatagramProtocol, remote_addr=(host, port), family=socket.AF_INET
+        )
+        transport.sendto(bytes([VERSION]))
+        transport.close()
+
+
+@contextlib.asynccontextmanager
+async def poking(host: str, port: int) -> AsyncIterator[None]:
+    """Poke the scheduler again and again inside the ``async with``: wait in it for a connection's first bytes."""
+
+    async def repeat() -> None:
+        while True:
+            await poke(host, port)
+            await asyncio.sleep(POKE_INTERVAL)
+
+    task = asyncio.create_task(repeat())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+@contextlib.asynccontextmanager
+async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A TCP connection that notices a vanished peer within a minute; closed at the end. Raises SchedulerLostError."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            reader, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        raise SchedulerLostError(host, port, f"No connection within {PATIENCE:.0f} s.") from None
+    except OSError as error:
+        raise SchedulerLostError(host, port, error.strerror or str(error)) from error
+    try:
+        _keep_alive(writer.get_extra_info("socket"))
+        yield reader, writer
+    finally:
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+def _keep_alive(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)

@@ -1,0 +1,76 @@
+"""The network namespace of a virtual lab, and how a program gets into it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from farm import command
+from farm.errors import FarmError
+from farm.home import Home
+from farm.running import Running
+
+ICECC_SOCKETS = "/run/icecc"
+"""Where iceccd and icecc meet (as /var/run/icecc); the path is fixed, so each farm puts a folder of its own there."""
+
+BIND_AND_RUN = f'mkdir -p "$0" {ICECC_SOCKETS} && mount --bind "$0" {ICECC_SOCKETS} && exec "$@"'
+
+
+def icecc_folder(home: Home) -> Path:
+    """What processes inside the namespace see at /run/icecc."""
+    return home.runtime / "icecc"
+
+
+def namespace_path(name: str) -> Path:
+    """Where iproute2 keeps a handle on a network namespace."""
+    return Path("/run/netns", name)
+
+
+def exec_prefix(name: str) -> list[str]:
+    """The argv to put before a command that is to run in a network namespace (and in a mount namespace of its own)."""
+    return ["ip", "netns", "exec", name]
+
+
+def enter(running: Running, home: Home) -> list[str]:
+    """The argv to put before a command that is to run inside the farm; empty unless the farm is a virtual lab.
+
+    Inside, iceccd and icecc meet in this farm's own folder, whatever else runs on the machine.
+    """
+    if running.namespace is None:
+        return []
+    return [*exec_prefix(running.namespace), "sh", "-c", BIND_AND_RUN, str(icecc_folder(home))]
+
+
+def inside(name: str) -> bool:
+    """Whether this process lives in the network namespace of that name."""
+    try:
+        return os.path.samefile("/proc/self/ns/net", namespace_path(name))
+    except FileNotFoundError:
+        return False
+
+
+def reenter(running: Running, home: Home) -> None:
+    """Replace this process by the same command inside the farm, unless it is there already. Raises FarmError."""
+    if running.namespace is None or inside(running.namespace):
+        return
+    if not namespace_path(running.namespace).exists():
+        raise FarmError(
+            "The virtual lab is gone.",
+            f"There is no network namespace {running.namespace}.",
+            "Start it again: sudo farm up",
+        )
+    if os.geteuid() != 0:
+        raise FarmError(
+            "The virtual lab may be entered by root only.",
+            f"It lives in the network namespace {running.namespace}.",
+            "Try again with sudo; the command itself then runs as you.",
+        )
+    _replace([*enter(running, home), sys.executable, *sys.orig_argv[1:]])
+
+
+def _replace(argv: list[str]) -> NoReturn:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.execv(command.find(argv[0]), argv)
