@@ -1,7 +1,8 @@
 """farm.yaml: the one declaration of what it may say.
 
-Types, defaults and help texts live in the structs below; the file's parser, `farm init`'s comments, the JSON schema and
-docs/configuration.md all come from them.
+Types, defaults and help texts live in the structs below; the file's reader (farm/config_file.py), `farm init`'s
+comments, the JSON schema and docs/configuration.md all come from them. Where a type and a field both have a
+description, the type's says what a value looks like and the field's what it is for.
 """
 
 from __future__ import annotations
@@ -11,10 +12,45 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
-Mac = Annotated[str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits: 52:54:00:12:34:56")]
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$", description="lower-case letters, digits, hyphens")]
-Address = Annotated[str, Meta(description="an IPv4 address")]
+Mac = Annotated[
+    str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits (52:54:00:12:34:56)")
+]
+Name = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        description="at most 32 lower-case letters, digits and hyphens (lab-2)",
+    ),
+]
+Address = Annotated[str, Meta(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", description="an IPv4 address (10.77.0.50)")]
+ServerAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$",
+        description="an IPv4 address with its prefix length (10.77.0.1/24)",
+    ),
+]
+Interface = Annotated[
+    str, Meta(pattern=r"^[!-.0-9;-~]{0,15}$", description="a network interface's name as `ip link` shows it (eno2)")
+]
+Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[mh]$", description="minutes or hours (30m, 12h)")]
+Netname = Annotated[str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 ASCII characters without spaces")]
+KernelOptions = Annotated[
+    str, Meta(pattern=r"^[ -~]*$", max_length=512, description="at most 512 ASCII characters")
+]
+PublicKey = Annotated[
+    str,
+    Meta(
+        pattern=r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ AAAA",
+        max_length=16384,
+        description="a line of a .pub file (ssh-ed25519 AAAA... name)",
+    ),
+]
 Port = Annotated[int, Meta(ge=1, le=65535)]
+Slots = Annotated[int, Meta(ge=0, le=1024)]
+
+VIRTUAL_MTU = 9000
+"""The virtual lab's frame size unless farm.yaml sets one: its own bridge carries jumbo frames."""
 
 
 class Dhcp(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,14 +58,14 @@ class Dhcp(Struct, frozen=True, forbid_unknown_fields=True):
 
     first: Annotated[Address, Meta(description="first address of the range that nodes get theirs from")] = "10.77.0.50"
     last: Annotated[Address, Meta(description="last address of that range")] = "10.77.0.250"
-    lease: Annotated[str, Meta(pattern=r"^\d+[mh]$", description="how long an address is lent: 30m, 12h")] = "12h"
+    lease: Annotated[Duration, Meta(description="how long an address is lent")] = "12h"
 
 
 class Scheduler(Struct, frozen=True, forbid_unknown_fields=True):
     """icecream's scheduler."""
 
-    netname: Annotated[str, Meta(max_length=64, description="icecream network name; empty: icecream-NAME")] = ""
-    port: Annotated[Port, Meta(description="TCP and UDP port; the control port is the next one")] = 8765
+    netname: Annotated[Netname, Meta(description="icecream network name; empty: icecream-NAME")] = ""
+    port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = 8765
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
@@ -39,14 +75,18 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["fast", "small"],
         Meta(description="fast: seconds to pack, for trying things; small: a minute more, a third less to send"),
     ] = "fast"
-    keep: Annotated[int, Meta(ge=1, description="versions kept in the store besides those in use")] = 3
+    keep: Annotated[int, Meta(ge=1, le=1000, description="versions kept in the store besides those in use")] = 3
 
 
 class Export(Struct, frozen=True, forbid_unknown_fields=True):
     """The root file system's export over ATA over Ethernet."""
 
-    shelf: Annotated[int, Meta(ge=0, le=65534, description="AoE shelf; every image version gets a slot of its own on it")] = 7
-    buffer: Annotated[int, Meta(ge=16, le=4096, description="frames a target holds for its clients; 1024 keeps 64 clients fair")] = 1024
+    shelf: Annotated[
+        int, Meta(ge=0, le=65534, description="AoE shelf; every image version gets a slot of its own on it")
+    ] = 7
+    buffer: Annotated[
+        int, Meta(ge=16, le=4096, description="frames a target holds for its clients; 1024 keeps 64 clients fair")
+    ] = 1024
 
 
 class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,10 +96,10 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["boot", "local"],
         Meta(description="a machine that `machines` does not list: boot it as a node, or send it to its local disk"),
     ] = "boot"
-    slots: Annotated[int, Meta(ge=0, description="jobs at a time; 0: one per processor")] = 0
-    kernel_options: Annotated[str, Meta(description="added to the kernel command line")] = ""
+    slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
+    kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
     authorized_keys: Annotated[
-        list[str], Meta(description="public ssh keys let in as root, besides the farm's own")
+        list[PublicKey], Meta(description="public ssh keys let in as root, besides the farm's own")
     ] = field(default_factory=list)
     telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = 9105
 
@@ -67,18 +107,24 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """One machine that differs from the rest."""
 
-    mac: Annotated[Mac, Meta(description="address of the NIC it boots from")]
-    name: Annotated[Name, Meta(description="host name, also its name at the scheduler")]
-    address: Annotated[Address | None, Meta(description="fixed IPv4 address; outside the DHCP range")] = None
-    slots: Annotated[int | None, Meta(ge=0, description="jobs at a time")] = None
-    boot: Annotated[Literal["node", "local"], Meta(description="local: it is sent to its own disk")] = "node"
-    kernel_options: Annotated[str, Meta(description="added to the kernel command line")] = ""
+    mac: Annotated[Mac, Meta(description="address of the NIC it boots from", examples=["52:54:00:12:34:56"])]
+    name: Annotated[Name, Meta(description="host name, also its name at the scheduler", examples=["pc01"])]
+    address: Annotated[
+        Address | None, Meta(description="fixed IPv4 address; outside the DHCP range", examples=["10.77.0.11"])
+    ] = None
+    slots: Annotated[
+        Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])
+    ] = None
+    boot: Annotated[
+        Literal["node", "local"], Meta(description="node: it boots as a node; local: it is sent to its own disk")
+    ] = "node"
+    kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
 
 
 class Virtual(Struct, frozen=True, forbid_unknown_fields=True):
     """The machines of the virtual lab (`farm up --virtual N`)."""
 
-    memory: Annotated[int, Meta(ge=768, description="MiB of each machine")] = 1536
+    memory: Annotated[int, Meta(ge=768, le=1048576, description="MiB of each machine")] = 1536
     cpus: Annotated[int, Meta(ge=1, le=64, description="processors of each machine")] = 2
     nic: Annotated[Literal["virtio", "e1000"], Meta(description="network adapter of the machines")] = "virtio"
 
@@ -87,10 +133,19 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """A farm."""
 
     name: Annotated[Name, Meta(description="the farm's name")] = "farm"
-    interface: Annotated[str, Meta(max_length=15, description="the network interface of the lab; the farm serves on no other")] = ""
-    address: Annotated[str, Meta(description="this server's address on it, with the prefix length")] = "10.77.0.1/24"
+    interface: Annotated[
+        Interface,
+        Meta(description="the network interface of the lab; the farm serves on no other; the virtual lab needs none"),
+    ] = ""
+    address: Annotated[ServerAddress, Meta(description="this server's address on that interface")] = "10.77.0.1/24"
     mtu: Annotated[
-        int, Meta(ge=1500, le=9216, description="frame size of the lab's network; 9000 (jumbo) if every switch and NIC can")
+        int,
+        Meta(
+            ge=1500,
+            le=9216,
+            description="frame size of the lab's network: 9000 (jumbo) if every switch and NIC can; "
+            "the virtual lab, whose bridge can, uses 9000 unless this is set",
+        ),
     ] = 1500
     http_port: Annotated[Port, Meta(description="where kernel, initrd and boot scripts are served")] = 8069
     dhcp: Annotated[Dhcp, Meta(description="addresses that the farm hands out")] = field(default_factory=Dhcp)
@@ -98,8 +153,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     image: Annotated[Image, Meta(description="the node image")] = field(default_factory=Image)
     export: Annotated[Export, Meta(description="the root over ATA over Ethernet")] = field(default_factory=Export)
     nodes: Annotated[Nodes, Meta(description="what holds for every node")] = field(default_factory=Nodes)
-    machines: Annotated[list[Machine], Meta(description="machines that differ: names, fixed addresses, slots")] = field(default_factory=list)
-    virtual: Annotated[Virtual, Meta(description="the machines of the virtual lab")] = field(default_factory=Virtual)
+    machines: Annotated[
+        list[Machine], Meta(description="machines that differ from the rest: names, fixed addresses, slots")
+    ] = field(default_factory=list)
+    virtual: Annotated[Virtual, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = field(
+        default_factory=Virtual
+    )
 
     @property
     def netname(self) -> str:
@@ -108,7 +167,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     @property
     def server(self) -> str:
-        """This server's address on the lab's network, without the prefix length."""
+        """The server's address on the lab's network, without the prefix length."""
         return self.address.split("/")[0]
 
 

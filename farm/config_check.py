@@ -1,0 +1,260 @@
+"""What farm.yaml may not say although every key by itself is well formed: addresses, names, ports that collide."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from farm.config import Config, Machine
+
+Place = tuple[str | int, ...]
+"""Where in the file: ("machines", 2, "mac")."""
+
+LONGEST_PREFIX = 29
+RESERVED_NAMES = {
+    "localhost": "every computer calls itself that",
+    "default": "the farm's files for machines that are not listed have that name",
+}
+OWN_NAME = re.compile(r"node-[0-9a-f]{6}")
+"""What a node without a name calls itself: the last six hex digits of its MAC address."""
+
+ICECCD_PORT = 10245
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: ``text`` follows the key's name and a colon, ``why`` explains, ``mend`` is what to do.
+
+    ``related``: the key it collides with, which is where to look when ``place`` holds a default.
+    """
+
+    place: Place
+    text: str
+    why: str = ""
+    mend: str = ""
+    related: Place = ()
+
+
+def dotted(place: Place) -> str:
+    """A place as people write it: machines[2].mac."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in place).lstrip(".")
+
+
+def check(config: Config) -> list[Problem]:
+    """Everything that is wrong with a well-formed configuration, whatever machine it is for."""
+    problems = [*_ports(config), *_identities(config), *_keys(config)]
+    try:
+        server = IPv4Interface(config.address)
+    except ValueError as error:
+        return [*problems, Problem(("address",), f"this is no address: {error}.", mend="Write it like 10.77.0.1/24.")]
+    wrong = list(_server(server))
+    if wrong:
+        return [*problems, *wrong]
+    return [*problems, *_dhcp(config, server), *_fixed_addresses(config, server)]
+
+
+def _server(server: IPv4Interface) -> Iterator[Problem]:
+    network = server.network
+    place: Place = ("address",)
+    if not 8 <= network.prefixlen <= LONGEST_PREFIX:
+        yield Problem(
+            place,
+            f"the prefix length must be from 8 to {LONGEST_PREFIX}, it is {network.prefixlen}.",
+            f"{network} has {network.num_addresses} addresses; two are reserved and one is the server's.",
+            "Write one like 10.77.0.1/24.",
+        )
+    elif server.ip in (network.network_address, network.broadcast_address):
+        yield Problem(
+            place,
+            f"{server.ip} is the {_kind(server.ip, network)} address of {network}.",
+            "No computer can have it.",
+            f"Take another one, such as {network[1]}/{network.prefixlen}.",
+        )
+    elif server.is_loopback or server.is_multicast or server.is_unspecified or server.is_reserved:
+        text = f"{server.ip} is an address that no computer on a network can have."
+        yield Problem(place, text, mend="Write one like 10.77.0.1/24.")
+
+
+def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
+    limits: list[IPv4Address] = []
+    mend = "Set dhcp.first: {}, dhcp.last: {}".format(*dhcp_range(server))
+    for name in ("first", "last"):
+        found = list(_host_problems(("dhcp", name), getattr(config.dhcp, name), server.network, mend))
+        yield from found
+        if not found:
+            limits.append(IPv4Address(getattr(config.dhcp, name)))
+    if len(limits) < 2:
+        return
+    first, last = limits
+    if first > last:
+        text = f"{first} is after dhcp.last, {last}."
+        yield Problem(("dhcp", "first"), text, "The range is empty.", mend, ("dhcp", "last"))
+        return
+    if first <= server.ip <= last:
+        yield Problem(
+            ("dhcp",),
+            f"{first} to {last} contains this server's own address, {server.ip}.",
+            "A node could be given the server's address.",
+            mend,
+            related=("address",),
+        )
+    needed = max(2, sum(machine.address is None and machine.boot == "node" for machine in config.machines))
+    size = int(last) - int(first) + 1
+    if size < needed:
+        yield Problem(
+            ("dhcp",),
+            f"{first} to {last} is {size} address{'es' if size > 1 else ''}; at least {needed} are needed.",
+            "Every machine without a fixed address takes one.",
+            mend,
+            related=("dhcp", "last"),
+        )
+
+
+def dhcp_range(server: IPv4Interface) -> tuple[IPv4Address, IPv4Address]:
+    """The range to hand out beside a server's address: the subnet's upper half, or the larger part that avoids it."""
+    network = server.network
+    first, last = network[network.num_addresses // 2], network[-2]
+    if not first <= server.ip <= last:
+        return first, last
+    below, above = int(server.ip) - int(first), int(last) - int(server.ip)
+    return (first, server.ip - 1) if below > above else (server.ip + 1, last)
+
+
+def _kind(address: IPv4Address, network: IPv4Network) -> str:
+    return "network" if address == network.network_address else "broadcast"
+
+
+def _host_problems(place: Place, text: str, network: IPv4Network, mend: str = "") -> Iterator[Problem]:
+    """What keeps ``text`` from being the address of a computer in ``network``."""
+    mend = mend or f"Take one from {network[1]} to {network[-2]}, or change `address`."
+    try:
+        address = IPv4Address(text)
+    except ValueError as error:
+        yield Problem(place, f"this is no address: {error}.", mend="Write it like 10.77.0.50.")
+        return
+    if address not in network:
+        yield Problem(
+            place,
+            f"{address} is outside the lab's subnet, {network}.",
+            "The subnet follows from `address`, this server's address with its prefix length.",
+            mend,
+            related=("address",),
+        )
+    elif address in (network.network_address, network.broadcast_address):
+        yield Problem(
+            place,
+            f"{address} is the {_kind(address, network)} address of {network}.",
+            "No computer can have it.",
+            mend,
+            related=("address",),
+        )
+
+
+def _fixed_addresses(config: Config, server: IPv4Interface) -> Iterator[Problem]:
+    taken: dict[IPv4Address, Machine] = {}
+    for index, machine in enumerate(config.machines):
+        if machine.address is None:
+            continue
+        place: Place = ("machines", index, "address")
+        found = list(_host_problems(place, machine.address, server.network))
+        yield from found
+        if found:
+            continue
+        address = IPv4Address(machine.address)
+        if address == server.ip:
+            yield Problem(place, f"{address} is this server's own address.", mend="Give the machine another one.")
+        elif address in taken:
+            yield Problem(
+                place, f"{address} is also the address of {taken[address].name}.", mend="Give one of them another one."
+            )
+        elif _in_range(config, address):
+            yield Problem(
+                place,
+                f"{address} is inside the DHCP range, {config.dhcp.first} to {config.dhcp.last}.",
+                "It could be lent to another machine.",
+                "Take one outside the range, or make the range smaller.",
+            )
+        taken.setdefault(address, machine)
+
+
+def _in_range(config: Config, address: IPv4Address) -> bool:
+    try:
+        return IPv4Address(config.dhcp.first) <= address <= IPv4Address(config.dhcp.last)
+    except ValueError:
+        return False
+
+
+def _identities(config: Config) -> Iterator[Problem]:
+    """Two machines with one name or MAC address, and names and MAC addresses that none may have."""
+    names: dict[str, int] = {}
+    macs: dict[str, int] = {}
+    for index, machine in enumerate(config.machines):
+        if machine.name in names:
+            yield Problem(
+                ("machines", index, "name"),
+                f"{machine.name!r} is also the name of machines[{names[machine.name]}].",
+                "Nodes are told apart by name at the scheduler.",
+                "Give one of them another name.",
+            )
+        if machine.mac in macs:
+            yield Problem(
+                ("machines", index, "mac"),
+                f"{machine.mac} is also the MAC address of machines[{macs[machine.mac]}].",
+                "Machines are told apart by it when they boot.",
+                "Remove one of the two, or correct its address.",
+            )
+        names.setdefault(machine.name, index)
+        macs.setdefault(machine.mac, index)
+        yield from _forbidden(index, machine)
+
+
+def _forbidden(index: int, machine: Machine) -> Iterator[Problem]:
+    place: Place = ("machines", index, "name")
+    own = f"node-{machine.mac.replace(':', '')[-6:]}"
+    if machine.name in RESERVED_NAMES:
+        yield Problem(
+            place, f"{machine.name!r} is reserved.", f"Reason: {RESERVED_NAMES[machine.name]}.", "Choose another name."
+        )
+    elif OWN_NAME.fullmatch(machine.name) and machine.name != own:
+        yield Problem(
+            place,
+            f"{machine.name!r} is what another machine may call itself.",
+            "A node without a name is called node- and the last six digits of its MAC address.",
+            f"Choose another name; {own} would be this one's own.",
+        )
+    if int(machine.mac[:2], 16) & 1 or machine.mac == "00:00:00:00:00:00":
+        yield Problem(
+            ("machines", index, "mac"),
+            f"{machine.mac} cannot be a NIC's address.",
+            "It is all zeros, or its first byte is odd: such addresses stand for groups (multicast).",
+            "Read it off the machine: its firmware set-up or boot screen shows it, and so does `ip link`.",
+        )
+
+
+def _ports(config: Config) -> Iterator[Problem]:
+    scheduler = config.scheduler.port
+    place: Place = ("scheduler", "port")
+    mend = "Choose another port."
+    taken = {scheduler: "the scheduler's port", scheduler + 1: "the scheduler's control port"}
+    if scheduler == 65535:
+        yield Problem(place, "65535 is too high.", "The control port is the next one, and there is none.", mend)
+    if ICECCD_PORT in taken:
+        yield Problem(place, f"{taken[ICECCD_PORT]} would be {ICECCD_PORT}.", "icecream's daemon uses that port.", mend)
+    for port, of in {**taken, ICECCD_PORT: "the port of icecream's daemon"}.items():
+        if port == config.http_port:
+            yield Problem(("http_port",), f"{port} is also {of}.", "Both run on this server.", mend, place)
+    telemetry: Place = ("nodes", "telemetry_port")
+    for port, of in {22: "the port of ssh", ICECCD_PORT: "the port of icecream's daemon"}.items():
+        if port == config.nodes.telemetry_port:
+            yield Problem(telemetry, f"{port} is also {of}.", "Both run on every node.", mend)
+
+
+def _keys(config: Config) -> Iterator[Problem]:
+    seen: dict[str, int] = {}
+    for index, key in enumerate(config.nodes.authorized_keys):
+        if key in seen:
+            place: Place = ("nodes", "authorized_keys", index)
+            yield Problem(place, f"the same key as authorized_keys[{seen[key]}].", mend="Remove one.")
+        seen.setdefault(key, index)

@@ -1,0 +1,153 @@
+"""Read farm.yaml: every mistake in it becomes a clear error that names file, line, key and what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from yaml.nodes import Node
+
+from farm.config import VIRTUAL_MTU, Config
+from farm.config_check import Place, Problem, check, dotted
+from farm.config_reader import Reader
+from farm.errors import ConfigError
+from farm.home import Home
+
+_SYNTAX_MENDS = {
+    "'\\t'": "Indent with spaces: YAML does not take tabs.",
+    "mapping values are not allowed": "Compare the indentation with the lines above; "
+    "a value that contains a colon and a space must be put in quotes.",
+    "another document": "Remove the line `---` and what follows it: farm.yaml is one document.",
+    "while scanning a quoted scalar": "A quotation mark that is opened must be closed.",
+}
+_SYNTAX_MEND = "Each line is `key: value`, with a space after the colon; sections are indented by two spaces."
+
+
+def load(path: Path, options: Sequence[str] = ()) -> Config:
+    """Read and check a farm.yaml; raises ConfigError, which names every mistake with its line and key.
+
+    ``options``: the ``farm`` options that lead to its home (Home.options), for the commands that errors name.
+    """
+    text = _read(path)
+    if text is None:
+        command = " ".join(["farm", *options, "init", "--interface", "NAME"])
+        why = "It says which interface the farm serves on."
+        raise ConfigError(f"There is no {path}.", why, f"Write it: sudo {command}")
+    return parse(text, str(path))
+
+
+def load_or_default(home: Home, virtual: bool) -> Config:
+    """The home's configuration; for the virtual lab defaults do where there is no farm.yaml.
+
+    The virtual lab's mtu is VIRTUAL_MTU unless the file sets it. Raises ConfigError.
+    """
+    if not virtual:
+        return load(home.config, home.options)
+    config, given = _parse(_read(home.config) or "", str(home.config))
+    return config if "mtu" in given else msgspec.structs.replace(config, mtu=VIRTUAL_MTU)
+
+
+def parse(text: str, file: str = "farm.yaml") -> Config:
+    """The configuration that ``text`` holds; ``file`` is what errors call it."""
+    return _parse(text, file)[0]
+
+
+def where(path: Path | None, place: Place) -> str:
+    """FILE:LINE of a key in a farm.yaml that loads, or as much of it as there is."""
+    text = None if path is None else _read(path)
+    if text is None:
+        return "farm.yaml"
+    root = _compose(text, str(path))
+    line = None if root is None else Reader(root).lines.get(place)
+    return f"{path}:{line}" if line else str(path)
+
+
+def _read(path: Path) -> str | None:
+    """The file's text, None when there is no such file."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except PermissionError:
+        raise ConfigError(f"{path} may not be read.", "Permission denied.", "Try again with sudo.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read.", f"{error.strerror}.", "It must be a text file.") from None
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{path}:{line}: this is not UTF-8 text.",
+            f"Byte 0x{data[error.start]:02x}: {error.reason}.",
+            "Save it as UTF-8.",
+        ) from None
+
+
+def _parse(text: str, file: str) -> tuple[Config, dict[str, Any]]:
+    """The configuration, and what was given."""
+    root = _compose(text, file)
+    if root is None:
+        return Config(), {}
+    reader = Reader(root)
+    if reader.problems:
+        raise _error(file, reader, reader.problems)
+    config = msgspec.convert(reader.plain, Config)
+    problems = [(reader.line(problem), problem) for problem in check(config)]
+    if problems:
+        raise _error(file, reader, problems)
+    return config, reader.plain
+
+
+def _compose(text: str, file: str) -> Node | None:
+    """YAML to nodes, which remember their lines; None for a file without content."""
+    try:
+        for event in yaml.parse(text, yaml.SafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ConfigError(
+                    f"{file}:{_line(event.start_mark)}: the alias *{event.anchor} is not supported.",
+                    "farm.yaml is plain YAML, without anchors and aliases.",
+                    "Write the value out.",
+                )
+        return yaml.compose(text, yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        raise _syntax_error(file, text, error) from None
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        raise ConfigError(
+            f"{file}:{line}: there is a character that YAML does not allow.", f"It is U+{code:04X}.", "Remove it."
+        ) from None
+    except RecursionError:
+        mend = "Compare with: farm init --stdout"
+        raise ConfigError(f"{file} is nested too deeply.", "A farm.yaml has three levels.", mend) from None
+
+
+def _line(mark: Any) -> int:
+    return mark.line + 1 if mark else 1
+
+
+def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> ConfigError:
+    number = _line(error.problem_mark or error.context_mark)
+    lines = text.splitlines()
+    line = lines[number - 1].strip() if number <= len(lines) else ""
+    told = "; ".join(part for part in (error.problem, error.context) if part)
+    mend = next((mend for sign, mend in _SYNTAX_MENDS.items() if sign in told), _SYNTAX_MEND)
+    why = f"YAML's parser says: {told}." + (f"\nThe line: {line[:100]!r}" if line else "")
+    return ConfigError(f"{file}:{number}: this is not YAML.", why, mend)
+
+
+def _error(file: str, reader: Reader, problems: list[tuple[int, Problem]]) -> ConfigError:
+    """One mistake as what, why and mend; several as a list in the order of their lines."""
+    told = []
+    for line, problem in sorted(problems, key=lambda numbered: numbered[0]):
+        unset = " (not set, so the default)" if problem.related and problem.place not in reader.lines else ""
+        key = f"{dotted(problem.place)}{unset}: " if problem.place else ""
+        told.append((f"{file}:{line}: {key}{problem.text}", problem.why, problem.mend))
+    if len(told) == 1:
+        return ConfigError(*told[0])
+    blocks = ["\n  ".join(part for part in parts if part) for parts in told]
+    mend = f"Mend them, then: farm config check {file}"
+    return ConfigError(f"{file} has {len(told)} mistakes.", "\n".join(blocks), mend)
