@@ -31,6 +31,10 @@ class Running(Struct, frozen=True, kw_only=True):
     """Unix time."""
     namespace: str | None = None
     machines: list[VirtualMachine] = []
+    mtu: int = 1500
+    """Frame size of the lab's network."""
+    address_added: bool = False
+    """The server's address was not on the interface before, and goes again with the farm."""
 
     @staticmethod
     def path(home: Home) -> Path:

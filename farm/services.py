@@ -22,6 +22,10 @@ from farm.errors import FarmError
 from farm.home import Home, write_atomic
 
 
+ENVIRONMENT_MARK = "FARM_SUPERVISOR"
+"""Environment variable of supervisord and all it starts: the path of its configuration."""
+
+
 @dataclass(frozen=True)
 class Service:
     """A program that supervisord keeps running.
@@ -153,10 +157,9 @@ class Supervisor:
             return False
         return True
 
-    def argv(self, foreground: bool) -> list[str]:
-        """The command that starts it."""
-        argv = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_path)]
-        return [*argv, "--nodaemon"] if foreground else argv
+    def argv(self) -> list[str]:
+        """The command that starts it; it goes to the background by itself."""
+        return [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_path)]
 
     def converge(self, services: Sequence[Service], prefix: Sequence[str] = ()) -> None:
         """Make these services run, and no others: start supervisord, or tell a running one what has changed.
@@ -166,7 +169,7 @@ class Supervisor:
         write_atomic(self.config_path, render(self.home, services))
         if not self.alive:
             self._kill_leftover()
-            command.run([*prefix, *self.argv(foreground=False)], timeout=30)
+            command.run([*prefix, *self.argv()], timeout=30, env={ENVIRONMENT_MARK: str(self.config_path)})
             self._wait_until_alive()
             return
         rpc = self._rpc()
@@ -204,8 +207,8 @@ class Supervisor:
             self.home.supervisor_socket.unlink()
 
     def orphans(self) -> list[psutil.Process]:
-        """Processes that a supervisord of this home started (it puts its configuration's name in their environment)."""
-        return processes_with_environment("FARM_SUPERVISOR", str(self.config_path))
+        """Processes that a supervisord of this home started: they inherit the mark in its environment."""
+        return processes_with_environment(ENVIRONMENT_MARK, str(self.config_path))
 
     def status(self) -> list[ServiceState]:
         """All services, in the order they start; raises FarmError when supervisord does not answer."""

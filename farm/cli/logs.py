@@ -1,0 +1,30 @@
+"""`farm logs`."""
+
+from __future__ import annotations
+
+import os
+
+import rich_click as click
+
+from farm.cli.output import out
+from farm.command import find
+from farm.errors import UsageError
+from farm.home import Home
+
+
+@click.command()
+@click.argument("service", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
+@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="Lines from the end.")
+@click.pass_obj
+def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
+    """A service's log; without SERVICE, which logs there are."""
+    known = {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log"))}
+    if service is None:
+        for name, path in known.items():
+            out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
+        return
+    if service not in known:
+        raise UsageError(f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs")
+    argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(known[service])]
+    os.execv(find("tail"), argv)

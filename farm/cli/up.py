@@ -1,0 +1,180 @@
+"""`farm up` and `farm down`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import rich_click as click
+from rich.console import Group
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from farm.cli.output import err, out
+from farm.errors import FarmError, PartialError
+from farm.home import Home
+from farm.running import Running
+
+
+@click.command()
+@click.option("--virtual", type=click.IntRange(0, 250), metavar="N", help="A virtual lab: N QEMU machines on a bridge of their own, instead of real ones.")
+@click.option("--nic", type=click.Choice(["virtio", "e1000"]), help="Network adapter of the virtual machines.")
+@click.option("--foreground", is_flag=True, help="Stay, and take the farm down at SIGTERM or Ctrl-C (for systemd).")
+@click.option("--no-wait", is_flag=True, help="Do not wait for the virtual machines to boot.")
+@click.option("--patience", type=click.IntRange(1), default=600, show_default=True, help="Seconds that virtual machines may take to boot.")
+@click.pass_obj
+def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int) -> None:
+    """Bring the farm up, or make a running one follow its changed configuration."""
+    from farm.preflight import require_root
+    from farm.up import Request, bring_up
+
+    require_root("farm up")
+    with step_display() as report:
+        running = bring_up(home, Request(virtual, nic), report)
+    if running.machines and not no_wait:
+        wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
+    show_summary(home, running)
+    if foreground:
+        stay(home)
+
+
+@click.command()
+@click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they wait for their root until the farm is up again.")
+@click.pass_obj
+def down(home: Home, keep_nodes: bool) -> None:
+    """Take the farm down: drain it, power the nodes off, and leave nothing behind."""
+    from farm.preflight import require_root
+    from farm.up import bring_down
+
+    require_root("farm down")
+    with step_display() as report:
+        bring_down(home, report, keep_nodes=keep_nodes)
+    out.print("The farm is down.")
+
+
+@contextmanager
+def step_display() -> Iterator[Callable[[str, str], None]]:
+    """Shows steps as they are taken: finished ones with their time, the present one with what is being done in it."""
+    display = _Steps()
+    if not err.is_terminal:
+        yield display.print_line
+        return
+    with Live(display, console=err, refresh_per_second=8, transient=True):
+        yield display.report
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.step = ""
+        self.doing = ""
+        self.started = self.step_started = time.monotonic()
+
+    def report(self, step: str, doing: str) -> None:
+        if step and step != self.step:
+            if self.step:
+                err.print(Text(f"  {self.step:<42}{time.monotonic() - self.step_started:6.1f} s", style="dim"))
+            self.step, self.step_started = step, time.monotonic()
+        self.doing = doing
+
+    def print_line(self, step: str, doing: str) -> None:
+        """Without a terminal: a line per step."""
+        if step and step != self.step:
+            self.step = step
+            err.print(Text(f"{time.monotonic() - self.started:7.1f} s  {step}: {doing}"))
+
+    def __rich__(self) -> Group:
+        elapsed = time.monotonic() - self.step_started
+        return Group(
+            Spinner("dots", Text.assemble((f"{self.step}", "bold"), f"  {elapsed:.0f} s")),
+            Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis"),
+        )
+
+
+def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
+    """Show nodes by stage until all are ready; raises PartialError when some are not within ``patience`` seconds."""
+    from farm.cli.status import nodes_table
+    from farm.daemon.client import fetch_status
+
+    deadline = time.monotonic() + patience
+    started = time.monotonic()
+    shown: dict[str, str] = {}
+    with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=err.is_terminal) as live:
+        while True:
+            try:
+                nodes = [node for node in fetch_status(home)["nodes"] if node["mac"] in macs]
+            except FarmError:
+                nodes = []
+            if err.is_terminal:
+                live.update(Group(Text(f"Waiting for {len(macs)} nodes  {time.monotonic() - started:.0f} s", style="bold"), nodes_table(nodes)))
+            else:
+                _print_changes(shown, nodes, time.monotonic() - started)
+            ready = {node["mac"] for node in nodes if node["stage"] == "ready"}
+            if ready == macs:
+                return
+            if time.monotonic() > deadline:
+                missing = ", ".join(sorted(macs - ready))
+                raise PartialError(
+                    f"{len(ready)} of {len(macs)} nodes are ready after {patience:.0f} s.",
+                    f"Not ready: {missing}.",
+                    "Where do they hang? farm node list — farm node console NODE",
+                )
+            time.sleep(0.5)
+
+
+def _print_changes(shown: dict[str, str], nodes: list[dict[str, object]], elapsed: float) -> None:
+    for node in nodes:
+        mac, stage = str(node["mac"]), str(node["stage"])
+        if shown.get(mac) != stage:
+            shown[mac] = stage
+            err.print(Text(f"{elapsed:7.1f} s  {node['name'] or mac}: {stage}"))
+
+
+def show_summary(home: Home, running: Running) -> None:
+    """One screen: what is up, and what to type next."""
+    from farm.cli.status import nodes_table
+    from farm.daemon.client import fetch_status
+
+    config, farm = running.config, " ".join(["farm", *home.options])
+    where = f"virtual lab of {len(running.machines)} machines" if running.namespace else f"lab on {running.interface}"
+    out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {running.image}, server {config.server}")
+    try:
+        nodes = fetch_status(home)["nodes"]
+    except FarmError:
+        nodes = []
+    if nodes:
+        out.print(nodes_table(nodes))
+    elif running.namespace is None:
+        out.print("Now switch the PCs on; let their firmware boot from the network.")
+    sudo = "sudo " if running.namespace else ""
+    hints = Table(box=None, show_header=False, padding=(0, 2))
+    hints.add_row(f"{farm} status --watch", "see it work")
+    hints.add_row(f"{sudo}{farm} run -- make -j12", "compile on it")
+    hints.add_row(f"sudo {farm} down", "take it down")
+    out.print(hints)
+
+
+def stay(home: Home) -> None:
+    """Wait for SIGTERM, SIGINT or the end of supervisord, then take the farm down."""
+    from farm.services import Supervisor
+    from farm.up import bring_down
+
+    stopping = False
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal stopping
+        stopping = True
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    supervisor = Supervisor(home)
+    while not stopping and supervisor.pid is not None:
+        time.sleep(0.5)
+    crashed = not stopping
+    bring_down(home, lambda step, doing: None, keep_nodes=True)
+    if crashed:
+        raise FarmError("The farm's supervisord ended.", f"Its log is {home.logs}/supervisord.log.", "Start again: sudo farm up")

@@ -1,0 +1,62 @@
+"""ATA over Ethernet: one vblade per image version, and the filter that lets nodes read and do nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from farm.errors import FarmError
+from farm.image.store import Manifest
+from farm.services import Service
+
+RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
+
+
+def vblade_service(manifest: Manifest, root: Path, *, shelf: int, interface: str, buffer: int) -> Service:
+    """The export of a version's root file system, read-only.
+
+    ``buffer`` is the window vblade advertises and sizes its socket buffer by, in frames (vblade(8) -b): at 1024 it
+    served 64 readers fairly, at the default 16 some starved. -m (a list of MACs) is not used: it is not bounds-checked.
+    """
+    return Service(
+        name=f"aoe-{manifest.slot}",
+        argv=["vblade", "-r", "-b", str(buffer), str(shelf), str(manifest.slot), interface, str(root)],
+        order=30,
+    )
+
+
+def socket_buffer_needed(buffer: int, mtu: int) -> int:
+    """Bytes that net.core.rmem_max must allow, or vblade's window is silently smaller (aoetools, vblade linux.c)."""
+    return buffer * mtu
+
+
+def allow_socket_buffer(size: int) -> None:
+    """Raise net.core.rmem_max to ``size`` bytes if it is lower; raises FarmError when that is forbidden."""
+    if int(RMEM_MAX.read_text()) >= size:
+        return
+    try:
+        RMEM_MAX.write_text(f"{size}\n")
+    except OSError as error:
+        raise FarmError(
+            "The kernel's limit for socket buffers is too low for the AoE export.",
+            f"net.core.rmem_max is {RMEM_MAX.read_text().strip()}, {size} is needed, and it may not be changed: {error}",
+            f"On the host: sysctl net.core.rmem_max={size} — or set export.buffer lower in farm.yaml",
+        ) from error
+
+
+def ingress_filter(table: str, interface: str) -> str:
+    """nft rules for a netdev table: of AoE only reads, identify and config queries come in.
+
+    Without it one frame locks every node out of vblade (force-reserve, command 3), even with -r, or edits its list of
+    MACs (command 2). Offsets are bits from the Ethernet header's start: command at 152, ATA command at 216, config
+    command at 248 (AoE specification, sections 3 and 4). In the ATA argument header 0x30 and 0x34 are the writes.
+    """
+    return f"""table netdev {table} {{
+  chain ingress {{
+    type filter hook ingress device "{interface}" priority 0;
+    ether type 0x88a2 @ll,152,8 2-255 drop
+    ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x30 drop
+    ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x34 drop
+    ether type 0x88a2 @ll,152,8 1 @ll,248,8 & 0x0f != 0 drop
+  }}
+}}
+"""

@@ -1,0 +1,45 @@
+"""The nftables rules of a farm: what the lab may send to this server."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from farm import command
+from farm.config import Config
+from farm.export.aoe import ingress_filter
+
+
+def table(config: Config) -> str:
+    """The name of the farm's tables; it holds the farm's name, so that farms do not touch each other's."""
+    return f"farm_{config.name.replace('-', '_')}"
+
+
+def ruleset(config: Config, interface: str) -> str:
+    """nft script that makes the farm's tables anew, in one transaction (nft(8)).
+
+    The scheduler's control port has no authentication and binds every address: the lab does not get at it.
+    """
+    name = table(config)
+    return f"""table netdev {name} {{}}
+delete table netdev {name}
+{ingress_filter(name, interface)}
+table inet {name} {{}}
+delete table inet {name}
+table inet {name} {{
+  chain input {{
+    type filter hook input priority 0;
+    iifname "{interface}" tcp dport {config.scheduler.port + 1} reject with tcp reset
+  }}
+}}
+"""
+
+
+def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
+    """Put the rules in force; raises CommandError."""
+    command.run([*prefix, "nft", "-f", "-"], stdin=ruleset(config, interface))
+
+
+def remove(config: Config, prefix: Sequence[str] = ()) -> None:
+    """Take the farm's tables away; nothing happens when they are not there."""
+    for family in ("netdev", "inet"):
+        command.run([*prefix, "nft", "delete", "table", family, table(config)], check=False)

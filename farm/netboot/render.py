@@ -1,0 +1,164 @@
+"""What dnsmasq and nginx read and serve, rendered to files when the farm comes up or its configuration changes."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import os
+import shutil
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+import jinja2
+import msgspec
+
+from farm.config import Config, Machine
+from farm.errors import FarmError
+from farm.home import Home, write_atomic
+from farm.image.store import Manifest, Store
+
+LOADERS = Path("/usr/lib/ipxe")
+"""Debian's package ipxe: undionly.kpxe for BIOS, snponly.efi for UEFI; both use the firmware's own NIC driver."""
+
+KERNEL_OPTIONS = "boot=farm panic=30 quiet loglevel=3 systemd.show_status=error mitigations=off"
+
+_templates = jinja2.Environment(
+    loader=jinja2.FunctionLoader(lambda name: (resources.files("farm.netboot") / "templates" / name).read_text()),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is told when it asks (farm/node/configure.py reads it)."""
+
+    schema: int = 1
+    farm: str
+    name: str | None
+    netname: str
+    scheduler: str
+    slots: int
+    telemetry_port: int
+    authorized_keys: list[str]
+
+
+def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
+    """dnsmasq's configuration (dnsmasq(8)): full DHCP and TFTP on the lab's interface."""
+    return _templates.get_template("dnsmasq.conf.j2").render(
+        config=config,
+        interface=interface,
+        logs=home.logs,
+        state=home.state,
+        http=home.http,
+        netmask=ipaddress.ip_interface(config.address).netmask,
+        ula=ula_prefix(config.name),
+    )
+
+
+def nginx_conf(config: Config, home: Home) -> str:
+    """nginx's configuration: the files below Home.http, on the lab's address."""
+    return _templates.get_template("nginx.conf.j2").render(config=config, logs=home.logs, runtime=home.runtime, http=home.http)
+
+
+def ula_prefix(name: str) -> str:
+    """A unique local IPv6 prefix (RFC 4193) of 64 bits, the same for the same farm name."""
+    digest = hashlib.sha256(f"farm {name}".encode()).hexdigest()
+    return f"fd{digest[:2]}:{digest[2:6]}:{digest[6:10]}:{digest[10:14]}"
+
+
+def kernel_command_line(config: Config, manifest: Manifest, mtu: int, extra: str) -> str:
+    """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
+    own = (
+        f"initrd=initrd {KERNEL_OPTIONS} farm.root=aoe:e{config.export.shelf}.{manifest.slot} farm.image={manifest.version} "
+        f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
+        "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
+    )
+    return " ".join(part for part in (own, config.nodes.kernel_options, extra) if part)
+
+
+def boot_scripts(config: Config, manifest: Manifest, mtu: int, extra: str = "") -> dict[str, str]:
+    """File name → iPXE script: start.ipxe, default.ipxe, and one for each machine that differs."""
+
+    def node(options: str) -> str:
+        cmdline = kernel_command_line(config, manifest, mtu, " ".join(part for part in (extra, options) if part))
+        return _templates.get_template("node.ipxe.j2").render(config=config, image=manifest.version, cmdline=cmdline)
+
+    local = _templates.get_template("local.ipxe.j2").render()
+    scripts = {
+        "start.ipxe": _templates.get_template("start.ipxe.j2").render(config=config),
+        "default.ipxe": node("") if config.nodes.unknown == "boot" else local,
+    }
+    for machine in config.machines:
+        scripts[f"{hyphens(machine.mac)}.ipxe"] = local if machine.boot == "local" else node(machine.kernel_options)
+    return scripts
+
+
+def node_settings(config: Config, farm_key: str) -> dict[str, NodeSettings]:
+    """File name → what the node is told: default.json, and one for each machine that differs."""
+
+    def settings(machine: Machine | None) -> NodeSettings:
+        slots = machine.slots if machine and machine.slots is not None else config.nodes.slots
+        return NodeSettings(
+            farm=config.name,
+            name=machine.name if machine else None,
+            netname=config.netname,
+            scheduler=f"{config.server}:{config.scheduler.port}",
+            slots=slots,
+            telemetry_port=config.nodes.telemetry_port,
+            authorized_keys=[farm_key, *config.nodes.authorized_keys],
+        )
+
+    return {"default.json": settings(None), **{f"{hyphens(m.mac)}.json": settings(m) for m in config.machines}}
+
+
+def hyphens(mac: str) -> str:
+    """A MAC as boot files are named by it: 52-54-00-12-34-56."""
+    return mac.replace(":", "-")
+
+
+def write_boot_files(home: Home, config: Config, store: Store, version: str, *, mtu: int, farm_key: str, extra: str = "") -> None:
+    """Write all that is served by HTTP and TFTP; a node that boots meanwhile sees each file old or new, never half.
+
+    The version's files are linked, not copied; files of machines that are no longer listed are removed.
+    """
+    manifest = store.get(version)
+    _write_all(home.http / "boot", boot_scripts(config, manifest, mtu, extra))
+    settings = node_settings(config, farm_key)
+    _write_all(home.http / "nodes", {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()})
+    for file in ("kernel", "initrd"):
+        _place(store.path(version) / file, home.http / "images" / version / file)
+    for loader in ("undionly.kpxe", "snponly.efi"):
+        source = LOADERS / loader
+        if not source.is_file():
+            raise FarmError(f"The boot loader {source} is missing.", "PXE firmware is sent it first.", "Install it: apt-get install ipxe")
+        _place(source, home.http / "loader" / loader)
+
+
+def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+    for name, content in files.items():
+        write_atomic(folder / name, content)
+    for path in folder.iterdir():
+        if path.name not in files:
+            path.unlink()
+
+
+def _place(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``: a hard link, or a copy across file systems."""
+    if target.exists() and (target.samefile(source) or _same_copy(source, target)):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copy2(source, fresh)
+    os.replace(fresh, target)
+
+
+def _same_copy(source: Path, target: Path) -> bool:
+    a, b = source.stat(), target.stat()
+    return a.st_size == b.st_size and int(a.st_mtime) == int(b.st_mtime)

@@ -1,0 +1,73 @@
+"""Nodes leave work and power: drain, power off, reboot. Over ssh with the farm's own key; a node obeys nobody else."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from farm import ssh
+from farm.daemon.client import fetch_status
+from farm.errors import CommandError, FarmError, PartialError
+from farm.home import Home
+from farm.running import Running
+
+DRAIN_PATIENCE = 60.0
+"""Seconds that running jobs have to end before a farm goes down."""
+
+Report = Callable[[str, str], None]
+
+
+def drain(home: Home, running: Running, report: Report) -> None:
+    """Wait until no job runs, at most DRAIN_PATIENCE; a farm whose farmd is gone is not waited for."""
+    deadline = time.monotonic() + DRAIN_PATIENCE
+    while time.monotonic() < deadline:
+        try:
+            busy = sum(node.get("jobs", 0) for node in fetch_status(home)["nodes"])
+        except FarmError:
+            return
+        if not busy:
+            return
+        report("drain", f"{busy} jobs still run")
+        time.sleep(0.5)
+
+
+def power_off_all(home: Home, running: Running, report: Report) -> None:
+    """Power all nodes off that can be reached, side by side; one that cannot is reported and left."""
+    with contextlib.suppress(FarmError):
+        addresses = {node["name"]: node["address"] for node in fetch_status(home)["nodes"] if node.get("address")}
+        with ThreadPoolExecutor(16) as pool:
+            for name, reached in pool.map(lambda item: (item[0], _try_power(home, running, item[1])), addresses.items()):
+                report("nodes", f"{name} {'powers off' if reached else 'cannot be reached'}")
+
+
+def _try_power(home: Home, running: Running, address: str) -> bool:
+    try:
+        power(home, running, address, "poweroff")
+    except (FarmError, CommandError):
+        return False
+    return True
+
+
+def power(home: Home, running: Running, address: str, action: str) -> None:
+    """Power a node off or reboot it (``action``: poweroff or reboot); its root is in RAM and on the network, so at once.
+
+    Raises FarmError when it cannot be reached.
+    """
+    # The connection dies with the node: the order is given in the background, and ssh ends first.
+    ssh.run(home, running, address, ["systemd-run", "--quiet", "--on-active=1", "systemctl", "--force", "--force", action])
+
+
+def for_each(names: list[str], act: Callable[[str], None]) -> None:
+    """Do something to several nodes; raises PartialError that names those it failed for."""
+    failed = []
+    for name in names:
+        try:
+            act(name)
+        except FarmError as error:
+            failed.append(f"{name}: {error.what}")
+    if failed:
+        raise PartialError(f"{len(failed)} of {len(names)} nodes could not be reached.", "\n".join(failed), "See: farm node list")
+
+

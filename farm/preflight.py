@@ -1,0 +1,103 @@
+"""What must hold before a farm comes up; each failure says what mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+
+import psutil
+
+from farm.command import PACKAGES, find
+from farm.config import Config
+from farm.errors import FarmError, MissingProgramError
+from farm.netboot.rival import find_dhcp_servers
+
+SERVER_PROGRAMS = ("dnsmasq", "nginx", "vblade", "icecc-scheduler", "iceccd", "nft", "ip", "ssh", "ssh-keygen", "setpriv", "unshare")
+VIRTUAL_PROGRAMS = ("qemu-system-x86_64", "socat")
+NEEDED_SPACE = 256 << 20
+
+
+def require_root(what: str) -> None:
+    """Raises FarmError unless this process is root."""
+    if os.geteuid() != 0:
+        raise FarmError(f"`{what}` must be run by root.", "It opens network interfaces and changes mounts.", f"Try: sudo {what}")
+
+
+def require_programs(virtual: bool) -> None:
+    """Raises FarmError that names all missing Debian packages at once."""
+    missing = []
+    for program in SERVER_PROGRAMS + (VIRTUAL_PROGRAMS if virtual else ()):
+        try:
+            find(program)
+        except MissingProgramError:
+            missing.append(program)
+    if missing:
+        packages = sorted({PACKAGES.get(program, program) for program in missing})
+        raise FarmError(
+            f"Programs are missing: {', '.join(missing)}.", "", f"Install them: sudo apt-get install {' '.join(packages)}"
+        )
+
+
+def require_space(home_state: str | os.PathLike[str]) -> None:
+    """Raises FarmError when logs and leases would soon fill the disk."""
+    free = shutil.disk_usage(home_state).free
+    if free < NEEDED_SPACE:
+        raise FarmError(
+            f"The disk is almost full: {free >> 20} MiB free below {home_state}.", "", "Make room; old images go with: farm image remove VERSION"
+        )
+
+
+def require_interface_up(config: Config) -> None:
+    """Raises FarmError when the lab's interface is down."""
+    stats = psutil.net_if_stats().get(config.interface)
+    if stats is not None and not stats.isup:
+        raise FarmError(
+            f"The interface {config.interface} is down.", "The lab's machines could not be reached.", f"Try: sudo ip link set {config.interface} up"
+        )
+
+
+def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
+    """Raises FarmError that names who holds a port the farm needs; the farm's own processes do not count."""
+    scheduler = config.scheduler.port
+    wanted = [
+        (socket.SOCK_DGRAM, 67, "DHCP"),
+        (socket.SOCK_DGRAM, 69, "TFTP"),
+        (socket.SOCK_STREAM, config.http_port, "HTTP"),
+        (socket.SOCK_STREAM, scheduler, "the scheduler"),
+        (socket.SOCK_DGRAM, scheduler, "the scheduler"),
+        (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
+        (socket.SOCK_STREAM, 10245, "iceccd"),
+    ]
+    taken: dict[tuple[int, int], int | None] = {}
+    for connection in psutil.net_connections("inet"):
+        if connection.laddr and (connection.type == socket.SOCK_DGRAM or connection.status == psutil.CONN_LISTEN):
+            if connection.laddr.ip in ("0.0.0.0", "::", config.server):
+                taken[(connection.type, connection.laddr.port)] = connection.pid
+    for kind, port, purpose in wanted:
+        if (kind, port) in taken and taken[(kind, port)] not in own_pids:
+            raise FarmError(*_busy(kind, port, purpose, taken[(kind, port)]))
+
+
+def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str, str]:
+    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    who = "another program"
+    if pid is not None:
+        try:
+            who = f"{psutil.Process(pid).name()} (pid {pid})"
+        except psutil.Error:
+            who = f"pid {pid}"
+    units = {67: "dnsmasq or isc-dhcp-server", 69: "tftpd-hpa", 8765: "icecc-scheduler", 8766: "icecc-scheduler", 10245: "iceccd"}
+    mend = f"Stop it, for example: sudo systemctl disable --now {units.get(port, 'UNIT')}"
+    return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"It is held by {who}.", mend
+
+
+def require_no_rival(config: Config) -> None:
+    """Raises FarmError when another DHCP server answers on the lab's interface."""
+    rivals = sorted(find_dhcp_servers(config.interface) - {config.server})
+    if rivals:
+        raise FarmError(
+            f"Another DHCP server answers on {config.interface}: {', '.join(rivals)}.",
+            "Nodes would get addresses from either, and half of them would not boot.",
+            "Turn it off, or put the lab on a network of its own.",
+        )

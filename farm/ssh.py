@@ -1,0 +1,43 @@
+"""The farm's own ssh key, and running a command on a node with it."""
+
+from __future__ import annotations
+
+import subprocess
+
+from farm import command
+from farm.errors import FarmError
+from farm.home import Home
+from farm.running import Running
+from farm.virtual.namespace import enter
+
+OPTIONS = (
+    *("-o", "BatchMode=yes"),
+    *("-o", "ConnectTimeout=10"),
+    # A node makes its host key anew at every boot: nothing to remember, and its root came over the same wire.
+    *("-o", "StrictHostKeyChecking=no"),
+    *("-o", "UserKnownHostsFile=/dev/null"),
+    *("-o", "LogLevel=ERROR"),
+)
+
+
+def farm_key(home: Home) -> str:
+    """The farm's public key, which nodes let in as root; made at first use, the private half readable by root alone."""
+    path = home.state / "ssh" / "id_ed25519"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        command.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "farm", "-f", str(path)])
+    return path.with_suffix(".pub").read_text().strip()
+
+
+def argv(home: Home, running: Running, address: str, words: list[str]) -> list[str]:
+    """The command that runs ``words`` on a node as root; without words a shell."""
+    key = home.state / "ssh" / "id_ed25519"
+    return [*enter(running, home), "ssh", "-i", str(key), *OPTIONS, f"root@{address}", *words]
+
+
+def run(home: Home, running: Running, address: str, words: list[str], timeout: float = 30) -> str:
+    """Run a command on a node and return its output; raises FarmError."""
+    done: subprocess.CompletedProcess[str] = command.run(argv(home, running, address, words), check=False, timeout=timeout)
+    if done.returncode:
+        raise FarmError(f"`{' '.join(words)}` failed on the node {address}.", done.stdout.strip(), "Is it booted? See: farm node list")
+    return done.stdout

@@ -1,0 +1,350 @@
+"""Bring a farm up, change it while it is up, and take it down: the one place where all parts meet."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from farm import command, firewall, health, preflight
+from farm.config import Config
+from farm.config_file import load_or_default
+from farm.errors import CommandError, FarmError
+from farm.export import aoe
+from farm.home import Home, write_atomic
+from farm.image.build import build
+from farm.image.store import Manifest, Store
+from farm.netboot import render
+from farm.running import Running
+from farm.services import Service, Supervisor
+from farm.ssh import farm_key
+from farm.virtual import machine as virtual_machine
+from farm.virtual import network as virtual_network
+from farm.virtual.namespace import enter, exec_prefix, icecc_folder
+
+Report = Callable[[str, str], None]
+"""Called with the step and what is being done in it."""
+
+HEALTH_PATIENCE = 60.0
+"""Seconds that services have to become healthy."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `farm up` was asked for; ``virtual``: number of machines, None for a real lab."""
+
+    virtual: int | None = None
+    nic: str | None = None
+
+
+@contextlib.contextmanager
+def exclusive(home: Home) -> Iterator[None]:
+    """Held by whoever changes the running farm; raises FarmError when someone else does."""
+    home.create()
+    with open(home.state / ".changing", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FarmError(
+                "Another command is bringing this farm up or down.", f"It holds {file.name}.", "Wait for it to end, then try again."
+            ) from None
+        yield
+
+
+def bring_up(home: Home, request: Request, report: Report) -> Running:
+    """Make the farm be what its configuration says, from whatever state it is in; returns once every service answers.
+
+    Repeating it converges: what is as it should be is left alone. Raises FarmError.
+    """
+    with exclusive(home):
+        old = running_or_none(home)
+        virtual = request.virtual is not None or (old is not None and old.namespace is not None)
+        config = load_or_default(home, virtual=virtual)
+        _check_kind(request, old, config)
+        report("checks", "programs, ports, interface")
+        preflight.require_programs(virtual)
+        preflight.require_space(home.state)
+        version = _choose_image(home, config, report)
+        running = _plan(config, request, old, version)
+        if running.namespace is None:
+            _check_real_lab(home, config, old)
+        report("network", running.interface)
+        # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
+        running.save(home)
+        running = _set_up_network(home, running)
+        report("boot files", f"image {version}")
+        _write_files(home, running)
+        report("services", "starting")
+        Supervisor(home).converge(services(home, running), prefix=enter(running, home))
+        _wait_until_healthy(home, running, report)
+        return running
+
+
+def running_or_none(home: Home) -> Running | None:
+    """The record of the running farm, or None when it is not up (or the record is of no use)."""
+    try:
+        return Running.load(home)
+    except FarmError:
+        return None
+
+
+def _check_kind(request: Request, old: Running | None, config: Config) -> None:
+    if old is None:
+        return
+    if request.virtual is not None and old.namespace is None:
+        raise FarmError("A real lab is up in this home.", "", "Take it down first (sudo farm down), or give the virtual lab a home: farm --home DIR up")
+    if old.config.name != config.name:
+        raise FarmError(
+            f"The farm that is up is called {old.config.name}, farm.yaml says {config.name}.",
+            "Its network and filter are named after it.",
+            "Take it down first: sudo farm down",
+        )
+
+
+def _check_real_lab(home: Home, config: Config, old: Running | None) -> None:
+    from farm.config_file import check_interface
+
+    check_interface(config)
+    preflight.require_interface_up(config)
+    own = frozenset(process.pid for process in Supervisor(home).orphans())
+    preflight.require_free_ports(config, own)
+    if old is None:
+        preflight.require_no_rival(config)
+
+
+def _choose_image(home: Home, config: Config, report: Report) -> str:
+    """The version next boots get; built when there is none. Raises FarmError when it is damaged."""
+    store = Store(home.images)
+    version = store.selection.current
+    if version is None:
+        manifest, _ = build(home, config, lambda stage, doing: report(f"image: {stage}", doing))
+        version = manifest.version
+    report("image", f"verifying {version}")
+    store.verify(version)
+    return version
+
+
+def build_image(home: Home, config: Config, report: Report, *, force: bool, refresh: bool) -> tuple[Manifest, bool]:
+    """Build the image unless it is up to date, and let a farm that is up serve it to next boots."""
+    home.create()
+    manifest, built = build(home, config, report, in_use=versions_in_use(home), force=force, refresh=refresh)
+    serve_selected(home)
+    return manifest, built
+
+
+def switch_image(home: Home, choose: Callable[[Store], str]) -> str:
+    """Change which version next boots get, in the store and in a farm that is up; returns the version."""
+    preflight.require_root("farm image")
+    store = Store(home.images)
+    with store.lock():
+        version = choose(store)
+        store.verify(version)
+    serve_selected(home)
+    return version
+
+
+def remove_image(home: Home, version: str) -> None:
+    """Delete a version that no node runs, and end its export."""
+    preflight.require_root("farm image remove")
+    store = Store(home.images)
+    with store.lock():
+        store.remove(version, in_use=versions_in_use(home))
+    serve_selected(home)
+
+
+def serve_selected(home: Home) -> None:
+    """Let a farm that is up serve the version that is selected now; nothing happens when it is not up."""
+    old, selected = running_or_none(home), Store(home.images).selection.current
+    if old is None or selected is None:
+        return
+    with exclusive(home):
+        running = msgspec.structs.replace(old, image=selected)
+        running.save(home)
+        _write_files(home, running)
+        Supervisor(home).converge(services(home, running), prefix=enter(running, home))
+
+
+def versions_in_use(home: Home) -> set[str]:
+    """Versions that nodes run; all of the exported ones when farmd cannot say."""
+    from farm.daemon.client import fetch_status
+
+    running = running_or_none(home)
+    if running is None:
+        return set()
+    try:
+        nodes = fetch_status(home)["nodes"]
+    except FarmError:
+        return {manifest.version for manifest in Store(home.images).list()}
+    return {running.image, *(node["image"] for node in nodes if node.get("image"))}
+
+
+def _plan(config: Config, request: Request, old: Running | None, version: str) -> Running:
+    started = old.started if old else time.time()
+    if request.virtual is None and (old is None or old.namespace is None):
+        added = old.address_added if old else False
+        return Running(
+            config=config, interface=config.interface, image=version, started=started, mtu=config.mtu, address_added=added
+        )
+    count = request.virtual if request.virtual is not None else len(old.machines) if old else 0
+    return Running(
+        config=config,
+        interface=virtual_network.BRIDGE,
+        image=version,
+        started=started,
+        namespace=f"farm-{config.name}",
+        machines=virtual_machine.machines(count, request.nic or config.virtual.nic),
+        mtu=config.mtu,
+    )
+
+
+def _set_up_network(home: Home, running: Running) -> Running:
+    config = running.config
+    aoe.allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, running.mtu))
+    if running.namespace is not None:
+        virtual_network.create(running.namespace, config.address, running.mtu, len(running.machines))
+    elif not any(a.address == config.server for a in psutil.net_if_addrs().get(config.interface, [])):
+        running = msgspec.structs.replace(running, address_added=True)
+        running.save(home)
+        command.run(["ip", "addr", "replace", config.address, "brd", "+", "dev", config.interface])
+    firewall.apply(config, running.interface, _netns(running))
+    return running
+
+
+def _netns(running: Running) -> list[str]:
+    return exec_prefix(running.namespace) if running.namespace else []
+
+
+def _write_files(home: Home, running: Running) -> None:
+    config = running.config
+    extra = virtual_machine.CONSOLE_OPTIONS if running.namespace else ""
+    key = farm_key(home)
+    render.write_boot_files(home, config, Store(home.images), running.image, mtu=running.mtu, farm_key=key, extra=extra)
+    write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, running.interface))
+    write_atomic(home.runtime / "nginx.conf", render.nginx_conf(config, home))
+    icecc_folder(home).mkdir(exist_ok=True)
+
+
+def services(home: Home, running: Running) -> list[Service]:
+    """Everything that supervisord keeps running for this farm."""
+    config = running.config
+    store = Store(home.images)
+    exports = [
+        aoe.vblade_service(
+            manifest,
+            store.path(manifest.version) / "root.squashfs",
+            shelf=config.export.shelf,
+            interface=running.interface,
+            buffer=config.export.buffer,
+        )
+        for manifest in store.list()
+    ]
+    machines = [
+        virtual_machine.service(machine, number, home, config.virtual) for number, machine in enumerate(running.machines, 1)
+    ]
+    return [*_core_services(home, running), *exports, *machines]
+
+
+def _core_services(home: Home, running: Running) -> list[Service]:
+    config, conf = running.config, home.runtime
+    settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", address_added=False))
+    scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
+    submitter = ["iceccd", "-s", f"{config.server}:{config.scheduler.port}", "-n", config.netname, "-N", submitter_name(config)]
+    submitter += ["-m", "0", "--no-remote", "-b", str(home.state / "icecc-environments"), "-u", "icecc", "-v"]
+    return [
+        # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
+        Service("nginx", ["nginx", "-c", str(conf / "nginx.conf")], order=10, environment=_digest(conf / "nginx.conf")),
+        Service(
+            "dnsmasq",
+            ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
+            order=40,
+            environment=_digest(conf / "dnsmasq.conf"),
+        ),
+        Service("scheduler", scheduler, order=20),
+        Service(
+            "farmd",
+            [sys.executable, "-m", "farm.daemon", *home.options],
+            order=25,
+            environment={"FARM_SETTINGS": hashlib.sha256(settings).hexdigest()},
+        ),
+        Service("iceccd", submitter, order=50),
+    ]
+
+
+def submitter_name(config: Config) -> str:
+    """What this machine's iceccd is called at the scheduler; it only submits jobs."""
+    return f"submitter-{config.name}"
+
+
+def _digest(path: Path) -> dict[str, str]:
+    return {"FARM_SETTINGS": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _wait_until_healthy(home: Home, running: Running, report: Report) -> None:
+    machines = {machine.name for machine in running.machines}
+    deadline = time.monotonic() + HEALTH_PATIENCE
+    while True:
+        answers = [answer for answer in health.check(home, running) if answer.service not in machines]
+        sick = [answer for answer in answers if not answer.ok]
+        if not sick:
+            return
+        report("services", "waiting for " + ", ".join(answer.service for answer in sick))
+        if time.monotonic() > deadline:
+            raise FarmError(
+                f"Not all services came up: {', '.join(answer.service for answer in sick)}.",
+                "\n".join(f"{answer.service}: {answer.detail}" for answer in sick),
+                f"Look: farm logs {sick[0].service} — then repeat: sudo farm up",
+            )
+        time.sleep(0.5)
+
+
+def bring_down(home: Home, report: Report, *, keep_nodes: bool = False) -> None:
+    """Stop everything and leave nothing behind: no process, namespace, mount, filter or address.
+
+    ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is left
+    of a farm too, whatever was killed.
+    """
+    from farm.power import drain, power_off_all
+
+    with exclusive(home):
+        running = running_or_none(home)
+        supervisor = Supervisor(home)
+        if running is not None and supervisor.alive:
+            report("drain", "waiting for running jobs")
+            drain(home, running, report)
+            if not keep_nodes and running.namespace is None:
+                report("nodes", "powering off")
+                power_off_all(home, running, report)
+        report("services", "stopping")
+        supervisor.shutdown()
+        if running is not None:
+            report("network", "removing")
+            _remove_network(running)
+        for path in home.runtime.glob("*"):
+            _remove(path)
+
+
+def _remove_network(running: Running) -> None:
+    if running.namespace is not None:
+        virtual_network.remove(running.namespace)
+        return
+    firewall.remove(running.config)
+    if running.address_added:
+        with contextlib.suppress(CommandError):
+            command.run(["ip", "addr", "del", running.config.address, "dev", running.interface])
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for child in path.iterdir():
+            _remove(child)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,88 @@
+"""The QEMU machines of the virtual lab: PCs without a disk that boot from the network."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from farm.command import find
+from farm.config import Virtual
+from farm.home import Home
+from farm.running import VirtualMachine
+from farm.services import Service
+
+NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
+
+
+def machines(count: int, nic: str) -> list[VirtualMachine]:
+    """The machines of a lab; their MACs are QEMU's prefix and their number."""
+    return [
+        VirtualMachine(name=f"virtual-{n}", mac=f"52:54:00:fa:{n >> 8:02x}:{n & 255:02x}", nic=nic) for n in range(1, count + 1)
+    ]
+
+
+def console_socket(home: Home, name: str) -> Path:
+    """The Unix socket of a machine's serial console."""
+    return home.runtime / "machines" / f"{name}.console"
+
+
+def service(machine: VirtualMachine, number: int, home: Home, settings: Virtual) -> Service:
+    """The QEMU process of a machine: it tries the network, and again after 10 s if nothing there boots it."""
+    console_socket(home, machine.name).parent.mkdir(parents=True, exist_ok=True)
+    accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm_works() else ["-accel", "tcg,thread=multi", "-cpu", "max,-erms"]
+    argv = [
+        "qemu-system-x86_64",
+        *("-name", machine.name),
+        *("-machine", "pc"),
+        *accelerator,
+        *("-smp", str(settings.cpus)),
+        *("-m", str(settings.memory)),
+        *("-nodefaults", "-no-user-config"),
+        *("-display", "none"),
+        *("-boot", "order=n,reboot-timeout=10000"),
+        *("-netdev", f"tap,id=lan,ifname=tap{number},script=no,downscript=no"),
+        *("-device", f"{NIC_MODEL[machine.nic]},netdev=lan,mac={machine.mac}"),
+        *("-object", "rng-random,id=rng,filename=/dev/urandom"),
+        *("-device", "virtio-rng-pci,rng=rng"),
+        *(
+            "-chardev",
+            f"socket,id=console,path={console_socket(home, machine.name)},server=on,wait=off,logfile={home.logs}/{machine.name}.console.log",
+        ),
+        *("-serial", "chardev:console"),
+        *("-qmp", f"unix:{home.runtime}/machines/{machine.name}.qmp,server=on,wait=off"),
+    ]
+    return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
+
+
+CONSOLE_OPTIONS = "console=ttyS0,115200"
+"""Kernel options of a machine whose only screen is its serial console."""
+
+
+@cache
+def kvm_works() -> bool:
+    """Whether KVM really runs a guest: the processor must say so, and a boot sector must come to its end.
+
+    The device alone proves nothing: nested hosts offer /dev/kvm and hang their guests.
+    """
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    flags = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("flags")), "")
+    return bool({"vmx", "svm"} & set(flags.split())) and _boots_with_kvm()
+
+
+def _boots_with_kvm() -> bool:
+    # mov al, 0x10; out 0xf4, al: isa-debug-exit ends QEMU with (0x10 << 1) | 1.
+    sector = bytes([0xB0, 0x10, 0xE6, 0xF4]).ljust(510, b"\0") + b"\x55\xaa"
+    with tempfile.NamedTemporaryFile(suffix=".img") as disk:
+        disk.write(sector.ljust(1 << 16, b"\0"))
+        disk.flush()
+        argv = [find("qemu-system-x86_64"), "-accel", "kvm", "-cpu", "host", "-nodefaults", "-display", "none"]
+        argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
+        argv += ["-drive", f"format=raw,file={disk.name},snapshot=on"]
+        try:
+            return subprocess.run(argv, timeout=10, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 33
+        except subprocess.TimeoutExpired:
+            return False

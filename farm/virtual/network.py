@@ -1,0 +1,71 @@
+"""The virtual lab's network: a namespace that holds a bridge, the server's address on it, and a tap per machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+
+import psutil
+
+from farm import command
+from farm.errors import CommandError
+from farm.virtual.namespace import namespace_path
+
+BRIDGE = "farm0"
+
+
+def create(namespace: str, address: str, mtu: int, taps: int) -> None:
+    """Make the namespace, or bring one that is there to what is wanted; raises CommandError.
+
+    ``address``: the server's, with the prefix length; ``mtu``: of the bridge and the taps, in bytes.
+    """
+    if not namespace_path(namespace).exists():
+        command.run(["ip", "netns", "add", namespace])
+    present = links(namespace)
+    _ip(namespace, ["link set lo up"])
+    if BRIDGE not in present:
+        _ip(namespace, [f"link add {BRIDGE} type bridge forward_delay 0 stp_state 0"])
+    wanted = [f"tap{number}" for number in range(1, taps + 1)]
+    for tap in sorted(present):
+        if tap.startswith("tap") and tap not in wanted:
+            _ip(namespace, [f"link del {tap}"])
+    for tap in wanted:
+        if tap not in present:
+            _ip(namespace, [f"tuntap add {tap} mode tap", f"link set {tap} master {BRIDGE}"])
+        _ip(namespace, [f"link set {tap} mtu {mtu} up"])
+    # The broadcast address must be set: icecream uses it for discovery.
+    _ip(namespace, [f"link set {BRIDGE} mtu {mtu} up", f"addr replace {address} brd + dev {BRIDGE}"])
+
+
+def links(namespace: str) -> set[str]:
+    """Names of the network interfaces in a namespace."""
+    listing = command.run(["ip", "-n", namespace, "-o", "link", "show"]).stdout
+    return {line.split(": ")[1].split("@")[0] for line in listing.splitlines() if ": " in line}
+
+
+def remove(namespace: str) -> None:
+    """End what still runs in the namespace and delete it, interfaces and nftables tables included."""
+    if not namespace_path(namespace).exists():
+        return
+    with contextlib.suppress(CommandError):
+        _end_processes(namespace)
+    command.run(["ip", "netns", "del", namespace])
+
+
+def _end_processes(namespace: str) -> None:
+    pids = [int(pid) for pid in command.run(["ip", "netns", "pids", namespace]).stdout.split()]
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, sign)
+        for _ in range(20):
+            if not any(psutil.pid_exists(pid) for pid in pids):
+                return
+            time.sleep(0.1)
+
+
+def _ip(namespace: str, commands: list[str]) -> None:
+    for line in commands:
+        command.run(["ip", "-n", namespace, *line.split()])
