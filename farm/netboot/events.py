@@ -1,0 +1,137 @@
+"""What dnsmasq's and nginx's logs tell of booting machines: one line in, at most one event out.
+
+Whoever is on the lab's network decides what these lines say: one that is not understood is no event.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import datetime, timedelta
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from farm.events import BootEvent, Stage
+
+MAX_LINE = 4096
+MAX_UPTIME = 1e8
+"""Seconds; three years."""
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_MAC = r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}"
+_ADDRESS = r"\d{1,3}(?:\.\d{1,3}){3}"
+_LINE = re.compile(
+    r"(?P<month>[A-Z][a-z]{2}) +(?P<day>\d{1,2}) (?P<hour>\d\d):(?P<minute>\d\d):(?P<second>\d\d)"
+    r" dnsmasq-(?P<part>dhcp|tftp)\[\d+\]: (?P<text>.*)",
+    re.ASCII,
+)
+_DHCP = re.compile(
+    rf"(?:\d+ )?(?P<kind>DHCPDISCOVER|DHCPACK|BOOTP)\([^)\s]+\) (?:(?P<address>{_ADDRESS}) )?(?P<mac>{_MAC})(?: |$)",
+    re.ASCII | re.IGNORECASE,
+)
+_SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
+_BOOT = re.compile(rf"/boot/(?P<mac>{_MAC}|default)\.ipxe\Z", re.ASCII | re.IGNORECASE)
+_IMAGE = re.compile(r"/images/(?P<image>[A-Za-z0-9][A-Za-z0-9._+-]{0,127})/(?P<file>kernel|initrd)\Z", re.ASCII)
+_NODE = re.compile(rf"/nodes/(?P<mac>{_MAC}|default)\.json\Z", re.ASCII | re.IGNORECASE)
+
+
+class _Access(Struct, frozen=True):
+    """A line of nginx-access.log."""
+
+    time: float
+    address: str
+    uri: str
+    status: int
+    bytes: int
+
+
+_access = msgspec.json.Decoder(_Access)
+
+
+def parse_dnsmasq(line: str, now: float) -> BootEvent | None:
+    """A line of dnsmasq's log; ``now`` (Unix time) tells which year it is from.
+
+    Its time is local and in whole seconds, so an event may have happened up to a second later than it says.
+    """
+    found = _LINE.fullmatch(line[:MAX_LINE].rstrip("\n"))
+    if found is None:
+        return None
+    time = _resolve(found, now)
+    if time is None:
+        return None
+    if found["part"] == "tftp":
+        sent = _SENT.fullmatch(found["text"])
+        return _requested(sent["path"], sent["address"], time) if sent else None
+    said = _DHCP.match(found["text"])
+    if said is None:
+        return None
+    if said["kind"] == "DHCPDISCOVER":
+        return BootEvent(Stage.POWERED, time, mac=_mac(said["mac"]))
+    return BootEvent(None, time, mac=_mac(said["mac"]), address=said["address"]) if said["address"] else None
+
+
+def parse_nginx(line: str) -> BootEvent | None:
+    """A line of nginx-access.log: one JSON object with time, address, uri, status, bytes."""
+    try:
+        access = _access.decode(line[:MAX_LINE])
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    if access.status not in (200, 206) or access.bytes < 0 or not re.fullmatch(_ADDRESS, access.address, re.ASCII):
+        return None
+    if not 0 < access.time < 1e11:
+        return None
+    return _requested(access.uri, access.address, access.time, access.bytes)
+
+
+def _resolve(found: re.Match[str], now: float) -> float | None:
+    """Unix time of a stamp that names no year: the latest one that is not in the future (a day of grace for clocks)."""
+    latest = datetime.fromtimestamp(now) + timedelta(days=1)
+    if found["month"] not in _MONTHS:
+        return None
+    month = _MONTHS.index(found["month"]) + 1
+    day, hour, minute, second = (int(found[part]) for part in ("day", "hour", "minute", "second"))
+    for year in range(latest.year, latest.year - 9, -1):  # 29 February comes back after at most eight years
+        try:
+            time = datetime(year, month, day, hour, minute, second)
+        except ValueError:
+            continue
+        if time <= latest:
+            return time.timestamp()
+    return None
+
+
+def _mac(text: str) -> str:
+    """Lower case with colons; empty for `default`."""
+    return "" if text == "default" else text.lower().replace("-", ":")
+
+
+def _requested(uri: str, address: str, time: float, sent: int = 0) -> BootEvent | None:
+    """What it means that a file was sent: ``uri`` is nginx's, or the path of a file that dnsmasq sent by TFTP."""
+    try:
+        parts = urlsplit(uri)
+        query = dict(parse_qsl(parts.query, max_num_fields=16))
+    except ValueError:
+        return None
+    path = unquote(parts.path)
+    said = re.fullmatch(_MAC, query.get("mac", ""), re.ASCII | re.IGNORECASE)
+    mac = _mac(said[0]) if said else ""
+    if found := _BOOT.search(path):
+        return BootEvent(Stage.LOADER, time, _mac(found["mac"]) or mac, address, bytes=sent)
+    if found := _IMAGE.search(path):
+        return BootEvent(Stage.KERNEL, time, mac, address, found["image"], bytes=sent, detail=found["file"])
+    if found := _NODE.search(path):
+        return BootEvent(Stage.AGENT, time, _mac(found["mac"]) or mac, address, uptime=_uptime(query), bytes=sent)
+    return None
+
+
+def _uptime(query: dict[str, str]) -> dict[str, float]:
+    """The numbers of a node's question, if they can be: none negative, none later than the last (``agent``)."""
+    uptime = {}
+    for stage in ("kernel", "nic", "root", "agent"):
+        text = query.get(stage, "")
+        if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", text, re.ASCII):
+            uptime[stage] = float(text)
+    agent = uptime.get("agent", math.inf)
+    return {stage: seconds for stage, seconds in uptime.items() if seconds <= min(agent, MAX_UPTIME)}

@@ -1,0 +1,386 @@
+"""What is known of a farm, and how each event changes it: frozen records and pure functions.
+
+``fold(farm, event)`` is the only way the state changes. Events come from strangers too (DHCP, HTTP requests,
+multicast), so tables are bounded and claims are checked against what DHCP has given out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeVar, assert_never
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farm.events import (
+    BOOT_STAGES,
+    Beacon,
+    BeaconLost,
+    BeaconSeen,
+    BootEvent,
+    Event,
+    HostKey,
+    JobEnded,
+    JobStarted,
+    RegisteredNode,
+    Remembered,
+    SchedulerDown,
+    SchedulerUp,
+    Service,
+    ServicesSeen,
+    Stage,
+    Telemetry,
+    TelemetryLost,
+    TelemetrySeen,
+    Unregistered,
+)
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+MAX_NODES = 2048
+MAX_STRANGERS = 64
+MAX_HOSTS = 4096
+MAX_JOBS = 4096
+TELEMETRY_PORT = 9105
+"""Where a node's agent answers unless its beacon says otherwise."""
+STALE_SECONDS = 120.0
+"""A machine that asks DHCP again so long after it last did has been switched on anew."""
+CLOCK_SECONDS = 10.0
+"""How far apart two accounts of when a boot began may lie."""
+
+
+class Jobs(Struct, frozen=True):
+    """Jobs that one daemon has ended since farmd started."""
+
+    done: int = 0
+    failed: int = 0
+    local: int = 0
+    """Done by a submitter for itself."""
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A machine, keyed by the MAC it boots from."""
+
+    mac: str
+    name: str
+    known: bool = False
+    """farm.yaml or the virtual lab names it."""
+    address: str = ""
+    """As DHCP gave it."""
+    image: str = ""
+    stage: Stage = Stage.OFF
+    since: float = 0.0
+    """Unix time of the last change of ``stage``."""
+    started: float = 0.0
+    """Unix time at which this boot began, as far as is known."""
+    asked: float = 0.0
+    """Unix time of its last DHCPDISCOVER."""
+    stages: dict[Stage, float] = {}
+    """Unix time at which each stage was first reached in this boot."""
+    uptime: dict[str, float] = {}
+    """What the node itself noted: stage → seconds since its kernel started."""
+    fetched: int = 0
+    """Bytes of kernel, initrd and scripts sent to it in this boot."""
+    heard: bool = False
+    """Its agent was heard in this boot."""
+    port: int = TELEMETRY_PORT
+    """Where its agent answers."""
+    beacon: Beacon | None = None
+    beacon_time: float = 0.0
+    telemetry: Telemetry | None = None
+    telemetry_time: float = 0.0
+    host: RegisteredNode | None = None
+    """Its login at the scheduler."""
+
+    @property
+    def verified(self) -> bool:
+        """Its agent was heard at the address that DHCP gave to this MAC, in this boot."""
+        return self._beacon_counts or self._telemetry_counts
+
+    @property
+    def _beacon_counts(self) -> bool:
+        return self.beacon is not None and self.beacon_time >= self.started
+
+    @property
+    def _telemetry_counts(self) -> bool:
+        return self.telemetry is not None and self.telemetry_time >= self.started
+
+    @property
+    def works(self) -> bool:
+        """Its agent says that iceccd runs."""
+        if self._telemetry_counts and self.telemetry is not None:
+            return self.telemetry.iceccd
+        return self._beacon_counts and self.beacon is not None and self.beacon.stage == Stage.READY
+
+
+class Scheduler(Struct, frozen=True):
+    """The scheduler as farmd's monitor sees it."""
+
+    up: bool = False
+    address: str = ""
+    since: float = 0.0
+    protocol: int = 0
+    why: str = ""
+
+
+class Farm(Struct, frozen=True, kw_only=True):
+    """All that is known."""
+
+    name: str
+    nodes: dict[str, Node] = {}
+    scheduler: Scheduler = Scheduler()
+    hosts: dict[HostKey, RegisteredNode] = {}
+    """Every daemon that is logged in, nodes and others."""
+    running: dict[int, JobStarted] = {}
+    jobs: dict[HostKey, Jobs] = {}
+    strangers: dict[str, Beacon] = {}
+    """Advertisements that nothing bears out, by instance."""
+    services: tuple[Service, ...] = ()
+    services_why: str = "Not asked yet."
+
+
+def default_name(mac: str) -> str:
+    """What a node calls itself when the server gives it no name."""
+    return "node-" + mac.replace(":", "")[-6:]
+
+
+def initial(name: str, known: Mapping[str, str]) -> Farm:
+    """A farm of which only the configuration is known; ``known``: MAC → name."""
+    return Farm(name=name, nodes={mac: Node(mac=mac, name=node, known=True) for mac, node in known.items()})
+
+
+def fold(farm: Farm, event: Event) -> Farm:
+    """The farm after an event."""
+    match event:
+        case BootEvent():
+            return _boot(farm, event)
+        case BeaconSeen():
+            return _beacon_seen(farm, event)
+        case BeaconLost():
+            return _beacon_lost(farm, event)
+        case TelemetrySeen():
+            return _telemetry_seen(farm, event)
+        case TelemetryLost():
+            node = farm.nodes.get(event.mac)
+            return farm if node is None else _put(farm, replace(node, telemetry=None), event.time)
+        case RegisteredNode():
+            return _registered(farm, event)
+        case Unregistered():
+            return _unregistered(farm, event)
+        case SchedulerUp():
+            return replace(farm, scheduler=Scheduler(True, event.address, event.time, event.protocol))
+        case SchedulerDown():
+            return _scheduler_down(farm, event)
+        case JobStarted() | JobEnded():
+            return _job(farm, event)
+        case ServicesSeen():
+            return replace(farm, services=event.services, services_why=event.why)
+        case Remembered():
+            return _remembered(farm, event)
+        case _:
+            assert_never(event)
+
+
+def _put(farm: Farm, node: Node, time: float) -> Farm:
+    """Take over a changed node, and work out its stage from everything that is known of it."""
+    host = farm.hosts.get((node.name, node.address))
+    if host is not None and host.time < node.started:
+        host = None  # the login of its last boot, which the scheduler has not missed yet
+    node = replace(node, host=host, heard=node.heard or node.verified or host is not None)
+    stage = _stage(node)
+    if stage != node.stage:
+        node = replace(node, stage=stage, since=time)
+    reached = {Stage.REGISTERED, Stage.READY} if stage is Stage.READY else {stage} & set(BOOT_STAGES)
+    if missing := reached - node.stages.keys():
+        node = replace(node, stages={**node.stages, **dict.fromkeys(missing, time)})
+    return replace(farm, nodes={**farm.nodes, node.mac: node})
+
+
+def _stage(node: Node) -> Stage:
+    if node.host is not None:
+        return Stage.READY if node.host.slots > 0 and node.works else Stage.REGISTERED
+    if node.verified:
+        return Stage.AGENT
+    if node.heard:
+        return Stage.LOST
+    return max(node.stages, key=lambda stage: stage.rank, default=Stage.OFF)
+
+
+def _at(farm: Farm, address: str) -> Node | None:
+    return next((node for node in farm.nodes.values() if node.address == address), None) if address else None
+
+
+def _boot(farm: Farm, event: BootEvent) -> Farm:
+    node = farm.nodes.get(event.mac) if event.mac else _at(farm, event.address)
+    if node is None:
+        farm = _with_room(farm) if event.mac else farm
+        if not event.mac or len(farm.nodes) >= MAX_NODES:
+            return farm
+        node = Node(mac=event.mac, name=default_name(event.mac))
+    if event.stage is None:
+        return _lease(farm, node, event)
+    if event.stage is Stage.POWERED:
+        return _put(farm, _asked(node, event.time), event.time)
+    if event.address and node.address and event.address != node.address:
+        return farm  # someone else asks in its name
+    if event.stage is Stage.LOADER and Stage.KERNEL in node.stages:
+        node = _restarted(node, node.asked if node.asked > node.stages[Stage.KERNEL] else event.time)
+    return _put(farm, _came_to(node, event.stage, event), event.time)
+
+
+def _with_room(farm: Farm) -> Farm:
+    """Forget the machine that has longest done nothing but ask for an address, when there are too many."""
+    if len(farm.nodes) < MAX_NODES:
+        return farm
+    idle = [node for node in farm.nodes.values() if not node.known and node.stage in (Stage.OFF, Stage.POWERED)]
+    oldest = min(idle, key=lambda node: node.asked, default=None)
+    if oldest is None:
+        return farm
+    return replace(farm, nodes={mac: node for mac, node in farm.nodes.items() if node is not oldest})
+
+
+def _restarted(node: Node, time: float) -> Node:
+    """The node at the start of a new boot; what it said in the last one no longer counts (see Node.verified)."""
+    stages = {Stage.POWERED: time} if node.asked == time else {}
+    return replace(node, started=time, stages=stages, uptime={}, fetched=0, heard=False, image="")
+
+
+def _asked(node: Node, time: float) -> Node:
+    """DHCPDISCOVER: sent by firmware and loader, once more by the booted system; a lease's renewal sends none."""
+    waited = node.stage in (Stage.POWERED, Stage.LOADER) and time - node.asked > STALE_SECONDS
+    ended = node.stage is Stage.OFF or node.stage.rank >= Stage.AGENT.rank
+    node = replace(node, asked=time)
+    return _restarted(node, time) if waited or ended else node
+
+
+def _came_to(node: Node, stage: Stage, event: BootEvent) -> Node:
+    stages = {stage: event.time, **node.stages}
+    if "agent" in event.uptime:
+        began = event.time - event.uptime["agent"]
+        stages = {**_noted(event.uptime, began), **stages}
+    return replace(
+        node,
+        started=node.started or event.time,
+        stages=stages,
+        uptime=event.uptime or node.uptime,
+        image=event.image or node.image,
+        fetched=node.fetched + event.bytes,
+    )
+
+
+def _noted(uptime: Mapping[str, float], began: float) -> dict[Stage, float]:
+    """Unix times of the stages that a node noted itself, its kernel having begun at ``began``."""
+    return {stage: began + uptime[stage] for stage in (Stage.KERNEL, Stage.ROOT, Stage.AGENT) if stage in uptime}
+
+
+def _lease(farm: Farm, node: Node, event: BootEvent) -> Farm:
+    before = _at(farm, event.address)
+    if before is not None and before.mac != node.mac:
+        farm = _put(farm, _moved(before, ""), event.time)
+    farm = _put(farm, _moved(node, event.address), event.time)
+    for beacon in farm.strangers.values():
+        if beacon.mac == node.mac and beacon.address == event.address:
+            return _beacon_seen(farm, BeaconSeen(beacon, event.time))
+    return farm
+
+
+def _moved(node: Node, address: str) -> Node:
+    """The node at another address: what was heard from the old one no longer counts."""
+    return node if address == node.address else replace(node, address=address, beacon=None, telemetry=None)
+
+
+def _beacon_seen(farm: Farm, event: BeaconSeen) -> Farm:
+    beacon = event.beacon
+    node = farm.nodes.get(beacon.mac)
+    if node is not None and beacon.farm == farm.name and node.address and beacon.address == node.address:
+        farm = replace(farm, strangers=_without(farm.strangers, beacon.instance))
+        image = beacon.image or node.image
+        node = replace(node, beacon=beacon, beacon_time=event.time, port=beacon.port, image=image)
+        return _put(farm, node, event.time)
+    if beacon.instance not in farm.strangers and len(farm.strangers) >= MAX_STRANGERS:
+        return farm
+    return replace(farm, strangers={**farm.strangers, beacon.instance: beacon})
+
+
+def _beacon_lost(farm: Farm, event: BeaconLost) -> Farm:
+    farm = replace(farm, strangers=_without(farm.strangers, event.instance))
+    for node in farm.nodes.values():
+        if node.beacon is not None and node.beacon.instance == event.instance:
+            return _put(farm, replace(node, beacon=None), event.time)
+    return farm
+
+
+def _telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
+    node, told = farm.nodes.get(event.mac), event.telemetry
+    if node is None or not node.address or node.address != event.address:
+        return farm
+    if told.mac != event.mac or told.farm != farm.name:
+        return farm
+    began = event.time - told.uptime
+    if node.started - began > CLOCK_SECONDS:
+        # It asked DHCP anew while it ran (its cable was out, say): that was no boot.
+        node = replace(node, started=began, stages=_noted(told.boot, began))
+    node = replace(
+        node,
+        telemetry=told,
+        telemetry_time=event.time,
+        name=told.name,
+        image=told.image or node.image,
+        uptime=told.boot or node.uptime,
+    )
+    return _put(farm, node, event.time)
+
+
+def _registered(farm: Farm, host: RegisteredNode) -> Farm:
+    if host.key not in farm.hosts and len(farm.hosts) >= MAX_HOSTS:
+        return farm
+    farm = replace(farm, hosts={**farm.hosts, host.key: host})
+    node = _at(farm, host.address)
+    return farm if node is None else _put(farm, node, host.time)
+
+
+def _unregistered(farm: Farm, event: Unregistered) -> Farm:
+    key = (event.name, event.address)
+    running = {job: started for job, started in farm.running.items() if started.host != key}
+    farm = replace(farm, hosts=_without(farm.hosts, key), running=running)
+    node = _at(farm, event.address)
+    return farm if node is None else _put(farm, node, event.time)
+
+
+def _scheduler_down(farm: Farm, event: SchedulerDown) -> Farm:
+    since = farm.scheduler.since if not farm.scheduler.up and farm.scheduler.since else event.time
+    down = replace(farm.scheduler, up=False, since=since, why=event.why)
+    farm = replace(farm, scheduler=down, hosts={}, running={})
+    for node in farm.nodes.values():
+        if node.host is not None:
+            farm = _put(farm, node, event.time)
+    return farm
+
+
+def _job(farm: Farm, event: JobStarted | JobEnded) -> Farm:
+    if isinstance(event, JobStarted):
+        if len(farm.running) >= MAX_JOBS:
+            farm = replace(farm, running=_without(farm.running, next(iter(farm.running))))
+        return replace(farm, running={**farm.running, event.job: event})
+    started = farm.running.get(event.job)
+    if started is None:
+        return farm
+    jobs = farm.jobs.get(started.host, Jobs())
+    if started.local:
+        jobs = replace(jobs, local=jobs.local + 1)
+    else:
+        jobs = replace(jobs, done=jobs.done + event.ok, failed=jobs.failed + (not event.ok))
+    known = farm.jobs if len(farm.jobs) < MAX_HOSTS else {}
+    return replace(farm, running=_without(farm.running, event.job), jobs={**known, started.host: jobs})
+
+
+def _remembered(farm: Farm, event: Remembered) -> Farm:
+    node = farm.nodes.get(event.mac)
+    if node is None or abs(node.started - event.started) > 1:
+        return farm
+    return _put(farm, replace(node, stages={**node.stages, **event.stages}), event.started)
+
+
+def _without(table: Mapping[Key, Value], key: Key) -> dict[Key, Value]:
+    return {each: value for each, value in table.items() if each != key}

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+from functools import reduce
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farm import state
+from farm.events import (
+    Beacon,
+    BeaconLost,
+    BeaconSeen,
+    BootEvent,
+    Event,
+    JobEnded,
+    JobStarted,
+    RegisteredNode,
+    Remembered,
+    SchedulerDown,
+    SchedulerUp,
+    Service,
+    ServicesSeen,
+    Stage,
+    Telemetry,
+    TelemetryLost,
+    TelemetrySeen,
+    Unregistered,
+)
+from farm.state import MAX_NODES, MAX_STRANGERS, Farm, Jobs, Node, fold, initial
+
+MAC = "52:54:00:00:00:01"
+OTHER = "52:54:00:00:00:02"
+ADDRESS = "10.77.0.57"
+UPTIME = {"kernel": 1.0, "nic": 2.0, "root": 4.0, "agent": 9.0}
+BEACON = Beacon("pc01._farm-node._tcp.local.", "lab", MAC, ADDRESS, 9105, "v1", "0.1.0", 4, "agent", "aa")
+TELEMETRY = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1", boot=UPTIME)
+HOST = RegisteredNode("pc01", ADDRESS, 4, 132.0)
+
+BOOT: list[Event] = [
+    BootEvent(Stage.POWERED, 100.0, MAC),
+    BootEvent(None, 100.0, MAC, ADDRESS),
+    BootEvent(Stage.POWERED, 104.0, MAC),
+    BootEvent(Stage.LOADER, 105.5, MAC, ADDRESS, bytes=10),
+    BootEvent(Stage.KERNEL, 107.0, MAC, ADDRESS, "v1", bytes=20),
+    BootEvent(Stage.KERNEL, 108.0, MAC, ADDRESS, "v1", bytes=30, detail="initrd"),
+    BootEvent(Stage.POWERED, 120.0, MAC),
+    BootEvent(None, 120.0, MAC, ADDRESS),
+    BootEvent(Stage.AGENT, 125.0, MAC, ADDRESS, uptime=UPTIME, bytes=40),
+]
+READY: list[Event] = [
+    *BOOT,
+    SchedulerUp(ADDRESS, 90.0, 43),
+    BeaconSeen(BEACON, 130.0),
+    HOST,
+    TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0),
+]
+
+
+def after(*events: Event, farm: Farm | None = None) -> Farm:
+    return reduce(fold, events, farm or initial("lab", {MAC: "pc01"}))
+
+
+def node(farm: Farm) -> Node:
+    return farm.nodes[MAC]
+
+
+def test_a_node_comes_up_stage_by_stage() -> None:
+    seen = []
+    farm = after()
+    for event in READY:
+        farm = fold(farm, event)
+        seen.append(node(farm).stage)
+    expected = ["powered"] * 3 + ["loader"] + ["kernel"] * 4 + ["agent"] * 3 + ["registered", "ready"]
+    assert expected == seen
+
+
+def test_each_stage_has_the_time_it_was_first_reached() -> None:
+    expected = {
+        "powered": 100.0,
+        "loader": 105.5,
+        "kernel": 107.0,
+        "root": 120.0,
+        "agent": 125.0,
+        "registered": 132.0,
+        "ready": 136.0,
+    }
+    assert expected == node(after(*READY)).stages
+    assert node(after(*READY)).since == 136.0
+    assert node(after(*BOOT)).uptime == UPTIME
+    assert (node(after(*BOOT)).fetched, node(after(*BOOT)).image) == (100, "v1")
+
+
+def test_an_unknown_machine_is_named_by_its_mac() -> None:
+    farm = after(*BOOT, farm=initial("lab", {}))
+    assert (node(farm).name, node(farm).known) == ("node-000001", False)
+    assert node(after(TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0), farm=farm)).name == "pc01"
+
+
+def test_files_fetched_by_tftp_are_joined_by_address() -> None:
+    farm = after(
+        *BOOT[:2], BootEvent(Stage.LOADER, 101.0, "", ADDRESS), BootEvent(Stage.LOADER, 101.0, "", "10.77.0.99")
+    )
+    assert Stage.LOADER is node(farm).stage
+    assert list(farm.nodes) == [MAC]
+
+
+def test_ready_needs_slots_and_a_running_daemon() -> None:
+    for event in (replace(HOST, slots=0), TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, iceccd=False), 140.0)):
+        assert Stage.REGISTERED is node(after(*READY, event)).stage
+    assert Stage.REGISTERED is node(after(*BOOT, HOST)).stage
+    ready = BeaconSeen(replace(BEACON, stage="ready"), 130.0)
+    assert Stage.READY is node(after(*BOOT, HOST, ready)).stage
+
+
+def test_a_discover_after_ready_is_a_new_boot() -> None:
+    farm = after(*READY, BootEvent(Stage.POWERED, 500.0, MAC))
+    assert (node(farm).stage, node(farm).stages, node(farm).verified) == (Stage.POWERED, {"powered": 500.0}, False)
+    # The scheduler does not miss the old login for half a minute; it is not this boot's.
+    farm = after(replace(HOST, address="10.77.0.99", time=501.0), *BOOT[3:4], farm=farm)
+    assert node(farm).host is None
+    assert (
+        Stage.READY
+        is node(after(replace(HOST, time=540.0), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 540.0), farm=farm)).stage
+    )
+
+
+def test_a_lease_renewed_changes_nothing() -> None:
+    farm = after(*READY)
+    assert node(farm) == node(after(BootEvent(None, 900.0, MAC, ADDRESS), farm=farm))
+
+
+def test_a_discover_of_a_node_that_did_not_reboot_is_no_boot_for_long() -> None:
+    farm = after(*READY, BootEvent(Stage.POWERED, 500.0, MAC))
+    farm = after(TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=390.0), 506.0), farm=farm)
+    assert Stage.READY is node(farm).stage
+    assert {stage: time for stage, time in node(farm).stages.items() if stage in ("kernel", "root", "agent")} == {
+        "kernel": 117.0,
+        "root": 120.0,
+        "agent": 125.0,
+    }
+
+
+def test_a_machine_reset_while_it_booted_starts_again() -> None:
+    again = [BootEvent(Stage.POWERED, 200.0, MAC), BootEvent(Stage.LOADER, 202.0, MAC, ADDRESS)]
+    farm = after(*BOOT[:6], *again)
+    assert node(farm).stages == {"powered": 200.0, "loader": 202.0}
+    farm = after(*BOOT[:4], BootEvent(Stage.POWERED, 900.0, MAC))
+    assert node(farm).stages == {"powered": 900.0}
+
+
+def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
+    silence = [BeaconLost(BEACON.instance, 200.0), TelemetryLost(MAC, 210.0), Unregistered("pc01", ADDRESS, 220.0)]
+    stages = [node(after(*READY, *silence[:count])).stage for count in range(4)]
+    assert stages == ["ready", "ready", "registered", "lost"]
+    farm = after(*READY, *silence, TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0))
+    assert Stage.AGENT is node(farm).stage
+
+
+def test_without_the_scheduler_nobody_is_registered() -> None:
+    farm = after(
+        *READY, JobStarted(1, HOST.key, 140.0), SchedulerDown("gone", 150.0), SchedulerDown("still gone", 160.0)
+    )
+    assert Stage.AGENT is node(farm).stage
+    assert (farm.scheduler.up, farm.scheduler.since, farm.scheduler.why) == (False, 150.0, "still gone")
+    assert (farm.hosts, farm.running) == ({}, {})
+    assert Stage.READY is node(after(SchedulerUp("a", 170.0), replace(HOST, time=171.0), farm=farm)).stage
+
+
+@pytest.mark.parametrize(
+    "stranger",
+    [replace(BEACON, farm="other"), replace(BEACON, address="10.77.0.66"), replace(BEACON, mac=OTHER)],
+    ids=["another farm", "another address", "unknown machine"],
+)
+def test_a_stranger_changes_nothing(stranger: Beacon) -> None:
+    farm = after(*READY)
+    changed = after(BeaconSeen(stranger, 150.0), farm=farm)
+    assert farm.nodes == changed.nodes
+    assert {stranger.instance: stranger} == changed.strangers
+
+
+def test_a_stranger_whom_dhcp_then_knows_is_one_no_longer() -> None:
+    farm = after(BeaconSeen(BEACON, 99.0), *BOOT[:2], farm=initial("lab", {}))
+    assert node(farm).verified
+    assert farm.strangers == {}
+
+
+def test_requests_in_the_name_of_another_do_not_count() -> None:
+    farm = after(*BOOT[:2], BootEvent(Stage.AGENT, 101.0, MAC, "10.77.0.66", uptime=UPTIME))
+    assert Stage.POWERED is node(farm).stage
+
+
+def test_telemetry_must_be_the_nodes_own() -> None:
+    farm = after(*BOOT)
+    assert farm == after(TelemetrySeen(MAC, "10.77.0.66", TELEMETRY, 140.0), farm=farm)
+    for wrong in (replace(TELEMETRY, mac=OTHER), replace(TELEMETRY, farm="other")):
+        assert farm == after(TelemetrySeen(MAC, ADDRESS, wrong, 140.0), farm=farm)
+    assert farm == after(TelemetrySeen(OTHER, ADDRESS, TELEMETRY, 140.0), farm=farm)
+
+
+def test_an_address_belongs_to_who_got_it_last() -> None:
+    farm = after(*READY, BootEvent(Stage.POWERED, 200.0, OTHER), BootEvent(None, 200.0, OTHER, ADDRESS))
+    assert (node(farm).address, farm.nodes[OTHER].address) == ("", ADDRESS)
+    assert node(farm).host is None
+
+
+def test_tables_are_bounded() -> None:
+    beacons = [BeaconSeen(replace(BEACON, instance=f"x{number}"), 1.0) for number in range(MAX_STRANGERS + 9)]
+    assert len(after(*beacons).strangers) == MAX_STRANGERS
+    macs = [f"52:54:00:00:{number // 256:02x}:{number % 256:02x}" for number in range(1000, 1000 + MAX_NODES)]
+    full = replace(after(*READY), nodes={**after(*READY).nodes, **{mac: Node(mac=mac, name="x") for mac in macs[:-1]}})
+    more = after(BootEvent(Stage.POWERED, 300.0, OTHER), farm=full)
+    assert len(more.nodes) == MAX_NODES
+    assert {MAC, OTHER} <= more.nodes.keys()
+
+
+def test_jobs_are_counted_where_they_ran() -> None:
+    here = ("server", "10.77.0.1")
+    started = [JobStarted(1, HOST.key, 1.0), JobStarted(2, HOST.key, 1.0), JobStarted(4, here, 1.0)]
+    ended = [JobEnded(1, 2.0), JobEnded(2, 2.0, ok=False), JobEnded(3, 2.0), JobEnded(99, 2.0), JobEnded(1, 3.0)]
+    farm = after(*started, JobStarted(3, here, 1.0, local=True), *ended)
+    assert {HOST.key: Jobs(done=1, failed=1), here: Jobs(local=1)} == farm.jobs
+    assert list(farm.running) == [4]
+    assert after(Unregistered(*here, 4.0), farm=farm).running == {}
+
+
+def test_services_are_as_supervisord_says() -> None:
+    farm = after(ServicesSeen((Service("nginx", "RUNNING", 12),), 5.0))
+    assert ((Service("nginx", "RUNNING", 12),), "") == (farm.services, farm.services_why)
+
+
+def test_what_an_earlier_farmd_saw_of_this_boot_counts() -> None:
+    times = {Stage.REGISTERED: 131.0, Stage.READY: 131.5}
+    for started, expected in ((100.0, 131.5), (50.0, 136.0)):
+        farm = after(Remembered(MAC, started, times), farm=after(*READY))
+        assert expected == node(farm).stages[Stage.READY]
+    assert after() == after(Remembered(OTHER, 1.0, times))
+
+
+MACS = st.sampled_from([MAC, OTHER, ""])
+ADDRESSES = st.sampled_from([ADDRESS, "10.77.0.58", ""])
+TIMES = st.floats(0, 1000)
+ANY_EVENT = st.one_of(
+    st.builds(
+        BootEvent,
+        st.sampled_from([None, *state.BOOT_STAGES[:5]]),
+        TIMES,
+        MACS,
+        ADDRESSES,
+        uptime=st.sampled_from([{}, UPTIME]),
+    ),
+    st.builds(
+        BeaconSeen,
+        st.builds(Beacon, st.sampled_from("ab"), st.sampled_from(["lab", "x"]), MACS, ADDRESSES, st.just(1)),
+        TIMES,
+    ),
+    st.builds(BeaconLost, st.sampled_from("ab"), TIMES),
+    st.builds(
+        lambda mac, address, time: TelemetrySeen(mac, address, replace(TELEMETRY, mac=mac), time),
+        MACS,
+        ADDRESSES,
+        TIMES,
+    ),
+    st.builds(TelemetryLost, MACS, TIMES),
+    st.builds(RegisteredNode, st.sampled_from(["pc01", "x"]), ADDRESSES, st.integers(0, 4), TIMES),
+    st.builds(Unregistered, st.sampled_from(["pc01", "x"]), ADDRESSES, TIMES),
+    st.builds(SchedulerUp, ADDRESSES, TIMES),
+    st.builds(SchedulerDown, st.just("why"), TIMES),
+    st.builds(JobStarted, st.integers(0, 3), st.tuples(st.just("pc01"), ADDRESSES), TIMES),
+    st.builds(JobEnded, st.integers(0, 3), TIMES),
+)
+
+
+@settings(max_examples=60)
+@given(st.lists(ANY_EVENT, max_size=40))
+def test_whatever_happens_the_state_holds_together(events: list[Event]) -> None:
+    farm = after(*events)
+    addresses = [each.address for each in farm.nodes.values() if each.address]
+    assert sorted(set(addresses)) == sorted(addresses)
+    for each in farm.nodes.values():
+        assert each.stage is Stage.OFF or each.stages or each.heard
+        assert each.host is None or each.host == farm.hosts[each.host.key]
+
+        assert not each.verified or each.address
