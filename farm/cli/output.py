@@ -26,3 +26,9 @@ def show_error(error: FarmError) -> None:
         err.print(Text(error.why, style="dim"))
     if error.mend:
         err.print(Text.assemble(("→ ", "bold green"), error.mend))
+
+
+def clean(text: str, longest: int = 64) -> str:
+    """What came from the network, fit for a terminal: no control characters, no flood."""
+    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:longest])
+    return shown + "…" if len(text) > longest else shown

@@ -1,0 +1,181 @@
+"""`farm run` between two namespaces: a submitter here, a real node on the other end of a cable."""
+
+import json
+import os
+import pwd
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from farm.config import Config
+from farm.home import Home
+from farm.running import Running
+from farm.scheduler.control import list_nodes
+from farm.virtual.namespace import icecc_folder
+from farm.workstation.run import submitter_name
+from tests.lab import Namespace, namespaces, until
+
+SERVER = "10.99.2.1"
+CONFIG = Config(name="test", address=f"{SERVER}/24")
+
+
+@dataclass(frozen=True)
+class Farm:
+    """A scheduler and a submitter in one namespace, a node in the other, and the record of a running farm."""
+
+    home: Home
+    scheduler: subprocess.Popen[bytes]
+    server: Namespace
+    node: Namespace
+    sources: Path
+
+    def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(*argv), cwd=self.sources, env=self.environment(**environment), text=True, capture_output=True,
+            timeout=120, check=False,
+        )
+
+    def argv(self, *argv: str) -> list[str]:
+        main = "from farm.cli import main; main()"
+        return [sys.executable, "-c", main, "--home", str(self.home.directory), "run", *argv]
+
+    def environment(self, **changes: str) -> dict[str, str]:
+        dropped = ("CC", "CXX", "SUDO_UID")
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
+        return {**kept, **changes}
+
+    def wait_until_ready(self, nodes: int) -> None:
+        """Every daemon gets jobs."""
+
+        def ready() -> bool:
+            listed = self.server.gather(list_nodes(SERVER, 8765))
+            return len([node for node in listed if node.load < 1000]) == nodes
+
+        until(ready, "no node gets jobs")
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with namespaces(f"{SERVER}/24", "10.99.2.2/24") as (server, node):
+        home = Home.at(server.folder / "home")
+        home.create()
+        Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        sources = server.folder / "sources"
+        sources.mkdir(mode=0o777)
+        sources.chmod(0o777)
+        for n in range(4):
+            (sources / f"part{n}.c").write_text(f"#include <stdio.h>\nint part{n}(void) {{ return puts(\"{n}\"); }}\n")
+        (sources / "broken.c").write_text("int broken(void) { return nothing; }\n")
+        (sources / "Makefile").write_text("all: part0.o part1.o part2.o part3.o\n")
+        scheduler = server.scheduler()
+        server.iceccd(submitter_name(CONFIG), SERVER, "--no-remote", "-m", "2", icecc_folder=icecc_folder(home))
+        yield Farm(home, scheduler, server, node, sources)
+
+
+@pytest.fixture(scope="module")
+def farm_with_node(farm: Farm) -> Farm:
+    farm.node.iceccd("pc01", SERVER, "-m", "2")
+    farm.wait_until_ready(2)
+    return farm
+
+
+def test_without_a_node_it_says_so_and_runs_here(farm: Farm) -> None:
+    done = farm.run("--", "sh", "-c", "echo $ICECC; gcc -c part0.c -o alone.o")
+    assert (done.returncode, done.stdout) == (0, "disable\n")
+    assert "No node is ready. Compiling on this machine alone." in done.stderr
+    assert (farm.sources / "alone.o").exists()
+
+
+def test_without_a_node_it_refuses_where_one_is_required(farm: Farm) -> None:
+    done = farm.run("--require-remote", "--", "touch", "started")
+    assert done.returncode == 1
+    assert "the command was not started" in done.stderr
+    assert not (farm.sources / "started").exists()
+
+
+def test_objects_are_compiled_on_the_node(farm_with_node: Farm, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    done = farm_with_node.run("-j", "3", "--json", str(record), "--", "make", ICECC_PREFERRED_HOST="pc01")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(record.read_text())
+    assert (found["schema"], found["exit"], found["failed"], found["complete"]) == (1, 0, 0, True)
+    assert (found["nodes"]["pc01"]["jobs"], found["local"]) == (4, 0)
+    assert "4 jobs on 1 node, 0 here" in done.stderr
+    assert farm_with_node.node.log("pc01").count("Remote compilation completed with exit code 0") == 4
+
+
+def test_what_fails_counts_and_the_exit_code_is_passed_on(farm_with_node: Farm, tmp_path: Path) -> None:
+    record = tmp_path / "record.json"
+    command = ("gcc", "-c", "broken.c")
+    done = farm_with_node.run("--json", str(record), "--", *command, ICECC_PREFERRED_HOST="pc01")
+    assert done.returncode == 1
+    assert "nothing" in done.stderr
+    assert "What failed on a node was compiled here again." in done.stderr
+    found = json.loads(record.read_text())
+    assert (found["exit"], found["failed"], found["nodes"]["pc01"]["failed"], found["local"]) == (1, 1, 1, 1)
+
+
+@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -TERM $$", 143)])
+def test_exit_codes(farm_with_node: Farm, script: str, code: int) -> None:
+    assert farm_with_node.run("--", "sh", "-c", script).returncode == code
+
+
+def test_an_unknown_command(farm_with_node: Farm) -> None:
+    done = farm_with_node.run("--", "no-such-command")
+    assert done.returncode == 127
+    assert "There is no command no-such-command." in done.stderr
+
+
+def test_sudo_runs_the_command_as_the_caller(farm_with_node: Farm) -> None:
+    nobody = pwd.getpwnam("nobody")
+    done = farm_with_node.run(
+        "--", "sh", "-c", "echo $USER $(id -u) $SUDO_UID; gcc -c part1.c -o mine.o",
+        SUDO_UID=str(nobody.pw_uid), ICECC_PREFERRED_HOST="pc01",
+    )
+    assert (done.returncode, done.stdout) == (0, f"nobody {nobody.pw_uid}\n")
+    assert (farm_with_node.sources / "mine.o").stat().st_uid == nobody.pw_uid
+    assert "1 job on 1 node, 0 here" in done.stderr
+
+
+def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
+    """As from a terminal: the whole process group gets the signal, the command decides."""
+    script = "trap 'echo interrupted; exit 3' INT; touch waiting; while :; do sleep 0.1; done"
+    process = subprocess.Popen(
+        farm_with_node.argv("--", "sh", "-c", script),
+        cwd=farm_with_node.sources, env=farm_with_node.environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+    )
+    until((farm_with_node.sources / "waiting").exists, "the command does not start")
+    os.killpg(process.pid, signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (3, "interrupted\n")
+
+
+def test_a_lost_scheduler_does_not_stop_the_command(farm_with_node: Farm) -> None:
+    script = "touch going; until [ -e gone ]; do sleep 0.1; done; gcc -c part2.c -o late.o && echo built"
+    process = subprocess.Popen(
+        farm_with_node.argv("--", "sh", "-c", script),
+        cwd=farm_with_node.sources, env=farm_with_node.environment(), text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )
+    until((farm_with_node.sources / "going").exists, "the command does not start")
+    farm_with_node.server.stop(farm_with_node.scheduler)
+    (farm_with_node.sources / "gone").touch()
+    out, told = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "built\n")
+    assert "The scheduler could not be watched all the time" in told
+
+
+def test_a_lost_lab_is_named(farm: Farm, tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
+    lost = Farm(home, farm.scheduler, farm.server, farm.node, farm.sources)
+    done = lost.run("--", "true")
+    assert done.returncode == 1
+    assert "There is no network namespace ft-no-such." in done.stderr
