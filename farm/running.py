@@ -33,8 +33,8 @@ class Running(Struct, frozen=True, kw_only=True):
     machines: list[VirtualMachine] = []
     mtu: int = 1500
     """Frame size of the lab's network."""
-    address_added: bool = False
-    """The server's address was not on the interface before, and goes again with the farm."""
+    addresses_added: list[str] = []
+    """Addresses that were not on the interface before, and go again with the farm."""
 
     @staticmethod
     def path(home: Home) -> Path:

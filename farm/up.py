@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -189,9 +190,13 @@ def versions_in_use(home: Home) -> set[str]:
 def _plan(config: Config, request: Request, old: Running | None, version: str) -> Running:
     started = old.started if old else time.time()
     if request.virtual is None and (old is None or old.namespace is None):
-        added = old.address_added if old else False
         return Running(
-            config=config, interface=config.interface, image=version, started=started, mtu=config.mtu, address_added=added
+            config=config,
+            interface=config.interface,
+            image=version,
+            started=started,
+            mtu=config.mtu,
+            addresses_added=old.addresses_added if old else [],
         )
     count = request.virtual if request.virtual is not None else len(old.machines) if old else 0
     return Running(
@@ -209,12 +214,17 @@ def _set_up_network(home: Home, running: Running) -> Running:
     config = running.config
     aoe.allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, running.mtu))
     if running.namespace is not None:
-        virtual_network.create(running.namespace, config.address, running.mtu, len(running.machines))
-    elif not any(a.address == config.server for a in psutil.net_if_addrs().get(config.interface, [])):
-        running = msgspec.structs.replace(running, address_added=True)
-        running.save(home)
-        command.run(["ip", "addr", "replace", config.address, "brd", "+", "dev", config.interface])
-    firewall.apply(config, running.interface, _netns(running))
+        virtual_network.create(running.namespace, running.mtu, len(running.machines))
+    prefix = _netns(running)
+    present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", running.interface]).stdout.split()
+    missing = [address for address in (config.address, f"{render.ula_prefix(config.name)}::1/64") if address not in present]
+    running = msgspec.structs.replace(running, addresses_added=[*running.addresses_added, *missing])
+    running.save(home)
+    for address in missing:
+        # The broadcast address must be set: icecream uses it for discovery.
+        options = ["nodad"] if ":" in address else ["brd", "+"]
+        command.run([*prefix, "ip", "addr", "add", address, *options, "dev", running.interface])
+    firewall.apply(config, running.interface, prefix)
     return running
 
 
@@ -229,7 +239,9 @@ def _write_files(home: Home, running: Running) -> None:
     render.write_boot_files(home, config, Store(home.images), running.image, mtu=running.mtu, farm_key=key, extra=extra)
     write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, running.interface))
     write_atomic(home.runtime / "nginx.conf", render.nginx_conf(config, home))
-    icecc_folder(home).mkdir(exist_ok=True)
+    for folder in (icecc_folder(home), icecc_environments(home)):
+        folder.mkdir(exist_ok=True)
+        shutil.chown(folder, "icecc")
 
 
 def services(home: Home, running: Running) -> list[Service]:
@@ -254,10 +266,10 @@ def services(home: Home, running: Running) -> list[Service]:
 
 def _core_services(home: Home, running: Running) -> list[Service]:
     config, conf = running.config, home.runtime
-    settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", address_added=False))
+    settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", addresses_added=[]))
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
     submitter = ["iceccd", "-s", f"{config.server}:{config.scheduler.port}", "-n", config.netname, "-N", submitter_name(config)]
-    submitter += ["-m", "0", "--no-remote", "-b", str(home.state / "icecc-environments"), "-u", "icecc", "-v"]
+    submitter += ["-m", "0", "--no-remote", "-b", str(icecc_environments(home)), "-u", "icecc", "-v"]
     return [
         # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
         Service("nginx", ["nginx", "-c", str(conf / "nginx.conf")], order=10, environment=_digest(conf / "nginx.conf")),
@@ -276,6 +288,11 @@ def _core_services(home: Home, running: Running) -> list[Service]:
         ),
         Service("iceccd", submitter, order=50),
     ]
+
+
+def icecc_environments(home: Home) -> Path:
+    """Where this machine's iceccd keeps the toolchain archives it makes; iceccd wants it to belong to user icecc."""
+    return home.state / "icecc-environments"
 
 
 def submitter_name(config: Config) -> str:
@@ -336,9 +353,9 @@ def _remove_network(running: Running) -> None:
         virtual_network.remove(running.namespace)
         return
     firewall.remove(running.config)
-    if running.address_added:
+    for address in running.addresses_added:
         with contextlib.suppress(CommandError):
-            command.run(["ip", "addr", "del", running.config.address, "dev", running.interface])
+            command.run(["ip", "addr", "del", address, "dev", running.interface])
 
 
 def _remove(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The virtual lab's network: a namespace that holds a bridge, the server's address on it, and a tap per machine."""
+"""The virtual lab's network: a namespace that holds a bridge and a tap per machine."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from farm.virtual.namespace import namespace_path
 BRIDGE = "farm0"
 
 
-def create(namespace: str, address: str, mtu: int, taps: int) -> None:
+def create(namespace: str, mtu: int, taps: int) -> None:
     """Make the namespace, or bring one that is there to what is wanted; raises CommandError.
 
-    ``address``: the server's, with the prefix length; ``mtu``: of the bridge and the taps, in bytes.
+    ``mtu``: of the bridge and the taps, in bytes.
     """
     if not namespace_path(namespace).exists():
         command.run(["ip", "netns", "add", namespace])
@@ -35,8 +35,7 @@ def create(namespace: str, address: str, mtu: int, taps: int) -> None:
         if tap not in present:
             _ip(namespace, [f"tuntap add {tap} mode tap", f"link set {tap} master {BRIDGE}"])
         _ip(namespace, [f"link set {tap} mtu {mtu} up"])
-    # The broadcast address must be set: icecream uses it for discovery.
-    _ip(namespace, [f"link set {BRIDGE} mtu {mtu} up", f"addr replace {address} brd + dev {BRIDGE}"])
+    _ip(namespace, [f"link set {BRIDGE} mtu {mtu} up"])
 
 
 def links(namespace: str) -> set[str]:
