@@ -24,7 +24,7 @@ def drain(home: Home, running: Running, report: Report) -> None:
     deadline = time.monotonic() + DRAIN_PATIENCE
     while time.monotonic() < deadline:
         try:
-            busy = sum(node.get("jobs", 0) for node in fetch_status(home)["nodes"])
+            busy = sum(node.host.jobs_running for node in fetch_status(home).nodes if node.host)
         except FarmError:
             return
         if not busy:
@@ -36,7 +36,7 @@ def drain(home: Home, running: Running, report: Report) -> None:
 def power_off_all(home: Home, running: Running, report: Report) -> None:
     """Power all nodes off that can be reached, side by side; one that cannot is reported and left."""
     with contextlib.suppress(FarmError):
-        addresses = {node["name"]: node["address"] for node in fetch_status(home)["nodes"] if node.get("address")}
+        addresses = {node.name: node.address for node in fetch_status(home).nodes if node.verified}
         with ThreadPoolExecutor(16) as pool:
             for name, reached in pool.map(lambda item: (item[0], _try_power(home, running, item[1])), addresses.items()):
                 report("nodes", f"{name} {'powers off' if reached else 'cannot be reached'}")

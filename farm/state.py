@@ -320,9 +320,11 @@ def _telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
     began = event.time - told.uptime
     if node.started - began > CLOCK_SECONDS:
         # It asked DHCP anew while it ran (its cable was out, say): that was no boot.
-        node = replace(node, started=began, stages=_noted(told.boot, began))
+        node = replace(node, started=began, stages={})
     node = replace(
         node,
+        started=node.started or began,
+        stages={**_noted(told.boot, began), **node.stages},
         telemetry=told,
         telemetry_time=event.time,
         name=told.name,

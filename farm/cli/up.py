@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import err, out
+from farm.daemon.status import NodeStatus
 from farm.errors import FarmError, PartialError
 from farm.home import Home
 from farm.running import Running
@@ -106,14 +107,14 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
     with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=err.is_terminal) as live:
         while True:
             try:
-                nodes = [node for node in fetch_status(home)["nodes"] if node["mac"] in macs]
+                nodes = [node for node in fetch_status(home).nodes if node.mac in macs]
             except FarmError:
                 nodes = []
             if err.is_terminal:
                 live.update(Group(Text(f"Waiting for {len(macs)} nodes  {time.monotonic() - started:.0f} s", style="bold"), nodes_table(nodes)))
             else:
                 _print_changes(shown, nodes, time.monotonic() - started)
-            ready = {node["mac"] for node in nodes if node["stage"] == "ready"}
+            ready = {node.mac for node in nodes if node.stage == "ready"}
             if ready == macs:
                 return
             if time.monotonic() > deadline:
@@ -126,12 +127,11 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
             time.sleep(0.5)
 
 
-def _print_changes(shown: dict[str, str], nodes: list[dict[str, object]], elapsed: float) -> None:
+def _print_changes(shown: dict[str, str], nodes: list[NodeStatus], elapsed: float) -> None:
     for node in nodes:
-        mac, stage = str(node["mac"]), str(node["stage"])
-        if shown.get(mac) != stage:
-            shown[mac] = stage
-            err.print(Text(f"{elapsed:7.1f} s  {node['name'] or mac}: {stage}"))
+        if shown.get(node.mac) != node.stage:
+            shown[node.mac] = node.stage
+            err.print(Text(f"{elapsed:7.1f} s  {node.name}: {node.stage}"))
 
 
 def show_summary(home: Home, running: Running) -> None:
@@ -143,7 +143,7 @@ def show_summary(home: Home, running: Running) -> None:
     where = f"virtual lab of {len(running.machines)} machines" if running.namespace else f"lab on {running.interface}"
     out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {running.image}, server {config.server}")
     try:
-        nodes = fetch_status(home)["nodes"]
+        nodes = fetch_status(home).nodes
     except FarmError:
         nodes = []
     if nodes:

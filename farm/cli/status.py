@@ -1,0 +1,165 @@
+"""`farm status`: services, nodes by stage, scheduler and image, for people and for scripts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import msgspec
+import rich_click as click
+from rich import box
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from farm.cli.output import out, show_json
+from farm.daemon import services
+from farm.daemon.client import fetch_status
+from farm.daemon.status import NodeStatus, Status, build
+from farm.errors import FarmError
+from farm.events import Stage
+from farm.home import Home
+from farm.running import Running
+from farm.services import Supervisor
+from farm.state import fold, initial
+
+WRONG = 3
+WATCH_SECONDS = 1.0
+STYLES = {
+    Stage.OFF: "dim",
+    Stage.READY: "green",
+    Stage.REGISTERED: "cyan",
+    Stage.LOST: "bold red",
+}
+"""How a stage is shown; those on the way are yellow."""
+
+
+def load(home: Home) -> Status:
+    """The farm's status: from farmd, or without it what supervisord says. Raises FarmError when the farm is not up."""
+    running = Running.load(home)
+    try:
+        return fetch_status(home)
+    except FarmError as error:
+        farm = fold(initial(running.config.name, {}), services.look(Supervisor(home)))
+        return build(farm, running, farmd_why=error.what)
+
+
+def stage_text(stage: Stage) -> Text:
+    """A stage in its colour."""
+    return Text(stage, style=STYLES.get(stage, "yellow"))
+
+
+def duration(seconds: float) -> str:
+    """A time span in its largest two units: 12s, 3m05s, 2h10m, 4d03h."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def size(number: float) -> str:
+    """Bytes for people: 512 B, 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def plain_table(*columns: str) -> Table:
+    """A table without lines around it; columns that begin with > are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
+    return table
+
+
+def services_table(status: Status, now: float) -> Table:
+    """The services and how long each has run."""
+    table = plain_table("SERVICE", "STATE", ">SINCE", ">PID")
+    for service in status.services:
+        wrong = not service.up and not service.machine
+        state = "off" if service.machine and not service.up else service.state.lower()
+        style = "green" if service.up else "bold red" if wrong else "dim"
+        since = duration(now - service.since) if service.up else ""
+        table.add_row(Text(service.name), Text(state, style=style), since, str(service.pid or ""))
+    return table
+
+
+def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
+    """The nodes: how far each has come, and what it does."""
+    now = time.time()
+    table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">SLOTS", ">JOBS", ">DONE", ">CPU", "IMAGE")
+    for node in nodes:
+        host, told = node.host, node.telemetry
+        percent = told.cpu.percent if told else []
+        table.add_row(
+            Text(node.name),
+            stage_text(node.stage),
+            duration(now - node.since) if node.since else "",
+            Text(node.address),
+            str(host.slots) if host else "",
+            str(host.jobs_running) if host else "",
+            str(host.jobs_done) if host else "",
+            f"{sum(percent) / len(percent):.0f}%" if percent else "",
+            Text(node.image + (" (old)" if node.outdated else ""), style="dim" if not node.outdated else "yellow"),
+        )
+    return table
+
+
+def summary(status: Status, now: float) -> Text:
+    """One line on nodes and slots, one on scheduler and image."""
+    ready = [node for node in status.nodes if node.stage is Stage.READY]
+    slots = sum(node.host.slots for node in ready if node.host)
+    scheduler = status.scheduler
+    where = f"namespace {status.namespace}, " if status.namespace else ""
+    up = duration(now - status.started)
+    return Text.assemble(
+        (f"Farm {status.farm}", "bold"), f" on {where}{status.interface}, up {up}\n",
+        "Scheduler ", scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
+        f", network {scheduler.netname}\n",
+        "Image ", (status.image or "none", "bold"), " for next boots\n",
+        f"Nodes {len(ready)} of {len(status.nodes)} ready, {slots} slots",
+    )  # fmt: skip
+
+
+def view(status: Status, now: float) -> RenderableType:
+    """The whole screen."""
+    parts: list[RenderableType] = [summary(status, now), services_table(status, now)]
+    if status.nodes:
+        parts.append(nodes_table(status.nodes))
+    parts.extend(
+        Text(f"Unverified: {each.instance} says it is {each.mac} at {each.address}", style="dim")
+        for each in status.strangers
+    )
+    parts.extend(Text.assemble(("! ", "bold red"), problem) for problem in status.problems)
+    return Group(*parts)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
+@click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")
+@click.pass_context
+def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
+    """Show the farm's services and nodes; exit code 3 when something is wrong."""
+    home: Home = ctx.obj
+    now = load(home)
+    if as_json:
+        show_json(msgspec.to_builtins(now))
+    elif watch:
+        _watch(home, now)
+    else:
+        out.print(view(now, time.time()))
+    ctx.exit(WRONG if now.problems else 0)
+
+
+def _watch(home: Home, first: Status) -> None:
+    with Live(view(first, time.time()), console=out, auto_refresh=False, screen=out.is_terminal) as live:
+        while True:
+            time.sleep(WATCH_SECONDS)
+            live.update(view(load(home), time.time()), refresh=True)

@@ -1,0 +1,30 @@
+"""`python -m farm.daemon [--home DIR]`: run farmd."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+from farm.daemon.app import run
+from farm.errors import FarmError
+from farm.home import Home
+
+
+def main() -> int:
+    """Run it in the foreground; its log is standard error."""
+    parser = argparse.ArgumentParser(prog="farmd", description="Watch a farm, and answer what is known of it.")
+    parser.add_argument("--home", type=Path, help="the farm's folder, as of `farm --home`")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    try:
+        asyncio.run(run(Home.at(parser.parse_args().home)))
+    except FarmError as error:
+        sys.stderr.write(f"farmd: {error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
