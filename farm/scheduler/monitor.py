@@ -51,7 +51,11 @@ async def watch_once(host: str, port: int) -> AsyncGenerator[Event | Connected, 
                 raise SchedulerLostError(host, port, f"It fell silent for {PATIENCE:.0f} s within a message.") from None
             except OSError as error:
                 raise SchedulerLostError(host, port, error.strerror or str(error)) from error
-            events, answer = session.receive(data)
+            malformed = None
+            try:
+                events, answer = session.receive(data)
+            except ProtocolError as error:
+                events, answer, malformed = error.events, b"", error
             if answer:
                 writer.write(answer)
             if session.protocol and not connected:
@@ -59,6 +63,8 @@ async def watch_once(host: str, port: int) -> AsyncGenerator[Event | Connected, 
                 yield Connected(host, port, session.protocol)
             for event in events:
                 yield event
+            if malformed:
+                raise malformed
             if not data or SchedulerEnd() in events:
                 raise SchedulerLostError(host, port, "It closed the connection.")
 

@@ -24,7 +24,10 @@ MAX_VERSION = 1 << 20
 
 
 class ProtocolError(FarmError):
-    """The scheduler sent what the protocol does not allow; the connection cannot go on."""
+    """The scheduler sent what the protocol does not allow; the connection cannot go on.
+
+    ``events``: what came with it and was understood.
+    """
 
     def __init__(self, why: str) -> None:
         super().__init__(
@@ -32,6 +35,7 @@ class ProtocolError(FarmError):
             why,
             "Check that an icecream scheduler answers at this address and port: farm status",
         )
+        self.events: list[Event] = []
 
 
 class Kind(IntEnum):
@@ -346,19 +350,28 @@ class Session:
 
     def _messages(self) -> list[Event]:
         events: list[Event] = []
-        start, available = 0, len(self._buffer)
-        with memoryview(self._buffer) as view:
-            while available - start >= 4:
-                (length,) = _INT.unpack_from(view, start)
-                if not 4 <= length <= MAX_MESSAGE:
-                    raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
-                end = start + 4 + length
-                if end > available:
-                    break
-                with view[start + 4 : end] as message:
-                    event = decode(message, self.protocol)
-                if event is not None:
-                    events.append(event)
-                start = end
+        try:
+            with memoryview(self._buffer) as view:
+                start = self._decode_all(view, events)
+        except ProtocolError as error:
+            error.events = events
+            raise
         del self._buffer[:start]
         return events
+
+    def _decode_all(self, view: memoryview, events: list[Event]) -> int:
+        """Decode the whole messages at the front of ``view``; how many bytes they are."""
+        start, available = 0, len(view)
+        while available - start >= 4:
+            (length,) = _INT.unpack_from(view, start)
+            if not 4 <= length <= MAX_MESSAGE:
+                raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
+            end = start + 4 + length
+            if end > available:
+                break
+            with view[start + 4 : end] as message:
+                event = decode(message, self.protocol)
+            if event is not None:
+                events.append(event)
+            start = end
+        return start

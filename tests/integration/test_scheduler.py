@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from farm.scheduler import monitor
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ask, list_jobs, list_nodes
 from farm.scheduler.monitor import Connected, Disconnected, watch, watch_once
-from farm.scheduler.protocol import NodeOffline, NodeStats, ProtocolError
+from farm.scheduler.protocol import Kind, NodeOffline, NodeStats, ProtocolError, encode, encode_text, encode_version
 from tests.lab import Namespace, namespaces
 
 SERVER = "10.99.1.1"
@@ -122,3 +123,40 @@ def test_something_else_answers(lab: Namespace, words: bytes) -> None:
 
 async def _result(awaitable: object) -> object:
     return await awaitable  # type: ignore[misc]
+
+
+HANDSHAKE = encode_version(43) * 2
+OFFLINE = encode(Kind.MON_STATS, b"\0\0\0\5" + encode_text("State:Offline\n"))
+
+
+@pytest.mark.parametrize(
+    ("words", "closes", "error"),
+    [
+        (HANDSHAKE + OFFLINE + OFFLINE[:9], False, SchedulerLostError),
+        (HANDSHAKE + OFFLINE + OFFLINE[:9], True, SchedulerLostError),
+        (HANDSHAKE + OFFLINE + encode(Kind.END), False, SchedulerLostError),
+        (HANDSHAKE + OFFLINE + b"\xff" * 8, False, ProtocolError),
+    ],
+)
+def test_a_connection_that_goes_wrong_ends(
+    lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(monitor, "PATIENCE", 0.3)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(words)
+        if not closes:
+            with contextlib.suppress(OSError):
+                await reader.read(-1)
+        writer.close()
+
+    async def attempt() -> list[object]:
+        server = await asyncio.start_server(talk, SERVER, PORT, family=socket.AF_INET)
+        seen: list[object] = []
+        with pytest.raises(error):
+            async for event in watch_once(SERVER, PORT):
+                seen.append(event)  # noqa: PERF401  # kept although the loop ends with an error
+        server.close()
+        return seen
+
+    assert lab.gather(attempt())[0] == Connected(SERVER, PORT, 43)

@@ -130,6 +130,12 @@ def test_a_name_cannot_take_the_node_offline_or_break_the_connection() -> None:
     assert (event.name, event.speed, event.load) == ("pc01", 587.37, 120)
 
 
+def test_what_came_before_a_fault_is_kept() -> None:
+    with pytest.raises(ProtocolError) as fault:
+        connected().receive(encode(Kind.JOB_LOCAL_DONE, integers(8)) + encode(97))
+    assert fault.value.events == [LocalDone(8)]
+
+
 def test_end_and_messages_for_others() -> None:
     assert [SchedulerEnd()] == decoded(Kind.END, b"")
     assert decoded(66, b"") == []
