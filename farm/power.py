@@ -38,7 +38,9 @@ def power_off_all(home: Home, running: Running, report: Report) -> None:
     with contextlib.suppress(FarmError):
         addresses = {node.name: node.address for node in fetch_status(home).nodes if node.verified}
         with ThreadPoolExecutor(16) as pool:
-            for name, reached in pool.map(lambda item: (item[0], _try_power(home, running, item[1])), addresses.items()):
+            for name, reached in pool.map(
+                lambda item: (item[0], _try_power(home, running, item[1])), addresses.items()
+            ):
                 report("nodes", f"{name} {'powers off' if reached else 'cannot be reached'}")
 
 
@@ -56,7 +58,9 @@ def power(home: Home, running: Running, address: str, action: str) -> None:
     Raises FarmError when it cannot be reached.
     """
     # The connection dies with the node: the order is given in the background, and ssh ends first.
-    ssh.run(home, running, address, ["systemd-run", "--quiet", "--on-active=1", "systemctl", "--force", "--force", action])
+    ssh.run(
+        home, running, address, ["systemd-run", "--quiet", "--on-active=1", "systemctl", "--force", "--force", action]
+    )
 
 
 def for_each(names: list[str], act: Callable[[str], None]) -> None:
@@ -68,6 +72,6 @@ def for_each(names: list[str], act: Callable[[str], None]) -> None:
         except FarmError as error:
             failed.append(f"{name}: {error.what}")
     if failed:
-        raise PartialError(f"{len(failed)} of {len(names)} nodes could not be reached.", "\n".join(failed), "See: farm node list")
-
-
+        raise PartialError(
+            f"{len(failed)} of {len(names)} nodes could not be reached.", "\n".join(failed), "See: farm node list"
+        )

@@ -18,12 +18,15 @@ import psutil
 from farm import command, firewall, health, preflight
 from farm.config import Config
 from farm.config_file import load_or_default
+from farm.daemon.client import fetch_status
 from farm.errors import CommandError, FarmError
 from farm.export import aoe
 from farm.home import Home, write_atomic
 from farm.image.build import build
 from farm.image.store import Manifest, Store
+from farm.interfaces import check_interface
 from farm.netboot import render
+from farm.power import drain, power_off_all
 from farm.running import Running
 from farm.services import Service, Supervisor
 from farm.ssh import farm_key
@@ -111,8 +114,6 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
 
 
 def _check_real_lab(home: Home, config: Config, old: Running | None) -> None:
-    from farm.config_file import check_interface
-
     check_interface(config)
     preflight.require_interface_up(config)
     own = frozenset(process.pid for process in Supervisor(home).orphans())
@@ -175,16 +176,14 @@ def serve_selected(home: Home) -> None:
 
 def versions_in_use(home: Home) -> set[str]:
     """Versions that nodes run; all of the exported ones when farmd cannot say."""
-    from farm.daemon.client import fetch_status
-
     running = running_or_none(home)
     if running is None:
         return set()
     try:
-        nodes = fetch_status(home)["nodes"]
+        nodes = fetch_status(home).nodes
     except FarmError:
         return {manifest.version for manifest in Store(home.images).list()}
-    return {running.image, *(node["image"] for node in nodes if node.get("image"))}
+    return {running.image, *(node.image for node in nodes if node.image)}
 
 
 def _plan(config: Config, request: Request, old: Running | None, version: str) -> Running:
@@ -328,8 +327,6 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False) -> None:
     ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is left
     of a farm too, whatever was killed.
     """
-    from farm.power import drain, power_off_all
-
     with exclusive(home):
         running = running_or_none(home)
         supervisor = Supervisor(home)

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import err, out, show_json
-from farm.config import load_or_default
+from farm.config_file import load_or_default
 from farm.home import Home
 from farm.image.store import Manifest, Store
 
@@ -28,7 +28,8 @@ def image() -> None:
 @click.pass_obj
 def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
     """Build the image if what goes into it has changed; next boots then get it."""
-    from farm.up import build_image, require_root
+    from farm.preflight import require_root
+    from farm.up import build_image
 
     require_root("farm image build")
     manifest, built = build_image(home, load_or_default(home, virtual=True), force=force, refresh=refresh)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
@@ -103,7 +103,7 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
 
     deadline = time.monotonic() + patience
     started = time.monotonic()
-    shown: dict[str, str] = {}
+    shown: dict[str, Stage] = {}
     with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=err.is_terminal) as live:
         while True:
             try:

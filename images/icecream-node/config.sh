@@ -25,7 +25,7 @@ rm -rf "$modules"/kernel/drivers/block/{drbd,rbd.ko,xen-blkback,rnbd,mtip32xx,pk
        "$modules"/kernel/drivers/char/{agp,ipmi,tpm,pcmcia}
 
 # File systems: what carries a root or a home over the network, and what reads one. No disks.
-keep_fs="fscache fuse lockd netfs nfs nfs_common nls overlayfs squashfs"
+keep_fs="autofs fscache fuse lockd netfs nfs nfs_common nls overlayfs squashfs"
 for dir in "$modules"/kernel/fs/*; do
   case " $keep_fs " in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
 done
@@ -35,7 +35,7 @@ keep_net="802 8021q bridge core dns_resolver ipv4 ipv6 key llc netfilter netlink
 for dir in "$modules"/kernel/net/*; do
   case " $keep_net " in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
 done
-rm -rf "$modules/kernel/sound"
+rm -rf "$modules/kernel/sound" "$modules/kernel/arch/x86/kvm"
 depmod "${modules##*/}"
 
 # Nothing of the build stays behind.

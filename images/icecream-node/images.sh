@@ -19,7 +19,7 @@ CFG
 rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
 mkinitramfs -o /boot/initrd "$(basename /lib/modules/*)"
 
-systemctl mask getty@.service \
+systemctl mask getty@.service getty-static.service proc-sys-fs-binfmt_misc.automount \
   apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer logrotate.timer man-db.timer \
   systemd-journal-flush.service systemd-random-seed.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
   systemd-pstore.service systemd-binfmt.service systemd-hwdb-update.service systemd-machine-id-commit.service \
