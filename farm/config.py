@@ -35,9 +35,7 @@ Interface = Annotated[
 ]
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[mh]$", description="minutes or hours (30m, 12h)")]
 Netname = Annotated[str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 ASCII characters without spaces")]
-KernelOptions = Annotated[
-    str, Meta(pattern=r"^[ -~]*$", max_length=512, description="at most 512 ASCII characters")
-]
+KernelOptions = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=512, description="at most 512 ASCII characters")]
 PublicKey = Annotated[
     str,
     Meta(
@@ -112,9 +110,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     address: Annotated[
         Address | None, Meta(description="fixed IPv4 address; outside the DHCP range", examples=["10.77.0.11"])
     ] = None
-    slots: Annotated[
-        Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])
-    ] = None
+    slots: Annotated[Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])] = None
     boot: Annotated[
         Literal["node", "local"], Meta(description="node: it boots as a node; local: it is sent to its own disk")
     ] = "node"

@@ -13,6 +13,9 @@ Place = tuple[str | int, ...]
 """Where in the file: ("machines", 2, "mac")."""
 
 LONGEST_PREFIX = 29
+FEWEST_ADDRESSES = 2
+"""The smallest DHCP range."""
+
 RESERVED_NAMES = {
     "localhost": "every computer calls itself that",
     "default": "the farm's files for machines that are not listed have that name",
@@ -49,13 +52,14 @@ def check(config: Config) -> list[Problem]:
         server = IPv4Interface(config.address)
     except ValueError as error:
         return [*problems, Problem(("address",), f"this is no address: {error}.", mend="Write it like 10.77.0.1/24.")]
-    wrong = list(_server(server))
+    wrong = list(server_problems(server))
     if wrong:
         return [*problems, *wrong]
     return [*problems, *_dhcp(config, server), *_fixed_addresses(config, server)]
 
 
-def _server(server: IPv4Interface) -> Iterator[Problem]:
+def server_problems(server: IPv4Interface) -> Iterator[Problem]:
+    """What keeps an address from being a farm's server's."""
     network = server.network
     place: Place = ("address",)
     if not 8 <= network.prefixlen <= LONGEST_PREFIX:
@@ -100,7 +104,8 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
             mend,
             related=("address",),
         )
-    needed = max(2, sum(machine.address is None and machine.boot == "node" for machine in config.machines))
+    lent = sum(machine.address is None and machine.boot == "node" for machine in config.machines)
+    needed = max(FEWEST_ADDRESSES, lent)
     size = int(last) - int(first) + 1
     if size < needed:
         yield Problem(
@@ -113,12 +118,18 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
 
 
 def dhcp_range(server: IPv4Interface) -> tuple[IPv4Address, IPv4Address]:
-    """The range to hand out beside a server's address: the subnet's upper half, or the larger part that avoids it."""
+    """The range to hand out beside a server's address: the subnet's upper half, or the larger part that avoids it.
+
+    The lower half, if that part is too small. The subnet must hold at least 8 addresses.
+    """
     network = server.network
-    first, last = network[network.num_addresses // 2], network[-2]
+    middle = network.num_addresses // 2
+    first, last = network[middle], network[-2]
     if not first <= server.ip <= last:
         return first, last
     below, above = int(server.ip) - int(first), int(last) - int(server.ip)
+    if max(below, above) < FEWEST_ADDRESSES:
+        return network[1], network[middle - 1]
     return (first, server.ip - 1) if below > above else (server.ip + 1, last)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from yaml.nodes import Node
 
 from farm.config import VIRTUAL_MTU, Config
 from farm.config_check import Place, Problem, check, dotted
-from farm.config_reader import Reader
+from farm.config_reader import Reader, is_null
 from farm.errors import ConfigError
 from farm.home import Home
 
@@ -68,13 +69,15 @@ def where(path: Path | None, place: Place) -> str:
 def _read(path: Path) -> str | None:
     """The file's text, None when there is no such file."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ConfigError(f"{path} is not a file.", "farm.yaml must be a regular file.", f"Look: ls -ld {path}")
         data = path.read_bytes()
     except FileNotFoundError:
         return None
     except PermissionError:
         raise ConfigError(f"{path} may not be read.", "Permission denied.", "Try again with sudo.") from None
     except OSError as error:
-        raise ConfigError(f"{path} cannot be read.", f"{error.strerror}.", "It must be a text file.") from None
+        raise ConfigError(f"{path} cannot be read.", f"{error.strerror}.", f"Look: ls -l {path}") from None
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -111,7 +114,8 @@ def _compose(text: str, file: str) -> Node | None:
                     "farm.yaml is plain YAML, without anchors and aliases.",
                     "Write the value out.",
                 )
-        return yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(text, yaml.SafeLoader)
+        return None if root is None or is_null(root) else root
     except yaml.MarkedYAMLError as error:
         raise _syntax_error(file, text, error) from None
     except yaml.reader.ReaderError as error:

@@ -109,4 +109,4 @@ def _form(base: Any, metas: list[Meta], item: Shape | None) -> str:
         low = next((meta.ge for meta in metas if meta.ge is not None), None)
         high = next((meta.le for meta in metas if meta.le is not None), None)
         return f"a whole number from {low} to {high}"
-    return "a section: lines of key: value, indented"
+    return "lines of `key: value`"

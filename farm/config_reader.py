@@ -75,7 +75,7 @@ class Reader:
 
     def _value(self, node: Node, expected: Shape, place: Place) -> Any:
         """A value as plain data; None when it is empty or wrong."""
-        if _is_null(node) and (expected.optional or expected.section or expected.item):
+        if is_null(node) and (expected.optional or expected.section or expected.item):
             return None
         if expected.section:
             return self._section(node, expected.section, place)
@@ -93,7 +93,7 @@ class Reader:
         for index, child in enumerate(node.value):
             here = (*place, index)
             self.lines[here] = child.start_mark.line + 1
-            if _is_null(child):
+            if is_null(child):
                 self.complain(here, "nothing follows the hyphen.", mend="Remove it, or write the item.")
             found.append(self._value(child, item, here))
         return found
@@ -119,7 +119,8 @@ class Reader:
             return None
 
 
-def _is_null(node: Node) -> bool:
+def is_null(node: Node) -> bool:
+    """Nothing is written there, or YAML's word for nothing."""
     return isinstance(node, ScalarNode) and node.tag == f"{_TAG}null"
 
 
@@ -147,7 +148,7 @@ def _kind(node: Node) -> str:
         return "a section"
     if isinstance(node, SequenceNode):
         return "a list"
-    if not node.value and _is_null(node):
+    if not node.value and is_null(node):
         return "nothing"
     text = _printable(node.value)
     return f"'{text}'" if node.tag == f"{_TAG}str" else text
@@ -183,7 +184,7 @@ def _taken_for(node: Node, value: Any) -> str:
     if isinstance(value, int | float):
         sexagesimal = ":" in node.value
         return f"digits with colons for a number in base 60, {value}" if sexagesimal else f"it for the number {value}"
-    if _is_null(node):
+    if is_null(node):
         return "~ and null for nothing"
     kind = node.tag.removeprefix(_TAG)
     return f"it for {'a date' if kind == 'timestamp' else kind}"

@@ -1,0 +1,131 @@
+"""`farm init` and `farm config`: write, check and show farm.yaml."""
+
+from __future__ import annotations
+
+import json
+import os
+from ipaddress import IPv4Interface
+from pathlib import Path
+
+import rich_click as click
+import yaml
+
+from farm.cli.output import err, out, show_json
+from farm.config import Config, to_yaml_dict
+from farm.config_check import server_problems
+from farm.config_file import load, load_or_default, parse
+from farm.config_text import SCHEMA_FILE, commented, documentation, free_network, schema, starting_values
+from farm.errors import ConfigError
+from farm.home import Home, write_atomic
+from farm.interfaces import Interface, check_interface, interfaces, pick
+
+FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option("--interface", metavar="NAME", help="The lab's network interface; without it, the only one that can be.")
+@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@click.option("--stdout", is_flag=True, help="Print the file instead of writing it.")
+@click.pass_obj
+def init(home: Home, interface: str | None, force: bool, stdout: bool) -> None:
+    """Look at this machine and write a farm.yaml in which every key is explained."""
+    path = home.config
+    command = " ".join(["farm", *home.options])
+    if not stdout and not force and os.path.lexists(path):
+        raise ConfigError(
+            f"{path} is there already.",
+            "It is not overwritten unasked.",
+            f"Overwrite it: {command} init --force. Or read what it should say: {command} init --stdout",
+        )
+    found = interfaces()
+    chosen = pick(found, interface)
+    server = server_address(chosen, found)
+    text = commented(starting_values(chosen.name, server), schema=os.path.exists(path.with_name(SCHEMA_FILE)))
+    parse(text, str(path))
+    if stdout:
+        out.file.write(text)
+        return
+    _write(path, text)
+    _report(path, chosen, server, command)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        write_atomic(path, text)
+    except OSError as error:
+        mend = "Try again with sudo." if isinstance(error, PermissionError) else ""
+        raise ConfigError(f"{path} cannot be written.", f"{error.strerror}.", mend) from None
+
+
+def server_address(chosen: Interface, found: list[Interface]) -> IPv4Interface:
+    """The address that an interface has, if a lab fits in its network, else one in a network of nobody else's."""
+    if chosen.address and not list(server_problems(chosen.address)):
+        return chosen.address
+    return free_network([other.address.network for other in found if other.address])
+
+
+def _report(path: Path, chosen: Interface, server: IPv4Interface, command: str) -> None:
+    err.print(f"{path} is written: lab on {chosen.name}, this server is {server}.", markup=False)
+    if chosen.address != server:
+        err.print(f"{chosen.name} does not have that address yet: `farm up` gives it to it.", markup=False)
+    if chosen.uplink:
+        err.print(
+            f"The default route goes through {chosen.name}: see that no other DHCP server answers there.",
+            style="yellow",
+            markup=False,
+        )
+    err.print(f"Read it, then: sudo {command} up", markup=False)
+
+
+@click.group()
+def config() -> None:
+    """Check and show farm.yaml."""
+
+
+@config.command()
+@click.argument("file", type=FILE, required=False)
+@click.option("--virtual", is_flag=True, help="For the virtual lab: the interface need not exist.")
+@click.pass_obj
+def check(home: Home, file: Path | None, virtual: bool) -> None:
+    """See whether FILE, or this farm's farm.yaml, is right."""
+    path = file or home.config
+    loaded = load(path, home.options)
+    if not virtual:
+        check_interface(loaded, path)
+    out.print(f"{path} is right: {summary(loaded)}.", markup=False, soft_wrap=True)
+
+
+def summary(loaded: Config) -> str:
+    """A configuration in one line."""
+    place = f" on {loaded.interface}" if loaded.interface else ""
+    count = len(loaded.machines)
+    return (
+        f"farm {loaded.name}{place}, server {loaded.address}, "
+        f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count} machine{'' if count == 1 else 's'} listed"
+    )
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@click.option("--virtual", is_flag=True, help="As the virtual lab takes it.")
+@click.pass_obj
+def show(home: Home, as_json: bool, virtual: bool) -> None:
+    """Print the configuration that holds, defaults included."""
+    plain = to_yaml_dict(load_or_default(home, virtual))
+    if as_json:
+        show_json(plain)
+    else:
+        out.file.write(yaml.safe_dump(plain, sort_keys=False))
+
+
+@config.command(name="schema")
+def show_schema() -> None:
+    """Print farm.yaml's JSON schema, for editors."""
+    out.file.write(json.dumps(schema(), indent=2) + "\n")
+
+
+@config.command(hidden=True)
+@click.argument("file", type=FILE, default=Path("docs/configuration.md"))
+def docs(file: Path) -> None:
+    """Write the reference of farm.yaml to FILE."""
+    _write(file, documentation())
