@@ -15,7 +15,7 @@ def table(config: Config) -> str:
 
 
 def ruleset(config: Config, interface: str) -> str:
-    """nft script that makes the farm's tables anew, in one transaction (nft(8)).
+    """A script for nft that makes the farm's tables anew, in one transaction (nft(8)).
 
     The scheduler's control port has no authentication and binds every address: the lab does not get at it.
     """

@@ -1,16 +1,16 @@
 """Does each service do its work? Asked as a client would ask, from inside the farm's network.
 
-`python -m farm.health [--home DIR]` prints the answers as JSON: the virtual lab's network can be asked only by a process
-that lives in its namespace, so `check` starts one.
+`python -m farm.health [--home DIR]` prints the answers as JSON: the virtual lab's network can be asked only by a
+process that lives in its namespace, so `check` starts one.
 """
 
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import socket
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -41,16 +41,19 @@ def check(home: Home, running: Running) -> list[Health]:
     argv = [*enter(running, home), sys.executable, "-m", "farm.health", *home.options]
     done = command.run(argv, check=False, timeout=60)
     try:
-        return msgspec.json.decode(done.stdout, type=list[Health])
+        # The answer is the last line: warnings of the interpreter would come before it.
+        return msgspec.json.decode(done.stdout.strip().rpartition("\n")[2], type=list[Health])
     except msgspec.DecodeError:
-        raise FarmError("The farm's services could not be asked.", done.stdout.strip(), "Start them: sudo farm up") from None
+        raise FarmError(
+            "The farm's services could not be asked.", done.stdout.strip(), "Start them: sudo farm up"
+        ) from None
 
 
 def _http(config_server: str, port: int) -> str:
     url = f"http://{config_server}:{port}/boot/start.ipxe"
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(url, timeout=PATIENCE) as answer:
-        return f"{url} is served ({len(answer.read())} bytes)"
+        return f"{url} is served ({len(answer.read(65536))} bytes)"
 
 
 def _tftp(server: str) -> str:
@@ -116,7 +119,7 @@ def probe_all(home: Home, running: Running) -> list[Health]:
         else:
             try:
                 answers.append(Health(service.name, True, probes[service.name]()))
-            except (OSError, urllib.error.URLError) as error:
+            except (OSError, http.client.HTTPException) as error:
                 answers.append(Health(service.name, False, f"runs but does not answer: {error}"))
     return answers
 

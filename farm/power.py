@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from farm import ssh
 from farm.daemon.client import fetch_status
-from farm.errors import CommandError, FarmError, PartialError
+from farm.errors import FarmError, PartialError
 from farm.home import Home
 from farm.running import Running
 
@@ -47,13 +47,13 @@ def power_off_all(home: Home, running: Running, report: Report) -> None:
 def _try_power(home: Home, running: Running, address: str) -> bool:
     try:
         power(home, running, address, "poweroff")
-    except (FarmError, CommandError):
+    except FarmError:
         return False
     return True
 
 
 def power(home: Home, running: Running, address: str, action: str) -> None:
-    """Power a node off or reboot it (``action``: poweroff or reboot); its root is in RAM and on the network, so at once.
+    """Power a node off or reboot it (``action``: poweroff or reboot), at once: nothing it holds needs to be saved.
 
     Raises FarmError when it cannot be reached.
     """

@@ -13,7 +13,19 @@ from farm.config import Config
 from farm.errors import FarmError, MissingProgramError
 from farm.netboot.rival import find_dhcp_servers
 
-SERVER_PROGRAMS = ("dnsmasq", "nginx", "vblade", "icecc-scheduler", "iceccd", "nft", "ip", "ssh", "ssh-keygen", "setpriv", "unshare")
+SERVER_PROGRAMS = (
+    "dnsmasq",
+    "nginx",
+    "vblade",
+    "icecc-scheduler",
+    "iceccd",
+    "nft",
+    "ip",
+    "ssh",
+    "ssh-keygen",
+    "setpriv",
+    "unshare",
+)
 VIRTUAL_PROGRAMS = ("qemu-system-x86_64", "socat")
 NEEDED_SPACE = 256 << 20
 
@@ -21,7 +33,9 @@ NEEDED_SPACE = 256 << 20
 def require_root(what: str) -> None:
     """Raises FarmError unless this process is root."""
     if os.geteuid() != 0:
-        raise FarmError(f"`{what}` must be run by root.", "It opens network interfaces and changes mounts.", f"Try: sudo {what}")
+        raise FarmError(
+            f"`{what}` must be run by root.", "It opens network interfaces and changes mounts.", f"Try: sudo {what}"
+        )
 
 
 def require_programs(virtual: bool) -> None:
@@ -35,7 +49,9 @@ def require_programs(virtual: bool) -> None:
     if missing:
         packages = sorted({PACKAGES.get(program, program) for program in missing})
         raise FarmError(
-            f"Programs are missing: {', '.join(missing)}.", "", f"Install them: sudo apt-get install {' '.join(packages)}"
+            f"Programs are missing: {', '.join(missing)}.",
+            "",
+            f"Install them: sudo apt-get install {' '.join(packages)}",
         )
 
 
@@ -44,7 +60,9 @@ def require_space(home_state: str | os.PathLike[str]) -> None:
     free = shutil.disk_usage(home_state).free
     if free < NEEDED_SPACE:
         raise FarmError(
-            f"The disk is almost full: {free >> 20} MiB free below {home_state}.", "", "Make room; old images go with: farm image remove VERSION"
+            f"The disk is almost full: {free >> 20} MiB free below {home_state}.",
+            "",
+            "Make room; old images go with: farm image remove VERSION",
         )
 
 
@@ -53,7 +71,9 @@ def require_interface_up(config: Config) -> None:
     stats = psutil.net_if_stats().get(config.interface)
     if stats is not None and not stats.isup:
         raise FarmError(
-            f"The interface {config.interface} is down.", "The lab's machines could not be reached.", f"Try: sudo ip link set {config.interface} up"
+            f"The interface {config.interface} is down.",
+            "The lab's machines could not be reached.",
+            f"Try: sudo ip link set {config.interface} up",
         )
 
 
@@ -69,14 +89,17 @@ def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
         (socket.SOCK_STREAM, 10245, "iceccd"),
     ]
-    taken: dict[tuple[int, int], int | None] = {}
-    for connection in psutil.net_connections("inet"):
-        if connection.laddr and (connection.type == socket.SOCK_DGRAM or connection.status == psutil.CONN_LISTEN):
-            if connection.laddr.ip in ("0.0.0.0", "::", config.server):
-                taken[(connection.type, connection.laddr.port)] = connection.pid
+    strangers = {
+        (connection.type, connection.laddr.port): connection.pid
+        for connection in psutil.net_connections("inet")
+        if connection.laddr
+        and (connection.type == socket.SOCK_DGRAM or connection.status == psutil.CONN_LISTEN)
+        and connection.laddr.ip in ("0.0.0.0", "::", config.server)
+        and connection.pid not in own_pids
+    }
     for kind, port, purpose in wanted:
-        if (kind, port) in taken and taken[(kind, port)] not in own_pids:
-            raise FarmError(*_busy(kind, port, purpose, taken[(kind, port)]))
+        if (kind, port) in strangers:
+            raise FarmError(*_busy(kind, port, purpose, strangers[(kind, port)]))
 
 
 def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str, str]:
@@ -87,7 +110,13 @@ def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str
             who = f"{psutil.Process(pid).name()} (pid {pid})"
         except psutil.Error:
             who = f"pid {pid}"
-    units = {67: "dnsmasq or isc-dhcp-server", 69: "tftpd-hpa", 8765: "icecc-scheduler", 8766: "icecc-scheduler", 10245: "iceccd"}
+    units = {
+        67: "dnsmasq or isc-dhcp-server",
+        69: "tftpd-hpa",
+        8765: "icecc-scheduler",
+        8766: "icecc-scheduler",
+        10245: "iceccd",
+    }
     mend = f"Stop it, for example: sudo systemctl disable --now {units.get(port, 'UNIT')}"
     return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"It is held by {who}.", mend
 

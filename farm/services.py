@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import signal
 import socket
@@ -20,7 +21,6 @@ import psutil
 from farm import command
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
-
 
 ENVIRONMENT_MARK = "FARM_SUPERVISOR"
 """Environment variable of supervisord and all it starts: the path of its configuration."""
@@ -59,7 +59,10 @@ class ServiceState:
 
 
 def render(home: Home, services: Sequence[Service]) -> str:
-    """supervisord's configuration (supervisord.org/configuration.html); ``%`` is doubled as its parser wants."""
+    """Configuration of supervisord (supervisord.org/configuration.html); ``%`` is doubled as its parser wants.
+
+    Raises FarmError for what its format cannot say: a comment's mark after a space, a line break.
+    """
     socket_path = home.supervisor_socket
     head = f"""[unix_http_server]
 file={socket_path}
@@ -100,8 +103,16 @@ serverurl=unix://{socket_path}
         ]
         if environment:
             lines.append(f"environment={environment}")
-        programs.append("\n".join(line.replace("%", "%%") for line in lines))
-    return head + "\n" + "\n\n".join(programs) + "\n"
+        programs.append(lines)
+    for line in [line for lines in programs for line in lines]:
+        if re.search(r"\s[;#]|[\r\n]", line):
+            raise FarmError(
+                "supervisord could not read this setting.",
+                f"It takes what follows a space and ; or # for a comment: {line!r}",
+                "Leave them out of farm.yaml's values and of the path of the farm's home.",
+            )
+    text = "\n\n".join([head, *("\n".join(lines) for lines in programs)])
+    return text.replace("%", "%%") + "\n"
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -138,7 +149,7 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """supervisord's process, if it lives: its pid file and its argv must agree, since pids are used again."""
+        """Process id of supervisord, if it lives: its pid file and its argv must agree, since pids are used again."""
         try:
             pid = int(self.pid_path.read_text())
             argv = psutil.Process(pid).cmdline()
@@ -184,7 +195,9 @@ class Supervisor:
                 if process["statename"] in ("STOPPED", "FATAL", "EXITED"):
                     rpc.startProcess(process["name"], False)
         except (OSError, xmlrpc.client.Error) as error:
-            raise FarmError("supervisord refused the new configuration.", str(error), "Look: farm logs supervisord") from error
+            raise FarmError(
+                "supervisord refused the new configuration.", str(error), "Look: farm logs supervisord"
+            ) from error
 
     def _wait_until_alive(self) -> None:
         for _ in range(100):
@@ -198,7 +211,7 @@ class Supervisor:
         )
 
     def _kill_leftover(self) -> None:
-        """End services whose supervisord was killed: they would hold its ports. Found by the mark in their environment."""
+        """End services whose supervisord was killed: they would hold its ports."""
         pid = self.pid
         if pid is not None:
             _end([psutil.Process(pid)])
@@ -262,5 +275,3 @@ def _end(processes: Sequence[psutil.Process]) -> None:
         with contextlib.suppress(psutil.Error):
             process.kill()
     psutil.wait_procs(alive, timeout=5)
-
-

@@ -12,6 +12,7 @@ from farm.virtual.namespace import enter
 
 OPTIONS = (
     *("-o", "BatchMode=yes"),
+    *("-o", "IdentitiesOnly=yes"),
     *("-o", "ConnectTimeout=10"),
     # A node makes its host key anew at every boot: nothing to remember, and its root came over the same wire.
     *("-o", "StrictHostKeyChecking=no"),
@@ -37,7 +38,13 @@ def argv(home: Home, running: Running, address: str, words: list[str]) -> list[s
 
 def run(home: Home, running: Running, address: str, words: list[str], timeout: float = 30) -> str:
     """Run a command on a node and return its output; raises FarmError."""
-    done: subprocess.CompletedProcess[str] = command.run(argv(home, running, address, words), check=False, timeout=timeout)
+    done: subprocess.CompletedProcess[str] = command.run(
+        argv(home, running, address, words), check=False, timeout=timeout
+    )
     if done.returncode:
-        raise FarmError(f"`{' '.join(words)}` failed on the node {address}.", done.stdout.strip(), "Is it booted? See: farm node list")
+        raise FarmError(
+            f"`{' '.join(words)}` failed on the node {address}.",
+            done.stdout.strip(),
+            "Is it booted? See: farm node list",
+        )
     return done.stdout

@@ -38,13 +38,13 @@ def allow_socket_buffer(size: int) -> None:
     except OSError as error:
         raise FarmError(
             "The kernel's limit for socket buffers is too low for the AoE export.",
-            f"net.core.rmem_max is {RMEM_MAX.read_text().strip()}, {size} is needed, and it may not be changed: {error}",
+            f"net.core.rmem_max is {RMEM_MAX.read_text().strip()}, {size} is needed; it may not be changed: {error}",
             f"On the host: sysctl net.core.rmem_max={size} — or set export.buffer lower in farm.yaml",
         ) from error
 
 
 def ingress_filter(table: str, interface: str) -> str:
-    """nft rules for a netdev table: of AoE only reads, identify and config queries come in.
+    """A netdev table for nft: of AoE only reads, identify and config queries come in.
 
     Without it one frame locks every node out of vblade (force-reserve, command 3), even with -r, or edits its list of
     MACs (command 2). Offsets are bits from the Ethernet header's start: command at 152, ATA command at 216, config

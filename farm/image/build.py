@@ -1,4 +1,4 @@
-"""Build the node image: packages with KIWI into a base tree that is kept, then our files, initrd and squashfs on a copy."""
+"""Build the node image: packages with KIWI into a base tree that is kept; our files, initrd, squashfs on a copy."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def hash_inputs(description: Path, node: Path, sources: Iterable[AptSource], com
     for name in BASE_FILES:
         _hash_file(base, description, description / name)
     everything = base.copy()
-    everything.update(compression.encode())
+    everything.update(SQUASHFS[compression].encode())
     for folder in (description, node):
         for path in sorted(folder.rglob("*")):
             if "__pycache__" not in path.parts:
@@ -68,7 +68,7 @@ def _hash_file(into: hashlib._Hash, top: Path, path: Path) -> None:
         if not path.is_file():
             return
         content = path.read_bytes()
-    into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o111, len(content))).encode() + content)
+    into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o100, len(content))).encode() + content)
 
 
 def build(
@@ -83,7 +83,8 @@ def build(
     """Build the image unless its inputs were built before; returns its manifest and whether anything was built.
 
     ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
-    next boots get; the oldest versions go, but none that is ``in_use`` by a node. Raises FarmError; whatever happens, nothing is left mounted and no half version in the store.
+    next boots get; the oldest versions go, but none that is ``in_use`` by a node. Raises FarmError; whatever happens,
+    nothing is left mounted and no half version in the store.
     """
     store = Store(home.images)
     with store.lock():
@@ -91,7 +92,6 @@ def build(
         inputs = hash_inputs(description_dir(), node_package(), sources, config.image.compression)
         known = store.with_inputs(inputs.all)
         if known is not None and not force and not refresh:
-            store.verify(known.version)
             store.use(known.version)
             return known, False
         manifest = _Build(home, store, config, sources, inputs, progress).run(refresh)
@@ -102,7 +102,13 @@ def build(
 
 class _Build:
     def __init__(
-        self, home: Home, store: Store, config: Config, sources: list[AptSource], inputs: Inputs, progress: kiwi.Progress
+        self,
+        home: Home,
+        store: Store,
+        config: Config,
+        sources: list[AptSource],
+        inputs: Inputs,
+        progress: kiwi.Progress,
     ) -> None:
         self.store = store
         self.config = config
@@ -156,12 +162,13 @@ class _Build:
         command.run(["cp", "-a", str(self.base), str(root)])
         overlay = self.description / "root"
         if overlay.is_dir():
-            command.run(["cp", "-a", "--no-preserve=ownership", f"{overlay}/.", str(root)])
+            _copy(f"{overlay}/", root)
         packages = root / "usr/lib/python3/dist-packages/farm"
-        shutil.copytree(node_package(), packages / "node", ignore=shutil.ignore_patterns("__pycache__"))
-        (packages / "__init__.py").touch()
+        packages.mkdir()
+        _copy(node_package(), packages)
+        (packages / "__init__.py").touch(0o644)
         for name in ("images.sh", "initramfs"):
-            command.run(["cp", "-a", "--no-preserve=ownership", str(self.description / name), str(root / "image")])
+            _copy(self.description / name, root / "image")
         self._set_squashfs_options(root)
         kiwi.run_contained(kiwi.create_argv(root, result, self.log), self.log, self.progress, self.environment)
         return result
@@ -169,16 +176,17 @@ class _Build:
     def _set_squashfs_options(self, root: Path) -> None:
         description = root / "image" / "config.xml"
         text = description.read_text()
-        marked = text.replace('image="kis"', f'image="kis" fscreateoptions="{SQUASHFS[self.config.image.compression]}"', 1)
+        marked = text.replace(
+            'image="kis"', f'image="kis" fscreateoptions="{SQUASHFS[self.config.image.compression]}"', 1
+        )
         description.write_text(marked)
 
     def _register(self, result: Path, started: float) -> Manifest:
         self.progress("checksums", "hashing the result")
         folder = self.scratch / "version"
         folder.mkdir()
-        (kernel,) = result.glob("*.kernel")
-        (packages,) = result.glob("*.packages")
-        (root,) = (path for path in result.glob("*") if path.suffix not in (".kernel", ".packages", ".initrd", ".changes", ".verified") and _is_squashfs(path))
+        kernel, packages = _only(result, "*.kernel"), _only(result, "*.packages")
+        root = next(path for path in result.iterdir() if _is_squashfs(path))
         shutil.move(kernel, folder / "kernel")
         shutil.move(root, folder / "root.squashfs")
         shutil.move(self.scratch / "root/boot/initrd", folder / "initrd")
@@ -201,13 +209,31 @@ class _Build:
     def _version(self, started: float) -> str:
         day = time.strftime("%Y%m%d", time.gmtime(started))
         taken = {manifest.version for manifest in self.store.list()}
-        return next(name for n in range(1, 10_000) if (name := f"{day}.{n}") not in taken and not self.store.path(name).exists())
+        return next(
+            name for n in range(1, 10_000) if (name := f"{day}.{n}") not in taken and not self.store.path(name).exists()
+        )
 
 
 def parse_packages(text: str) -> dict[str, str]:
     """KIWI's package list (name|epoch|version|release|arch|…) as name → version."""
     rows = [line.split("|") for line in text.splitlines() if line.count("|") >= 3]
     return {row[0]: "-".join(part for part in row[2:4] if part not in ("", "None")) for row in rows}
+
+
+def _copy(source: Path | str, target: Path) -> None:
+    """Copy as root's and readable by all, whatever the umask was under which the checkout was made."""
+    argv = ["rsync", "--recursive", "--links", "--perms", "--chmod=Du=rwx,Dgo=rx,Fu+rw,Fgo=rX", "--exclude=__pycache__"]
+    command.run([*argv, str(source), str(target)])
+
+
+def _only(folder: Path, pattern: str) -> Path:
+    found = list(folder.glob(pattern))
+    if len(found) != 1:
+        names = ", ".join(sorted(path.name for path in folder.iterdir()))
+        raise FarmError(
+            f"KIWI made {len(found)} files {pattern}, one was expected.", f"It made: {names}", "See: farm doctor"
+        )
+    return found[0]
 
 
 def _is_squashfs(path: Path) -> bool:

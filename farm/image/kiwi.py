@@ -42,7 +42,18 @@ def prepare_argv(description: Path, root: Path, cache: Path, log: Path, sources:
     argv += ["--description", str(description), "--root", str(root), "--ignore-repos"]
     for source in sources:
         # source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,distribution,repo_gpgcheck
-        fields = (source.uri, "apt-deb", f"{source.suite}-{source.component}", "", "false", "", "", source.component, source.suite, "true")
+        fields = (
+            source.uri,
+            "apt-deb",
+            f"{source.suite}-{source.component}",
+            "",
+            "false",
+            "",
+            "",
+            source.component,
+            source.suite,
+            "true",
+        )
         argv += ["--add-repo", ",".join(fields)]
     for keyring in sorted({source.keyring for source in sources}):
         argv += ["--signing-key", str(keyring)]
@@ -83,7 +94,13 @@ def run_contained(argv: Sequence[str], log: Path, progress: Progress, env: dict[
         output.write(f"# {shlex.join(argv)}\n")
         output.flush()
         process = subprocess.Popen(
-            full, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=output, env={**os.environ, **env}, start_new_session=True
+            full,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            env={**os.environ, **env},
+            start_new_session=True,
+            umask=0o022,
         )
         follower = threading.Thread(target=_follow, args=(log, output.tell(), progress, stop), daemon=True)
         follower.start()

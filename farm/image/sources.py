@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from farm import command
@@ -32,15 +33,30 @@ def parse_targets(text: str) -> list[AptSource]:
         origin, uri, suite, component, signed_by = (line.split("|") + [""] * 5)[:5]
         if origin != "Debian" or not uri or component not in ("main", "contrib", "non-free", "non-free-firmware"):
             continue
-        keyring = Path(signed_by) if signed_by.startswith("/") else DEFAULT_KEYRING
-        found.add(AptSource(uri.rstrip("/"), suite, component, keyring))
+        # Signed-By may also hold fingerprints, or a whole key in place of a file's name.
+        keyring = next((word for word in re.split(r"[,\s]+", signed_by) if word.startswith("/")), DEFAULT_KEYRING)
+        found.add(AptSource(uri.rstrip("/"), suite, component, Path(keyring)))
     return sorted(found)
+
+
+def first_mirror(uri: str) -> str:
+    """What apt's mirror+file:PATH (the way of Debian's cloud images) stands for: the first mirror in that list.
+
+    The build's own apt cannot see the host's list. Any other URI is itself (apt-transport-mirror(1)).
+    """
+    if not uri.startswith("mirror+file:"):
+        return uri
+    try:
+        lines = Path(uri.removeprefix("mirror+file:")).read_text().splitlines()
+    except OSError:
+        return uri
+    return next((line.split()[0].rstrip("/") for line in lines if line.startswith(("http://", "https://"))), uri)
 
 
 def host_sources() -> list[AptSource]:
     """The Debian repositories this host installs from; raises FarmError when it has none or lacks their keyring."""
     listing = command.run(["apt-get", "indextargets", "--format", _FORMAT, "Created-By: Packages"]).stdout
-    sources = parse_targets(listing)
+    sources = [replace(source, uri=first_mirror(source.uri)) for source in parse_targets(listing)]
     if not sources:
         raise FarmError(
             "This host knows no Debian repository to build the image from.",

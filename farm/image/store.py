@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -21,6 +22,9 @@ FILES = ("root.squashfs", "kernel", "initrd")
 
 MAX_SLOT = 254
 """Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2)."""
+
+
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 class FileEntry(Struct, frozen=True):
@@ -91,7 +95,7 @@ class Store:
     def get(self, version: str) -> Manifest:
         """A version's manifest; raises FarmError when there is no such version."""
         path = self.directory / version / "manifest.json"
-        if "/" in version or not path.is_file():
+        if not _VERSION.fullmatch(version) or not path.is_file():
             known = ", ".join(manifest.version for manifest in self.list()) or "none"
             raise FarmError(f"There is no image version {version}.", f"In the store: {known}.", "See: farm image list")
         return self._read(path)
@@ -106,12 +110,19 @@ class Store:
         os.rename(folder, self.path(manifest.version))
 
     def free_slot(self) -> int:
-        """The lowest AoE slot that no version has."""
-        taken = {manifest.slot for manifest in self.list()}
-        for slot in range(1, MAX_SLOT + 1):
-            if slot not in taken:
+        """An AoE slot that no version has, and that one had as long ago as can be.
+
+        A machine that still looks for a removed version's root must find nothing in its place, not another root.
+        """
+        slots = [manifest.slot for manifest in self.list()]
+        newest = slots[-1] if slots else 0
+        for step in range(MAX_SLOT):
+            slot = (newest + step) % MAX_SLOT + 1
+            if slot not in slots:
                 return slot
-        raise FarmError("The store holds as many versions as a shelf has slots.", "", "Remove some: farm image remove VERSION")
+        raise FarmError(
+            "The store holds as many versions as a shelf has slots.", "", "Remove some: farm image remove VERSION"
+        )
 
     @property
     def selection(self) -> Selection:
@@ -120,22 +131,32 @@ class Store:
             return msgspec.json.decode(self._selection_path.read_bytes(), type=Selection)
         except FileNotFoundError:
             return Selection()
+        except msgspec.DecodeError as error:
+            raise FarmError(
+                "The record of the chosen image version cannot be read.",
+                f"{self._selection_path}: {error}",
+                f"Remove {self._selection_path}, then choose again: sudo farm image use VERSION",
+            ) from error
 
-    def use(self, version: str) -> None:
-        """Next boots get this version; the one they got so far can be rolled back to."""
-        self.get(version)
+    def use(self, version: str) -> str:
+        """Next boots get this version, which is returned; the one they got so far can be rolled back to.
+
+        A damaged version is refused (FarmError), and the choice stays as it was.
+        """
+        self.verify(version)
         old = self.selection
-        if old.current == version:
-            return
-        previous = [v for v in ([old.current] if old.current else []) + old.previous if v != version]
-        self._select(Selection(version, previous[:20]))
+        if old.current != version:
+            previous = [v for v in ([old.current] if old.current else []) + old.previous if v != version]
+            self._select(Selection(version, previous[:20]))
+        return version
 
     def rollback(self) -> str:
-        """Go back to the version chosen before; returns it."""
+        """Go back to the version chosen before and return it; raises FarmError when it is damaged or there is none."""
         known = {manifest.version for manifest in self.list()}
         previous = [version for version in self.selection.previous if version in known]
         if not previous:
             raise FarmError("There is no earlier version to go back to.", "", "See: farm image list")
+        self.verify(previous[0])
         self._select(Selection(previous[0], previous[1:]))
         return previous[0]
 
@@ -162,7 +183,7 @@ class Store:
                 raise FarmError(
                     f"Image {version} is damaged: {name} is not what was built.",
                     f"{path} is missing or differs from the hash in its manifest; it is not served.",
-                    "Go back: sudo farm image rollback — or build it again: sudo farm image build --force",
+                    "Choose another: sudo farm image use VERSION — or build it again: sudo farm image build --force",
                 )
 
     def _select(self, selection: Selection) -> None:
@@ -174,7 +195,9 @@ class Store:
             return msgspec.json.decode(path.read_bytes(), type=Manifest)
         except (OSError, msgspec.DecodeError) as error:
             raise FarmError(
-                f"The manifest {path} cannot be read.", str(error), f"Remove the folder {path.parent} and build again: sudo farm image build"
+                f"The manifest {path} cannot be read.",
+                str(error),
+                f"Remove the folder {path.parent} and build again: sudo farm image build",
             ) from error
 
 

@@ -46,7 +46,7 @@ class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
-    """dnsmasq's configuration (dnsmasq(8)): full DHCP and TFTP on the lab's interface."""
+    """Configuration of dnsmasq (dnsmasq(8)): full DHCP and TFTP on the lab's interface."""
     return _templates.get_template("dnsmasq.conf.j2").render(
         config=config,
         interface=interface,
@@ -59,8 +59,10 @@ def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
 
 
 def nginx_conf(config: Config, home: Home) -> str:
-    """nginx's configuration: the files below Home.http, on the lab's address."""
-    return _templates.get_template("nginx.conf.j2").render(config=config, logs=home.logs, runtime=home.runtime, http=home.http)
+    """Configuration of nginx: the files below Home.http, on the lab's address."""
+    return _templates.get_template("nginx.conf.j2").render(
+        config=config, logs=home.logs, runtime=home.runtime, http=home.http
+    )
 
 
 def ula_prefix(name: str) -> str:
@@ -72,7 +74,8 @@ def ula_prefix(name: str) -> str:
 def kernel_command_line(config: Config, manifest: Manifest, mtu: int, extra: str) -> str:
     """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
     own = (
-        f"initrd=initrd {KERNEL_OPTIONS} farm.root=aoe:e{config.export.shelf}.{manifest.slot} farm.image={manifest.version} "
+        f"initrd=initrd {KERNEL_OPTIONS} "
+        f"farm.root=aoe:e{config.export.shelf}.{manifest.slot} farm.image={manifest.version} "
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
@@ -119,21 +122,35 @@ def hyphens(mac: str) -> str:
     return mac.replace(":", "-")
 
 
-def write_boot_files(home: Home, config: Config, store: Store, version: str, *, mtu: int, farm_key: str, extra: str = "") -> None:
+def write_boot_files(
+    home: Home, config: Config, store: Store, version: str, *, mtu: int, farm_key: str, extra: str = ""
+) -> None:
     """Write all that is served by HTTP and TFTP; a node that boots meanwhile sees each file old or new, never half.
 
-    The version's files are linked, not copied; files of machines that are no longer listed are removed.
+    The version's files are linked where they can be, else copied; what belongs to machines no longer listed or to
+    versions no longer in the store is removed.
     """
     manifest = store.get(version)
     _write_all(home.http / "boot", boot_scripts(config, manifest, mtu, extra))
     settings = node_settings(config, farm_key)
-    _write_all(home.http / "nodes", {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()})
+    _write_all(
+        home.http / "nodes",
+        {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},
+    )
+    kept = {manifest.version for manifest in store.list()}
+    for folder in (home.http / "images").glob("*"):
+        if folder.name not in kept:
+            shutil.rmtree(folder)
     for file in ("kernel", "initrd"):
         _place(store.path(version) / file, home.http / "images" / version / file)
     for loader in ("undionly.kpxe", "snponly.efi"):
         source = LOADERS / loader
         if not source.is_file():
-            raise FarmError(f"The boot loader {source} is missing.", "PXE firmware is sent it first.", "Install it: apt-get install ipxe")
+            raise FarmError(
+                f"The boot loader {source} is missing.",
+                "PXE firmware is sent it first.",
+                "Install it: apt-get install ipxe",
+            )
         _place(source, home.http / "loader" / loader)
 
 

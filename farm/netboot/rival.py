@@ -1,4 +1,4 @@
-"""Who else answers DHCP on an interface?"""
+"""Other DHCP servers on an interface."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
             sock.sendto(discover_packet(transaction, mac), ("255.255.255.255", 67))
         except OSError as error:
             raise FarmError(
-                f"Could not ask for DHCP servers on {interface}.", str(error), f"Is it up, with an address? See: ip addr show {interface}"
+                f"Could not ask for DHCP servers on {interface}.",
+                str(error),
+                f"Is it up, with an address? See: ip addr show {interface}",
             ) from error
         return set(_answers(sock, transaction, time.monotonic() + seconds))
 

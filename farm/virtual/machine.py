@@ -20,7 +20,8 @@ NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
 def machines(count: int, nic: str) -> list[VirtualMachine]:
     """The machines of a lab; their MACs are QEMU's prefix and their number."""
     return [
-        VirtualMachine(name=f"virtual-{n}", mac=f"52:54:00:fa:{n >> 8:02x}:{n & 255:02x}", nic=nic) for n in range(1, count + 1)
+        VirtualMachine(name=f"virtual-{n}", mac=f"52:54:00:fa:{n >> 8:02x}:{n & 255:02x}", nic=nic)
+        for n in range(1, count + 1)
     ]
 
 
@@ -31,8 +32,11 @@ def console_socket(home: Home, name: str) -> Path:
 
 def service(machine: VirtualMachine, number: int, home: Home, settings: Virtual) -> Service:
     """The QEMU process of a machine: it tries the network, and again after 10 s if nothing there boots it."""
-    console_socket(home, machine.name).parent.mkdir(parents=True, exist_ok=True)
-    accelerator = ["-accel", "kvm", "-cpu", "host"] if kvm_works() else ["-accel", "tcg,thread=multi", "-cpu", "max,-erms"]
+    console_path, log = console_socket(home, machine.name), home.logs / f"{machine.name}.console.log"
+    console_path.parent.mkdir(parents=True, exist_ok=True)
+    accelerator = (
+        ["-accel", "kvm", "-cpu", "host"] if kvm_works() else ["-accel", "tcg,thread=multi", "-cpu", "max,-erms"]
+    )
     argv = [
         "qemu-system-x86_64",
         *("-name", machine.name),
@@ -47,14 +51,16 @@ def service(machine: VirtualMachine, number: int, home: Home, settings: Virtual)
         *("-device", f"{NIC_MODEL[machine.nic]},netdev=lan,mac={machine.mac}"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom"),
         *("-device", "virtio-rng-pci,rng=rng"),
-        *(
-            "-chardev",
-            f"socket,id=console,path={console_socket(home, machine.name)},server=on,wait=off,logfile={home.logs}/{machine.name}.console.log",
-        ),
+        *("-chardev", f"socket,id=console,server=on,wait=off,path={_option(console_path)},logfile={_option(log)}"),
         *("-serial", "chardev:console"),
-        *("-qmp", f"unix:{home.runtime}/machines/{machine.name}.qmp,server=on,wait=off"),
+        *("-qmp", f"unix:{_option(console_path.with_suffix('.qmp'))},server=on,wait=off"),
     ]
     return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
+
+
+def _option(value: object) -> str:
+    """A value inside one of QEMU's comma-separated options."""
+    return str(value).replace(",", ",,")
 
 
 CONSOLE_OPTIONS = "console=ttyS0,115200"
@@ -83,6 +89,9 @@ def _boots_with_kvm() -> bool:
         argv += ["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]
         argv += ["-drive", f"format=raw,file={disk.name},snapshot=on"]
         try:
-            return subprocess.run(argv, timeout=10, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 33
+            return (
+                subprocess.run(argv, timeout=10, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode
+                == 33
+            )
         except subprocess.TimeoutExpired:
             return False
