@@ -247,11 +247,14 @@ def _restarted(node: Node, time: float) -> Node:
 
 
 def _asked(node: Node, time: float) -> Node:
-    """DHCPDISCOVER: sent by firmware and loader, once more by the booted system; a lease's renewal sends none."""
+    """DHCPDISCOVER: sent by firmware and loader, then by the booting system; a lease's renewal sends none.
+
+    One that is not a new boot for sure changes nothing yet: if it is one, the loader soon fetches its script.
+    """
     waited = node.stage in (Stage.POWERED, Stage.LOADER) and time - node.asked > STALE_SECONDS
-    ended = node.stage is Stage.OFF or node.stage.rank >= Stage.AGENT.rank
+    ran = node.stage.rank >= Stage.AGENT.rank and time - node.stages.get(Stage.AGENT, 0.0) > STALE_SECONDS
     node = replace(node, asked=time)
-    return _restarted(node, time) if waited or ended else node
+    return _restarted(node, time) if waited or ran or node.stage is Stage.OFF else node
 
 
 def _came_to(node: Node, stage: Stage, event: BootEvent) -> Node:

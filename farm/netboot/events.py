@@ -32,7 +32,7 @@ _DHCP = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 _SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
-_BOOT = re.compile(rf"/boot/(?P<mac>{_MAC}|default)\.ipxe\Z", re.ASCII | re.IGNORECASE)
+_BOOT = re.compile(rf"/boot/(?P<mac>{_MAC}|default|start)\.ipxe\Z", re.ASCII | re.IGNORECASE)
 _IMAGE = re.compile(r"/images/(?P<image>[A-Za-z0-9][A-Za-z0-9._+-]{0,127})/(?P<file>kernel|initrd)\Z", re.ASCII)
 _NODE = re.compile(rf"/nodes/(?P<mac>{_MAC}|default)\.json\Z", re.ASCII | re.IGNORECASE)
 
@@ -103,8 +103,8 @@ def _resolve(found: re.Match[str], now: float) -> float | None:
 
 
 def _mac(text: str) -> str:
-    """Lower case with colons; empty for `default`."""
-    return "" if text == "default" else text.lower().replace("-", ":")
+    """Lower case with colons; empty for `default` and `start`."""
+    return "" if text in ("default", "start") else text.lower().replace("-", ":")
 
 
 def _requested(uri: str, address: str, time: float, sent: int = 0) -> BootEvent | None:

@@ -81,7 +81,7 @@ def _ask_once(boot: Boot, name: str, stages: dict[str, float], tftp: bool) -> Se
             raise
     try:
         return parse_settings(tftp_get(boot.server, f"nodes/{name}.json"))
-    except OSError:
+    except FileNotFoundError:
         return parse_settings(tftp_get(boot.server, "nodes/default.json"))
 
 
@@ -110,11 +110,13 @@ def http_get(server: str, port: int, path: str, timeout: float = 5.0) -> bytes:
 
 
 def tftp_get(server: str, path: str) -> bytes:
-    """A file by TFTP; OSError when there is none."""
+    """A file by TFTP; FileNotFoundError when the server has none, another OSError when it does not answer."""
     import subprocess
 
-    options = ["--silent", "--fail", "--max-time", "10", "--max-filesize", str(MAX_BYTES)]
+    options = ["--silent", "--fail", "--max-time", "3", "--max-filesize", str(MAX_BYTES)]
     done = subprocess.run(["curl", *options, f"tftp://{server}/{path}"], capture_output=True, check=False)
+    if done.returncode == 68:  # CURLE_TFTP_NOTFOUND
+        raise FileNotFoundError(f"TFTP: no {path}")
     if done.returncode:
         raise OSError(f"TFTP: curl's exit code {done.returncode}")
     return done.stdout

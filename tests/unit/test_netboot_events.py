@@ -81,6 +81,7 @@ def test_files_fetched_by_http() -> None:
     uptime = {"kernel": 1.25, "nic": 3.5, "root": 5.0, "agent": 7.75}
     expected = {
         "/boot/52-54-00-00-00-01.ipxe": BootEvent(Stage.LOADER, 100.5, MAC, "10.77.0.57", bytes=7),
+        "/boot/start.ipxe": BootEvent(Stage.LOADER, 100.5, "", "10.77.0.57", bytes=7),
         "/boot/default.ipxe": BootEvent(Stage.LOADER, 100.5, "", "10.77.0.57", bytes=7),
         "/boot/default.ipxe?mac=52-54-00-00-00-01": BootEvent(Stage.LOADER, 100.5, MAC, "10.77.0.57", bytes=7),
         f"/images/v1/kernel?mac={MAC}": BootEvent(Stage.KERNEL, 100.5, MAC, "10.77.0.57", "v1", {}, 7, "kernel"),

@@ -126,6 +126,17 @@ def test_a_discover_after_ready_is_a_new_boot() -> None:
     )
 
 
+def test_the_booted_system_asks_dhcp_too() -> None:
+    events = [BootEvent(Stage.POWERED, 126.0, MAC), BootEvent(None, 126.0, MAC, ADDRESS)]
+    assert node(after(*BOOT, *events)).stages == node(after(*BOOT)).stages
+    assert node(after(*READY, *events)).stage is Stage.READY
+
+
+def test_a_machine_reset_as_soon_as_it_was_ready_starts_again_with_its_loader() -> None:
+    events = [BootEvent(Stage.POWERED, 140.0, MAC), BootEvent(Stage.LOADER, 142.0, "", ADDRESS)]
+    assert node(after(*READY, *events)).stages == {"powered": 140.0, "loader": 142.0}
+
+
 def test_a_lease_renewed_changes_nothing() -> None:
     farm = after(*READY)
     assert node(farm) == node(after(BootEvent(None, 900.0, MAC, ADDRESS), farm=farm))
