@@ -47,12 +47,16 @@ class Running(Struct, frozen=True, kw_only=True):
         try:
             return msgspec.json.decode(cls.path(home).read_bytes(), type=cls)
         except FileNotFoundError:
-            raise FarmError("The farm is not up.", f"{cls.path(home)} does not exist.", "Start it: sudo farm up") from None
+            raise FarmError(
+                "The farm is not up.", f"{cls.path(home)} does not exist.", "Start it: sudo farm up"
+            ) from None
         except PermissionError:
             raise FarmError("The farm's state may not be read.", str(cls.path(home)), "Try again with sudo.") from None
         except msgspec.DecodeError as error:
             raise FarmError(
-                "The record of the running farm cannot be read.", f"{cls.path(home)}: {error}", "Write it anew: sudo farm up"
+                "The record of the running farm cannot be read.",
+                f"{cls.path(home)}: {error}",
+                "Write it anew: sudo farm up",
             ) from error
 
     def save(self, home: Home) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import psutil
 
 from farm import command, firewall, health, preflight
 from farm.config import Config
@@ -33,6 +32,7 @@ from farm.ssh import farm_key
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
 from farm.virtual.namespace import enter, exec_prefix, icecc_folder
+from farm.workstation.run import submitter_name
 
 Report = Callable[[str, str], None]
 """Called with the step and what is being done in it."""
@@ -58,7 +58,9 @@ def exclusive(home: Home) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise FarmError(
-                "Another command is bringing this farm up or down.", f"It holds {file.name}.", "Wait for it to end, then try again."
+                "Another command is bringing this farm up or down.",
+                f"It holds {file.name}.",
+                "Wait for it to end, then try again.",
             ) from None
         yield
 
@@ -104,7 +106,11 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
     if old is None:
         return
     if request.virtual is not None and old.namespace is None:
-        raise FarmError("A real lab is up in this home.", "", "Take it down first (sudo farm down), or give the virtual lab a home: farm --home DIR up")
+        raise FarmError(
+            "A real lab is up in this home.",
+            "",
+            "Take it down first (sudo farm down), or give the virtual lab a home of its own: farm --home DIR up",
+        )
     if old.config.name != config.name:
         raise FarmError(
             f"The farm that is up is called {old.config.name}, farm.yaml says {config.name}.",
@@ -114,7 +120,7 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
 
 
 def _check_real_lab(home: Home, config: Config, old: Running | None) -> None:
-    check_interface(config)
+    check_interface(config, home.config)
     preflight.require_interface_up(config)
     own = frozenset(process.pid for process in Supervisor(home).orphans())
     preflight.require_free_ports(config, own)
@@ -216,7 +222,9 @@ def _set_up_network(home: Home, running: Running) -> Running:
         virtual_network.create(running.namespace, running.mtu, len(running.machines))
     prefix = _netns(running)
     present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", running.interface]).stdout.split()
-    missing = [address for address in (config.address, f"{render.ula_prefix(config.name)}::1/64") if address not in present]
+    missing = [
+        address for address in (config.address, f"{render.ula_prefix(config.name)}::1/64") if address not in present
+    ]
     running = msgspec.structs.replace(running, addresses_added=[*running.addresses_added, *missing])
     running.save(home)
     for address in missing:
@@ -258,7 +266,8 @@ def services(home: Home, running: Running) -> list[Service]:
         for manifest in store.list()
     ]
     machines = [
-        virtual_machine.service(machine, number, home, config.virtual) for number, machine in enumerate(running.machines, 1)
+        virtual_machine.service(machine, number, home, config.virtual)
+        for number, machine in enumerate(running.machines, 1)
     ]
     return [*_core_services(home, running), *exports, *machines]
 
@@ -267,7 +276,15 @@ def _core_services(home: Home, running: Running) -> list[Service]:
     config, conf = running.config, home.runtime
     settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", addresses_added=[]))
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
-    submitter = ["iceccd", "-s", f"{config.server}:{config.scheduler.port}", "-n", config.netname, "-N", submitter_name(config)]
+    submitter = [
+        "iceccd",
+        "-s",
+        f"{config.server}:{config.scheduler.port}",
+        "-n",
+        config.netname,
+        "-N",
+        submitter_name(config),
+    ]
     submitter += ["-m", "0", "--no-remote", "-b", str(icecc_environments(home)), "-u", "icecc", "-v"]
     return [
         # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
@@ -292,11 +309,6 @@ def _core_services(home: Home, running: Running) -> list[Service]:
 def icecc_environments(home: Home) -> Path:
     """Where this machine's iceccd keeps the toolchain archives it makes; iceccd wants it to belong to user icecc."""
     return home.state / "icecc-environments"
-
-
-def submitter_name(config: Config) -> str:
-    """What this machine's iceccd is called at the scheduler; it only submits jobs."""
-    return f"submitter-{config.name}"
 
 
 def _digest(path: Path) -> dict[str, str]:
@@ -324,8 +336,8 @@ def _wait_until_healthy(home: Home, running: Running, report: Report) -> None:
 def bring_down(home: Home, report: Report, *, keep_nodes: bool = False) -> None:
     """Stop everything and leave nothing behind: no process, namespace, mount, filter or address.
 
-    ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is left
-    of a farm too, whatever was killed.
+    ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is
+    left of a farm too, whatever was killed.
     """
     with exclusive(home):
         running = running_or_none(home)

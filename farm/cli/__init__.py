@@ -43,7 +43,12 @@ class LazyGroup(click.RichGroup):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--home", type=click.Path(path_type=Path, file_okay=False), envvar="FARM_HOME", help="Folder that holds this farm, instead of /etc/farm, /var/lib/farm, /run/farm and /var/log/farm.")
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="FARM_HOME",
+    help="Folder that holds this farm, instead of /etc/farm, /var/lib/farm, /run/farm and /var/log/farm.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show what is run.")
 @click.version_option(package_name="icecream-farm", prog_name="farm")
 @click.pass_context

@@ -6,11 +6,10 @@ import time
 
 import msgspec
 import rich_click as click
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import err, out, show_json
+from farm.cli.output import err, out, show_json, step_display
 from farm.config_file import load_or_default
 from farm.home import Home
 from farm.image.store import Manifest, Store
@@ -32,7 +31,8 @@ def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
     from farm.up import build_image
 
     require_root("farm image build")
-    manifest, built = build_image(home, load_or_default(home, virtual=True), force=force, refresh=refresh)
+    with step_display() as report:
+        manifest, built = build_image(home, load_or_default(home, virtual=True), report, force=force, refresh=refresh)
     if as_json:
         show_json(msgspec.to_builtins(manifest))
     elif built:
@@ -82,8 +82,10 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
     if as_json:
         show_json(msgspec.to_builtins(manifest))
         return
-    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, AoE slot {manifest.slot}, {len(manifest.packages)} packages")
-    out.print(f"built {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(manifest.built))} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
+    count = len(manifest.packages)
+    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, AoE slot {manifest.slot}, {count} packages")
+    built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
+    out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
     for name, entry in manifest.files.items():
         out.print(f"  {name:<14} {entry.size / 1e6:8.1f} MB  sha256 {entry.sha256}")
     if packages:
@@ -125,15 +127,3 @@ def remove(home: Home, version: str) -> None:
 def _summary(manifest: Manifest) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(manifest)
     return {**plain, "packages": len(manifest.packages)}
-
-
-def progress_display() -> Progress:
-    """How a build shows itself: stage, elapsed time, what is being done."""
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("[bold]{task.description}"),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[doing]}"),
-        console=err,
-        transient=True,
-    )

@@ -25,6 +25,8 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
             out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
         return
     if service not in known:
-        raise UsageError(f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs")
+        raise UsageError(
+            f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs"
+        )
     argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(known[service])]
     os.execv(find("tail"), argv)

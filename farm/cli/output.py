@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
 from rich.text import Text
 
 from farm.errors import FarmError
@@ -32,3 +37,41 @@ def clean(text: str, longest: int = 64) -> str:
     """What came from the network, fit for a terminal: no control characters, no flood."""
     shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:longest])
     return shown + "…" if len(text) > longest else shown
+
+
+@contextmanager
+def step_display() -> Iterator[Callable[[str, str], None]]:
+    """Shows steps as they are taken: finished ones with their time, the present one with what is being done in it."""
+    display = _Steps()
+    if not err.is_terminal:
+        yield display.print_line
+        return
+    with Live(display, console=err, refresh_per_second=8, transient=True):
+        yield display.report
+
+
+class _Steps:
+    def __init__(self) -> None:
+        self.step = ""
+        self.doing = ""
+        self.started = self.step_started = time.monotonic()
+
+    def report(self, step: str, doing: str) -> None:
+        if step and step != self.step:
+            if self.step:
+                err.print(Text(f"  {self.step:<42}{time.monotonic() - self.step_started:6.1f} s", style="dim"))
+            self.step, self.step_started = step, time.monotonic()
+        self.doing = doing
+
+    def print_line(self, step: str, doing: str) -> None:
+        """Without a terminal: a line per step."""
+        if step and step != self.step:
+            self.step = step
+            err.print(Text(f"{time.monotonic() - self.started:7.1f} s  {step}: {doing}"))
+
+    def __rich__(self) -> Group:
+        elapsed = time.monotonic() - self.step_started
+        return Group(
+            Spinner("dots", Text.assemble((f"{self.step}", "bold"), f"  {elapsed:.0f} s")),
+            Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis"),
+        )

@@ -4,30 +4,40 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import FrameType
 
 import rich_click as click
 from rich.console import Group
 from rich.live import Live
-from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import err, out
+from farm.cli.output import err, out, step_display
 from farm.daemon.status import NodeStatus
 from farm.errors import FarmError, PartialError
+from farm.events import Stage
 from farm.home import Home
 from farm.running import Running
 
 
 @click.command()
-@click.option("--virtual", type=click.IntRange(0, 250), metavar="N", help="A virtual lab: N QEMU machines on a bridge of their own, instead of real ones.")
+@click.option(
+    "--virtual",
+    type=click.IntRange(0, 250),
+    metavar="N",
+    help="A virtual lab of N QEMU machines.",
+)
 @click.option("--nic", type=click.Choice(["virtio", "e1000"]), help="Network adapter of the virtual machines.")
 @click.option("--foreground", is_flag=True, help="Stay, and take the farm down at SIGTERM or Ctrl-C (for systemd).")
 @click.option("--no-wait", is_flag=True, help="Do not wait for the virtual machines to boot.")
-@click.option("--patience", type=click.IntRange(1), default=600, show_default=True, help="Seconds that virtual machines may take to boot.")
+@click.option(
+    "--patience",
+    type=click.IntRange(1),
+    default=600,
+    show_default=True,
+    help="Seconds they may take.",
+)
 @click.pass_obj
 def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int) -> None:
     """Bring the farm up, or make a running one follow its changed configuration."""
@@ -45,7 +55,7 @@ def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wa
 
 
 @click.command()
-@click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they wait for their root until the farm is up again.")
+@click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they wait until the farm is up again.")
 @click.pass_obj
 def down(home: Home, keep_nodes: bool) -> None:
     """Take the farm down: drain it, power the nodes off, and leave nothing behind."""
@@ -58,76 +68,44 @@ def down(home: Home, keep_nodes: bool) -> None:
     out.print("The farm is down.")
 
 
-@contextmanager
-def step_display() -> Iterator[Callable[[str, str], None]]:
-    """Shows steps as they are taken: finished ones with their time, the present one with what is being done in it."""
-    display = _Steps()
-    if not err.is_terminal:
-        yield display.print_line
-        return
-    with Live(display, console=err, refresh_per_second=8, transient=True):
-        yield display.report
-
-
-class _Steps:
-    def __init__(self) -> None:
-        self.step = ""
-        self.doing = ""
-        self.started = self.step_started = time.monotonic()
-
-    def report(self, step: str, doing: str) -> None:
-        if step and step != self.step:
-            if self.step:
-                err.print(Text(f"  {self.step:<42}{time.monotonic() - self.step_started:6.1f} s", style="dim"))
-            self.step, self.step_started = step, time.monotonic()
-        self.doing = doing
-
-    def print_line(self, step: str, doing: str) -> None:
-        """Without a terminal: a line per step."""
-        if step and step != self.step:
-            self.step = step
-            err.print(Text(f"{time.monotonic() - self.started:7.1f} s  {step}: {doing}"))
-
-    def __rich__(self) -> Group:
-        elapsed = time.monotonic() - self.step_started
-        return Group(
-            Spinner("dots", Text.assemble((f"{self.step}", "bold"), f"  {elapsed:.0f} s")),
-            Text(f"  {self.doing}", style="dim", no_wrap=True, overflow="ellipsis"),
-        )
-
-
 def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
     """Show nodes by stage until all are ready; raises PartialError when some are not within ``patience`` seconds."""
     from farm.cli.status import nodes_table
-    from farm.daemon.client import fetch_status
 
-    deadline = time.monotonic() + patience
     started = time.monotonic()
     shown: dict[str, Stage] = {}
     with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=err.is_terminal) as live:
         while True:
-            try:
-                nodes = [node for node in fetch_status(home).nodes if node.mac in macs]
-            except FarmError:
-                nodes = []
+            elapsed = time.monotonic() - started
+            nodes = [node for node in nodes_or_none(home) if node.mac in macs]
             if err.is_terminal:
-                live.update(Group(Text(f"Waiting for {len(macs)} nodes  {time.monotonic() - started:.0f} s", style="bold"), nodes_table(nodes)))
+                title = Text(f"Waiting for {len(macs)} nodes  {elapsed:.0f} s", style="bold")
+                live.update(Group(title, nodes_table(nodes)))
             else:
-                _print_changes(shown, nodes, time.monotonic() - started)
-            ready = {node.mac for node in nodes if node.stage == "ready"}
-            if ready == macs:
+                _print_changes(shown, nodes, elapsed)
+            missing = macs - {node.mac for node in nodes if node.stage is Stage.READY}
+            if not missing:
                 return
-            if time.monotonic() > deadline:
-                missing = ", ".join(sorted(macs - ready))
+            if elapsed > patience:
                 raise PartialError(
-                    f"{len(ready)} of {len(macs)} nodes are ready after {patience:.0f} s.",
-                    f"Not ready: {missing}.",
+                    f"{len(macs) - len(missing)} of {len(macs)} nodes are ready after {patience:.0f} s.",
+                    f"Not ready: {', '.join(sorted(missing))}.",
                     "Where do they hang? farm node list — farm node console NODE",
                 )
             time.sleep(0.5)
 
 
-def _print_changes(shown: dict[str, str], nodes: list[NodeStatus], elapsed: float) -> None:
+def nodes_or_none(home: Home) -> Sequence[NodeStatus]:
+    """What farmd knows of the nodes; nothing while it does not answer."""
+    from farm.daemon.client import fetch_status
+
+    try:
+        return fetch_status(home).nodes
+    except FarmError:
+        return []
+
+
+def _print_changes(shown: dict[str, Stage], nodes: Sequence[NodeStatus], elapsed: float) -> None:
     for node in nodes:
         if shown.get(node.mac) != node.stage:
             shown[node.mac] = node.stage
@@ -137,15 +115,11 @@ def _print_changes(shown: dict[str, str], nodes: list[NodeStatus], elapsed: floa
 def show_summary(home: Home, running: Running) -> None:
     """One screen: what is up, and what to type next."""
     from farm.cli.status import nodes_table
-    from farm.daemon.client import fetch_status
 
     config, farm = running.config, " ".join(["farm", *home.options])
     where = f"virtual lab of {len(running.machines)} machines" if running.namespace else f"lab on {running.interface}"
     out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {running.image}, server {config.server}")
-    try:
-        nodes = fetch_status(home).nodes
-    except FarmError:
-        nodes = []
+    nodes = nodes_or_none(home)
     if nodes:
         out.print(nodes_table(nodes))
     elif running.namespace is None:
@@ -177,4 +151,6 @@ def stay(home: Home) -> None:
     crashed = not stopping
     bring_down(home, lambda step, doing: None, keep_nodes=True)
     if crashed:
-        raise FarmError("The farm's supervisord ended.", f"Its log is {home.logs}/supervisord.log.", "Start again: sudo farm up")
+        raise FarmError(
+            "The farm's supervisord ended.", f"Its log is {home.logs}/supervisord.log.", "Start again: sudo farm up"
+        )

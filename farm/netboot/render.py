@@ -68,7 +68,8 @@ def nginx_conf(config: Config, home: Home) -> str:
 def ula_prefix(name: str) -> str:
     """A unique local IPv6 prefix (RFC 4193) of 64 bits, the same for the same farm name."""
     digest = hashlib.sha256(f"farm {name}".encode()).hexdigest()
-    return f"fd{digest[:2]}:{digest[2:6]}:{digest[6:10]}:{digest[10:14]}"
+    network = ipaddress.IPv6Network(f"fd{digest[:2]}:{digest[2:6]}:{digest[6:10]}:{digest[10:14]}::/64")
+    return str(network.network_address).removesuffix("::")
 
 
 def kernel_command_line(config: Config, manifest: Manifest, mtu: int, extra: str) -> str:
