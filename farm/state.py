@@ -43,7 +43,7 @@ MAX_STRANGERS = 64
 MAX_HOSTS = 4096
 MAX_JOBS = 4096
 TELEMETRY_PORT = 9105
-"""Where a node's agent answers unless its beacon says otherwise."""
+"""As farm.yaml has it unless set."""
 STALE_SECONDS = 120.0
 """A machine that asks DHCP again so long after it last did has been switched on anew."""
 CLOCK_SECONDS = 10.0
@@ -128,6 +128,8 @@ class Farm(Struct, frozen=True, kw_only=True):
     """All that is known."""
 
     name: str
+    telemetry_port: int = TELEMETRY_PORT
+    """Where agents answer unless their beacon says otherwise."""
     nodes: dict[str, Node] = {}
     scheduler: Scheduler = Scheduler()
     hosts: dict[HostKey, RegisteredNode] = {}
@@ -145,9 +147,10 @@ def default_name(mac: str) -> str:
     return "node-" + mac.replace(":", "")[-6:]
 
 
-def initial(name: str, known: Mapping[str, str]) -> Farm:
+def initial(name: str, known: Mapping[str, str], telemetry_port: int = TELEMETRY_PORT) -> Farm:
     """A farm of which only the configuration is known; ``known``: MAC → name."""
-    return Farm(name=name, nodes={mac: Node(mac=mac, name=node, known=True) for mac, node in known.items()})
+    nodes = {mac: Node(mac=mac, name=node, known=True, port=telemetry_port) for mac, node in known.items()}
+    return Farm(name=name, telemetry_port=telemetry_port, nodes=nodes)
 
 
 def fold(farm: Farm, event: Event) -> Farm:
@@ -184,7 +187,7 @@ def fold(farm: Farm, event: Event) -> Farm:
 
 def _put(farm: Farm, node: Node, time: float) -> Farm:
     """Take over a changed node, and work out its stage from everything that is known of it."""
-    host = farm.hosts.get((node.name, node.address))
+    host = farm.hosts.get((node.name, node.address)) or farm.hosts.get((default_name(node.mac), node.address))
     if host is not None and host.time < node.started:
         host = None  # the login of its last boot, which the scheduler has not missed yet
     node = replace(node, host=host, heard=node.heard or node.verified or host is not None)
@@ -217,7 +220,7 @@ def _boot(farm: Farm, event: BootEvent) -> Farm:
         farm = _with_room(farm) if event.mac else farm
         if not event.mac or len(farm.nodes) >= MAX_NODES:
             return farm
-        node = Node(mac=event.mac, name=default_name(event.mac))
+        node = Node(mac=event.mac, name=default_name(event.mac), port=farm.telemetry_port)
     if event.stage is None:
         return _lease(farm, node, event)
     if event.stage is Stage.POWERED:

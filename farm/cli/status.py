@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 import msgspec
 import rich_click as click
-from rich import box
 from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -72,8 +71,8 @@ def size(number: float) -> str:
 
 
 def plain_table(*columns: str) -> Table:
-    """A table without lines around it; columns that begin with > are numbers."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    """A table without lines; columns that begin with > are numbers."""
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold dim")
     for column in columns:
         table.add_column(column.lstrip(">"), justify="right" if column.startswith(">") else "left", overflow="fold")
     return table
@@ -81,7 +80,7 @@ def plain_table(*columns: str) -> Table:
 
 def services_table(status: Status, now: float) -> Table:
     """The services and how long each has run."""
-    table = plain_table("SERVICE", "STATE", ">SINCE", ">PID")
+    table = plain_table("SERVICE", "STATE", ">UP", ">PID")
     for service in status.services:
         wrong = not service.up and not service.machine
         state = "off" if service.machine and not service.up else service.state.lower()
@@ -94,7 +93,7 @@ def services_table(status: Status, now: float) -> Table:
 def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
     """The nodes: how far each has come, and what it does."""
     now = time.time()
-    table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">SLOTS", ">JOBS", ">DONE", ">CPU", "IMAGE")
+    table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">JOBS", ">DONE", ">CPU", "IMAGE")
     for node in nodes:
         host, told = node.host, node.telemetry
         percent = told.cpu.percent if told else []
@@ -103,11 +102,10 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
             stage_text(node.stage),
             duration(now - node.since) if node.since else "",
             Text(node.address),
-            str(host.slots) if host else "",
-            str(host.jobs_running) if host else "",
+            f"{host.jobs_running}/{host.slots}" if host else "",
             str(host.jobs_done) if host else "",
             f"{sum(percent) / len(percent):.0f}%" if percent else "",
-            Text(node.image + (" (old)" if node.outdated else ""), style="dim" if not node.outdated else "yellow"),
+            Text("old", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
         )
     return table
 
@@ -117,14 +115,14 @@ def summary(status: Status, now: float) -> Text:
     ready = [node for node in status.nodes if node.stage is Stage.READY]
     slots = sum(node.host.slots for node in ready if node.host)
     scheduler = status.scheduler
-    where = f"namespace {status.namespace}, " if status.namespace else ""
+    where = f" (namespace {status.namespace})" if status.namespace else ""
     up = duration(now - status.started)
     return Text.assemble(
-        (f"Farm {status.farm}", "bold"), f" on {where}{status.interface}, up {up}\n",
+        (f"Farm {status.farm}", "bold"), f" on {status.interface}{where}, up {up}\n",
         "Scheduler ", scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
         f", network {scheduler.netname}\n",
         "Image ", (status.image or "none", "bold"), " for next boots\n",
-        f"Nodes {len(ready)} of {len(status.nodes)} ready, {slots} slots",
+        f"Nodes {len(ready)} of {len(status.nodes)} ready, {slots} slots\n",
     )  # fmt: skip
 
 
@@ -132,13 +130,13 @@ def view(status: Status, now: float) -> RenderableType:
     """The whole screen."""
     parts: list[RenderableType] = [summary(status, now), services_table(status, now)]
     if status.nodes:
-        parts.append(nodes_table(status.nodes))
-    parts.extend(
+        parts += [Text(), nodes_table(status.nodes)]
+    notes = [
         Text(f"Unverified: {each.instance} says it is {each.mac} at {each.address}", style="dim")
         for each in status.strangers
-    )
-    parts.extend(Text.assemble(("! ", "bold red"), problem) for problem in status.problems)
-    return Group(*parts)
+    ]
+    notes += [Text.assemble(("! ", "bold red"), problem) for problem in status.problems]
+    return Group(*parts, *([Text(), *notes] if notes else []))
 
 
 @click.command()

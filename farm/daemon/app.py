@@ -41,7 +41,7 @@ class Daemon:
     def __init__(self, home: Home, running: Running) -> None:
         self.home = home
         self.running = running
-        self.farm: Farm = initial(running.config.name, known_machines(running))
+        self.farm: Farm = initial(running.config.name, known_machines(running), running.config.nodes.telemetry_port)
         self._logs = sources.BootLogs(home)
         self._memory = home.runtime / "farmd.json"
 

@@ -124,8 +124,6 @@ def lab() -> Iterator[Lab]:
     with namespaces(f"{SERVER}/24", "10.99.3.200/24") as (server, node):
         node.run("ip", "address", "flush", "dev", "lab0")
         node.run("ip", "link", "set", "lab0", "address", MAC)
-        for each in (server, node):  # multicast goes out of the one interface there is
-            each.run("ip", "route", "add", "224.0.0.0/4", "dev", "lab0")
         yield Lab(server, node)
 
 
@@ -218,6 +216,30 @@ def test_farmd_lives_without_what_it_watches(lab: Lab) -> None:
     assert farmd.poll() is None
     farmd.terminate()
     assert farmd.wait(timeout=10) == 0
+
+
+def farm(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    argv = [sys.executable, "-c", "from farm.cli import main; main()", *words]
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def test_the_command_line_tells_what_farmd_knows_and_does_without_it(lab: Lab) -> None:
+    farmd = lab.farmd()
+    told = farm("--home", lab.server.folder / "home", "status", "--json")
+    assert told.returncode == 3
+    status = json.loads(told.stdout)
+    assert (status["schema"], status["farmd"], status["nodes"][0]["name"]) == (1, True, "pc01")
+    assert "pc01" in farm("--home", lab.server.folder / "home", "node", "list").stdout
+    lab.server.stop(farmd)
+    told = farm("--home", lab.server.folder / "home", "status")
+    assert told.returncode == 3
+    assert "farmd does not answer" in told.stdout
+    assert farm("--home", lab.server.folder / "home", "node", "list").returncode == 1
+
+
+def test_without_a_farm_the_command_line_says_so(tmp_path: Path) -> None:
+    told = farm("--home", tmp_path, "status")
+    assert (told.returncode, "The farm is not up." in told.stderr) == (1, True)
 
 
 def test_without_a_farm_farmd_says_so(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm import state
 from farm.events import (
+    BOOT_STAGES,
     Beacon,
     BeaconLost,
     BeaconSeen,
@@ -127,7 +127,7 @@ def test_a_discover_after_ready_is_a_new_boot() -> None:
 
 
 def test_the_booted_system_asks_dhcp_too() -> None:
-    events = [BootEvent(Stage.POWERED, 126.0, MAC), BootEvent(None, 126.0, MAC, ADDRESS)]
+    events: list[Event] = [BootEvent(Stage.POWERED, 126.0, MAC), BootEvent(None, 126.0, MAC, ADDRESS)]
     assert node(after(*BOOT, *events)).stages == node(after(*BOOT)).stages
     assert node(after(*READY, *events)).stage is Stage.READY
 
@@ -162,7 +162,11 @@ def test_a_machine_reset_while_it_booted_starts_again() -> None:
 
 
 def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
-    silence = [BeaconLost(BEACON.instance, 200.0), TelemetryLost(MAC, 210.0), Unregistered("pc01", ADDRESS, 220.0)]
+    silence: list[Event] = [
+        BeaconLost(BEACON.instance, 200.0),
+        TelemetryLost(MAC, 210.0),
+        Unregistered("pc01", ADDRESS, 220.0),
+    ]
     stages = [node(after(*READY, *silence[:count])).stage for count in range(4)]
     assert stages == ["ready", "ready", "registered", "lost"]
     farm = after(*READY, *silence, TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0))
@@ -255,7 +259,7 @@ TIMES = st.floats(0, 1000)
 ANY_EVENT = st.one_of(
     st.builds(
         BootEvent,
-        st.sampled_from([None, *state.BOOT_STAGES[:5]]),
+        st.sampled_from([None, *BOOT_STAGES[:5]]),
         TIMES,
         MACS,
         ADDRESSES,

@@ -1,0 +1,276 @@
+from __future__ import annotations
+
+import re
+from io import StringIO
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+from rich.console import Console
+
+from farm.cli import node as node_cli
+from farm.cli.status import duration, size, view
+from farm.config import Config, Machine
+from farm.daemon import memory
+from farm.daemon.app import known_machines
+from farm.daemon.follow import MAX_LINE, Follower
+from farm.daemon.status import Status, build
+from farm.daemon.translate import Translator
+from farm.discovery import parse_beacon
+from farm.errors import FarmError
+from farm.events import (
+    Beacon,
+    BeaconSeen,
+    BootEvent,
+    JobEnded,
+    JobStarted,
+    Processors,
+    RegisteredNode,
+    Remembered,
+    SchedulerDown,
+    SchedulerUp,
+    Service,
+    ServicesSeen,
+    Stage,
+    Telemetry,
+    TelemetrySeen,
+    Unregistered,
+)
+from farm.running import Running, VirtualMachine
+from farm.scheduler import monitor, protocol
+from farm.state import Farm, fold, initial
+
+MAC = "52:54:00:00:00:01"
+ADDRESS = "10.77.0.57"
+RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+
+
+# -- log files
+
+
+def test_a_log_is_read_from_its_beginning_and_as_it_grows(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    follower = Follower(log)
+    assert follower.lines() == []
+    log.write_text("one\ntwo\nthr")
+    assert follower.lines() == ["one", "two"]
+    with log.open("a") as file:
+        file.write("ee\n")
+    assert follower.lines() == ["three"]
+    assert follower.lines() == []
+    follower.close()
+    assert follower.lines() == ["one", "two", "three"]
+    follower.close()
+
+
+def test_a_log_that_is_rotated_or_truncated_is_followed(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("one\n")
+    follower = Follower(log)
+    assert follower.lines() == ["one"]
+    with log.open("a") as file:
+        file.write("late\n")
+    log.rename(tmp_path / "log.1")
+    assert follower.lines() == ["late"]
+    log.write_text("new\n")
+    assert follower.lines() == ["new"]
+    log.write_text("")
+    assert follower.lines() == []
+    log.write_text("again\n")
+    assert follower.lines() == ["again"]
+    log.unlink()
+    assert follower.lines() == []
+    follower.close()
+
+
+def test_lines_of_any_bytes_and_length_are_tolerated(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_bytes(b"\xff\n" + b"x" * (MAX_LINE + 1) + b"\n\0\n")
+    follower = Follower(log)
+    assert follower.lines() == ["\ufffd", "\0"]
+    follower.close()
+
+
+# -- the monitor's events
+
+
+def stats(host: int, name: str = "pc01", slots: int = 4, no_remote: bool = False) -> protocol.NodeStats:
+    return protocol.NodeStats(host, name, ADDRESS, slots, no_remote, "x86_64", 43, (), 1.5, 100)
+
+
+def test_host_ids_become_names_and_addresses() -> None:
+    translator = Translator()
+    key = ("pc01", ADDRESS)
+    assert translator.translate(monitor.Connected("10.77.0.1", 8765, 43), 1.0) == [
+        SchedulerUp("10.77.0.1:8765", 1.0, 43)
+    ]
+    assert translator.translate(stats(7), 2.0) == [RegisteredNode(*key, 4, 2.0, 100, "x86_64", 1.5, "43")]
+    assert translator.translate(protocol.JobBegun(1, 7, 0), 3.0) == [JobStarted(1, key, 3.0)]
+    assert translator.translate(protocol.LocalBegun(2, 7, 0, "x.o"), 3.0) == [JobStarted(2, key, 3.0, local=True)]
+    assert translator.translate(protocol.JobBegun(3, 99, 0), 3.0) == []
+    done = protocol.JobDone(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, False)
+    assert translator.translate(done, 4.0) == [JobEnded(1, 4.0, ok=False)]
+    assert translator.translate(protocol.LocalDone(2), 4.0) == [JobEnded(2, 4.0)]
+    assert translator.translate(protocol.NodeOffline(7), 5.0) == [Unregistered(*key, 5.0)]
+    assert translator.translate(protocol.NodeOffline(7), 5.0) == []
+    assert translator.translate(monitor.Disconnected("gone", 1.0), 6.0) == [SchedulerDown("gone", 6.0)]
+
+
+def test_a_daemon_that_logged_in_anew_does_not_go_with_its_old_login() -> None:
+    translator = Translator()
+    translator.translate(stats(7), 1.0)
+    translator.translate(stats(8), 2.0)
+    assert translator.translate(protocol.NodeOffline(7), 3.0) == []
+
+
+def test_a_daemon_that_takes_no_jobs_of_others_has_no_slots() -> None:
+    (event,) = Translator().translate(stats(7, no_remote=True), 1.0)
+    assert isinstance(event, RegisteredNode)
+    assert event.slots == 0
+
+
+# -- advertisements
+
+TEXT: dict[bytes, bytes | None] = {b"farm": b"lab", b"mac": MAC.encode(), b"slots": b"4", b"stage": b"ready"}
+
+
+def test_an_advertisement_becomes_a_beacon() -> None:
+    expected = Beacon("pc01.x", "lab", MAC, ADDRESS, 9105, slots=4, stage="ready")
+    assert parse_beacon("pc01.x", [ADDRESS], 9105, TEXT) == expected
+    beacon = parse_beacon("pc01.x", [ADDRESS], 9105, {**TEXT, b"slots": b"-1"})
+    assert beacon is not None
+    assert beacon.slots == 0
+
+
+def test_advertisements_that_no_node_makes_are_dropped() -> None:
+    assert parse_beacon("x", [], 9105, TEXT) is None
+    assert parse_beacon("x", [ADDRESS], None, TEXT) is None
+    assert parse_beacon("x" * 300, [ADDRESS], 9105, TEXT) is None
+    for wrong in ({b"mac": b"x"}, {b"image": b"x" * 200}, {b"farm": b"\x1b[2J"}, {b"mac": None}):
+        assert parse_beacon("x", [ADDRESS], 9105, {**TEXT, **wrong}) is None
+
+
+@given(st.dictionaries(st.sampled_from([b"farm", b"mac", b"slots", b"stage"]), st.none() | st.binary()))
+def test_any_text_record_is_tolerated(properties: dict[bytes, bytes | None]) -> None:
+    beacon = parse_beacon("x", [ADDRESS], 1, {**TEXT, **properties})
+    assert beacon is None or beacon.farm.isprintable()
+
+
+# -- status
+
+
+def farm() -> Farm:
+    told = Telemetry(
+        farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1", cpu=Processors([50.0, 100.0])
+    )
+    state = initial("lab", {MAC: "pc01", "52:54:00:00:00:02": "pc02"})
+    for event in (
+        BootEvent(Stage.POWERED, 100.0, MAC),
+        BootEvent(None, 100.0, MAC, ADDRESS),
+        BootEvent(Stage.KERNEL, 107.0, MAC, ADDRESS, "v1", bytes=1 << 20),
+        SchedulerUp("10.77.0.1:8765", 90.0),
+        RegisteredNode("pc01", ADDRESS, 4, 120.0, speed=99.5),
+        RegisteredNode("submitter\x1b[31m", "10.77.0.1", 0, 120.0),
+        TelemetrySeen(MAC, ADDRESS, told, 121.0),
+        JobStarted(1, ("pc01", ADDRESS), 122.0),
+        JobStarted(2, ("pc01", ADDRESS), 122.0),
+        JobEnded(1, 123.0),
+        BeaconSeen(Beacon("evil\x1b]0;x", "lab", "52:54:00:00:00:09", "10.77.0.66", 9105), 124.0),
+        ServicesSeen((Service("nginx", "RUNNING", 12, 60.0), Service("dnsmasq", "RUNNING", 13, 60.0)), 125.0),
+    ):
+        state = fold(state, event)
+    return state
+
+
+def test_the_status_of_a_farm_that_is_well() -> None:
+    status = build(farm(), RUNNING)
+    assert status.problems == []
+    first, second = status.nodes
+    assert (first.name, first.stage, first.verified, first.outdated) == ("pc01", Stage.READY, True, True)
+    assert first.host is not None
+    assert (first.host.jobs_running, first.host.jobs_done) == (1, 1)
+    assert (second.name, second.stage) == ("pc02", Stage.OFF)
+    assert [host.name for host in status.hosts] == ["submitter?[31m"]
+    assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
+
+
+def problems(state: Farm, running: Running = RUNNING, farmd_why: str = "") -> list[str]:
+    return build(state, running, farmd_why).problems
+
+
+def test_what_is_wrong_is_said() -> None:
+    dead = fold(
+        farm(), ServicesSeen((Service("nginx", "FATAL"), Service("pc01", "EXITED"), Service("x", "STARTING")), 1.0)
+    )
+    assert [problem.split(" (")[0] for problem in problems(dead)] == [
+        "The service nginx is down",
+        "The service pc01 is down",
+    ]
+    lab = replace(RUNNING, machines=[VirtualMachine("pc01", MAC, "tap1")])
+    assert len(problems(dead, lab)) == 1
+    assert "scheduler does not answer" in problems(fold(farm(), SchedulerDown("gone", 130.0)))[0]
+    assert "farmd does not answer" in problems(farm(), farmd_why="farmd does not answer.")[0]
+    assert "not running" in problems(fold(farm(), ServicesSeen((), 1.0, "no socket")))[0]
+
+
+def test_the_screen_fits_80_columns_and_obeys_nobody() -> None:
+    for width in (80, 200):
+        screen = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
+        screen.print(view(build(fold(farm(), SchedulerDown("[red]gone", 130.0)), RUNNING), 200.0))
+        text = screen.file.getvalue()  # type: ignore[attr-defined]
+        assert max(map(len, text.splitlines())) <= width
+        assert re.search(r"pc01 +agent +\S+ +10\.77\.0\.57 +.*75% +old", text)
+        assert "[red]gone" in text
+        assert "\x1b" not in text
+
+
+def test_names_are_found_by_name_mac_or_address() -> None:
+    status = build(farm(), RUNNING)
+    for name in ("pc01", MAC, "52-54-00-00-00-01", ADDRESS):
+        assert node_cli.find_node(status, name).mac == MAC
+    with pytest.raises(FarmError, match="no node pc99"):
+        node_cli.find_node(status, "pc99")
+    with pytest.raises(FarmError, match="Several"):
+        node_cli.find_node(replace(status, nodes=[status.nodes[0]] * 2), "pc01")
+    with pytest.raises(FarmError, match="Nothing is known"):
+        node_cli.find_node(replace(status, farmd=False), "pc01")
+
+
+def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+    # farmd itself is met in tests/integration/test_farmd.py
+    monkeypatch.setattr(node_cli, "load", lambda home: build(farm(), RUNNING))
+    shown = CliRunner().invoke(node_cli.node, ["show", "pc01"])
+    assert shown.exit_code == 0
+    assert re.search(r"kernel +\S+ \S+ +7\.0s +7\.0s", shown.output)
+    listed = CliRunner().invoke(node_cli.node, ["list", "--json"])
+    assert [each["mac"] for each in msgspec.json.decode(listed.output)["nodes"]] == [MAC, "52:54:00:00:00:02"]
+
+
+def test_spans_and_sizes_are_for_people() -> None:
+    spans = {-1.0: "0s", 59.4: "59s", 65: "1m05s", 3600: "1h00m", 90000: "1d01h"}
+    assert {seconds: duration(seconds) for seconds in spans} == spans
+    sizes = {0: "0 B", 2048: "2.0 KiB", 3 << 30: "3.0 GiB", 5 << 40: "5.0 TiB"}
+    assert {number: size(number) for number in sizes} == sizes
+
+
+# -- what outlives farmd
+
+
+def test_what_no_log_tells_is_written_down(tmp_path: Path) -> None:
+    path = tmp_path / "farmd.json"
+    assert memory.recall(path) == []
+    memory.save(path, memory.remember(farm()))
+    assert memory.recall(path) == [Remembered(MAC, 100.0, {Stage.REGISTERED: 120.0, Stage.READY: 121.0})]
+    path.write_text("{")
+    assert memory.recall(path) == []
+
+
+def test_names_of_farm_yaml_go_before_the_labs() -> None:
+    machines = [VirtualMachine("vm1", MAC, "tap1"), VirtualMachine("vm2", "52:54:00:00:00:02", "tap2")]
+    config = Config(name="lab", machines=[Machine(mac=MAC, name="pc01")])
+    running = replace(RUNNING, config=config, machines=machines)
+    assert known_machines(running) == {MAC: "pc01", "52:54:00:00:00:02": "vm2"}

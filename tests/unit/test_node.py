@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.node import VERSION, metrics
+from farm.node.settings import (
+    MAX_BYTES,
+    SettingsError,
+    iceccd_environment,
+    node_name,
+    parse_cmdline,
+    parse_settings,
+    parse_stages,
+)
+
+CHECKOUT = Path(__file__).parents[2]
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm farm@server"
+SAID: dict[str, Any] = {
+    "schema": 1,
+    "farm": "lab",
+    "name": "pc01",
+    "netname": "icecream-lab",
+    "scheduler": "10.77.0.1:8765",
+    "slots": 0,
+    "telemetry_port": 9105,
+    "authorized_keys": [KEY],
+}
+
+
+def parse(**changes: object) -> Any:
+    return parse_settings(json.dumps({**SAID, **changes}).encode())
+
+
+def test_settings_are_taken_as_said() -> None:
+    settings = parse(future="ignored")
+    assert vars(settings) == {key: value for key, value in SAID.items() if key != "schema"}
+    assert node_name(settings, "52:54:00:12:34:56") == "pc01"
+    assert node_name(parse(name=None), "52:54:00:12:34:56") == "node-123456"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"schema": 2},
+        {"name": "a; reboot"},
+        {"name": "PC01\n"},
+        {"netname": 'x"\nLD_PRELOAD=/tmp/x'},
+        {"netname": "-x"},
+        {"scheduler": "10.77.0.1"},
+        {"slots": -1},
+        {"slots": True},
+        {"slots": "4"},
+        {"telemetry_port": 0},
+        {"authorized_keys": KEY},
+        {"authorized_keys": [KEY] * 65},
+        {"authorized_keys": [f'command="id" {KEY}']},
+        {"authorized_keys": [f"{KEY}\n{KEY}"]},
+        {"farm": None},
+    ],
+    ids=str,
+)
+def test_settings_that_cannot_be_are_refused(changes: dict[str, object]) -> None:
+    with pytest.raises(SettingsError):
+        parse(**changes)
+
+
+@given(st.binary(max_size=200))
+def test_any_answer_is_tolerated(data: bytes) -> None:
+    with pytest.raises(SettingsError):
+        parse_settings(data)
+
+
+@pytest.mark.parametrize("data", [b"[" * 60000, b" " * (MAX_BYTES + 1), b'{"schema":1}', b"[1]", b"\xff"], ids=len)
+def test_answers_of_the_wrong_shape_are_refused(data: bytes) -> None:
+    with pytest.raises(SettingsError):
+        parse_settings(data)
+
+
+def test_the_command_line_names_nic_and_server() -> None:
+    boot = parse_cmdline(
+        "quiet BOOTIF=01-52-54-00-AB-00-01 farm.server=10.77.0.1 farm.http=80 farm.image=2026-1 x=y=z\n"
+    )
+    assert vars(boot) == {"mac": "52:54:00:ab:00:01", "server": "10.77.0.1", "http_port": 80, "image": "2026-1"}
+    assert parse_cmdline("farm.server=10.77.0.1 BOOTIF=x farm.image=../x").mac == ""
+    for line in ("", "farm.server=-o", "farm.server=10.77.0.1 farm.http=x", "farm.server=10.77.0.1 farm.http=99999"):
+        with pytest.raises(SettingsError):
+            parse_cmdline(line)
+
+
+def test_the_first_time_of_each_stage_counts() -> None:
+    text = "kernel 1.25\nnic 2\nroot nan\nroot 3.5\nkernel 9\nbad line here\n"
+    assert parse_stages(text) == {"kernel": 1.25, "nic": 2.0, "root": 3.5}
+
+
+@given(st.text())
+def test_any_boot_file_is_tolerated(text: str) -> None:
+    assert all(seconds >= 0 for seconds in parse_stages(text).values())
+
+
+def test_iceccd_is_told_in_variables() -> None:
+    lines = iceccd_environment(parse(), "pc01", 4).splitlines()
+    assert lines == [
+        'FARM_SCHEDULER="10.77.0.1:8765"',
+        'FARM_NETNAME="icecream-lab"',
+        'FARM_NAME="pc01"',
+        'FARM_SLOTS="4"',
+    ]
+
+
+def test_metrics_are_prometheus_text() -> None:
+    snapshot = {
+        "version": "1", "uptime": 20.5, "farm": "lab", "name": 'a"b\\c\n', "mac": "m", "image": "v1", "slots": 4,
+        "iceccd": True, "boot": {"root": 3.5}, "load": [0.5, 1, 2], "memory": {"total": 10, "available": 5},
+        "overlay": {"total": 8, "used": 1}, "network": {"nic": "eth0", "received": 7, "sent": 9}, "temperatures": {},
+    }  # fmt: skip
+    text = metrics.render(snapshot, [{"user": 1.5, "idle": 2.0}])
+    lines = text.splitlines()
+    assert r'farm_node_info{farm="lab",name="a\"b\\c\n",mac="m",image="v1",version="1"} 1.0' in lines
+    assert 'farm_node_cpu_seconds_total{cpu="0",mode="user"} 1.5' in lines
+    assert "# TYPE farm_node_cpu_seconds_total counter" in lines
+    assert 'farm_node_load{minutes="15"} 2.0' in lines
+    assert "farm_node_iceccd_up 1.0" in lines
+    assert "temperature" not in text
+
+
+def test_the_version_is_the_projects() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    assert project["version"] == VERSION
+
+
+def test_configure_imports_little() -> None:
+    code = "import sys, farm.node.configure; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
+    modules = set(done.stdout.split())
+    heavy = {"subprocess", "http.client", "urllib.request", "logging", "asyncio", "typing", "dataclasses", "psutil"}
+    assert not modules & (heavy - set(sys.builtin_module_names)) - startup_modules()
+
+
+def startup_modules() -> set[str]:
+    """What this interpreter's site packages bring along by themselves."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
