@@ -1,0 +1,114 @@
+"""A virtual lab that really boots, driven by the commands a user types."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Lab:
+    """A farm with a home of its own; its images come from the shared store (FARM_IMAGES)."""
+
+    home: Path
+    name: str
+
+    def farm(self, *words: str | Path, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run `farm WORDS` for this lab; fails the test with its output when it fails and ``check`` is set."""
+        argv = [sys.executable, "-m", "farm", "--home", str(self.home), *map(str, words)]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        if check:
+            assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
+        return done
+
+    def status(self) -> dict[str, Any]:
+        """What `farm status --json` says."""
+        status: dict[str, Any] = json.loads(self.farm("status", "--json", check=False).stdout)
+        return status
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        return {service["name"]: service for service in self.status()["services"]}
+
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """MAC → node."""
+        return {node["mac"]: node for node in self.status()["nodes"]}
+
+    def wait(self, what: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
+        """Ask for the status until something holds; fails the test when it never does."""
+        deadline = time.monotonic() + seconds
+        while True:
+            status = self.status()
+            if holds(status):
+                return status
+            assert time.monotonic() < deadline, f"{what}: not within {seconds} s\n{json.dumps(status, indent=1)}"
+            time.sleep(0.5)
+
+    def ready(self) -> list[str]:
+        return sorted(node["name"] for node in self.status()["nodes"] if node["stage"] == "ready")
+
+    def compile(self, folder: Path, count: int) -> dict[str, Any]:
+        """Compile ``count`` C files through `farm run`, link and run them; returns its record of where they were made."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        names = [f"part{n}" for n in range(count)]
+        for number, name in enumerate(names):
+            (folder / f"{name}.c").write_text(f"int {name}(void) {{ return {number}; }}\n")
+        calls = " + ".join(f"{name}()" for name in names)
+        declarations = "\n".join(f"int {name}(void);" for name in names)
+        (folder / "main.c").write_text(
+            f'#include <stdio.h>\n{declarations}\nint main(void) {{ printf("%d\\n", {calls}); }}\n'
+        )
+        objects = " ".join(f"{name}.o" for name in ["main", *names])
+        (folder / "Makefile").write_text(f"all: {objects}\n\t$(CC) -o all {objects}\n")
+        self.farm("run", "--require-remote", "--json", folder / "run.json", "--", "make", "-s", "-C", folder, "-j6")
+        said = subprocess.run([folder / "all"], capture_output=True, text=True, check=True).stdout
+        assert int(said) == sum(range(count))
+        record: dict[str, Any] = json.loads((folder / "run.json").read_text())
+        return record
+
+    def leftovers(self) -> list[str]:
+        """Whatever of this lab is still on the machine."""
+        left = [line for line in _output("ip", "netns", "list").splitlines() if self.namespace in line]
+        left += [line for line in Path("/proc/mounts").read_text().splitlines() if str(self.home) in line]
+        for argv in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                line = argv.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if str(self.home) in line and int(argv.parent.name) != os.getpid():
+                left.append(line)
+        left += [str(path) for path in (self.home / "run").glob("*")]
+        return left
+
+    @property
+    def namespace(self) -> str:
+        return f"farm-{self.name}"
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    """A lab that is not up yet, and is taken down at the end whatever happened."""
+    home = Path(tempfile.mkdtemp(prefix="farm-e2e-", dir="/var/tmp"))
+    name = f"t{os.getpid()}"
+    (home / "farm.yaml").write_text(f"name: {name}\nvirtual: {{memory: 1024}}\n")
+    lab = Lab(home, name)
+    try:
+        yield lab
+    finally:
+        lab.farm("down", check=False)
+        shutil.rmtree(home)

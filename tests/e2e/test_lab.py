@@ -1,0 +1,111 @@
+"""A lab of two nodes with different network adapters, from `farm up` to `farm down`. The tests run in this order."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from farm.image.store import Store
+from tests.e2e.conftest import Lab
+
+NODES = ["node-fa0001", "node-fa0002"]
+
+
+def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
+    said = lab.farm("up", "--virtual", "2").stdout
+    assert "is up" in said
+    status = lab.status()
+    assert status["problems"] == []
+    assert sorted(node["name"] for node in status["nodes"]) == NODES
+    for node in status["nodes"]:
+        assert node["stage"] == "ready"
+        assert node["verified"], "zeroconf found it at the address DHCP gave it"
+        assert node["host"]["slots"] == 2, "the scheduler counts on it"
+        assert list(node["stages"]) == ["powered", "loader", "kernel", "root", "agent", "registered", "ready"]
+        assert list(node["stages"].values()) == sorted(node["stages"].values())
+        assert node["image"] == status["image"]
+
+
+def test_objects_are_compiled_on_both_nodes(lab: Lab, tmp_path: Path) -> None:
+    record = lab.compile(tmp_path / "build", 10)
+    assert sorted(record["nodes"]) == NODES
+    assert sum(node["jobs"] for node in record["nodes"].values()) == 11
+    assert record["failed"] == 0
+
+
+@pytest.mark.parametrize("service", ["aoe", "scheduler", "farmd", "dnsmasq", "nginx"])
+def test_nodes_go_on_and_compile_after_a_service_was_killed(lab: Lab, tmp_path: Path, service: str) -> None:
+    before = lab.services()
+    name = next(name for name in before if name.startswith(service))
+    os.kill(before[name]["pid"], signal.SIGKILL)
+    lab.wait(
+        f"{name} runs again",
+        lambda status: any(s["name"] == name and s["up"] and s["pid"] != before[name]["pid"] for s in status["services"]),
+    )
+    lab.wait("both nodes are ready", lambda status: sum(n["stage"] == "ready" for n in status["nodes"]) == 2)
+    record = lab.compile(tmp_path / "build", 4)
+    assert sum(node["jobs"] for node in record["nodes"].values()) == 5
+    after = lab.services()
+    assert [after[machine]["pid"] for machine in ("virtual-1", "virtual-2")] == [
+        before[machine]["pid"] for machine in ("virtual-1", "virtual-2")
+    ]
+
+
+def test_a_second_up_leaves_what_is_right_alone(lab: Lab) -> None:
+    before = {name: service["pid"] for name, service in lab.services().items()}
+    images = len(Store(Path(os.environ.get("FARM_IMAGES", lab.home / "state/images"))).list())
+    lab.farm("up", "--virtual", "2")
+    assert {name: service["pid"] for name, service in lab.services().items()} == before
+    assert len(Store(Path(os.environ.get("FARM_IMAGES", lab.home / "state/images"))).list()) == images
+
+
+def test_the_lab_reaches_neither_the_control_port_nor_writes(lab: Lab) -> None:
+    server = "10.77.0.1"
+    denied = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8766'", check=False)
+    assert denied.returncode != 0
+    allowed = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8765'", check=False)
+    assert allowed.returncode == 0, allowed.stderr
+    read_only = lab.farm("node", "ssh", NODES[0], "--", "blockdev --getro /dev/etherd/e7.*")
+    assert read_only.stdout.strip() == "1"
+
+
+def test_an_image_that_is_used_cannot_be_removed(lab: Lab) -> None:
+    version = lab.status()["image"]
+    refused = lab.farm("image", "remove", version, check=False)
+    assert refused.returncode == 1
+    assert "farm image use" in refused.stderr
+
+
+def test_a_node_reboots_on_order_and_comes_back(lab: Lab) -> None:
+    name = NODES[1]
+    booted = next(node for node in lab.status()["nodes"] if node["name"] == name)["stages"]["powered"]
+    lab.farm("node", "reboot", name)
+    lab.wait(
+        "the node is ready after another boot",
+        lambda status: any(
+            n["name"] == name and n["stage"] == "ready" and n["stages"]["powered"] > booted for n in status["nodes"]
+        ),
+    )
+
+
+def test_up_after_supervisord_was_killed_recovers(lab: Lab) -> None:
+    pid = int((lab.home / "run/supervisord.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    assert lab.farm("status", check=False).returncode != 0
+    lab.farm("up", "--virtual", "1")
+    assert lab.ready() == NODES[:1]
+
+
+def test_down_leaves_nothing(lab: Lab) -> None:
+    lab.farm("down")
+    assert lab.leftovers() == []
+    tables = subprocess.run(["nft", "list", "tables"], capture_output=True, text=True, check=True).stdout
+    assert lab.name not in tables
+
+
+def test_down_again_is_fine(lab: Lab) -> None:
+    lab.farm("down")
