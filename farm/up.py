@@ -133,7 +133,7 @@ def _choose_image(home: Home, config: Config, report: Report) -> str:
     store = Store(home.images)
     version = store.selection.current
     if version is None:
-        manifest, _ = build(home, config, lambda stage, doing: report(f"image: {stage}", doing))
+        manifest, _ = build(home, config, lambda stage, doing: report(f"image: {stage}" if stage else "", doing))
         version = manifest.version
     report("image", f"verifying {version}")
     store.verify(version)

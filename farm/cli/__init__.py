@@ -19,7 +19,7 @@ COMMANDS = {
     "status": "farm.cli.status",
     "run": "farm.cli.run",
     "image": "farm.cli.image",
-    "node": "farm.cli.node",
+    "node": "farm.cli.node_access",
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",

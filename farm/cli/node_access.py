@@ -1,0 +1,99 @@
+"""`farm node ssh|console|reboot|off`: getting at a node, and its power."""
+
+from __future__ import annotations
+
+import os
+
+import rich_click as click
+
+from farm import ssh
+from farm.cli.node import find_node, node
+from farm.cli.output import err, out
+from farm.cli.status import load
+from farm.command import find
+from farm.errors import FarmError
+from farm.home import Home
+from farm.power import for_each, power
+from farm.preflight import require_root
+from farm.running import Running, VirtualMachine
+from farm.virtual.machine import console_socket
+
+ESCAPE = "0x1d"
+"""Ctrl-]: leaves the console, as in telnet."""
+
+
+def address_of(home: Home, name: str) -> str:
+    """Where a node can be reached; raises FarmError when it has no address yet."""
+    found = find_node(load(home), name)
+    if not found.address:
+        raise FarmError(f"{name} has no address yet.", f"Its stage is {found.stage}.", "Watch it: farm status --watch")
+    return found.address
+
+
+@node.command(name="ssh")
+@click.argument("name", metavar="NODE")
+@click.argument("command", nargs=-1)
+@click.pass_obj
+def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
+    """A root shell on NODE, or COMMAND there, with the farm's own key."""
+    require_root("farm node ssh")
+    argv = ssh.argv(home, Running.load(home), address_of(home, name), list(command))
+    os.execv(find(argv[0]), argv)
+
+
+@node.command()
+@click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@click.pass_obj
+def reboot(home: Home, names: tuple[str, ...]) -> None:
+    """Reboot nodes; they come back with the image that next boots get."""
+    _order(home, names, "reboot", "reboots")
+
+
+@node.command()
+@click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@click.pass_obj
+def off(home: Home, names: tuple[str, ...]) -> None:
+    """Power nodes off."""
+    _order(home, names, "poweroff", "powers off")
+
+
+def _order(home: Home, names: tuple[str, ...], action: str, told: str) -> None:
+    require_root(f"farm node {action.removeprefix('power')}")
+    running = Running.load(home)
+
+    def act(name: str) -> None:
+        power(home, running, address_of(home, name), action)
+        out.print(f"{name} {told}.", markup=False)
+
+    for_each(list(names), act)
+
+
+@node.command()
+@click.argument("name", metavar="NODE")
+@click.pass_obj
+def console(home: Home, name: str) -> None:
+    """The serial console of a virtual machine; Ctrl-] leaves it."""
+    require_root("farm node console")
+    machine = _machine(home, name)
+    socket = console_socket(home, machine.name)
+    if not socket.exists():
+        raise FarmError(f"{machine.name} is off.", f"{socket} does not exist.", "Start it: sudo farm up")
+    log = home.logs / f"{machine.name}.console.log"
+    err.print(f"Console of {machine.name}; Ctrl-] leaves it. What it said so far is in {log}.", markup=False)
+    os.execv(find("socat"), ["socat", f"STDIO,raw,echo=0,escape={ESCAPE}", f"UNIX-CONNECT:{socket}"])
+
+
+def _machine(home: Home, name: str) -> VirtualMachine:
+    machines = Running.load(home).machines
+    if not machines:
+        raise FarmError(
+            "Only a virtual machine's console can be shown.",
+            "A PC's console is its own screen.",
+            "Try: farm node ssh NODE",
+        )
+    mac = next((m.mac for m in machines if name in (m.name, m.mac)), None) or find_node(load(home), name).mac
+    for machine in machines:
+        if machine.mac == mac:
+            return machine
+    known = ", ".join(m.name for m in machines)
+    raise FarmError(f"{name} is no virtual machine of this farm.", f"There are: {known}.", "List nodes: farm node list")
