@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,7 +96,8 @@ serverurl=unix://{socket_path}
             f"stopwaitsecs={service.stop_seconds}",
             "stopasgroup=true",
             "killasgroup=true",
-            f"stdout_logfile={home.logs}/{service.name}.log",
+            # Of all values this one is expanded twice.
+            f"stdout_logfile={home.logs}/{service.name}.log".replace("%", "%%"),
             "stdout_logfile_maxbytes=4MB",
             "stdout_logfile_backups=1",
             "redirect_stderr=true",
@@ -130,9 +131,12 @@ class _UnixTransport(xmlrpc.client.Transport):
     def __init__(self, path: str) -> None:
         super().__init__()
         self.socket_path = path
+        self._connection = None, None
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        return _UnixConnection(self.socket_path)
+        connection = self._connection[1] or _UnixConnection(self.socket_path)
+        self._connection = host, connection
+        return connection
 
 
 class Supervisor:
@@ -143,9 +147,11 @@ class Supervisor:
         self.config_path = home.runtime / "supervisord.conf"
         self.pid_path = home.runtime / "supervisord.pid"
 
-    def _rpc(self) -> Any:
+    @contextlib.contextmanager
+    def _rpc(self) -> Iterator[Any]:
         transport = _UnixTransport(str(self.home.supervisor_socket))
-        return xmlrpc.client.ServerProxy("http://localhost", transport=transport).supervisor
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
+            yield server.supervisor
 
     @property
     def pid(self) -> int | None:
@@ -163,7 +169,8 @@ class Supervisor:
         if self.pid is None:
             return False
         try:
-            self._rpc().getState()
+            with self._rpc() as rpc:
+                rpc.getState()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException):
             return False
         return True
@@ -183,18 +190,10 @@ class Supervisor:
             command.run([*prefix, *self.argv()], timeout=30, env={ENVIRONMENT_MARK: str(self.config_path)})
             self._wait_until_alive()
             return
-        rpc = self._rpc()
         try:
-            ((added, changed, removed),) = rpc.reloadConfig()
-            for name in [*removed, *changed]:
-                rpc.stopProcessGroup(name)
-                rpc.removeProcessGroup(name)
-            for name in [*changed, *added]:
-                rpc.addProcessGroup(name)
-            for process in rpc.getAllProcessInfo():
-                if process["statename"] in ("STOPPED", "FATAL", "EXITED"):
-                    rpc.startProcess(process["name"], False)
-        except (OSError, xmlrpc.client.Error) as error:
+            with self._rpc() as rpc:
+                _apply_changes(rpc)
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError(
                 "supervisord refused the new configuration.", str(error), "Look: farm logs supervisord"
             ) from error
@@ -226,7 +225,8 @@ class Supervisor:
     def status(self) -> list[ServiceState]:
         """All services, in the order they start; raises FarmError when supervisord does not answer."""
         try:
-            infos = self._rpc().getAllProcessInfo()
+            with self._rpc() as rpc:
+                infos = rpc.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError("The farm's services are not running.", str(error), "Start them: sudo farm up") from error
         return [
@@ -236,13 +236,13 @@ class Supervisor:
 
     def stop(self, name: str) -> None:
         """Stop one service and wait for its end; nothing happens when it does not run."""
-        with contextlib.suppress(xmlrpc.client.Fault):
-            self._rpc().stopProcess(name)
+        with contextlib.suppress(xmlrpc.client.Fault), self._rpc() as rpc:
+            rpc.stopProcess(name)
 
     def start(self, name: str) -> None:
         """Start one service; nothing happens when it runs."""
-        with contextlib.suppress(xmlrpc.client.Fault):
-            self._rpc().startProcess(name)
+        with contextlib.suppress(xmlrpc.client.Fault), self._rpc() as rpc:
+            rpc.startProcess(name)
 
     def shutdown(self) -> None:
         """Stop all services and supervisord itself; returns when none of them is left."""
@@ -253,6 +253,18 @@ class Supervisor:
             with contextlib.suppress(psutil.Error):
                 psutil.Process(pid).wait(timeout=60)
         self._kill_leftover()
+
+
+def _apply_changes(rpc: Any) -> None:
+    ((added, changed, removed),) = rpc.reloadConfig()
+    for name in [*removed, *changed]:
+        rpc.stopProcessGroup(name)
+        rpc.removeProcessGroup(name)
+    for name in [*changed, *added]:
+        rpc.addProcessGroup(name)
+    for process in rpc.getAllProcessInfo():
+        if process["statename"] in ("STOPPED", "FATAL", "EXITED"):
+            rpc.startProcess(process["name"], False)
 
 
 def processes_with_environment(name: str, value: str) -> list[psutil.Process]:

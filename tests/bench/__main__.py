@@ -1,0 +1,63 @@
+"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image]`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.bench import aoe, image
+
+BENCHES = ("aoe", "image")
+
+
+def main() -> None:
+    """Run what was named, all without arguments."""
+    wanted = sys.argv[1:] or BENCHES
+    if not set(wanted) <= set(BENCHES):
+        sys.exit(f"usage: python -m tests.bench {' '.join(f'[{name}]' for name in BENCHES)}")
+    table = Table("what", "measured", "bound", "", box=None, header_style="bold", pad_edge=False)
+    load = os.getloadavg()[0]
+    if "aoe" in wanted:
+        add_aoe(table)
+    if "image" in wanted:
+        add_image(table)
+    Console().print(table)
+    Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
+
+
+def row(table: Table, what: str, measured: str, bound: str = "", holds: bool | None = None) -> None:
+    """One figure, and whether it holds its bound."""
+    table.add_row(what, measured, bound, "" if holds is None else "[green]ok[/]" if holds else "[red]missed[/]")
+
+
+def add_aoe(table: Table) -> None:
+    """64 readers on one export, at both usual frame sizes."""
+    for mtu in (1500, 9000):
+        fairness = aoe.measure(mtu)
+        share = fairness.slowest / fairness.mean
+        row(table, f"64 AoE readers, MTU {mtu}: all together", f"{sum(fairness.rates):.0f} MB/s")
+        row(table, "  mean of a reader; frames sent again", f"{fairness.mean:.2f} MB/s; {fairness.resent}")
+        row(table, "  slowest reader", f"{fairness.slowest:.2f} MB/s, {share:.2f} × mean", "≥ 0.5 × mean", share >= 0.5)
+
+
+def add_image(table: Table) -> None:
+    """The image, from nothing and after a change."""
+    with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
+        cost = image.measure(Path(folder))
+    ratio, again = cost.cold / cost.plain, cost.changed / cost.cold
+    row(table, "Image by mmdebstrap + mksquashfs + mkinitramfs", f"{cost.plain:.0f} s")
+    row(table, "Image, cold", f"{cost.cold:.0f} s, {ratio:.2f} × that", "≤ 1.5 ×", ratio <= 1.5)
+    row(table, "Image, farm-node changed", f"{cost.changed:.0f} s, {again:.2f} × cold", "< 0.2 ×", again < 0.2)
+    row(table, "Image, nothing changed", f"{cost.unchanged:.1f} s")
+    for name, bound in (("root.squashfs", 300), ("initrd", 25)):
+        size = cost.manifest.files[name].size / 1e6
+        row(table, name, f"{size:.0f} MB", f"≤ {bound} MB", size <= bound)
+
+
+if __name__ == "__main__":
+    main()

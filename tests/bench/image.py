@@ -1,0 +1,90 @@
+"""What an image costs: KIWI from nothing, Debian's plain tools for the same result, and a change to farm-node alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+from farm.config import Config
+from farm.home import Home
+from farm.image import build as image_build
+from farm.image.build import SQUASHFS, build, description_dir, node_package
+from farm.image.sources import host_sources, proxy_environment
+from farm.image.store import Manifest
+
+LEVEL = "fast"
+
+
+@dataclass(frozen=True)
+class ImageCost:
+    """Seconds, and what came out."""
+
+    cold: float
+    plain: float
+    changed: float
+    unchanged: float
+    manifest: Manifest
+
+
+def timed(work: Callable[[], object]) -> float:
+    """Seconds that something takes."""
+    started = time.monotonic()
+    work()
+    return time.monotonic() - started
+
+
+def measure(folder: Path) -> ImageCost:
+    """Build all of it below ``folder``; takes many minutes."""
+    home = Home(folder / "farm.yaml", folder / "state", folder / "run", folder / "log", folder / "images")
+    home.create()
+    config = Config()
+    cold = timed(lambda: build(home, config, lambda stage, doing: None))
+    unchanged = timed(lambda: build(home, config, lambda stage, doing: None))
+    node = folder / "node"
+    shutil.copytree(node_package(), node)
+    (node / "agent.py").write_text((node / "agent.py").read_text() + "\n# changed\n")
+    with patch.object(image_build, "node_package", lambda: node):
+        started = time.monotonic()
+        manifest, _ = build(home, config, lambda stage, doing: None)
+        changed = time.monotonic() - started
+    plain = timed(lambda: build_plainly(folder / "plain"))
+    return ImageCost(cold, plain, changed, unchanged, manifest)
+
+
+def build_plainly(folder: Path) -> None:
+    """The same packages, pruning, initrd and squashfs by mmdebstrap, mkinitramfs and mksquashfs."""
+    folder.mkdir()
+    root, description = folder / "root", description_dir()
+    tree = ElementTree.parse(description / "appliance.kiwi")
+    packages = ",".join(name for package in tree.iter("package") if (name := package.get("name")))
+    options = [
+        "force-unsafe-io",
+        "force-confold",
+        *(f"path-exclude=/usr/share/{d}/*" for d in ("doc", "man", "info", "locale")),
+    ]
+    argv = [
+        "mmdebstrap",
+        "--quiet",
+        "--variant=apt",
+        f"--include={packages}",
+        '--aptopt=APT::Install-Recommends "false"',
+    ]
+    argv += [f"--dpkgopt={option}" for option in options]
+    # As in the farm's build: the kernel package does not make an initrd of its own.
+    setting = "mkdir -p $1/etc/initramfs-tools; echo update_initramfs=no > $1/etc/initramfs-tools/update-initramfs.conf"
+    argv += [f"--essential-hook={setting}", "bookworm", str(root), "-"]
+    sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
+    subprocess.run(argv, input=sources, text=True, check=True)
+    shutil.copytree(description, root / "image")
+    environment = {**proxy_environment(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+    for script in ("config.sh", "images.sh"):
+        contained = ["unshare", "--mount", "chroot", root, "bash", f"/image/{script}"]
+        subprocess.run(contained, check=True, env=environment, capture_output=True)
+    pack = ["mksquashfs", root, folder / "root.squashfs", "-noappend", "-quiet", "-no-progress", "-comp", "zstd"]
+    subprocess.run([*pack, *SQUASHFS[LEVEL].split()], check=True)
