@@ -40,6 +40,8 @@ class Service:
     restart: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: int = 10
+    log: str = ""
+    """Name of the log of what it prints; its own name unless set."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ serverurl=unix://{socket_path}
             "stopasgroup=true",
             "killasgroup=true",
             # Of all values this one is expanded twice.
-            f"stdout_logfile={home.logs}/{service.name}.log".replace("%", "%%"),
+            f"stdout_logfile={home.logs}/{service.log or service.name}.log".replace("%", "%%"),
             "stdout_logfile_maxbytes=4MB",
             "stdout_logfile_backups=1",
             "redirect_stderr=true",

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from farm import command, firewall, health, preflight
-from farm.config import Config
+from farm.config import Config, Machine
 from farm.config_file import load_or_default
 from farm.daemon.client import fetch_status
 from farm.errors import CommandError, FarmError
@@ -204,13 +204,16 @@ def _plan(config: Config, request: Request, old: Running | None, version: str) -
             addresses_added=old.addresses_added if old else [],
         )
     count = request.virtual if request.virtual is not None else len(old.machines) if old else 0
+    machines = virtual_machine.machines(count, request.nic or config.virtual.nic)
+    listed = {machine.mac for machine in config.machines}
+    named = [Machine(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
     return Running(
-        config=config,
+        config=msgspec.structs.replace(config, machines=[*config.machines, *named]),
         interface=virtual_network.BRIDGE,
         image=version,
         started=started,
         namespace=f"farm-{config.name}",
-        machines=virtual_machine.machines(count, request.nic or config.virtual.nic),
+        machines=machines,
         mtu=config.mtu,
     )
 
@@ -294,6 +297,8 @@ def _core_services(home: Home, running: Running) -> list[Service]:
             ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
             order=40,
             environment=_digest(conf / "dnsmasq.conf"),
+            # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
+            log="dnsmasq-output",
         ),
         Service("scheduler", scheduler, order=20),
         Service(

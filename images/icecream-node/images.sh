@@ -17,16 +17,27 @@ RESUME=none
 FSTYPE=squashfs
 CFG
 rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
+# Without this each boot would compile farm-node in its RAM.
+python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages/farm
+
 mkinitramfs -o /boot/initrd "$(basename /lib/modules/*)"
 
-systemctl mask getty@.service getty-static.service proc-sys-fs-binfmt_misc.automount \
-  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer logrotate.timer man-db.timer \
-  systemd-journal-flush.service systemd-random-seed.service systemd-update-utmp.service systemd-update-utmp-runlevel.service \
-  systemd-pstore.service systemd-binfmt.service systemd-hwdb-update.service systemd-machine-id-commit.service \
-  systemd-ask-password-console.path systemd-ask-password-wall.path systemd-journal-catalog-update.service \
-  systemd-remount-fs.service systemd-firstboot.service systemd-sysusers.service systemd-update-done.service \
-  ldconfig.service keyboard-setup.service console-setup.service networking.service systemd-rfkill.socket \
-  sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount kmod-static-nodes.service \
-  modprobe@configfs.service modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service \
-  nbd-client.service icecc-scheduler.service ssh.service remote-fs.target systemd-boot-system-token.service \
-  systemd-networkd-wait-online.service
+# What a compile node does not need at boot.
+masked=(
+  # no one logs in on a screen
+  getty@.service getty-static.service keyboard-setup.service console-setup.service systemd-ask-password-console.path
+  systemd-ask-password-wall.path
+  # nothing is kept between boots, nothing on a disk
+  apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer logrotate.timer
+  man-db.timer systemd-journal-flush.service systemd-random-seed.service systemd-update-utmp.service
+  systemd-update-utmp-runlevel.service systemd-pstore.service systemd-machine-id-commit.service
+  systemd-boot-system-token.service systemd-remount-fs.service
+  # made when the image is built, or never used
+  proc-sys-fs-binfmt_misc.automount systemd-binfmt.service systemd-hwdb-update.service
+  systemd-journal-catalog-update.service systemd-firstboot.service systemd-sysusers.service
+  systemd-update-done.service ldconfig.service networking.service systemd-rfkill.socket sys-kernel-debug.mount
+  sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount kmod-static-nodes.service modprobe@configfs.service
+  modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service
+  nbd-client.service icecc-scheduler.service ssh.service remote-fs.target systemd-networkd-wait-online.service
+)
+systemctl --quiet mask "${masked[@]}"

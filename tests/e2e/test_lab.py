@@ -12,7 +12,7 @@ import pytest
 from farm.image.store import Store
 from tests.e2e.conftest import Lab
 
-NODES = ["node-fa0001", "node-fa0002"]
+NODES = ["virtual-1", "virtual-2"]
 
 
 def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
