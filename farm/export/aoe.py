@@ -48,7 +48,9 @@ def ingress_filter(table: str, interface: str) -> str:
 
     Without it one frame locks every node out of vblade (force-reserve, command 3), even with -r, or edits its list of
     MACs (command 2). Offsets are bits from the Ethernet header's start: command at 152, ATA command at 216, config
-    command at 248 (AoE specification, sections 3 and 4). In the ATA argument header 0x30 and 0x34 are the writes.
+    command at 232 (AoE specification, sections 3 and 4). In the ATA argument header 0x30 and 0x34 are the writes.
+    The last rule: the kernel strips VLAN tags that belong to no interface only after this hook, and vblade would get
+    what they hid.
     """
     return f"""table netdev {table} {{
   chain ingress {{
@@ -56,7 +58,8 @@ def ingress_filter(table: str, interface: str) -> str:
     ether type 0x88a2 @ll,152,8 2-255 drop
     ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x30 drop
     ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x34 drop
-    ether type 0x88a2 @ll,152,8 1 @ll,248,8 & 0x0f != 0 drop
+    ether type 0x88a2 @ll,152,8 1 @ll,232,8 & 0x0f != 0 drop
+    @ll,96,16 {{ 0x8100, 0x88a8 }} @ll,128,16 {{ 0x88a2, 0x8100, 0x88a8 }} drop
   }}
 }}
 """
