@@ -110,20 +110,14 @@ def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str
             who = f"{psutil.Process(pid).name()} (pid {pid})"
         except psutil.Error:
             who = f"pid {pid}"
-    units = {
-        67: "dnsmasq or isc-dhcp-server",
-        69: "tftpd-hpa",
-        8765: "icecc-scheduler",
-        8766: "icecc-scheduler",
-        10245: "iceccd",
-    }
-    mend = f"Stop it, for example: sudo systemctl disable --now {units.get(port, 'UNIT')}"
+    mend = f"Stop it; its unit is named by: systemctl status {pid}" if pid else "Stop it; see: sudo ss -lnp"
     return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"It is held by {who}.", mend
 
 
 def require_no_rival(config: Config) -> None:
     """Raises FarmError when another DHCP server answers on the lab's interface."""
-    rivals = sorted(find_dhcp_servers(config.interface) - {config.server})
+    # Many servers first see for up to 3 s whether an address is free (dnsmasq(8), no-ping) and only then offer it.
+    rivals = sorted(find_dhcp_servers(config.interface, seconds=4.0) - {config.server})
     if rivals:
         raise FarmError(
             f"Another DHCP server answers on {config.interface}: {', '.join(rivals)}.",

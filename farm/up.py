@@ -31,11 +31,14 @@ from farm.services import Service, Supervisor
 from farm.ssh import farm_key
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
-from farm.virtual.namespace import enter, exec_prefix, icecc_folder
+from farm.virtual.namespace import ICECC_SOCKETS, enter, exec_prefix, icecc_folder
 from farm.workstation.run import submitter_name
 
 Report = Callable[[str, str], None]
 """Called with the step and what is being done in it."""
+
+ENVIRONMENTS = "environments"
+"""Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""
 
 HEALTH_PATIENCE = 60.0
 """Seconds that services have to become healthy."""
@@ -249,7 +252,8 @@ def _write_files(home: Home, running: Running) -> None:
     render.write_boot_files(home, config, Store(home.images), running.image, mtu=running.mtu, farm_key=key, extra=extra)
     write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, running.interface))
     write_atomic(home.runtime / "nginx.conf", render.nginx_conf(config, home))
-    for folder in (icecc_folder(home), icecc_environments(home)):
+    sockets = icecc_folder(home) if running.namespace else Path(ICECC_SOCKETS)
+    for folder in (sockets, sockets / ENVIRONMENTS):
         folder.mkdir(exist_ok=True)
         shutil.chown(folder, "icecc")
 
@@ -279,6 +283,7 @@ def _core_services(home: Home, running: Running) -> list[Service]:
     config, conf = running.config, home.runtime
     settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", addresses_added=[]))
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
+    scheduler += ["-i", running.interface]
     submitter = [
         "iceccd",
         "-s",
@@ -288,7 +293,8 @@ def _core_services(home: Home, running: Running) -> list[Service]:
         "-N",
         submitter_name(config),
     ]
-    submitter += ["-m", "0", "--no-remote", "-b", str(icecc_environments(home)), "-u", "icecc", "-v"]
+    submitter += ["-m", "0", "--no-remote", "-b", f"{ICECC_SOCKETS}/{ENVIRONMENTS}", "-u", "icecc", "-v"]
+    submitter += ["-i", running.interface]
     return [
         # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
         Service("nginx", ["nginx", "-c", str(conf / "nginx.conf")], order=10, environment=_digest(conf / "nginx.conf")),
@@ -309,11 +315,6 @@ def _core_services(home: Home, running: Running) -> list[Service]:
         ),
         Service("iceccd", submitter, order=50),
     ]
-
-
-def icecc_environments(home: Home) -> Path:
-    """Where this machine's iceccd keeps the toolchain archives it makes; iceccd wants it to belong to user icecc."""
-    return home.state / "icecc-environments"
 
 
 def _digest(path: Path) -> dict[str, str]:
@@ -370,6 +371,9 @@ def _remove_network(running: Running) -> None:
     for address in running.addresses_added:
         with contextlib.suppress(CommandError):
             command.run(["ip", "addr", "del", address, "dev", running.interface])
+    # What the kernel made itself from the farm's router advertisements.
+    prefix = f"{render.ula_prefix(running.config.name)}::/64"
+    command.run(["ip", "-6", "addr", "flush", "dev", running.interface, "to", prefix], check=False)
 
 
 def _remove(path: Path) -> None:

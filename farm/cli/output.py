@@ -21,7 +21,7 @@ err = Console(stderr=True, highlight=False)
 
 def show_json(data: Any) -> None:
     """Print data for a script."""
-    out.file.write(json.dumps(data, indent=2, sort_keys=True) + "\n")
+    out.file.write(json.dumps(data, indent=2) + "\n")
 
 
 def show_error(error: FarmError) -> None:

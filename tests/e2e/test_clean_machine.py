@@ -16,7 +16,13 @@ from farm.image.sources import host_sources
 CHECKOUT = Path(__file__).parents[2]
 
 # What leads this host to its package registries, and which certificates it trusts: the clean machine stands in its place.
-HOST_SETTINGS = ("/etc/pip.conf", "/etc/xdg/pip", "/etc/ssl/certs/ca-certificates.crt", "/etc/resolv.conf", "/etc/hosts")
+HOST_SETTINGS = (
+    "/etc/pip.conf",
+    "/etc/xdg/pip",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+)
 
 IN_CHROOT = r"""
 set -eu
@@ -37,7 +43,15 @@ def clean_machine() -> Iterator[Path]:
     sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
     try:
         subprocess.run(
-            ["mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates,debian-archive-keyring", "bookworm", root, "-"],
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                "--include=ca-certificates,debian-archive-keyring",
+                "bookworm",
+                root,
+                "-",
+            ],
             input=sources,
             text=True,
             check=True,
@@ -61,7 +75,12 @@ def in_chroot(root: Path, script: str) -> str:
     kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.endswith("_proxy")}
     done = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", IN_CHROOT, root, script],
-        env={"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8", "HOME": "/root", **kept},
+        env={
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": "/root",
+            **kept,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

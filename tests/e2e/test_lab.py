@@ -44,7 +44,9 @@ def test_nodes_go_on_and_compile_after_a_service_was_killed(lab: Lab, tmp_path: 
     os.kill(before[name]["pid"], signal.SIGKILL)
     lab.wait(
         f"{name} runs again",
-        lambda status: any(s["name"] == name and s["up"] and s["pid"] != before[name]["pid"] for s in status["services"]),
+        lambda status: any(
+            s["name"] == name and s["up"] and s["pid"] != before[name]["pid"] for s in status["services"]
+        ),
     )
     lab.wait("both nodes are ready", lambda status: sum(n["stage"] == "ready" for n in status["nodes"]) == 2)
     record = lab.compile(tmp_path / "build", 4)
