@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from farm.errors import FarmError
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,18 @@ class Home:
     def options(self) -> list[str]:
         """The ``farm`` options that lead to this home again, for the commands that messages name."""
         return ["--home", str(self.directory)] if self.directory else []
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold a lock file, until the process ends at the latest; raises FarmError (``busy``) when another process does."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FarmError(busy, f"It holds {path}.", "Wait for it to end, then try again.") from None
+        yield
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import shutil
 import sys
@@ -20,7 +19,7 @@ from farm.config_file import load_or_default
 from farm.daemon.client import fetch_status
 from farm.errors import CommandError, FarmError
 from farm.export import aoe
-from farm.home import Home, write_atomic
+from farm.home import Home, locked, write_atomic
 from farm.image.build import build
 from farm.image.store import Manifest, Store
 from farm.interfaces import check_interface
@@ -56,15 +55,7 @@ class Request:
 def exclusive(home: Home) -> Iterator[None]:
     """Held by whoever changes the running farm; raises FarmError when someone else does."""
     home.create()
-    with open(home.state / ".changing", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise FarmError(
-                "Another command is bringing this farm up or down.",
-                f"It holds {file.name}.",
-                "Wait for it to end, then try again.",
-            ) from None
+    with locked(home.state / ".changing", "Another command is bringing this farm up or down."):
         yield
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import rich_click as click
 
-from farm.cli.output import show_error
+from farm.cli.output import err, show_error
 from farm.errors import FarmError
 from farm.home import Home
 
@@ -69,6 +69,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
+        err.print("Interrupted. The command can be repeated; a farm half up goes with: sudo farm down")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)

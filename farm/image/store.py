@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.home import write_atomic
+from farm.home import locked, write_atomic
 
 FILES = ("root.squashfs", "kernel", "initrd")
 """What a version consists of, besides its manifest."""
@@ -68,20 +67,9 @@ class Store:
         self.directory = directory
         self._selection_path = directory / "selection.json"
 
-    @contextlib.contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> contextlib.AbstractContextManager[None]:
         """Held by whoever builds or changes the store; raises FarmError when someone else does."""
-        self.directory.mkdir(parents=True, exist_ok=True)
-        with open(self.directory / ".lock", "w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise FarmError(
-                    "Another command is building or changing images.",
-                    f"It holds {file.name}.",
-                    "Wait for it to end, then try again.",
-                ) from None
-            yield
+        return locked(self.directory / ".lock", "Another command is building or changing images.")
 
     def path(self, version: str) -> Path:
         """The folder of a version."""

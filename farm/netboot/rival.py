@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -11,6 +12,9 @@ from farm.errors import FarmError
 
 _MAGIC = b"\x63\x82\x53\x63"
 _SERVER_ID = 54
+_ETH_P_IP = 0x0800
+_MOST = 64
+"""Answers that are read at most."""
 
 
 def discover_packet(transaction: bytes, mac: bytes) -> bytes:
@@ -36,18 +40,33 @@ def offering_server(packet: bytes, transaction: bytes) -> str | None:
     return None
 
 
-def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
-    """Addresses of the DHCP servers that answer within ``seconds``; the request names an address nobody has.
+def client_payload(packet: bytes) -> bytes:
+    """The UDP payload of an IPv4 packet to the DHCP client's port; else empty (RFC 791, RFC 768)."""
+    header = (packet[0] & 15) * 4 if packet else 0
+    if header < 20 or len(packet) < header + 8 or packet[0] >> 4 != 4 or packet[9] != socket.IPPROTO_UDP:
+        return b""
+    return packet[header + 8 :] if packet[header + 2 : header + 4] == b"\0\x44" else b""
 
-    Raises FarmError when the interface cannot be used or a DHCP client holds port 68 on it.
+
+def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
+    """Addresses of the DHCP servers that answer within ``seconds``; the request comes from a MAC nobody has.
+
+    Answers are read below IP: this machine's filters, routes and DHCP clients do not hide a server from it.
+    Raises FarmError when the interface cannot be used.
     """
     transaction, mac = os.urandom(4), bytes([0x02, *os.urandom(5)])
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as answers,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
+    ):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         try:
+            answers.bind((interface, _ETH_P_IP))
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-            sock.bind(("", 68))
+            # Some servers answer the port that asked, all of them answer this one; a DHCP client may hold it.
+            with contextlib.suppress(OSError):
+                sock.bind(("", 68))
             sock.sendto(discover_packet(transaction, mac), ("255.255.255.255", 67))
         except OSError as error:
             raise FarmError(
@@ -55,17 +74,17 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
                 str(error),
                 f"Is it up, with an address? See: ip addr show {interface}",
             ) from error
-        return set(_answers(sock, transaction, time.monotonic() + seconds))
+        return set(_answers(answers, transaction, time.monotonic() + seconds))
 
 
 def _answers(sock: socket.socket, transaction: bytes, deadline: float) -> list[str]:
     servers: list[str] = []
-    while (left := deadline - time.monotonic()) > 0 and len(servers) < 64:
+    while (left := deadline - time.monotonic()) > 0 and len(servers) < _MOST:
         sock.settimeout(left)
         try:
             packet = sock.recv(2048)
         except TimeoutError:
             break
-        if server := offering_server(packet, transaction):
+        if server := offering_server(client_payload(packet), transaction):
             servers.append(server)
     return servers
