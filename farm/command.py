@@ -29,6 +29,7 @@ PACKAGES = {
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
     "socat": "socat",
+    "setpriv": "util-linux",
     "unshare": "util-linux",
 }
 """Program → Debian package, for everything the farm runs."""

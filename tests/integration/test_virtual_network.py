@@ -1,0 +1,80 @@
+"""The virtual lab's namespace: made, changed and removed with the real tools."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from farm.virtual import network
+from farm.virtual.machine import kvm_works
+from farm.virtual.namespace import namespace_path
+from tests.lab import until
+
+NAME = f"ft-{os.getpid()}-net"
+
+
+@pytest.fixture
+def name() -> Iterator[str]:
+    yield NAME
+    subprocess.run(["ip", "netns", "delete", NAME], check=False, capture_output=True)
+
+
+def attributes(name: str) -> str:
+    """Each interface with its index: one that was made anew has another."""
+    return subprocess.run(["ip", "-n", name, "-o", "link"], check=True, capture_output=True, text=True).stdout
+
+
+def test_it_has_a_bridge_and_a_tap_per_machine_with_the_labs_frame_size(name: str) -> None:
+    network.create(name, 9000, 2)
+
+    assert {"lo", "farm0", "tap1", "tap2"} == network.links(name)
+    assert 3 == attributes(name).count("mtu 9000")
+    assert 2 == attributes(name).count("master farm0")
+
+
+def test_made_again_it_stays_as_it_is(name: str) -> None:
+    network.create(name, 9000, 2)
+    before = attributes(name)
+
+    network.create(name, 9000, 2)
+
+    assert before == attributes(name)
+
+
+def test_more_and_fewer_machines_leave_the_others_alone(name: str) -> None:
+    network.create(name, 1500, 1)
+    network.create(name, 1500, 3)
+    assert {"lo", "farm0", "tap1", "tap2", "tap3"} == network.links(name)
+
+    network.create(name, 1500, 1)
+
+    assert {"lo", "farm0", "tap1"} == network.links(name)
+
+
+def test_removed_it_leaves_nothing_and_ends_what_ran_in_it(name: str) -> None:
+    network.create(name, 1500, 1)
+    stubborn = ["ip", "netns", "exec", name, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
+    process = subprocess.Popen(stubborn, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout:
+        process.stdout.readline()
+
+    network.remove(name)
+
+    until(lambda: process.poll() is not None, "it still runs")
+    assert not psutil.pid_exists(process.pid)
+    assert not namespace_path(name).exists()
+    assert name not in subprocess.run(["ip", "netns"], check=True, capture_output=True, text=True).stdout
+
+
+def test_removing_what_is_not_there_is_no_error(name: str) -> None:
+    network.remove(name)
+    network.remove(name)
+
+
+def test_whether_kvm_works_is_found_out_without_hanging() -> None:
+    assert kvm_works() in (True, False)

@@ -1,0 +1,77 @@
+"""The built wheel, unpacked somewhere else, holds all that the farm needs besides its dependencies."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).parents[2]
+WHERE = """
+import farm
+from farm.config import Config
+from farm.home import Home
+from farm.image.build import description_dir, hash_inputs, node_package
+from farm.netboot.render import dnsmasq_conf
+print(farm.__file__)
+print(description_dir())
+assert hash_inputs(description_dir(), node_package(), [], "fast")
+assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from the checkout as it is, without asking a registry."""
+    target = tmp_path_factory.mktemp("wheel")
+    argv = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, CHECKOUT]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    assert 0 == done.returncode, done.stdout + done.stderr
+    (built,) = target.glob("icecream_farm-*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Iterator[Path]:
+    """A folder with the wheel's content; the checkout is out of reach."""
+    folder = wheel.parent / "site"
+    zipfile.ZipFile(wheel).extractall(folder)
+    yield folder
+
+
+def run(installed: Path, *argv: str) -> str:
+    """Python with the unpacked wheel before the editable checkout, started elsewhere."""
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    return subprocess.run(
+        [sys.executable, *argv], env=environment, cwd=installed.parent, capture_output=True, text=True, check=True
+    ).stdout
+
+
+def test_it_holds_image_templates_and_dashboard(wheel: Path) -> None:
+    names = set(zipfile.ZipFile(wheel).namelist())
+    in_checkout = (CHECKOUT / "images").rglob("*")
+    images = {f"farm/_images/{path.relative_to(CHECKOUT / 'images')}" for path in in_checkout if path.is_file()}
+    templates = {f"farm/netboot/templates/{path.name}" for path in (CHECKOUT / "farm/netboot/templates").iterdir()}
+
+    assert "farm/_images/icecream-node/appliance.kiwi" in names
+    assert set() == (images | templates | {"tui/__init__.py", "farm/node/agent.py"}) - names
+
+
+def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> None:
+    package, description = run(installed, "-c", WHERE).split()
+
+    assert str(installed / "farm/__init__.py") == package
+    assert str(installed / "farm/_images/icecream-node") == description
+
+
+def test_elsewhere_its_command_line_answers(installed: Path) -> None:
+    program = "import sys; from farm.cli import main; sys.argv[0] = 'farm'; main()"
+
+    assert "farm, version 0.1.0\n" == run(installed, "-c", program, "--version")
+    assert "compile cluster" in run(installed, "-c", program, "--help")
+    assert "VERSION" in run(installed, "-c", program, "image", "use", "--help")

@@ -1,0 +1,178 @@
+"""What decides whether an image is built again; KIWI's commands, log and package list."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from farm.image import kiwi
+from farm.image.build import Inputs, description_dir, hash_inputs, node_package, parse_packages
+from farm.image.sources import DEFAULT_KEYRING, AptSource, first_mirror, parse_targets
+
+MAIN = AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)
+SECURITY = AptSource("http://mirror.example/debian-security", "bookworm-security", "main", Path("/k.gpg"))
+
+
+class Inputted:
+    """A copy of the description and of farm-node, to be changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.description, self.node = folder / "description", folder / "node"
+        shutil.copytree(description_dir(), self.description, symlinks=True)
+        shutil.copytree(node_package(), self.node, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def hash(self, *sources: AptSource, compression: str = "fast") -> Inputs:
+        return hash_inputs(self.description, self.node, sources or [MAIN], compression)
+
+
+def append(path: Path, text: str) -> None:
+    path.write_text(path.read_text() + text)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputted:
+    return Inputted(tmp_path)
+
+
+def test_the_same_inputs_are_the_same_wherever_they_lie(inputs: Inputted, tmp_path: Path) -> None:
+    elsewhere = Inputted(tmp_path / "elsewhere")
+
+    assert inputs.hash() == elsewhere.hash()
+
+
+def test_a_change_to_farm_node_keeps_the_packages(inputs: Inputted) -> None:
+    before = inputs.hash()
+
+    append(inputs.node / "agent.py", "# changed\n")
+
+    assert before.base == inputs.hash().base
+    assert before.all != inputs.hash().all
+
+
+@pytest.mark.parametrize("name", ["root/etc/systemd/system/iceccd.service", "images.sh", "initramfs/scripts/farm"])
+def test_so_does_a_change_to_the_overlay_or_the_initrd(inputs: Inputted, name: str) -> None:
+    before = inputs.hash()
+
+    append(inputs.description / name, "# changed\n")
+
+    assert before.base == inputs.hash().base
+    assert before.all != inputs.hash().all
+
+
+@pytest.mark.parametrize("name", ["appliance.kiwi", "config.sh", "post_bootstrap.sh"])
+def test_what_decides_the_packages_changes_both(inputs: Inputted, name: str) -> None:
+    before = inputs.hash()
+
+    append(inputs.description / name, "\n")
+
+    assert before.base != inputs.hash().base
+    assert before.all != inputs.hash().all
+
+
+def test_a_new_file_a_removed_one_and_an_executable_one_count(inputs: Inputted) -> None:
+    seen = {inputs.hash().all}
+    new = inputs.node / "new.py"
+    for change in (new.touch, lambda: new.chmod(0o755), new.unlink):
+        change()
+        seen.add(inputs.hash().all)
+
+    assert 3 == len(seen)
+
+
+def test_neither_bytecode_nor_the_checkouts_umask_count(inputs: Inputted) -> None:
+    before = inputs.hash()
+
+    (inputs.node / "__pycache__").mkdir()
+    (inputs.node / "__pycache__" / "agent.cpython-311.pyc").write_bytes(b"x")
+    for path in inputs.description.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(path.stat().st_mode & 0o700)
+
+    assert before == inputs.hash()
+
+
+def test_suites_count_but_not_which_mirror_has_them_nor_their_order(inputs: Inputted) -> None:
+    mirror = AptSource("http://mirror.example/debian", "bookworm", "main", Path("/other.gpg"))
+
+    assert inputs.hash(MAIN, SECURITY) == inputs.hash(SECURITY, mirror)
+    assert inputs.hash(MAIN).base != inputs.hash(MAIN, SECURITY).base
+
+
+def test_the_compression_counts_but_not_for_the_packages(inputs: Inputted) -> None:
+    fast, small = inputs.hash(compression="fast"), inputs.hash(compression="small")
+
+    assert fast.base == small.base
+    assert fast.all != small.all
+
+
+def test_kiwis_package_list_becomes_names_and_versions() -> None:
+    text = "icecc|None|1.4|1|amd64|x\ntcc|None|0.9.27+git|None|amd64|x\nadduser|None|3.134||all|x\n\njunk\na|b\n"
+
+    assert {"icecc": "1.4-1", "tcc": "0.9.27+git", "adduser": "3.134"} == parse_packages(text)
+
+
+def test_debians_sources_are_taken_with_their_keyrings_and_third_parties_left_out() -> None:
+    text = """\
+Debian|http://mirror.example/debian/|bookworm|main|
+Debian|http://mirror.example/debian/|bookworm|main|
+Debian|http://mirror.example/debian-security|bookworm-security|main|/k.gpg
+Debian|https://mirror.example/debian|bookworm|contrib|/a.gpg, /b.gpg
+Debian|https://mirror.example/debian|bookworm|non-free|0123ABCD0123ABCD
+Docker|https://download.docker.com/linux/debian|bookworm|stable|/docker.gpg
+Debian||bookworm|main|
+
+garbage
+"""
+
+    assert [
+        MAIN,
+        SECURITY,
+        AptSource("https://mirror.example/debian", "bookworm", "contrib", Path("/a.gpg")),
+        AptSource("https://mirror.example/debian", "bookworm", "non-free", DEFAULT_KEYRING),
+    ] == sorted(parse_targets(text))
+
+
+def test_a_cloud_images_mirror_list_stands_for_its_first_mirror(tmp_path: Path) -> None:
+    mirrors = tmp_path / "debian.list"
+    mirrors.write_text("# ours\nhttps://mirror.example/debian/ priority:1\nhttp://other.example/debian\n")
+
+    assert "https://mirror.example/debian" == first_mirror(f"mirror+file:{mirrors}")
+    assert "mirror+file:/no/such/list" == first_mirror("mirror+file:/no/such/list")
+    assert MAIN.uri == first_mirror(MAIN.uri)
+
+
+def test_kiwi_is_told_the_hosts_sources_and_to_check_their_signatures() -> None:
+    argv = kiwi.prepare_argv(Path("/d"), Path("/root"), Path("/cache"), Path("/log"), [MAIN, SECURITY])
+
+    assert "--ignore-repos" in argv
+    repositories = [argv[i + 1].split(",") for i, word in enumerate(argv) if word == "--add-repo"]
+    assert [(MAIN.uri, "main", "bookworm", "true"), (SECURITY.uri, "main", "bookworm-security", "true")] == [
+        (repository[0], repository[7], repository[8], repository[9]) for repository in repositories
+    ]
+    keys = [argv[i + 1] for i, word in enumerate(argv) if word == "--signing-key"]
+    assert sorted(["/k.gpg", str(DEFAULT_KEYRING)]) == keys
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "[ INFO    ]: 02:31:26 | Installing bootstrap packages",
+            ("essential packages", "Installing bootstrap packages"),
+        ),
+        ("[ INFO    ]: 02:31:26 | Installing system (chroot)", ("packages", "Installing system (chroot)")),
+        ("[ INFO    ]: 02:31:26 | --> Something new", (None, "--> Something new")),
+        ("[ DEBUG   ]: 02:31:26 | EXEC: [apt-get]", None),
+        ("Unpacking icecc (1.4-1) ...", (None, "Unpacking icecc (1.4-1) ...")),
+        (
+            "Get:12 http://mirror.example/debian bookworm/main amd64 icecc",
+            (None, "Get:12 http://mirror.example/debian bookworm/main amd64 icecc"),
+        ),
+        ("", None),
+        ("(Reading database ... 45%", None),
+    ],
+)
+def test_kiwis_log_says_which_stage_it_is_in(line: str, said: tuple[str | None, str] | None) -> None:
+    assert said == kiwi.parse_log_line(line)

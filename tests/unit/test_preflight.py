@@ -1,0 +1,79 @@
+"""What `farm up` says before it starts anything."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from farm import preflight
+from farm.config import Config
+from farm.errors import FarmError
+from farm.home import Home
+from farm.running import VirtualMachine
+from farm.virtual.machine import machines
+
+
+def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("farm.command.SBIN", ())
+
+    with pytest.raises(FarmError) as caught:
+        preflight.require_programs(virtual=True)
+
+    assert "dnsmasq, nginx, vblade" in caught.value.what
+    packages = caught.value.mend.removeprefix("Install them: sudo apt-get install ").split()
+    expected = "dnsmasq-base icecc iproute2 nftables nginx-light openssh-client qemu-system-x86 socat util-linux vblade"
+    assert expected.split() == packages
+
+
+def test_a_real_lab_needs_no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("farm.command.SBIN", ())
+
+    with pytest.raises(FarmError) as caught:
+        preflight.require_programs(virtual=False)
+
+    assert "qemu" not in str(caught.value)
+
+
+def test_a_full_disk_is_said_with_what_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    preflight.require_space(tmp_path)
+    monkeypatch.setattr(preflight, "NEEDED_SPACE", 1 << 62)
+
+    with pytest.raises(FarmError) as caught:
+        preflight.require_space(tmp_path)
+
+    assert caught.value.what.startswith("The disk is almost full: ")
+    assert f"below {tmp_path}" in caught.value.what
+    assert "farm image remove VERSION" in caught.value.mend
+
+
+def test_only_root_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(FarmError) as caught:
+        preflight.require_root("farm up")
+
+    assert ("`farm up` must be run by root.", "Try: sudo farm up") == (caught.value.what, caught.value.mend)
+
+
+def test_an_interface_that_is_up_is_fine() -> None:
+    preflight.require_interface_up(Config(interface="lo"))
+
+
+def test_machines_of_a_lab_have_names_and_macs_of_their_own() -> None:
+    lab = machines(250, "e1000")
+
+    assert 250 == len({machine.mac for machine in lab}) == len({machine.name for machine in lab})
+    assert VirtualMachine(name="virtual-1", mac="52:54:00:fa:00:01", nic="e1000") == lab[0]
+    assert "52:54:00:fa:00:fa" == lab[-1].mac
+
+
+def test_the_parts_of_a_home_lie_below_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FARM_IMAGES", raising=False)
+    home = Home.at(Path("/srv/farm"))
+
+    parts = (home.config, home.state, home.runtime, home.logs, home.images, home.supervisor_socket)
+    assert all(part.is_relative_to("/srv/farm") for part in parts)
