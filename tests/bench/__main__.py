@@ -40,7 +40,7 @@ def add_aoe(table: Table) -> None:
     for mtu in (1500, 9000):
         fairness = aoe.measure(mtu)
         share = fairness.slowest / fairness.mean
-        row(table, f"64 AoE readers, MTU {mtu}: all together", f"{sum(fairness.rates):.0f} MB/s")
+        row(table, f"64 AoE readers at MTU {mtu}", f"{sum(fairness.rates):.0f} MB/s")
         row(table, "  mean of a reader; frames sent again", f"{fairness.mean:.2f} MB/s; {fairness.resent}")
         row(table, "  slowest reader", f"{fairness.slowest:.2f} MB/s, {share:.2f} × mean", "≥ 0.5 × mean", share >= 0.5)
 

@@ -84,7 +84,16 @@ def build_plainly(folder: Path) -> None:
     shutil.copytree(description, root / "image")
     environment = {**proxy_environment(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     for script in ("config.sh", "images.sh"):
-        contained = ["unshare", "--mount", "chroot", root, "bash", f"/image/{script}"]
+        contained = ["unshare", "--mount", "chroot", str(root), "bash", f"/image/{script}"]
         subprocess.run(contained, check=True, env=environment, capture_output=True)
-    pack = ["mksquashfs", root, folder / "root.squashfs", "-noappend", "-quiet", "-no-progress", "-comp", "zstd"]
+    pack = [
+        "mksquashfs",
+        str(root),
+        str(folder / "root.squashfs"),
+        "-noappend",
+        "-quiet",
+        "-no-progress",
+        "-comp",
+        "zstd",
+    ]
     subprocess.run([*pack, *SQUASHFS[LEVEL].split()], check=True)

@@ -29,7 +29,7 @@ assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from the checkout as it is, without asking a registry."""
     target = tmp_path_factory.mktemp("wheel")
-    argv = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", target, CHECKOUT]
+    argv = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(target), str(CHECKOUT)]
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     assert 0 == done.returncode, done.stdout + done.stderr
     (built,) = target.glob("icecream_farm-*.whl")

@@ -141,7 +141,7 @@ def test_a_damaged_version_is_neither_verified_nor_chosen_nor_rolled_back_to(
 
     for attempt in (lambda: store.verify("1.2"), lambda: store.use("1.2"), store.rollback):
         with pytest.raises(FarmError) as caught:
-            attempt()  # type: ignore[no-untyped-call]
+            attempt()
         assert f"Image 1.2 is damaged: {name} is not what was built." == caught.value.what
         assert "sudo farm image use VERSION" in caught.value.mend
     assert "1.3" == store.selection.current
