@@ -52,6 +52,6 @@ class MissingProgramError(FarmError):
     """A program the farm needs is not installed."""
 
     def __init__(self, program: str, package: str = "") -> None:
-        mend = f"Install it: apt-get install {package}" if package else "Run script/bootstrap, or: farm doctor"
+        mend = f"Install it: apt-get install {package}" if package else "Install what is missing: sudo script/bootstrap"
         super().__init__(f"The program {program} is not installed.", "The farm runs it as it stands in PATH.", mend)
         self.program = program

@@ -67,13 +67,21 @@ def require_space(home_state: str | os.PathLike[str]) -> None:
 
 
 def require_interface_up(config: Config) -> None:
-    """Raises FarmError when the lab's interface is down."""
+    """Raises FarmError when the lab's interface is down, or carries smaller frames than the nodes will send."""
     stats = psutil.net_if_stats().get(config.interface)
-    if stats is not None and not stats.isup:
+    if stats is None:
+        return
+    if not stats.isup:
         raise FarmError(
             f"The interface {config.interface} is down.",
             "The lab's machines could not be reached.",
             f"Try: sudo ip link set {config.interface} up",
+        )
+    if stats.mtu < config.mtu:
+        raise FarmError(
+            f"The interface {config.interface} carries frames of {stats.mtu} bytes, farm.yaml says mtu: {config.mtu}.",
+            "Nodes would send frames that this server drops.",
+            f"Try: sudo ip link set {config.interface} mtu {config.mtu} — or set mtu: {stats.mtu} in farm.yaml",
         )
 
 

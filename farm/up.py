@@ -105,12 +105,14 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
             "",
             "Take it down first (sudo farm down), or give the virtual lab a home of its own: farm --home DIR up",
         )
-    if old.config.name != config.name:
-        raise FarmError(
-            f"The farm that is up is called {old.config.name}, farm.yaml says {config.name}.",
-            "Its network and filter are named after it.",
-            "Take it down first: sudo farm down",
-        )
+    for what in ("name", "interface", "address"):
+        was, wanted = getattr(old.config, what), getattr(config, what)
+        if was != wanted:
+            raise FarmError(
+                f"The farm is up with {what} {was}, farm.yaml now says {wanted}.",
+                "Nodes that run have their root and their scheduler there.",
+                "Take it down first: sudo farm down",
+            )
 
 
 def _check_real_lab(home: Home, config: Config, old: Running | None) -> None:

@@ -22,7 +22,7 @@ from farm.workstation.run import (
     as_user,
     compile_environment,
     sudo_caller,
-    survey,
+    survey_patiently,
     uses_ccache,
 )
 from farm.workstation.run import run as run_command
@@ -44,7 +44,9 @@ def run(home: Home, require_remote: bool, jobs: int | None, json_file: Path | No
     """
     running = Running.load(home)
     namespace.reenter(running, home)
-    slots = survey(running.config)
+    slots = survey_patiently(
+        running.config, lambda text: err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
+    )
     if slots.obstacle:
         _say_local(slots, require_remote)
     user = sudo_caller(os.environ)
@@ -65,11 +67,15 @@ def run(home: Home, require_remote: bool, jobs: int | None, json_file: Path | No
     sys.exit(summary.exit)
 
 
+def _say(text: str) -> None:
+    err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
+
+
 def _say_local(slots: Slots, require_remote: bool) -> None:
     """Tell that nothing will be compiled remotely, or refuse to start."""
     if require_remote:
         raise FarmError("No node can take a job, so the command was not started.", slots.obstacle, "Look: farm status")
-    err.print(Text.assemble(("farm: ", "bold"), f"{clean(slots.obstacle, 200)} Compiling on this machine alone."))
+    _say(f"{slots.obstacle} Compiling on this machine alone.")
 
 
 def _show(summary: Summary) -> None:

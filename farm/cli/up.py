@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Sequence
-from types import FrameType
 
 import rich_click as click
 from rich.console import Group
@@ -42,16 +41,24 @@ from farm.running import Running
 def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int) -> None:
     """Bring the farm up, or make a running one follow its changed configuration."""
     from farm.preflight import require_root
-    from farm.up import Request, bring_up
+    from farm.up import Request, bring_down, bring_up
 
     require_root("farm up")
-    with step_display() as report:
-        running = bring_up(home, Request(virtual, nic), report)
-    if running.machines and not no_wait:
-        wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
-    show_summary(home, running)
     if foreground:
-        stay(home)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with step_display() as report:
+            running = bring_up(home, Request(virtual, nic), report)
+        if running.machines and not no_wait:
+            wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
+        show_summary(home, running)
+        if foreground:
+            stay(home)
+    except KeyboardInterrupt:
+        if not foreground:
+            raise
+        with step_display() as report:
+            bring_down(home, report, keep_nodes=True)
 
 
 @click.command()
@@ -133,24 +140,16 @@ def show_summary(home: Home, running: Running) -> None:
 
 
 def stay(home: Home) -> None:
-    """Wait for SIGTERM, SIGINT or the end of supervisord, then take the farm down."""
+    """Wait until the farm is taken down by another command; raises FarmError when supervisord ends without that."""
     from farm.services import Supervisor
-    from farm.up import bring_down
 
-    stopping = False
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        nonlocal stopping
-        stopping = True
-
-    signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, stop)
     supervisor = Supervisor(home)
-    while not stopping and supervisor.pid is not None:
+    while supervisor.pid is not None:
         time.sleep(0.5)
-    crashed = not stopping
-    bring_down(home, lambda step, doing: None, keep_nodes=True)
-    if crashed:
-        raise FarmError(
-            "The farm's supervisord ended.", f"Its log is {home.logs}/supervisord.log.", "Start again: sudo farm up"
-        )
+    # Another `farm down` ends supervisord first and forgets the farm a moment later.
+    for _ in range(20):
+        if not Running.path(home).exists():
+            return
+        time.sleep(0.5)
+    log = f"Its log is {home.logs}/supervisord.log."
+    raise FarmError("The farm's supervisord ended.", log, "Start again: sudo farm up")

@@ -231,7 +231,9 @@ def _only(folder: Path, pattern: str) -> Path:
     if len(found) != 1:
         names = ", ".join(sorted(path.name for path in folder.iterdir()))
         raise FarmError(
-            f"KIWI made {len(found)} files {pattern}, one was expected.", f"It made: {names}", "See: farm doctor"
+            f"KIWI made {len(found)} files {pattern}, one was expected.",
+            f"It made: {names}",
+            "Look at its log: farm logs image-build",
         )
     return found[0]
 

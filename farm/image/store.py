@@ -157,7 +157,7 @@ class Store:
             raise FarmError(
                 f"{version} is in use.",
                 "A running node has its root on it.",
-                "Reboot the node into the new version first: farm node list",
+                "Reboot the node, so that it takes the new version: sudo farm node reboot NODE",
             )
         # The manifest goes first: a folder without one is no version, whatever happens then.
         (self.path(version) / "manifest.json").unlink()

@@ -8,7 +8,8 @@ import os
 import pwd
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,8 @@ SPARE_JOBS = 2
 SETTLE_SECONDS = 5.0
 """The longest wait for reports of the last jobs' ends."""
 QUIET_SECONDS = 0.3
+LOGIN_SECONDS = 60.0
+"""iceccd comes back 20 to 51 s after it has lost its scheduler (daemon/main.cpp, reconnect)."""
 
 
 class NoSuchCommandError(FarmError):
@@ -53,6 +56,8 @@ class Slots:
     total: int = 0
     free: int = 0
     obstacle: str = ""
+    logging_in: bool = False
+    """The obstacle is this machine's own iceccd, which will log in by itself."""
 
     def parallel_jobs(self, cpus: int) -> int:
         """How many jobs a build should run at a time."""
@@ -82,7 +87,8 @@ def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
     """Add up the nodes that the scheduler gives jobs to (at load 1000 it gives none)."""
     ready = [node for node in nodes if node.name != submitter and node.max_jobs > 0 and node.load < 1000]
     if all(node.name != submitter for node in nodes):
-        return Slots(obstacle=f"This machine's iceccd ({submitter}) has not logged in to the scheduler.")
+        why = f"This machine's iceccd ({submitter}) has not logged in to the scheduler."
+        return Slots(obstacle=why, logging_in=True)
     if not ready:
         return Slots(obstacle="No node is ready.")
     return Slots(
@@ -99,6 +105,18 @@ def survey(config: Config) -> Slots:
     except (SchedulerLostError, ProtocolError) as error:
         return Slots(obstacle=f"{error.what} {error.why}")
     return count_slots(nodes, submitter_name(config))
+
+
+def survey_patiently(config: Config, say: Callable[[str], None]) -> Slots:
+    """`survey`, but an iceccd that has lost its scheduler gets the time it takes to come back, and ``say`` says so."""
+    deadline = time.monotonic() + LOGIN_SECONDS
+    slots = survey(config)
+    if slots.logging_in:
+        say(f"{slots.obstacle} Waiting for it.")
+    while slots.logging_in and time.monotonic() < deadline:
+        time.sleep(1)
+        slots = survey(config)
+    return slots
 
 
 def uses_ccache(environment: Mapping[str, str]) -> bool:

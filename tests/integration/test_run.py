@@ -36,8 +36,13 @@ class Farm:
 
     def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self.argv(*argv), cwd=self.sources, env=self.environment(**environment), text=True, capture_output=True,
-            timeout=120, check=False,
+            self.argv(*argv),
+            cwd=self.sources,
+            env=self.environment(**environment),
+            text=True,
+            capture_output=True,
+            timeout=120,
+            check=False,
         )
 
     def argv(self, *argv: str) -> list[str]:
@@ -69,7 +74,7 @@ def farm() -> Iterator[Farm]:
         sources.mkdir(mode=0o777)
         sources.chmod(0o777)
         for n in range(4):
-            (sources / f"part{n}.c").write_text(f"#include <stdio.h>\nint part{n}(void) {{ return puts(\"{n}\"); }}\n")
+            (sources / f"part{n}.c").write_text(f'#include <stdio.h>\nint part{n}(void) {{ return puts("{n}"); }}\n')
         (sources / "broken.c").write_text("int broken(void) { return nothing; }\n")
         (sources / "Makefile").write_text("all: part0.o part1.o part2.o part3.o\n")
         scheduler = server.scheduler()
@@ -134,8 +139,12 @@ def test_an_unknown_command(farm_with_node: Farm) -> None:
 def test_sudo_runs_the_command_as_the_caller(farm_with_node: Farm) -> None:
     nobody = pwd.getpwnam("nobody")
     done = farm_with_node.run(
-        "--", "sh", "-c", "echo $USER $(id -u) $SUDO_UID; gcc -c part1.c -o mine.o",
-        SUDO_UID=str(nobody.pw_uid), ICECC_PREFERRED_HOST="pc01",
+        "--",
+        "sh",
+        "-c",
+        "echo $USER $(id -u) $SUDO_UID; gcc -c part1.c -o mine.o",
+        SUDO_UID=str(nobody.pw_uid),
+        ICECC_PREFERRED_HOST="pc01",
     )
     assert (done.returncode, done.stdout) == (0, f"nobody {nobody.pw_uid}\n")
     assert (farm_with_node.sources / "mine.o").stat().st_uid == nobody.pw_uid
@@ -147,8 +156,12 @@ def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
     script = "trap 'echo interrupted; exit 3' INT; touch waiting; while :; do sleep 0.1; done"
     process = subprocess.Popen(
         farm_with_node.argv("--", "sh", "-c", script),
-        cwd=farm_with_node.sources, env=farm_with_node.environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+        cwd=farm_with_node.sources,
+        env=farm_with_node.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
     until((farm_with_node.sources / "waiting").exists, "the command does not start")
     os.killpg(process.pid, signal.SIGINT)
@@ -160,8 +173,11 @@ def test_a_lost_scheduler_does_not_stop_the_command(farm_with_node: Farm) -> Non
     script = "touch going; until [ -e gone ]; do sleep 0.1; done; gcc -c part2.c -o late.o && echo built"
     process = subprocess.Popen(
         farm_with_node.argv("--", "sh", "-c", script),
-        cwd=farm_with_node.sources, env=farm_with_node.environment(), text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        cwd=farm_with_node.sources,
+        env=farm_with_node.environment(),
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     until((farm_with_node.sources / "going").exists, "the command does not start")
     farm_with_node.server.stop(farm_with_node.scheduler)
