@@ -100,7 +100,7 @@ def use(home: Home, version: str) -> None:
     """Next boots get VERSION; running nodes keep theirs."""
     from farm.up import switch_image
 
-    switch_image(home, lambda store: store.use(version) or version)
+    switch_image(home, lambda store: store.use(version))
     out.print(f"Next boots get {version}.")
 
 

@@ -22,6 +22,12 @@ python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dis
 
 mkinitramfs -o /boot/initrd "$(basename /lib/modules/*)"
 
+# Links are made here: a Python wheel, which carries this description too, cannot hold them.
+units=/etc/systemd/system
+mkdir -p $units/{multi-user,sockets}.target.wants
+ln -s ../{farm-node-configure,farm-node-agent,iceccd,iceccd-login}.service $units/multi-user.target.wants/
+ln -s ../ssh.socket $units/sockets.target.wants/
+
 # What a compile node does not need at boot.
 masked=(
   # no one logs in on a screen

@@ -58,7 +58,7 @@ class Lab:
         return sorted(node["name"] for node in self.status()["nodes"] if node["stage"] == "ready")
 
     def compile(self, folder: Path, count: int) -> dict[str, Any]:
-        """Compile ``count`` C files through `farm run`, link and run them; returns its record of where they were made."""
+        """Compile ``count`` C files through `farm run`, link and run them; returns its record of where it was done."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
         names = [f"part{n}" for n in range(count)]

@@ -15,7 +15,7 @@ from farm.image.sources import host_sources
 
 CHECKOUT = Path(__file__).parents[2]
 
-# What leads this host to its package registries, and which certificates it trusts: the clean machine stands in its place.
+# What leads this host to its package registries, and which certificates it trusts.
 HOST_SETTINGS = (
     "/etc/pip.conf",
     "/etc/xdg/pip",
@@ -101,7 +101,7 @@ def test_demo_on_a_bare_machine_ends_with_objects_from_both_nodes_and_down_leave
         echo "== left"
         ip netns list
         nft list tables
-        ps -eo args | grep -E 'qemu|vblade|dnsmasq|nginx|icecc|supervisord|farm' | grep -vE 'grep|sh -c|/src/script' || true
+        ps -eo args | grep -E 'qemu|vblade|dnsmasq|nginx|icecc|supervisord|farm' | grep -vE 'grep|sh -c' || true
         grep -E 'farm|netns/' /proc/mounts || true
         ls -A /run/farm
         """,

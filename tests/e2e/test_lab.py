@@ -65,14 +65,12 @@ def test_a_second_up_leaves_what_is_right_alone(lab: Lab) -> None:
     assert len(Store(Path(os.environ.get("FARM_IMAGES", lab.home / "state/images"))).list()) == images
 
 
-def test_the_lab_reaches_neither_the_control_port_nor_writes(lab: Lab) -> None:
+def test_a_node_reaches_the_scheduler_but_not_its_control_port(lab: Lab) -> None:
     server = "10.77.0.1"
     denied = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8766'", check=False)
     assert denied.returncode != 0
     allowed = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8765'", check=False)
     assert allowed.returncode == 0, allowed.stderr
-    read_only = lab.farm("node", "ssh", NODES[0], "--", "blockdev --getro /dev/etherd/e7.*")
-    assert read_only.stdout.strip() == "1"
 
 
 def test_an_image_that_is_used_cannot_be_removed(lab: Lab) -> None:

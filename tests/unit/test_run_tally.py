@@ -32,8 +32,12 @@ def tally(*events: Event | Connected | Disconnected) -> Tally:
 def test_jobs_on_a_node() -> None:
     result = tally(
         stats(PC01, "pc01"),
-        JobRequested(1, ME, "a.c", 0), JobBegun(1, PC01, 0), done(1, real=100),
-        JobRequested(2, ME, "b.c", 0), JobBegun(2, PC01, 0), done(2, code=255, real=300),
+        JobRequested(1, ME, "a.c", 0),
+        JobBegun(1, PC01, 0),
+        done(1, real=100),
+        JobRequested(2, ME, "b.c", 0),
+        JobBegun(2, PC01, 0),
+        done(2, code=255, real=300),
     )
     assert result.nodes == {"pc01": NodeTally(jobs=2, failed=1, mean_ms=200)}
     assert (result.local, result.pending, result.ready, result.complete) == (0, set(), True, True)
@@ -41,23 +45,34 @@ def test_jobs_on_a_node() -> None:
 
 def test_jobs_of_others_do_not_count() -> None:
     result = tally(
-        stats(PC01, "pc01"), JobRequested(1, OTHER, "a.c", 0), JobBegun(1, PC01, 0), done(1),
-        LocalBegun(2, OTHER, 0, "a.o"), LocalDone(2),
+        stats(PC01, "pc01"),
+        JobRequested(1, OTHER, "a.c", 0),
+        JobBegun(1, PC01, 0),
+        done(1),
+        LocalBegun(2, OTHER, 0, "a.o"),
+        LocalDone(2),
     )
     assert (result.nodes, result.local, result.changes) == ({}, 0, 0)
 
 
 def test_local_jobs_and_those_given_back_to_the_submitter() -> None:
     result = tally(
-        LocalBegun(1, ME, 0, "a.out"), LocalDone(1),
-        JobRequested(2, ME, "a.c", 0), JobBegun(2, ME, 0), done(2),
+        LocalBegun(1, ME, 0, "a.out"),
+        LocalDone(1),
+        JobRequested(2, ME, "a.c", 0),
+        JobBegun(2, ME, 0),
+        done(2),
     )
     assert (result.nodes, result.local, result.pending) == ({}, 2, set())
 
 
 def test_a_job_keeps_its_node_when_that_goes_away() -> None:
     result = tally(
-        stats(PC01, "pc01"), JobRequested(1, ME, "a.c", 0), JobBegun(1, PC01, 0), NodeOffline(PC01), NodeOffline(99),
+        stats(PC01, "pc01"),
+        JobRequested(1, ME, "a.c", 0),
+        JobBegun(1, PC01, 0),
+        NodeOffline(PC01),
+        NodeOffline(99),
         done(1, code=255),
     )
     assert result.nodes["pc01"].failed == 1
