@@ -26,11 +26,11 @@ def show_json(data: Any) -> None:
 
 def show_error(error: FarmError) -> None:
     """What, why, and the mend; nothing in it is taken for markup."""
-    err.print(Text.assemble(("Error: ", "bold red"), error.what))
+    err.print(Text.assemble(("Error: ", "bold red"), error.what), soft_wrap=True)
     if error.why:
-        err.print(Text(error.why, style="dim"))
+        err.print(Text(error.why, style="dim"), soft_wrap=True)
     if error.mend:
-        err.print(Text.assemble(("→ ", "bold green"), error.mend))
+        err.print(Text.assemble(("→ ", "bold green"), error.mend), soft_wrap=True)
 
 
 def clean(text: str, longest: int = 64) -> str:

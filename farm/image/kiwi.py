@@ -136,6 +136,6 @@ def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) ->
 
 
 def _failure(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines()
+    lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("# ")]
     errors = [line for line in lines if re.match(r"^(\[ *ERROR|E: |W: GPG|dpkg: error)", line)]
     return "\n".join((errors or lines)[-8:])

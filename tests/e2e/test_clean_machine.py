@@ -26,6 +26,7 @@ HOST_SETTINGS = (
 
 IN_CHROOT = r"""
 set -eu
+mount --bind "$0" "$0"
 cd "$0"
 mount -t proc proc proc
 mount -t sysfs sysfs sys
