@@ -22,6 +22,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.running import Running
 from farm.services import Supervisor
+from farm.unix_http import UnixHTTPConnection
 from farm.virtual.namespace import enter
 
 PATIENCE = 2.0
@@ -79,13 +80,14 @@ def _scheduler(server: str, port: int) -> str:
 
 
 def _unix_http(path: Path) -> str:
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
-        sock.connect(str(path))
-        sock.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
-        status = sock.recv(256).split(b"\r\n")[0].decode(errors="replace")
-    if " 200 " not in f"{status} ":
-        raise OSError(f"GET /healthz: {status}")
+    connection = UnixHTTPConnection(path, PATIENCE)
+    try:
+        connection.request("GET", "/healthz")
+        status = connection.getresponse().status
+    finally:
+        connection.close()
+    if status != 200:
+        raise OSError(f"GET /healthz: HTTP status {status}")
     return "answers"
 
 

@@ -8,12 +8,12 @@ import os
 import re
 import shlex
 import signal
-import socket
 import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -21,6 +21,7 @@ import psutil
 from farm import command
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
+from farm.unix_http import UnixHTTPConnection
 
 ENVIRONMENT_MARK = "FARM_SUPERVISOR"
 """Environment variable of supervisord and all it starts: the path of its configuration."""
@@ -118,25 +119,15 @@ serverurl=unix://{socket_path}
     return text.replace("%", "%%") + "\n"
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=20)
-        self.socket_path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self.socket_path)
-
-
 class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: str) -> None:
+    # supervisor has a transport of its own for this, which waits for ever.
+    def __init__(self, path: Path) -> None:
         super().__init__()
         self.socket_path = path
         self._connection = None, None
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = self._connection[1] or _UnixConnection(self.socket_path)
+        connection = self._connection[1] or UnixHTTPConnection(self.socket_path, timeout=20)
         self._connection = host, connection
         return connection
 
@@ -151,7 +142,7 @@ class Supervisor:
 
     @contextlib.contextmanager
     def _rpc(self) -> Iterator[Any]:
-        transport = _UnixTransport(str(self.home.supervisor_socket))
+        transport = _UnixTransport(self.home.supervisor_socket)
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
             yield server.supervisor
 

@@ -30,7 +30,7 @@ from farm.services import Service, Supervisor
 from farm.ssh import farm_key
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
-from farm.virtual.namespace import ICECC_SOCKETS, enter, exec_prefix, icecc_folder
+from farm.virtual.namespace import ICECC_SOCKETS, enter, exec_prefix, icecc_folder, inside
 from farm.workstation.run import submitter_name
 
 Report = Callable[[str, str], None]
@@ -83,7 +83,11 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
         report("boot files", f"image {version}")
         _write_files(home, running)
         report("services", "starting")
-        Supervisor(home).converge(services(home, running), prefix=enter(running, home))
+        supervisor = Supervisor(home)
+        if running.namespace and supervisor.pid and not inside(running.namespace, supervisor.pid):
+            # Somebody deleted the namespace: what runs in the old one is cut off for good.
+            supervisor.shutdown()
+        supervisor.converge(services(home, running), prefix=enter(running, home))
         _wait_until_healthy(home, running, report)
         return running
 

@@ -3,33 +3,20 @@
 from __future__ import annotations
 
 import http.client
-import socket
 
 import msgspec
 
 from farm.daemon.status import Status
 from farm.errors import FarmError
 from farm.home import Home
+from farm.unix_http import UnixHTTPConnection
 
 TIMEOUT = 5.0
 
 
-class _Connection(http.client.HTTPConnection):
-    """HTTP over farmd's Unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("farmd", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
-        self.sock.connect(self._path)
-
-
 def fetch_status(home: Home) -> Status:
     """What farmd knows; raises FarmError when it does not answer, or not what this version understands."""
-    connection = _Connection(str(home.farmd_socket))
+    connection = UnixHTTPConnection(home.farmd_socket, TIMEOUT)
     try:
         connection.request("GET", "/status")
         answer = connection.getresponse()

@@ -43,10 +43,10 @@ def enter(running: Running, home: Home) -> list[str]:
     return [*exec_prefix(running.namespace), "sh", "-c", BIND_AND_RUN, str(icecc_folder(home))]
 
 
-def inside(name: str) -> bool:
-    """Whether this process lives in the network namespace of that name."""
+def inside(name: str, pid: int | str = "self") -> bool:
+    """Whether a process (this one by default) lives in the network namespace of that name."""
     try:
-        return os.path.samefile("/proc/self/ns/net", namespace_path(name))
+        return os.path.samefile(f"/proc/{pid}/ns/net", namespace_path(name))
     except FileNotFoundError:
         return False
 
