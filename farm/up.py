@@ -20,7 +20,8 @@ from farm.daemon.client import fetch_status
 from farm.errors import CommandError, FarmError
 from farm.export import aoe
 from farm.home import Home, locked, write_atomic
-from farm.image.build import build
+from farm.image.build import build, current_inputs
+from farm.image.sources import host_sources
 from farm.image.store import Manifest, Store
 from farm.interfaces import check_interface
 from farm.netboot import render
@@ -138,6 +139,13 @@ def _choose_image(home: Home, config: Config, report: Report) -> str:
     report("image", f"verifying {version}")
     store.verify(version)
     return version
+
+
+def image_is_outdated(home: Home, config: Config) -> bool:
+    """Whether what next boots get was built from other inputs than a build would use now."""
+    store = Store(home.images)
+    current = store.selection.current
+    return current is not None and store.get(current).inputs != current_inputs(config, host_sources()).all
 
 
 def build_image(home: Home, config: Config, report: Report, *, force: bool, refresh: bool) -> tuple[Manifest, bool]:

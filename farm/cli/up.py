@@ -41,7 +41,7 @@ from farm.running import Running
 def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int) -> None:
     """Bring the farm up, or make a running one follow its changed configuration."""
     from farm.preflight import require_root
-    from farm.up import Request, bring_down, bring_up
+    from farm.up import Request, bring_down, bring_up, image_is_outdated
 
     require_root("farm up")
     if foreground:
@@ -52,6 +52,8 @@ def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wa
         if running.machines and not no_wait:
             wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
         show_summary(home, running)
+        if image_is_outdated(home, running.config):
+            out.print("This image is not what a build would make now. Build it: sudo farm image build")
         if foreground:
             stay(home)
     except KeyboardInterrupt:

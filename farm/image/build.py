@@ -71,6 +71,11 @@ def _hash_file(into: hashlib._Hash, top: Path, path: Path) -> None:
     into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o100, len(content))).encode() + content)
 
 
+def current_inputs(config: Config, sources: Iterable[AptSource]) -> Inputs:
+    """What a build would be made from now."""
+    return hash_inputs(description_dir(), node_package(), sources, config.image.compression)
+
+
 def build(
     home: Home,
     config: Config,
@@ -89,7 +94,7 @@ def build(
     store = Store(home.images)
     with store.lock():
         sources = host_sources()
-        inputs = hash_inputs(description_dir(), node_package(), sources, config.image.compression)
+        inputs = current_inputs(config, sources)
         known = store.with_inputs(inputs.all)
         if known is not None and not force and not refresh:
             store.use(known.version)

@@ -1,4 +1,4 @@
-"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image]`."""
+"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image] [boot]`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, image
+from tests.bench import aoe, boot, image
 
-BENCHES = ("aoe", "image")
+BENCHES = ("aoe", "image", "boot")
 
 
 def main() -> None:
@@ -26,6 +26,8 @@ def main() -> None:
         add_aoe(table)
     if "image" in wanted:
         add_image(table)
+    if "boot" in wanted:
+        add_boot(table)
     Console().print(table)
     Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
 
@@ -57,6 +59,17 @@ def add_image(table: Table) -> None:
     for name, bound in (("root.squashfs", 300), ("initrd", 25)):
         size = cost.manifest.files[name].size / 1e6
         row(table, name, f"{size:.0f} MB", f"≤ {bound} MB", size <= bound)
+
+
+def add_boot(table: Table) -> None:
+    """One emulated node, at both usual frame sizes; ready also waits for a beacon and the scheduler's first jobs."""
+    for mtu in (9000, 1500):
+        with tempfile.TemporaryDirectory(prefix="farm-bench-", dir="/var/tmp") as folder:
+            measured = boot.measure(Path(folder), mtu=mtu)
+        stages = ", ".join(f"{stage} {at:.1f}" for stage, at in measured.stages.items())
+        registered = measured.stages["registered"]
+        row(table, f"Power-on to registered at MTU {mtu}", f"{registered:.1f} s", "≤ 45 s", registered <= 45)
+        row(table, f"  pulled; {stages}", f"{measured.megabytes:.0f} MB", "≤ 80 MB", measured.megabytes <= 80)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,17 @@ class Lab:
     def services(self) -> dict[str, dict[str, Any]]:
         return {service["name"]: service for service in self.status()["services"]}
 
-    def nodes(self) -> dict[str, dict[str, Any]]:
-        """MAC → node."""
-        return {node["mac"]: node for node in self.status()["nodes"]}
+    def nodes_by_name(self) -> dict[str, dict[str, Any]]:
+        return {node["name"]: node for node in self.status()["nodes"]}
+
+    def wait_for_boot(self, name: str, powered: float) -> None:
+        """Wait until a node is ready after a boot later than the one that began at ``powered`` (Unix time)."""
+
+        def booted(status: dict[str, Any]) -> bool:
+            node = next(node for node in status["nodes"] if node["name"] == name)
+            return node["stage"] == "ready" and node["stages"].get("powered", 0) > powered
+
+        self.wait(f"{name} is ready after another boot", booted)
 
     def wait(self, what: str, holds: Callable[[dict[str, Any]], bool], seconds: float = 240) -> dict[str, Any]:
         """Ask for the status until something holds; fails the test when it never does."""

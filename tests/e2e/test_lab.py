@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,15 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from farm.home import Home
 from farm.image.store import Store
+from farm.services import Supervisor
 from tests.e2e.conftest import Lab
 
 NODES = ["virtual-1", "virtual-2"]
 
 
 def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
+    lab.farm("image", "build")
     said = lab.farm("up", "--virtual", "2").stdout
     assert "is up" in said
+    assert "not what a build would make" not in said
     status = lab.status()
     assert status["problems"] == []
     assert sorted(node["name"] for node in status["nodes"]) == NODES
@@ -73,23 +78,31 @@ def test_a_node_reaches_the_scheduler_but_not_its_control_port(lab: Lab) -> None
     assert allowed.returncode == 0, allowed.stderr
 
 
-def test_an_image_that_is_used_cannot_be_removed(lab: Lab) -> None:
-    version = lab.status()["image"]
-    refused = lab.farm("image", "remove", version, check=False)
+def test_another_image_is_for_next_boots_and_a_used_one_stays(lab: Lab) -> None:
+    old = lab.status()["image"]
+    new = json.loads(lab.farm("image", "build", "--force", "--json").stdout)["version"]
+    assert new != old
+    assert [(node["image"], node["outdated"]) for node in lab.status()["nodes"]] == [(old, True)] * 2
+
+    before = lab.nodes_by_name()[NODES[1]]["stages"]["powered"]
+    lab.farm("node", "reboot", NODES[1])
+    lab.wait_for_boot(NODES[1], before)
+    assert {name: node["image"] for name, node in lab.nodes_by_name().items()} == {NODES[0]: old, NODES[1]: new}
+
+    assert f"Next boots get {old}" in lab.farm("image", "rollback").stdout
+    refused = lab.farm("image", "remove", new, check=False)
     assert refused.returncode == 1
-    assert "farm image use" in refused.stderr
+    assert "farm node reboot" in refused.stderr
 
 
-def test_a_node_reboots_on_order_and_comes_back(lab: Lab) -> None:
-    name = NODES[1]
-    booted = next(node for node in lab.status()["nodes"] if node["name"] == name)["stages"]["powered"]
-    lab.farm("node", "reboot", name)
-    lab.wait(
-        "the node is ready after another boot",
-        lambda status: any(
-            n["name"] == name and n["stage"] == "ready" and n["stages"]["powered"] > booted for n in status["nodes"]
-        ),
-    )
+def test_a_node_boots_by_tftp_while_http_is_down(lab: Lab) -> None:
+    Supervisor(Home.at(lab.home)).stop("nginx")
+    try:
+        before = lab.nodes_by_name()[NODES[1]]["stages"]["powered"]
+        lab.farm("node", "reboot", NODES[1])
+        lab.wait_for_boot(NODES[1], before)
+    finally:
+        Supervisor(Home.at(lab.home)).start("nginx")
 
 
 def test_up_after_supervisord_was_killed_recovers(lab: Lab) -> None:
