@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from farm.config import Config
-from farm.config_file import where
+from farm.config.file import where
 from farm.errors import ConfigError, UsageError
 
 _WIRED = re.compile(r"(en|eth|bond)")

@@ -15,7 +15,7 @@ import msgspec
 
 from farm import command, firewall, health, preflight
 from farm.config import Config, Machine
-from farm.config_file import load_or_default
+from farm.config.file import load_or_default
 from farm.daemon.client import fetch_status
 from farm.errors import CommandError, FarmError
 from farm.export import aoe

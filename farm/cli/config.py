@@ -12,9 +12,9 @@ import yaml
 
 from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
-from farm.config_check import server_problems
-from farm.config_file import load, load_or_default, parse
-from farm.config_text import SCHEMA_FILE, commented, documentation, free_network, schema, starting_values
+from farm.config.check import server_problems
+from farm.config.file import load, load_or_default, parse
+from farm.config.text import SCHEMA_FILE, commented, documentation, free_network, schema, starting_values
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic
 from farm.interfaces import Interface, check_interface, interfaces, pick

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import err, out, show_json, step_display
-from farm.config_file import load_or_default
+from farm.config.file import load_or_default
 from farm.home import Home
 from farm.image.store import Manifest, Store
 

@@ -154,7 +154,12 @@ class _Build:
     def _install_packages(self) -> None:
         root = self.scratch / "base"
         self.progress("essential packages", "starting KIWI")
-        argv = kiwi.prepare_argv(self.description, root, self.scratch / "cache", self.log, self.sources)
+        # Only what decides the packages: KIWI would copy root/ too, and the kept tree hold on to files long gone from it.
+        packages_only = self.scratch / "description"
+        packages_only.mkdir()
+        for name in BASE_FILES:
+            shutil.copy(self.description / name, packages_only)
+        argv = kiwi.prepare_argv(packages_only, root, self.scratch / "cache", self.log, self.sources)
         kiwi.run_contained(argv, self.log, self.progress, self.environment)
         # One base is kept: an older one would serve only inputs that nobody has any more.
         shutil.rmtree(self.base.parent, ignore_errors=True)

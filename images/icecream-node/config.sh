@@ -1,6 +1,6 @@
 #!/bin/bash
 # Runs in the new root after its packages are installed: takes out what a diskless compile node never uses.
-# What it leaves is kept between builds; what changes often (root/, farm-node, the initrd) comes after it.
+# What it leaves is kept between builds. What changes often (root/, farm-node, the initrd) comes after it, on a copy.
 set -eu
 
 modules=$(echo /lib/modules/*)

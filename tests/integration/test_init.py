@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config_file import load
+from farm.config.file import load
 
 NAMESPACE = f"ft-{os.getpid()}"
 

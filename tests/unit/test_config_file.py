@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import Config, Machine, Nodes
-from farm.config_file import load, load_or_default, parse, where
+from farm.config.file import load, load_or_default, parse, where
 from farm.errors import ConfigError
 from farm.home import Home
 

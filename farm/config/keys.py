@@ -1,4 +1,4 @@
-"""What farm/config.py declares about each key, for errors, comments and docs: its shape, meaning and default."""
+"""What farm/config declares about each key, for errors, comments and docs: its shape, meaning and default."""
 
 from __future__ import annotations
 

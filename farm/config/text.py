@@ -12,8 +12,8 @@ import msgspec
 import yaml
 
 from farm.config import Config
-from farm.config_check import dhcp_range
-from farm.config_keys import Key, Shape, everything, keys
+from farm.config.check import dhcp_range
+from farm.config.keys import Key, Shape, everything, keys
 
 DEFAULT_SERVER = IPv4Interface("10.77.0.1/24")
 SCHEMA_FILE = "farm.schema.json"
@@ -162,7 +162,7 @@ _DOCS_HEAD = """
 
 One file says what a farm is: `/etc/farm/farm.yaml`, or `DIR/farm.yaml` under `farm --home DIR`.
 Every key has a default; an empty file is valid.
-This page is made from the declaration in `farm/config.py`.
+This page is made from the declaration in `farm/config`.
 
 | to | type |
 |---|---|

@@ -1,4 +1,4 @@
-"""Walk farm.yaml's YAML nodes beside the declaration in farm/config.py: plain values, lines, and what is wrong."""
+"""Walk farm.yaml's YAML nodes beside the declaration in farm/config: plain values, lines, and what is wrong."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from farm.config import Config
-from farm.config_check import Place, Problem, dotted
-from farm.config_keys import Key, Shape, everything, keys
+from farm.config.check import Place, Problem, dotted
+from farm.config.keys import Key, Shape, everything, keys
 
 _LOOSE_MAC = re.compile(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)
 _TAG = "tag:yaml.org,2002:"

@@ -1,6 +1,6 @@
 """farm.yaml: the one declaration of what it may say.
 
-Types, defaults and help texts live in the structs below; the file's reader (farm/config_file.py), `farm init`'s
+Types, defaults and help texts live in the structs below; the file's reader (farm/config/file.py), `farm init`'s
 comments, the JSON schema and docs/configuration.md all come from them. Where a type and a field both have a
 description, the type's says what a value looks like and the field's what it is for.
 """
