@@ -154,7 +154,7 @@ class _Build:
     def _install_packages(self) -> None:
         root = self.scratch / "base"
         self.progress("essential packages", "starting KIWI")
-        # Only what decides the packages: KIWI would copy root/ too, and the kept tree hold on to files long gone from it.
+        # Only what decides the packages: KIWI would copy root/ too, and the kept tree hold on to files gone from it.
         packages_only = self.scratch / "description"
         packages_only.mkdir()
         for name in BASE_FILES:
