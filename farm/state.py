@@ -50,6 +50,10 @@ CLOCK_SECONDS = 10.0
 """How far apart two accounts of when a boot began may lie."""
 
 
+NO_JOBS = 1000
+"""The load at which the scheduler gives a node no jobs."""
+
+
 class Jobs(Struct, frozen=True):
     """Jobs that one daemon has ended since farmd started."""
 
@@ -202,7 +206,9 @@ def _put(farm: Farm, node: Node, time: float) -> Farm:
 
 def _stage(node: Node) -> Stage:
     if node.host is not None:
-        return Stage.READY if node.host.slots > 0 and node.works else Stage.REGISTERED
+        # iceccd logs in with load 1000, at which no job is given; it tells its true load some 3 s later.
+        open_for_jobs = node.host.load < NO_JOBS or Stage.READY in node.stages
+        return Stage.READY if node.host.slots > 0 and node.works and open_for_jobs else Stage.REGISTERED
     if node.verified:
         return Stage.AGENT
     if node.heard:
