@@ -37,6 +37,8 @@ class Service:
 
     name: str
     argv: Sequence[str]
+    capabilities: Sequence[str] | None = None
+    """All that it may do as root (capabilities(7), without cap_); None: everything, for what drops it itself."""
     order: int = 100
     restart: bool = True
     environment: dict[str, str] = field(default_factory=dict)
@@ -59,6 +61,14 @@ class ServiceState:
     def up(self) -> bool:
         """It runs, and has done so for a moment."""
         return self.state == "RUNNING"
+
+
+def confined(service: Service) -> list[str]:
+    """The command of a service, with no more rights than it needs (setpriv(1))."""
+    if service.capabilities is None:
+        return list(service.argv)
+    bounds = ",".join(["-all", *(f"+{name}" for name in service.capabilities)])
+    return ["setpriv", "--no-new-privs", f"--bounding-set={bounds}", "--inh-caps=-all", "--", *service.argv]
 
 
 def render(home: Home, services: Sequence[Service]) -> str:
@@ -90,7 +100,7 @@ serverurl=unix://{socket_path}
         environment = ",".join(f'{key}="{value}"' for key, value in service.environment.items())
         lines = [
             f"[program:{service.name}]",
-            f"command={shlex.join(service.argv)}",
+            f"command={shlex.join(confined(service))}",
             f"priority={service.order}",
             "autostart=true",
             f"autorestart={'true' if service.restart else 'false'}",

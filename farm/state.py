@@ -211,7 +211,8 @@ def _stage(node: Node) -> Stage:
         return Stage.READY if node.host.slots > 0 and node.works and open_for_jobs else Stage.REGISTERED
     if node.verified:
         return Stage.AGENT
-    if node.heard:
+    if node.heard or Stage.REGISTERED in node.stages:
+        # Also after farmd was started anew: that a node was there is no news of it now.
         return Stage.LOST
     return max(node.stages, key=lambda stage: stage.rank, default=Stage.OFF)
 

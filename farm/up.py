@@ -301,10 +301,17 @@ def _core_services(home: Home, running: Running) -> list[Service]:
     submitter += ["-i", running.interface]
     return [
         # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
-        Service("nginx", ["nginx", "-c", str(conf / "nginx.conf")], order=10, environment=_digest(conf / "nginx.conf")),
+        Service(
+            "nginx",
+            ["nginx", "-c", str(conf / "nginx.conf")],
+            capabilities=[],
+            order=10,
+            environment=_digest(conf / "nginx.conf"),
+        ),
         Service(
             "dnsmasq",
             ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
+            capabilities=["net_admin", "net_raw", "net_bind_service", "setgid"],
             order=40,
             environment=_digest(conf / "dnsmasq.conf"),
             # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.

@@ -20,6 +20,7 @@ def vblade_service(manifest: Manifest, root: Path, *, shelf: int, interface: str
     return Service(
         name=f"aoe-{manifest.slot}",
         argv=["vblade", "-r", "-b", str(buffer), str(shelf), str(manifest.slot), interface, str(root)],
+        capabilities=["net_raw"],
         order=30,
     )
 
