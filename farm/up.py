@@ -76,7 +76,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
         version = _choose_image(home, config, report)
         running = _plan(config, request, old, version)
         if running.namespace is None:
-            _check_real_lab(home, config, old)
+            _check_real_lab(home, config)
         report("network", running.interface)
         # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
         running.save(home)
@@ -120,12 +120,12 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
             )
 
 
-def _check_real_lab(home: Home, config: Config, old: Running | None) -> None:
+def _check_real_lab(home: Home, config: Config) -> None:
     check_interface(config, home.config)
     preflight.require_interface_up(config)
-    own = frozenset(process.pid for process in Supervisor(home).orphans())
-    preflight.require_free_ports(config, own)
-    if old is None:
+    supervisor = Supervisor(home)
+    preflight.require_free_ports(config, frozenset(process.pid for process in supervisor.orphans()))
+    if not supervisor.alive:
         preflight.require_no_rival(config)
 
 
@@ -211,7 +211,8 @@ def _plan(config: Config, request: Request, old: Running | None, version: str) -
             addresses_added=old.addresses_added if old else [],
         )
     count = request.virtual if request.virtual is not None else len(old.machines) if old else 0
-    machines = virtual_machine.machines(count, request.nic or config.virtual.nic)
+    nic = request.nic or (old.machines[0].nic if old and old.machines else config.virtual.nic)
+    machines = virtual_machine.machines(count, nic)
     listed = {machine.mac for machine in config.machines}
     named = [Machine(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
     return Running(
@@ -232,10 +233,10 @@ def _set_up_network(home: Home, running: Running) -> Running:
         virtual_network.create(running.namespace, running.mtu, len(running.machines))
     prefix = _netns(running)
     present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", running.interface]).stdout.split()
-    missing = [
-        address for address in (config.address, f"{render.ula_prefix(config.name)}::1/64") if address not in present
-    ]
-    running = msgspec.structs.replace(running, addresses_added=[*running.addresses_added, *missing])
+    wanted = (config.address, f"{render.ula_prefix(config.name)}::1/64")
+    missing = [address for address in wanted if address not in present]
+    added = sorted({*running.addresses_added, *missing})
+    running = msgspec.structs.replace(running, addresses_added=added)
     running.save(home)
     for address in missing:
         # The broadcast address must be set: icecream uses it for discovery.

@@ -1,4 +1,4 @@
-"""A lab of two nodes with different network adapters, from `farm up` to `farm down`. The tests run in this order."""
+"""A lab of two nodes, from `farm up` to `farm down`. The tests run in this order."""
 
 from __future__ import annotations
 
@@ -105,12 +105,15 @@ def test_a_node_boots_by_tftp_while_http_is_down(lab: Lab) -> None:
         Supervisor(Home.at(lab.home)).start("nginx")
 
 
-def test_up_after_supervisord_was_killed_recovers(lab: Lab) -> None:
+def test_up_after_supervisord_was_killed_recovers_here_with_another_network_adapter(lab: Lab) -> None:
     pid = int((lab.home / "run/supervisord.pid").read_text())
     os.kill(pid, signal.SIGKILL)
     assert lab.farm("status", check=False).returncode != 0
-    lab.farm("up", "--virtual", "1")
+    lab.farm("up", "--virtual", "1", "--nic", "e1000")
     assert lab.ready() == NODES[:1]
+    before = lab.services()["virtual-1"]["pid"]
+    lab.farm("up")
+    assert lab.services()["virtual-1"]["pid"] == before
 
 
 def test_down_leaves_nothing(lab: Lab) -> None:
