@@ -55,8 +55,8 @@ def list_(home: Home, as_json: bool) -> None:
         err.print("No image was built yet. Build one: sudo farm image build")
         return
     table = Table(box=None, header_style="bold")
-    for column in ("", "version", "built", "kernel", "root", "initrd", "packages", "slot"):
-        table.add_column(column, justify="right" if column in ("root", "initrd", "packages", "slot") else "left")
+    for column in ("", "version", "built", "kernel", "root", "initrd", "slot"):
+        table.add_column(column, justify="right" if column in ("root", "initrd", "slot") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
             "*" if manifest.version == current else "",
@@ -64,7 +64,6 @@ def list_(home: Home, as_json: bool) -> None:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
-            str(len(manifest.packages)),
             str(manifest.slot),
         )
     out.print(table)
