@@ -1,4 +1,4 @@
-"""The built wheel, unpacked somewhere else, holds all that the farm needs besides its dependencies."""
+"""The built wheel, installed somewhere else, holds all that the farm needs besides its dependencies."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from farm.image.build import hash_inputs
+
 CHECKOUT = Path(__file__).parents[2]
 WHERE = """
 import farm
@@ -20,7 +22,7 @@ from farm.image.build import description_dir, hash_inputs, node_package
 from farm.netboot.render import dnsmasq_conf
 print(farm.__file__)
 print(description_dir())
-assert hash_inputs(description_dir(), node_package(), [], "fast")
+print(hash_inputs(description_dir(), node_package(), [], "fast").all)
 assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
 """
 
@@ -38,14 +40,15 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path) -> Iterator[Path]:
-    """A folder with the wheel's content; the checkout is out of reach."""
+    """A folder that pip has installed the wheel into; the checkout is out of reach."""
     folder = wheel.parent / "site"
-    zipfile.ZipFile(wheel).extractall(folder)
+    argv = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(folder)]
+    subprocess.run([*argv, str(wheel)], check=True)
     yield folder
 
 
 def run(installed: Path, *argv: str) -> str:
-    """Python with the unpacked wheel before the editable checkout, started elsewhere."""
+    """Python with the installed wheel before the editable checkout, started elsewhere."""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     return subprocess.run(
         [sys.executable, *argv], env=environment, cwd=installed.parent, capture_output=True, text=True, check=True
@@ -63,10 +66,12 @@ def test_it_holds_image_templates_and_dashboard(wheel: Path) -> None:
 
 
 def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> None:
-    package, description = run(installed, "-c", WHERE).split()
+    package, description, inputs = run(installed, "-c", WHERE).split()
 
     assert str(installed / "farm/__init__.py") == package
     assert str(installed / "farm/_images/icecream-node") == description
+    there = CHECKOUT / "images/icecream-node"
+    assert hash_inputs(there, CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"
 
 
 def test_elsewhere_its_command_line_answers(installed: Path) -> None:
