@@ -17,9 +17,14 @@ from typing import Any
 import pytest
 
 
+def environment(home: Path) -> dict[str, str]:
+    """For `farm --home HOME`: the images of e2e tests are kept from run to run where FARM_TEST_IMAGES says."""
+    return {**os.environ, "FARM_IMAGES": os.environ.get("FARM_TEST_IMAGES", str(home / "images"))}
+
+
 @dataclass
 class Lab:
-    """A farm with a home of its own; its images come from the shared store (FARM_IMAGES)."""
+    """A farm with a home of its own; its images come from the shared store."""
 
     home: Path
     name: str
@@ -27,7 +32,9 @@ class Lab:
     def farm(self, *words: str | Path, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run `farm WORDS` for this lab; fails the test with its output when it fails and ``check`` is set."""
         argv = [sys.executable, "-m", "farm", "--home", str(self.home), *map(str, words)]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, env=environment(self.home), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
+        )
         if check:
             assert done.returncode == 0, f"{' '.join(argv)}\n{done.stdout}{done.stderr}"
         return done
@@ -36,6 +43,10 @@ class Lab:
         """What `farm status --json` says."""
         status: dict[str, Any] = json.loads(self.farm("status", "--json", check=False).stdout)
         return status
+
+    def images(self) -> int:
+        """How many versions the store holds."""
+        return len(json.loads(self.farm("image", "list", "--json").stdout)["images"])
 
     def services(self) -> dict[str, dict[str, Any]]:
         return {service["name"]: service for service in self.status()["services"]}

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from farm.home import Home
-from farm.image.store import Store
 from farm.services import Supervisor
 from tests.e2e.conftest import Lab
 
@@ -64,10 +63,10 @@ def test_nodes_go_on_and_compile_after_a_service_was_killed(lab: Lab, tmp_path: 
 
 def test_a_second_up_leaves_what_is_right_alone(lab: Lab) -> None:
     before = {name: service["pid"] for name, service in lab.services().items()}
-    images = len(Store(Path(os.environ.get("FARM_IMAGES", lab.home / "state/images"))).list())
+    images = lab.images()
     lab.farm("up", "--virtual", "2")
     assert {name: service["pid"] for name, service in lab.services().items()} == before
-    assert len(Store(Path(os.environ.get("FARM_IMAGES", lab.home / "state/images"))).list()) == images
+    assert lab.images() == images
 
 
 def test_a_node_reaches_the_scheduler_but_not_its_control_port(lab: Lab) -> None:

@@ -16,6 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from farm.netboot.rival import find_dhcp_servers
+from tests.e2e.conftest import environment
 from tests.lab import Namespace, namespaces
 
 
@@ -40,7 +41,9 @@ class Server:
             str(self.home),
             *words,
         ]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, env=environment(self.home), capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
+        )
         if check:
             assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}{done.stderr}"
         return done
@@ -122,7 +125,8 @@ def test_up_serves_the_room_and_down_leaves_the_interface_as_it_was(server: Serv
 
 def test_foreground_goes_down_at_sigterm(server: Server) -> None:
     argv = ["ip", "netns", "exec", server.namespace.name, sys.executable, "-m", "farm", "--home", str(server.home)]
-    with subprocess.Popen([*argv, "up", "--foreground"], stdout=subprocess.PIPE, text=True) as process:
+    up = [*argv, "up", "--foreground"]
+    with subprocess.Popen(up, env=environment(server.home), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "take it down" in line:
