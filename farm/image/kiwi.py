@@ -38,7 +38,7 @@ _STAGES = (
 
 def prepare_argv(description: Path, root: Path, cache: Path, log: Path, sources: Sequence[AptSource]) -> list[str]:
     """The command that installs the packages into ``root``; signatures are checked with the sources' keyrings."""
-    argv = [*_kiwi(log), "--shared-cache-dir", str(cache), "system", "prepare"]
+    argv = [*_kiwi(root, log), "--shared-cache-dir", str(cache), "system", "prepare"]
     argv += ["--description", str(description), "--root", str(root), "--ignore-repos"]
     for source in sources:
         # source,type,alias,priority,imageinclude,package_gpgcheck,{signing_keys},components,distribution,repo_gpgcheck
@@ -62,12 +62,14 @@ def prepare_argv(description: Path, root: Path, cache: Path, log: Path, sources:
 
 def create_argv(root: Path, target: Path, log: Path) -> list[str]:
     """The command that packs ``root`` into kernel and squashfs in ``target``."""
-    return [*_kiwi(log), "system", "create", "--root", str(root), "--target-dir", str(target)]
+    return [*_kiwi(root, log), "system", "create", "--root", str(root), "--target-dir", str(target)]
 
 
-def _kiwi(log: Path) -> list[str]:
+def _kiwi(root: Path, log: Path) -> list[str]:
     program = Path(sys.executable).parent / "kiwi-ng"
-    return [str(program) if program.exists() else find("kiwi-ng"), "--logfile", str(log)]
+    # Its temporary files go beside the root, and with it.
+    options = ["--logfile", str(log), "--temp-dir", str(root.parent)]
+    return [str(program) if program.exists() else find("kiwi-ng"), *options]
 
 
 def parse_log_line(line: str) -> tuple[str | None, str] | None:
