@@ -107,7 +107,6 @@ def test_a_node_boots_by_tftp_while_http_is_down(lab: Lab) -> None:
 def test_up_after_supervisord_was_killed_recovers_here_with_another_network_adapter(lab: Lab) -> None:
     pid = int((lab.home / "run/supervisord.pid").read_text())
     os.kill(pid, signal.SIGKILL)
-    assert lab.farm("status", check=False).returncode != 0
     lab.farm("up", "--virtual", "1", "--nic", "e1000")
     assert lab.ready() == NODES[:1]
     before = lab.services()["virtual-1"]["pid"]
