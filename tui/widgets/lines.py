@@ -1,0 +1,120 @@
+"""What the table, the graph and the Gantt chart share: lines are drawn one by one, and only those that changed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual.geometry import Offset, Region, Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from tui.widgets.text import fit
+
+Tone = Literal["good", "warn", "bad", "accent", "strong", "muted"]
+"""What a text means; the theme says how that looks. A reader without colour must not need it."""
+Paint: TypeAlias = Tone | Style | None
+Cell: TypeAlias = Text | str | tuple[str, Paint]
+"""What a cell callable may give. Never parsed as markup; what is not printable is replaced."""
+
+TONES: tuple[Tone, ...] = ("good", "warn", "bad", "accent", "strong", "muted")
+
+
+class LineView(ScrollView, can_focus=True):
+    """Draws by lines: a subclass gives ``draw(y)``, calls ``repaint()`` after its data changed.
+
+    ``repaint()`` draws each visible line and has only those painted that differ from what is on the screen.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {f"tone--{tone}" for tone in TONES}
+    DEFAULT_CSS = """
+    LineView {
+        background: $surface;
+        color: $foreground;
+        scrollbar-size: 1 1;
+        & > .tone--good { color: $text-success; }
+        & > .tone--warn { color: $text-warning; }
+        & > .tone--bad { color: $text-error; text-style: bold; }
+        & > .tone--accent { color: $text-accent; }
+        & > .tone--strong { text-style: bold; }
+        & > .tone--muted { color: $foreground-muted; }
+    }
+    """
+
+    def __init__(
+        self, *, name: str | None = None, id: str | None = None, classes: str | None = None, disabled: bool = False
+    ) -> None:
+        super().__init__(name=name, id=id, classes=classes, disabled=disabled)
+        self._shown: dict[int, list[Segment]] = {}
+        self._drawn: dict[int, list[Segment]] = {}
+        self._drawn_for: tuple[Offset, Size] | None = None
+        self._paints: dict[Paint, Style] = {}
+
+    def draw(self, y: int) -> list[Segment]:
+        """The line ``y`` of what is visible, counted from 0, as wide as ``self.size.width``."""
+        raise NotImplementedError
+
+    def repaint(self) -> None:
+        """Have those visible lines painted that differ from what the screen shows."""
+        self._drawn_for = (self.scroll_offset, self.size)
+        self._drawn.clear()
+        width, height = self.size
+        first: int | None = None
+        for y in range(height):
+            line = self.draw(y)
+            if line != self._shown.get(y):
+                self._drawn[y] = line
+                first = y if first is None else first
+            elif first is not None:
+                self.refresh(Region(0, first, width, y - first))
+                first = None
+        if first is not None:
+            self.refresh(Region(0, first, width, height - first))
+
+    def render_line(self, y: int) -> Strip:
+        """Textual asks for a line that has to be painted."""
+        line = self._drawn.pop(y, None)
+        if line is None or self._drawn_for != (self.scroll_offset, self.size):
+            line = self.draw(y)
+        self._shown[y] = line
+        return Strip(line, self.size.width)
+
+    def notify_style_update(self) -> None:
+        """The theme or the focus changed: nothing that was drawn holds."""
+        self._shown.clear()
+        self._drawn.clear()
+        self._paints.clear()
+        super().notify_style_update()
+
+    def paint(self, paint: Paint) -> Style:
+        """The style of a tone, without a background, so that it can be laid on any."""
+        style = self._paints.get(paint)
+        if style is None:
+            style = self.foreground(f"tone--{paint}") if isinstance(paint, str) else paint or Style.null()
+            if len(self._paints) > 256:
+                self._paints.clear()
+            self._paints[paint] = style
+        return style
+
+    def foreground(self, component: str) -> Style:
+        """A component class's colour and weight, without its background."""
+        style = self.get_component_rich_style(component)
+        return style.without_color + Style(color=style.color)
+
+    def centred(self, text: str, style: Style) -> list[Segment]:
+        """One line with this text in the middle."""
+        width = self.size.width
+        text = fit(text, min(len(text), width))
+        return [Segment(fit(" " * max(0, (width - len(text)) // 2) + text, width), style)]
+
+    def parts(self, cell: Cell) -> Sequence[tuple[str, Style]]:
+        """A cell as pieces of text, each with its style."""
+        if isinstance(cell, str):
+            return ((cell, Style.null()),)
+        if isinstance(cell, tuple):
+            return ((cell[0], self.paint(cell[1])),)
+        return [(segment.text, segment.style or Style.null()) for segment in cell.render(self.app.console, end="")]
