@@ -55,7 +55,7 @@ class Kind(IntEnum):
     LAST = 96
 
 
-class NodeStats(Struct, frozen=True):
+class NodeStats(Struct, frozen=True, gc=False):
     """What the scheduler knows of a daemon. ``host`` is good for one login only: name and address identify a node."""
 
     host: int
@@ -76,13 +76,13 @@ class NodeStats(Struct, frozen=True):
     """MiB, likewise."""
 
 
-class NodeOffline(Struct, frozen=True):
+class NodeOffline(Struct, frozen=True, gc=False):
     """A daemon is gone; its host id may never have been seen before."""
 
     host: int
 
 
-class JobRequested(Struct, frozen=True):
+class JobRequested(Struct, frozen=True, gc=False):
     """A submitter asks for a node."""
 
     job: int
@@ -94,7 +94,7 @@ class JobRequested(Struct, frozen=True):
     """0 C, 1 C++, 2 Objective-C, 3 Objective-C++, 4 custom."""
 
 
-class JobBegun(Struct, frozen=True):
+class JobBegun(Struct, frozen=True, gc=False):
     """A node compiles; it may be the submitter itself."""
 
     job: int
@@ -103,7 +103,7 @@ class JobBegun(Struct, frozen=True):
     """Unix time by the node's clock, which may be off."""
 
 
-class JobDone(Struct, frozen=True):
+class JobDone(Struct, frozen=True, gc=False):
     """A job has ended, perhaps before it began. Times in milliseconds, sizes in bytes."""
 
     job: int
@@ -120,7 +120,7 @@ class JobDone(Struct, frozen=True):
     from_submitter: bool
 
 
-class LocalBegun(Struct, frozen=True):
+class LocalBegun(Struct, frozen=True, gc=False):
     """A submitter compiles (or links) by itself, without asking for a node or after one failed."""
 
     job: int
@@ -129,155 +129,162 @@ class LocalBegun(Struct, frozen=True):
     file: str
 
 
-class LocalDone(Struct, frozen=True):
+class LocalDone(Struct, frozen=True, gc=False):
     """It has ended."""
 
     job: int
 
 
-class SchedulerEnd(Struct, frozen=True):
+class SchedulerEnd(Struct, frozen=True, gc=False):
     """The scheduler says goodbye."""
 
 
 Event = NodeStats | NodeOffline | JobRequested | JobBegun | JobDone | LocalBegun | LocalDone | SchedulerEnd
 
 _INT = Layout("!I")
-_HEAD = Layout("!II")
+_TWO = Layout("!II")
 _THREE = Layout("!III")
 _DONE = Layout("!IiIIIIIIIII")
 _GREETING = Layout("<I")
 
-
-class _Body:
-    """Reads a message's body from the front; raises ProtocolError when it is too short."""
-
-    __slots__ = ("data", "offset", "protocol")
-
-    def __init__(self, data: memoryview, protocol: int) -> None:
-        self.data = data
-        self.offset = 0
-        self.protocol = protocol
-
-    def take(self, layout: Layout) -> tuple[int, ...]:
-        try:
-            values = layout.unpack_from(self.data, self.offset)
-        except LayoutError:
-            raise ProtocolError("A message ends too early.") from None
-        self.offset += layout.size
-        return values
-
-    def integer(self) -> int:
-        return self.take(_INT)[0]
-
-    def text(self) -> str:
-        """A C string: what follows an inner NUL is dropped, as the reference does."""
-        end = self.integer() + self.offset
-        if end > len(self.data):
-            raise ProtocolError("A string is longer than its message.")
-        raw = bytes(self.data[self.offset : end])
-        if raw and raw[-1]:
-            raise ProtocolError("A string has no end.")
-        self.offset = end
-        return raw.partition(b"\0")[0].decode(errors="replace")
-
-    def skip_get_cs(self) -> None:
-        """What GET_CS has after the language, up to protocol 28."""
-        self.integer()  # count
-        self.text()  # target platform
-        self.integer()  # argument flags
-        self.integer()  # client id
-        if self.protocol >= 22:
-            self.text()  # preferred host
-
-    def skip_environments(self) -> None:
-        for _ in range(self.integer()):
-            self.text()
-            self.text()
+_Decoder = Callable[[bytes, int, int], Event]
+"""Decodes the message body between two offsets; raises LayoutError or ProtocolError."""
 
 
-def _job_requested(body: _Body) -> Event:
-    whole = body.protocol < 29
-    if whole:
-        body.skip_environments()
-    file = body.text()
-    language = body.integer()
-    if whole:
-        body.skip_get_cs()
-    return JobRequested(job=body.integer(), submitter=body.integer(), file=file, language=language)
+def _text(data: bytes, at: int, end: int) -> tuple[str, int]:
+    """The C string at an offset, and where it ends: what follows an inner NUL is dropped, as the reference does."""
+    start = at + 4
+    after = start + _INT.unpack_from(data, at)[0]
+    if after > end:
+        raise ProtocolError("A string is longer than its message.")
+    raw = data[start:after]
+    if raw and raw[-1]:
+        raise ProtocolError("A string has no end.")
+    return raw[: raw.find(0)].decode(errors="replace") if raw else "", after
 
 
-def _job_begun(body: _Body) -> Event:
-    job, started, host = body.take(_THREE)
-    return JobBegun(job=job, host=host, started=started)
+def _exactly(at: int, end: int) -> None:
+    if at != end:
+        raise ProtocolError("A message is longer or shorter than its kind.")
 
 
-def _job_done(body: _Body) -> Event:
-    job, code, real, user, system, faults, in_compressed, in_bytes, out_compressed, out_bytes, flags = body.take(_DONE)
-    if body.protocol >= 39:
-        body.integer()  # the daemon's client count
-    sizes = (in_compressed, in_bytes, out_compressed, out_bytes)
-    return JobDone(job, code, real, user, system, faults, *sizes, from_submitter=bool(flags & 1))
+def _job_requested(data: bytes, at: int, end: int) -> Event:
+    file, at = _text(data, at, end)
+    _exactly(at + 12, end)
+    language, job, submitter = _THREE.unpack_from(data, at)
+    return JobRequested(job, submitter, file, language)
 
 
-def _local_begun(body: _Body) -> Event:
-    host, job, started = body.take(_THREE)
-    return LocalBegun(job=job, host=host, started=started, file=body.text())
+def _job_requested_in_full(data: bytes, at: int, end: int, protocol: int) -> Event:
+    """Up to protocol 28 the monitor gets all that the submitter has sent."""
+    (environments,) = _INT.unpack_from(data, at)
+    at += 4
+    for _ in range(2 * environments):
+        _, at = _text(data, at, end)
+    file, at = _text(data, at, end)
+    language, _ = _TWO.unpack_from(data, at)  # and a count
+    _, at = _text(data, at + 8, end)  # target platform
+    at += 8  # argument flags, the submitter's client id
+    if protocol >= 22:
+        _, at = _text(data, at, end)  # preferred host
+    _exactly(at + 8, end)
+    job, submitter = _TWO.unpack_from(data, at)
+    return JobRequested(job, submitter, file, language)
 
 
-def _local_done(body: _Body) -> Event:
-    return LocalDone(body.integer())
+def _job_begun(data: bytes, at: int, end: int) -> Event:
+    _exactly(at + 12, end)
+    job, started, host = _THREE.unpack_from(data, at)
+    return JobBegun(job, host, started)
 
 
-def _stats(body: _Body) -> Event:
-    host = body.integer()
-    values = dict(line.partition(":")[::2] for line in body.text().split("\n") if ":" in line)
+def _job_done(data: bytes, at: int, end: int) -> Event:
+    _exactly(at + 44, end)
+    job, code, real, user, system, faults, in_c, in_u, out_c, out_u, flags = _DONE.unpack_from(data, at)
+    return JobDone(job, code, real, user, system, faults, in_c, in_u, out_c, out_u, bool(flags & 1))
+
+
+def _local_begun(data: bytes, at: int, end: int) -> Event:
+    file, after = _text(data, at + 12, end)
+    _exactly(after, end)
+    host, job, started = _THREE.unpack_from(data, at)
+    return LocalBegun(job, host, started, file)
+
+
+def _local_done(data: bytes, at: int, end: int) -> Event:
+    _exactly(at + 4, end)
+    return LocalDone(_INT.unpack_from(data, at)[0])
+
+
+def _stats(data: bytes, at: int, end: int) -> Event:
+    text, after = _text(data, at + 4, end)
+    _exactly(after, end)
+    (host,) = _INT.unpack_from(data, at)
+    values = dict([line.split(":", 1) for line in text.split("\n") if ":" in line])
     if "IP" not in values:
         return NodeOffline(host)
     averages = [_whole(values[key]) / 1000 for key in ("LoadAvg1", "LoadAvg5", "LoadAvg10") if key in values]
     return NodeStats(
-        host=host,
-        name=values.get("Name", ""),
-        address=values["IP"],
-        max_jobs=_whole(values.get("MaxJobs", "")),
-        no_remote=values.get("NoRemote") == "true",
-        platform=values.get("Platform", ""),
-        protocol=_whole(values.get("Version", "")),
-        features=tuple(name for name in values.get("Features", "").split() if name != "--"),
-        speed=_speed(values.get("Speed", "")),
-        load=_whole(values.get("Load", "")),
-        load_averages=(averages[0], averages[1], averages[2]) if len(averages) == 3 else None,
-        free_memory=_whole(values["FreeMem"]) if "FreeMem" in values else None,
+        host,
+        values.get("Name", ""),
+        values["IP"],
+        _whole(values.get("MaxJobs", "")),
+        values.get("NoRemote") == "true",
+        values.get("Platform", ""),
+        _whole(values.get("Version", "")),
+        _features(values.get("Features", "")),
+        _speed(values.get("Speed", "")),
+        _whole(values.get("Load", "")),
+        (averages[0], averages[1], averages[2]) if len(averages) == 3 else None,
+        _whole(values["FreeMem"]) if "FreeMem" in values else None,
     )
+
+
+def _features(text: str) -> tuple[str, ...]:
+    return tuple([name for name in text.split() if name != "--"])
 
 
 def _whole(text: str) -> int:
     """A number, or 0: a daemon's name may put any line into the text, and that must not end the connection."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    return int(text) if text.isdecimal() and len(text) <= 10 else 0
 
 
 def _speed(text: str) -> float:
-    whole, _, fraction = text.partition(".")
-    if not (f"{whole}{fraction}".isascii() and f"{whole}{fraction}".isdigit() and len(text) < 40):
-        return 0.0
-    return float(text)
+    return float(text) if len(text) < 40 and text.replace(".", "", 1).isdecimal() else 0.0
 
 
-_DECODERS: dict[int, Callable[[_Body], Event]] = {
-    Kind.MON_GET_CS: _job_requested,
-    Kind.GET_CS: _job_requested,  # git master's label for the same body
-    Kind.MON_JOB_BEGIN: _job_begun,
-    Kind.MON_JOB_DONE: _job_done,
-    Kind.JOB_DONE: _job_done,  # likewise
-    Kind.MON_LOCAL_JOB_BEGIN: _local_begun,
-    Kind.JOB_LOCAL_DONE: _local_done,
-    Kind.MON_STATS: _stats,
-    Kind.END: lambda body: SchedulerEnd(),
-}
+def _end(data: bytes, at: int, end: int) -> Event:
+    _exactly(at, end)
+    return SchedulerEnd()
+
+
+def _decoders(protocol: int) -> dict[int, _Decoder]:
+    """Each kind of message that means something to a monitor, as that protocol has it."""
+
+    def requested_in_full(data: bytes, at: int, end: int) -> Event:
+        return _job_requested_in_full(data, at, end, protocol)
+
+    def done_and_clients(data: bytes, at: int, end: int) -> Event:
+        return _job_done(data, at, end - 4)  # the daemon's count of clients is left
+
+    requested = _job_requested if protocol >= 29 else requested_in_full
+    done = done_and_clients if protocol >= 39 else _job_done
+    return {
+        Kind.MON_GET_CS: requested,
+        Kind.GET_CS: requested,  # git master's label for the same body
+        Kind.MON_JOB_BEGIN: _job_begun,
+        Kind.MON_JOB_DONE: done,
+        Kind.JOB_DONE: done,  # likewise
+        Kind.MON_LOCAL_JOB_BEGIN: _local_begun,
+        Kind.JOB_LOCAL_DONE: _local_done,
+        Kind.MON_STATS: _stats,
+        Kind.END: _end,
+    }
 
 
 def encode(kind: int, body: bytes = b"") -> bytes:
     """A message, framed."""
-    return _HEAD.pack(len(body) + 4, kind) + body
+    return _TWO.pack(len(body) + 4, kind) + body
 
 
 def encode_text(text: str) -> bytes:
@@ -291,21 +298,6 @@ def encode_version(protocol: int) -> bytes:
     return _GREETING.pack(protocol)
 
 
-def decode(message: memoryview, protocol: int) -> Event | None:
-    """One message without its length; None for those that mean nothing to a monitor. Raises ProtocolError."""
-    body = _Body(message, protocol)
-    kind = body.integer()
-    if not Kind.FIRST <= kind <= Kind.LAST:
-        raise ProtocolError(f"There is no message of type {kind}.")
-    decoder = _DECODERS.get(kind)
-    if decoder is None:
-        return None
-    event = decoder(body)
-    if body.offset != len(message):
-        raise ProtocolError(f"A message of type {kind} is {len(message) - body.offset} bytes too long.")
-    return event
-
-
 class Session:
     """A monitor's side of one connection: takes bytes in any pieces, gives events and the bytes to send."""
 
@@ -313,7 +305,10 @@ class Session:
         self.protocol = 0
         """What both sides speak; 0 until it is agreed."""
         self._offered = 0
+        self._decoders: dict[int, _Decoder] = {}
         self._buffer = bytearray()
+        """The beginning of a message; no more is done about it before ``_wanted`` bytes are there."""
+        self._wanted = 0
 
     @staticmethod
     def greeting() -> bytes:
@@ -327,9 +322,15 @@ class Session:
 
     def receive(self, data: bytes) -> tuple[list[Event], bytes]:
         """The events that ``data`` completes, and what to answer. Raises ProtocolError."""
-        self._buffer += data
-        answer = b"" if self.protocol else self._handshake()
-        return self._messages() if self.protocol else [], answer
+        if self._buffer or not self.protocol:
+            self._buffer += data
+            if len(self._buffer) < self._wanted:
+                return [], b""
+            answer = b"" if self.protocol else self._handshake()
+            data = bytes(self._buffer) if self.protocol else b""
+        else:
+            answer = b""
+        return self._messages(data) if self.protocol else [], answer
 
     def _handshake(self) -> bytes:
         answer = b""
@@ -343,35 +344,44 @@ class Session:
                 answer += encode_version(self._offered)
             elif version == self._offered:
                 self.protocol = version
+                self._decoders = _decoders(version)
                 answer += encode(Kind.MON_LOGIN)
             else:
                 raise ProtocolError(f"It answers with protocol {version} where {self._offered} was agreed.")
         return answer
 
-    def _messages(self) -> list[Event]:
+    def _messages(self, data: bytes) -> list[Event]:
+        """The events of the whole messages in ``data``; the rest of it is kept."""
         events: list[Event] = []
         try:
-            with memoryview(self._buffer) as view:
-                start = self._decode_all(view, events)
+            start = self._decode(data, events)
         except ProtocolError as error:
             error.events = events
             raise
-        del self._buffer[:start]
+        self._buffer[:] = data[start:]
         return events
 
-    def _decode_all(self, view: memoryview, events: list[Event]) -> int:
-        """Decode the whole messages at the front of ``view``; how many bytes they are."""
-        start, available = 0, len(view)
-        while available - start >= 4:
-            (length,) = _INT.unpack_from(view, start)
+    def _decode(self, data: bytes, events: list[Event]) -> int:
+        """Decode the whole messages at the front of ``data``; how many bytes they are."""
+        decoders, available, start = self._decoders, len(data), 0
+        while available - start >= 8:
+            length, kind = _TWO.unpack_from(data, start)
+            end = start + 4 + length
+            if end > available or not 4 <= length <= MAX_MESSAGE:
+                break
+            decoder = decoders.get(kind)
+            if decoder is not None:
+                try:
+                    events.append(decoder(data, start + 8, end))
+                except LayoutError:
+                    raise ProtocolError("A message ends too early.") from None
+            elif not Kind.FIRST <= kind <= Kind.LAST:
+                raise ProtocolError(f"There is no message of type {kind}.")
+            start = end
+        self._wanted = 4
+        if available - start >= 4:
+            (length,) = _INT.unpack_from(data, start)
             if not 4 <= length <= MAX_MESSAGE:
                 raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
-            end = start + 4 + length
-            if end > available:
-                break
-            with view[start + 4 : end] as message:
-                event = decode(message, self.protocol)
-            if event is not None:
-                events.append(event)
-            start = end
+            self._wanted = 4 + length
         return start

@@ -181,6 +181,34 @@ def test_any_stats_text_gives_one_event(text: str, protocol: int) -> None:
     assert isinstance(event, NodeStats | NodeOffline)
 
 
+def test_an_oversized_message_is_refused_even_when_it_is_there() -> None:
+    assert decoded(66, b"\0" * ((1 << 20) - 4)) == []
+    with pytest.raises(ProtocolError, match="announced"):
+        connected().receive(encode(66, b"\0" * ((1 << 20) - 3)))
+
+
+def test_a_message_does_not_read_on_into_the_next() -> None:
+    """Each is a word too short, and the next one would lend it."""
+    for kind, body in [
+        (Kind.MON_JOB_BEGIN, integers(1, 2)),
+        (Kind.MON_JOB_DONE, integers(*range(11))),
+        (Kind.MON_GET_CS, encode_text("a.c") + integers(1, 2)),
+        (Kind.MON_GET_CS, integers(5) + b"a"),
+        (Kind.MON_LOCAL_JOB_BEGIN, integers(1, 2, 3)),
+        (Kind.MON_STATS, integers(1)),
+        (Kind.JOB_LOCAL_DONE, b""),
+    ]:
+        with pytest.raises(ProtocolError):
+            connected().receive(encode(kind, body) + encode(Kind.JOB_LOCAL_DONE, integers(8)) * 9)
+
+
+def test_a_name_of_300_characters_and_escape_sequences_comes_through() -> None:
+    name = "\x1b]0;x\x07[bold]" * 20
+    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(STATS.replace("pc01", name)))
+    assert isinstance(event, NodeStats)
+    assert (event.name, event.load) == (name, 120)
+
+
 @given(st.lists(st.integers(1, 9), max_size=60))
 def test_pieces_make_no_difference(sizes: list[int]) -> None:
     stream = encode_version(43) * 2 + b"".join(
