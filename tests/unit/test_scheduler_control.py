@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.scheduler.control import ListedJob, ListedNode, parse_jobs, parse_nodes
+from farm.errors import FarmError
+from farm.scheduler.control import ListedJob, ListedNode, check_word, parse_blocks, parse_jobs, parse_nodes
 
 LISTCS = [
     " n3 (10.77.0.13:10245) [x86_64] speed=587.37 jobs=3/2 load=699",
@@ -35,3 +36,24 @@ def test_a_name_cannot_change_the_rest(name: str) -> None:
 @given(st.lists(st.text() | st.sampled_from(LISTCS)))
 def test_any_lines_are_read_or_left_out(lines: list[str]) -> None:
     assert len(parse_nodes(lines)) + len(parse_jobs(lines)) <= len(lines)
+
+
+def test_blocks() -> None:
+    assert parse_blocks(["   pc01", "   10.0.0.1", "   pc01"]) == ["pc01", "10.0.0.1"]
+
+
+@given(st.text() | st.from_regex(r"[!-~]+", fullmatch=True))
+def test_a_word_stays_one_word(word: str) -> None:
+    """The scheduler's own rule: bytes up to the blank, and those beyond ASCII, which are negative to it, separate."""
+    try:
+        check_word(word)
+    except FarmError as error:
+        assert str(error).replace("\n", "").isprintable()
+    else:
+        assert all(32 < byte < 128 for byte in word.encode())
+
+
+@pytest.mark.parametrize("word", ["", "a b", "a\nquit", "a\tb", "é", "a" * 256, "\x1b[31m", "\udc80"])
+def test_what_is_no_word_is_refused(word: str) -> None:
+    with pytest.raises(FarmError, match="cannot be told"):
+        check_word(word)
