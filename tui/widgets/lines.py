@@ -53,6 +53,7 @@ class LineView(ScrollView, can_focus=True):
         self._drawn: dict[int, list[Segment]] = {}
         self._drawn_for: tuple[Offset, Size] | None = None
         self._paints: dict[Paint, Style] = {}
+        self._plain: Style | None = None
 
     def draw(self, y: int) -> list[Segment]:
         """The line ``y`` of what is visible, counted from 0, as wide as ``self.size.width``."""
@@ -88,6 +89,7 @@ class LineView(ScrollView, can_focus=True):
         self._shown.clear()
         self._drawn.clear()
         self._paints.clear()
+        self._plain = None
         super().notify_style_update()
 
     def paint(self, paint: Paint) -> Style:
@@ -99,6 +101,13 @@ class LineView(ScrollView, can_focus=True):
                 self._paints.clear()
             self._paints[paint] = style
         return style
+
+    @property
+    def plain(self) -> Style:
+        """The widget's own style. Textual works it out anew each time it is asked."""
+        if self._plain is None:
+            self._plain = self.rich_style
+        return self._plain
 
     def foreground(self, component: str) -> Style:
         """A component class's colour and weight, without its background."""

@@ -377,9 +377,11 @@ class LiveTable(LineView, Generic[Row]):
         elif y == 2 and not self._order:
             return self.centred(self._why_empty(), self.get_component_rich_style("livetable--empty"))
         else:
-            return [Segment(" " * self.size.width, self.rich_style)]
+            return [Segment(" " * self.size.width, self.plain)]
         x, width = self.scroll_offset.x, self.size.width
-        return list(Strip(line).crop_extend(x, x + width, line[-1].style if line else self.rich_style))
+        if x == 0 and self.virtual_size.width == width:
+            return line
+        return list(Strip(line).crop_extend(x, x + width, line[-1].style if line else self.plain))
 
     def _why_empty(self) -> str:
         return f"none of {len(self._rows)} matches" if self._rows else self._empty
@@ -392,22 +394,24 @@ class LiveTable(LineView, Generic[Row]):
             if column.name == self._sort:
                 style = self.get_component_rich_style("livetable--sorted")
                 title = fit(title, min(len(title), max(0, width - 1))) + ("▼" if self._reverse else "▲")
+            if line:
+                line.append(Segment(" " * GAP, plain))
             line.append(Segment(fit(title, width, column.align), style))
-            line.append(Segment(" " * GAP, plain))
         return line
 
     def _draw_row(self, index: int) -> list[Segment]:
         key, row = self._order[index]
         chosen = key == self._cursor
-        base = self.get_component_rich_style("livetable--cursor") if chosen else self.rich_style
+        base = self.get_component_rich_style("livetable--cursor") if chosen else self.plain
         if self._tone and not chosen:
             base += self.paint(self._tone(row))
         pieces: list[Part] = []
         for column, width in zip(self._visible, self._widths, strict=True):
+            if pieces:
+                pieces.append((" " * GAP, base))
             for text, style in fitted(self.parts(column.cell(row)), width, column.align):
                 # On the cursor's colour no other can be trusted to be legible.
                 pieces.append((text, base if chosen else base + style))
-            pieces.append((" " * GAP, base))
         line = joined(pieces)
         if self._highlight:
             line = marked(line, self._highlight, self.get_component_rich_style("livetable--match", partial=True))
