@@ -1,4 +1,4 @@
-"""The scheduler's control port (the port after its own): ask which nodes and jobs it has.
+"""The scheduler's control port (the port after its own): ask which nodes and jobs it has, send nodes away.
 
 Nothing there is authenticated, and names are what daemons say of themselves: lines that cannot be understood are left
 out.
@@ -7,12 +7,15 @@ out.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
+import secrets
 from collections.abc import Iterable
-from typing import Literal, cast
+from typing import Literal, Self, cast
 
 from msgspec import Struct
 
+from farm.errors import FarmError
 from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking
 from farm.scheduler.protocol import ProtocolError
 
@@ -20,6 +23,13 @@ MAX_REPLY = 16 << 20
 """Bytes: more than 100,000 jobs."""
 HELLO = "200-ICECC "
 DONE = "200 done"
+LONGEST_IDLE = 30.0
+"""Seconds; the scheduler drops a connection after 36."""
+MAX_WORD = 255
+MAX_NAMED = 8
+"""Blocked nodes that an error lists."""
+MAX_REPEATED = 64
+"""Daemons of one name or address that are sent away at once."""
 
 JobState = Literal["PEND", "WAIT", "COMP"]
 
@@ -93,36 +103,182 @@ def parse_jobs(lines: Iterable[str]) -> list[ListedJob]:
     ]
 
 
+def parse_blocks(lines: Iterable[str]) -> list[str]:
+    """The names and addresses in the reply to ``listblocks``, each once."""
+    return list(dict.fromkeys(line.strip() for line in lines))
+
+
+class Control:
+    """A connection to the control port of the scheduler at ``port`` (its own), made when first needed and kept.
+
+    Kept, since every new one makes the scheduler look away from log-ins for a second; made anew when it was lost or has
+    been idle for too long. Close it, or use it with ``async with``. Calls at the same time wait for one another.
+    """
+
+    def __init__(self, host: str, port: int) -> None:
+        self.host = host
+        self.port = port
+        self._turn = asyncio.Lock()
+        self._connection = contextlib.AsyncExitStack()
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._last_used = 0.0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the connection; the next question makes another."""
+        self._streams = None
+        await self._connection.aclose()
+
+    async def ask(self, *words: str) -> list[str]:
+        """Give a command; the lines it replies.
+
+        Raises SchedulerLostError, ProtocolError when what replies is no icecream scheduler, or FarmError for a word
+        that the scheduler would not read as one.
+        """
+        for word in words:
+            check_word(word)
+        async with self._turn:
+            kept = self._streams is not None
+            if kept and asyncio.get_running_loop().time() - self._last_used > LONGEST_IDLE:
+                await self.close()
+                kept = False
+            try:
+                return await self._ask(words)
+            except SchedulerLostError:
+                if not kept:
+                    raise
+            return await self._ask(words)  # it had been lost before
+
+    async def _ask(self, words: Iterable[str]) -> list[str]:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                reader, writer = self._streams or await self._connect()
+                # The daemons' names are in the reply, so one of them could contain the line that ends it. What nobody
+                # can guess does: the error about a command that does not exist.
+                mark = f"end-{secrets.token_hex(8)}"
+                writer.write(f"{' '.join(words)}\n{mark}\n".encode())
+                lines = await _lines(reader, f"Invalid command '{mark}'")
+                if await _line(reader) != DONE or not lines or lines.pop() != DONE:
+                    raise ProtocolError("A reply on the control port has no end.")
+        except BaseException as error:
+            await self.close()  # whatever was to come must not be taken for the next reply
+            if isinstance(error, TimeoutError):
+                raise SchedulerLostError(self.host, self.port + 1, f"No reply within {PATIENCE:.0f} s.") from None
+            if isinstance(error, asyncio.IncompleteReadError):
+                raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
+            if isinstance(error, OSError):
+                raise SchedulerLostError(self.host, self.port + 1, error.strerror or str(error)) from error
+            raise
+        self._last_used = asyncio.get_running_loop().time()
+        return lines
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await self._connection.enter_async_context(connect(self.host, self.port + 1))
+        async with poking(self.host, self.port):
+            hello = await _line(reader)
+        if not hello.startswith(HELLO):
+            raise ProtocolError("What answers on the control port is no icecream scheduler.")
+        await _line(reader)  # how to use it
+        self._streams = reader, writer
+        return self._streams
+
+
+def check_word(word: str) -> None:
+    """See that the scheduler reads it as one word of one command. Raises FarmError.
+
+    It splits commands at blanks, and lines at characters below the blank, of which it takes all beyond ASCII to be one.
+    """
+    if not word or len(word) > MAX_WORD or not all("!" <= letter <= "~" for letter in word):
+        shown = "".join(letter if letter.isprintable() else "?" for letter in word[:64])
+        raise FarmError(
+            f"The scheduler cannot be told about {shown!r}.",
+            f"It takes names of 1 to {MAX_WORD} ASCII characters without blanks.",
+            "Use the node's IP address instead: farm node list",
+        )
+
+
+async def ask(host: str, port: int, *words: str) -> list[str]:
+    """`Control.ask` over a connection for this once."""
+    async with Control(host, port) as control:
+        return await control.ask(*words)
+
+
 async def list_nodes(host: str, port: int) -> list[ListedNode]:
-    """The daemons logged in to the scheduler at ``port`` (its own, not the control port). Raises like `ask`."""
+    """The daemons logged in to the scheduler at ``port`` (its own, not the control port). Raises like `Control.ask`."""
     return parse_nodes(await ask(host, port, "listcs"))
 
 
 async def list_jobs(host: str, port: int) -> list[ListedJob]:
-    """The jobs it has in hand, in the order they came. Raises like `ask`."""
+    """The jobs it has in hand, in the order they came. Raises like `Control.ask`."""
     return parse_jobs(await ask(host, port, "listjobs"))
 
 
-async def ask(host: str, port: int, *words: str) -> list[str]:
-    """Give the scheduler at ``port`` a command on its control port; the lines it replies.
+async def list_blocks(host: str, port: int) -> list[str]:
+    """The names and addresses whose log-in it refuses. Raises like `Control.ask`."""
+    return parse_blocks(await ask(host, port, "listblocks"))
 
-    Raises SchedulerLostError, or ProtocolError when what replies is no icecream scheduler.
+
+async def list_all(control: Control) -> tuple[list[ListedNode], list[str]]:
+    """The daemons that are logged in, and what is blocked. Raises like `Control.ask`."""
+    return parse_nodes(await control.ask("listcs")), parse_blocks(await control.ask("listblocks"))
+
+
+async def kick(host: str, port: int, name: str) -> None:
+    """Close the connections of the daemons with that node name or address; within a minute they log in again.
+
+    What happens to jobs: see `block`. Raises FarmError when there are none, else like `Control.ask`.
     """
-    try:
-        async with asyncio.timeout(PATIENCE), connect(host, port + 1) as (reader, writer):
-            async with poking(host, port):
-                hello = await _line(reader)
-            if not hello.startswith(HELLO):
-                raise ProtocolError("What answers on the control port is no icecream scheduler.")
-            await _line(reader)  # how to use it
-            writer.write(" ".join(words).encode() + b"\n")
-            return await _lines(reader, DONE)
-    except TimeoutError:
-        raise SchedulerLostError(host, port + 1, f"No reply within {PATIENCE:.0f} s.") from None
-    except asyncio.IncompleteReadError:
-        raise SchedulerLostError(host, port + 1, "It closed the connection.") from None
-    except OSError as error:
-        raise SchedulerLostError(host, port + 1, error.strerror or str(error)) from error
+    check_word(name)
+    async with Control(host, port) as control:
+        await control.ask("removecs", *[name] * await _count(control, name))
+
+
+async def block(host: str, port: int, name: str) -> None:
+    """Kick the daemons with that node name or address, and refuse their log-in until `unblock` or the scheduler's end.
+
+    Jobs that a daemon has begun go on, and their submitters get the results, but the scheduler forgets them and tells
+    monitors that they ended with 255. Jobs that wait on it, or that its own users wait for, are compiled by their
+    submitters. To block what is blocked changes nothing. Raises like `kick`.
+    """
+    check_word(name)
+    async with Control(host, port) as control:
+        if name in parse_blocks(await control.ask("listblocks")):
+            return
+        count = await _count(control, name)
+        await control.ask("blockcs", name)  # removes one, and a second mention would block twice
+        if count > 1:
+            await control.ask("removecs", *[name] * (count - 1))
+
+
+async def unblock(host: str, port: int, name: str) -> None:
+    """Take back `block`; ``name`` is what was blocked, to the letter. Raises FarmError when it is not blocked."""
+    check_word(name)
+    async with Control(host, port) as control:
+        blocked = [line.strip() for line in await control.ask("listblocks")]
+        if name not in blocked:
+            names = ", ".join("".join(c if c.isprintable() else "?" for c in other) for other in blocked[:MAX_NAMED])
+            why = f"Blocked are: {names}." if names else "Nothing is blocked."
+            raise FarmError(f"{name} is not blocked.", why, "See the nodes: farm node list")
+        await control.ask(
+            "unblockcs", *[name] * min(blocked.count(name), MAX_REPEATED)
+        )  # it may be there more than once
+
+
+async def _count(control: Control, name: str) -> int:
+    """How many daemons the name or address means; the scheduler itself passes over unknown ones without a word."""
+    count = sum(name in (node.name, node.address) for node in parse_nodes(await control.ask("listcs")))
+    if not count:
+        raise FarmError(
+            f"The scheduler has no node {name}.",
+            "No daemon with that name or IP address is logged in.",
+            "See the nodes: farm node list",
+        )
+    return min(count, MAX_REPEATED)
 
 
 async def _lines(reader: asyncio.StreamReader, last: str) -> list[str]:
