@@ -1,0 +1,211 @@
+"""`farm simulate`: fake daemons that keep a real scheduler busy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Network
+
+import msgspec
+import rich_click as click
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from farm.cli.output import err, out, show_json
+from farm.errors import FarmError, UsageError
+from farm.simulate import namespace
+from farm.simulate.plan import Settings
+from farm.simulate.simulation import Simulation
+
+SCHEMA = 1
+END_PATIENCE = 5.0
+
+SHOWN = {
+    "requested": "asked for a node",
+    "begun": "begun there",
+    "done": "ended",
+    "failed": "  failed",
+    "lost": "  lost with their node",
+    "own": "  given back to the submitter",
+    "local": "local jobs begun",
+    "fallback": "  after a failed or lost one",
+    "local_done": "local jobs ended",
+    "unfinished": "not ended",
+}
+"""Field of Counts → its line in the table."""
+
+
+@click.command(context_settings={"allow_interspersed_args": False, "show_default": True})
+@click.option("--nodes", type=click.IntRange(1, 10000), default=50, help="Nodes.")
+@click.option("--slots", type=click.IntRange(1, 1000), default=4, help="Slots of each node.")
+@click.option("--jobs", type=click.FloatRange(0), default=100.0, help="Jobs a second, on average.")
+@click.option("--submitters", type=click.IntRange(1, 240), default=6, help="Machines that submit jobs.")
+@click.option("--submitter-slots", type=click.IntRange(0, 1000), default=0, help="Their slots, for their own jobs.")
+@click.option("--failures", type=click.FloatRange(0, 1), default=0.02, help="Share of jobs that fail on a node.")
+@click.option("--local", type=click.FloatRange(0, 1), default=0.1, help="Share of jobs done without a node.")
+@click.option(
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Mean duration of a job; else as fits the slots."
+)
+@click.option(
+    "--idle", type=click.FloatRange(0, 0.95), default=0.25, help="Share of time between builds; 0: even load."
+)
+@click.option("--churn", type=click.FloatRange(0), default=0.0, help="Nodes lost a minute; they come back.")
+@click.option("--seed", type=int, default=1, help="Another seed, other jobs.")
+@click.option("--duration", type=click.FloatRange(0), help="Seconds; then wait for the jobs in flight.")
+@click.option("--name", help="Distinguishes simulated farms that run at the same time.")
+@click.option("--scheduler", "attach", metavar="HOST[:PORT]", help="Use this scheduler instead of one of its own.")
+@click.option("--network", metavar="CIDR", help="With --scheduler: local addresses for the daemons, one each.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
+def simulate(
+    duration: float | None,
+    name: str | None,
+    attach: str | None,
+    network: str | None,
+    as_json: bool,
+    argv: tuple[str, ...],
+    **options: float,
+) -> None:
+    """Simulate a farm: fake nodes and submitters at a real scheduler, in a network namespace of its own.
+
+    It goes on for --duration, until Ctrl-C, or until CMD ends, which runs beside it in the namespace:
+    sudo farm simulate --nodes 200 --jobs 300 -- farm top --scheduler 10.78.0.1
+    """
+    settings = msgspec.convert(options, Settings)
+    namespace.allow_many_connections()
+    if attach is None:
+        if network is not None:
+            raise UsageError(
+                "--network goes with --scheduler.", "A simulated farm of its own has addresses of its own."
+            )
+        simulation = Simulation(settings, namespace.SCHEDULER, namespace.PORT, namespace.NETWORK)
+        with _stopped_by_signals(simulation, bool(argv)), _own_scheduler(name):
+            code = asyncio.run(_run(simulation, duration, argv))
+    else:
+        host, port = _address(attach)
+        simulation = Simulation(settings, host, port, _network(network))
+        with _stopped_by_signals(simulation, bool(argv)):
+            code = asyncio.run(_run(simulation, duration, argv))
+    _show_counts(simulation, as_json)
+    sys.exit(code)
+
+
+@contextlib.contextmanager
+def _own_scheduler(name: str | None) -> Iterator[None]:
+    if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise UsageError("--name may have small letters, digits and hyphens.", f"It is: {name!r}")
+    full = f"farm-sim-{name}" if name else "farm-sim"
+    with namespace.own_namespace(full), namespace.scheduler(full, netname=full):
+        look = f"sudo ip netns exec {full} farm top --scheduler {namespace.SCHEDULER}"
+        err.print(
+            Text.assemble("The scheduler's network is ", (full, "bold"), f". To look at it: {look}"), soft_wrap=True
+        )
+        yield
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(simulation: Simulation, command: bool) -> Iterator[None]:
+    """SIGTERM ends the simulation and nothing else, so that all is tidied up; so does Ctrl-C, unless CMD has it."""
+
+    def stop(_number: int, _frame: object) -> None:
+        simulation.stop()
+
+    def leave_to_command(_number: int, _frame: object) -> None:
+        pass
+
+    before = signal.signal(signal.SIGTERM, stop), signal.signal(signal.SIGINT, leave_to_command if command else stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
+
+
+async def _run(simulation: Simulation, duration: float | None, argv: Sequence[str]) -> int:
+    """Run the simulation and what goes with it; CMD's exit code, or 0."""
+    running = asyncio.create_task(simulation.run(duration))
+    beside = asyncio.create_task(_command(simulation, argv) if argv else _progress(simulation))
+    await asyncio.wait([running, beside], return_when=asyncio.FIRST_COMPLETED)
+    if beside.done():
+        simulation.stop()
+    await asyncio.wait([running])
+    beside.cancel()
+    await asyncio.wait([beside])
+    await running
+    return 0 if beside.cancelled() else await beside
+
+
+async def _command(simulation: Simulation, argv: Sequence[str]) -> int:
+    await simulation.at_work.wait()
+    try:
+        process = await asyncio.create_subprocess_exec(*argv)
+    except OSError as error:
+        raise FarmError(f"{argv[0]} cannot be run.", error.strerror or str(error)) from error
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            try:
+                await asyncio.wait_for(process.wait(), END_PATIENCE)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
+
+
+async def _progress(simulation: Simulation) -> int:
+    """One line that is kept up to date, if there is a terminal; never ends by itself."""
+    with Live(console=err, auto_refresh=False, transient=True) if err.is_terminal else contextlib.nullcontext() as live:
+        before, since = 0, time.monotonic()
+        while True:
+            await asyncio.sleep(1)
+            counts, now = simulation.counts, time.monotonic()
+            ended = counts.done + counts.local_done
+            rate, before, since = (ended - before) / (now - since), ended, now
+            if live is not None:
+                live.update(_line(simulation, rate), refresh=True)
+
+
+def _line(simulation: Simulation, rate: float) -> Text:
+    counts = simulation.counts
+    return Text.assemble(
+        (f"{simulation.logged_in}/{len(simulation.nodes)} nodes", "bold"),
+        f"  {rate:.0f} jobs/s  {simulation.in_flight} in flight",
+        f"  {counts.done} ended, {counts.failed} failed, {counts.lost} lost, {counts.local} local",
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _show_counts(simulation: Simulation, as_json: bool) -> None:
+    counts = msgspec.to_builtins(simulation.counts)
+    if as_json:
+        show_json({"schema": SCHEMA, "login_seconds": round(simulation.login_seconds, 2), "jobs": counts})
+        return
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_column()
+    table.add_column(justify="right")
+    for field, label in SHOWN.items():
+        if counts[field] or not label.startswith(" "):
+            table.add_row(label, str(counts[field]))
+    out.print(table)
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, colon, port = text.partition(":")
+    if not host or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
+        raise UsageError("--scheduler wants HOST or HOST:PORT.", f"It is: {text!r}")
+    return host, int(port) if colon else namespace.PORT
+
+
+def _network(text: str | None) -> IPv4Network | None:
+    try:
+        return None if text is None else IPv4Network(text)
+    except ValueError as error:
+        raise UsageError("--network wants a network like 127.78.0.0/16.", str(error)) from error

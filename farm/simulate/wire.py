@@ -1,0 +1,211 @@
+"""icecream's wire protocol as a daemon speaks it: messages as bytes, and the scheduler's answers decoded; no I/O.
+
+Source: services/comm.cpp of icecc/icecream 1.4, which speaks protocol 43.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from struct import Struct as Layout
+from struct import error as LayoutError
+
+from msgspec import Struct
+
+from farm.scheduler.protocol import MAX_MESSAGE, MAX_VERSION, ProtocolError, encode, encode_text, encode_version
+
+VERSION = 43
+PLATFORM = "x86_64"
+ENVIRONMENT = "5d5d7b5f6dd0a4b0ff4b8ce1b0b5f0a1.tar.zst"
+"""The toolchain that every job asks for and every node holds, so that none is ever sent."""
+FEATURES = 3
+"""Environments packed by xz and by zstd."""
+
+
+class Kind(IntEnum):
+    """Message types between daemon and scheduler (MsgType in comm.h)."""
+
+    PING = 66
+    END = 67
+    GET_CS = 71
+    USE_CS = 72
+    JOB_BEGIN = 76
+    JOB_DONE = 77
+    JOB_LOCAL_BEGIN = 78
+    JOB_LOCAL_DONE = 79
+    LOGIN = 80
+    STATS = 81
+    STATUS_TEXT = 90
+    GET_INTERNALS = 91
+    CS_CONF = 92
+    NO_CS = 96
+
+
+class UseNode(Struct, frozen=True):
+    """The scheduler names the node that is to compile."""
+
+    job: int
+    address: str
+    port: int
+    client: int
+    """The number that the submitter's request had."""
+
+
+class UseNone(Struct, frozen=True):
+    """The submitter is to compile by itself."""
+
+    job: int
+    client: int
+
+
+class Accepted(Struct, frozen=True):
+    """The login is accepted."""
+
+
+class Asked(Struct, frozen=True):
+    """The scheduler wants a word: a ping, or the daemon's state as text."""
+
+    answer: bytes
+
+
+class Goodbye(Struct, frozen=True):
+    """The scheduler ends."""
+
+
+Message = UseNode | UseNone | Accepted | Asked | Goodbye
+
+_LENGTH = Layout("!I")
+_GREETING = Layout("<I")
+_TWO = Layout("!II")
+_THREE = Layout("!III")
+_STATS = Layout("!IIIII")
+_DONE = Layout("!IIIIIIIIIIII")
+_ENVIRONMENTS = _LENGTH.pack(1) + encode_text(PLATFORM) + encode_text(ENVIRONMENT)
+_NO_PREFERENCE = encode_text("") + _TWO.pack(0, 0)
+"""No preferred host; minimal protocol of the node, twice (as a flag since 31, as a number since 34)."""
+
+
+def login(name: str, port: int, slots: int, *, no_remote: bool) -> bytes:
+    """A daemon says what it is; it holds the environment and may chroot."""
+    body = _TWO.pack(port, slots) + _ENVIRONMENTS + encode_text(name) + encode_text(PLATFORM)
+    return encode(Kind.LOGIN, body + _THREE.pack(1, no_remote, FEATURES))
+
+
+def stats(load: int, averages: tuple[float, float, float], free_memory: int) -> bytes:
+    """A daemon's load (0–1000), load averages over 1, 5 and 15 minutes, and free memory in MiB."""
+    one, five, fifteen = (int(average * 1000) for average in averages)
+    return encode(Kind.STATS, _STATS.pack(load, one, five, fifteen, free_memory))
+
+
+def request(file: str, language: int, client: int, clients: int) -> bytes:
+    """A submitter asks for a node; ``client`` comes back with the answer, ``clients`` is how many jobs it has."""
+    parts = (
+        _ENVIRONMENTS,
+        encode_text(file),
+        _TWO.pack(language, 1),
+        encode_text(PLATFORM),
+        _TWO.pack(0, client),  # no argument flags
+        _NO_PREFERENCE,
+        _THREE.pack(clients, 0, 0),  # no features required, not nice
+    )
+    return encode(Kind.GET_CS, b"".join(parts))
+
+
+def job_begin(job: int, started: int, clients: int) -> bytes:
+    """A node compiles, by its clock."""
+    return encode(Kind.JOB_BEGIN, _THREE.pack(job, started, clients))
+
+
+def job_done(
+    job: int, code: int, real: int, user: int, in_bytes: int, out_bytes: int, *, by_submitter: bool, clients: int
+) -> bytes:
+    """A job has ended with that exit code; times in milliseconds."""
+    times = (real, user, user // 20, 0)
+    sizes = (in_bytes // 4, in_bytes, out_bytes, out_bytes)  # iceccd 1.4 too tells no compressed size of the output
+    return encode(Kind.JOB_DONE, _DONE.pack(job, code, *times, *sizes, by_submitter, clients))
+
+
+def local_begin(file: str, client: int, started: int) -> bytes:
+    """A submitter compiles or links by itself."""
+    return encode(Kind.JOB_LOCAL_BEGIN, _LENGTH.pack(started) + encode_text(file) + _LENGTH.pack(client))
+
+
+def local_done(client: int) -> bytes:
+    """It has ended."""
+    return encode(Kind.JOB_LOCAL_DONE, _LENGTH.pack(client))
+
+
+class Session:
+    """A daemon's side of one connection: takes bytes in any pieces, gives messages and the bytes to send."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.ready = False
+        """The version is agreed: it is time to log in."""
+        self._offered = False
+        self._buffer = bytearray()
+
+    def receive(self, data: bytes) -> tuple[list[Message], bytes]:
+        """The messages that ``data`` completes, and what to answer. Raises ProtocolError."""
+        self._buffer += data
+        answer = b"" if self.ready else self._handshake()
+        return self._messages() if self.ready else [], answer
+
+    def _handshake(self) -> bytes:
+        answer = b""
+        while not self.ready and len(self._buffer) >= 4:
+            (version,) = _GREETING.unpack_from(self._buffer)
+            del self._buffer[:4]
+            if not VERSION <= version <= MAX_VERSION:
+                raise ProtocolError(f"It speaks protocol {version}; a simulated daemon needs {VERSION} or higher.")
+            if self._offered:
+                self.ready = True
+            else:
+                self._offered = True
+                answer = encode_version(VERSION)
+        return answer
+
+    def _messages(self) -> list[Message]:
+        messages: list[Message] = []
+        buffer, start = bytes(self._buffer), 0
+        while len(buffer) - start >= 4:
+            (length,) = _LENGTH.unpack_from(buffer, start)
+            if not 4 <= length <= MAX_MESSAGE:
+                raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
+            end = start + 4 + length
+            if end > len(buffer):
+                break
+            message = self._decode(buffer[start + 4 : end])
+            if message is not None:
+                messages.append(message)
+            start = end
+        del self._buffer[:start]
+        return messages
+
+    def _decode(self, message: bytes) -> Message | None:
+        (kind,) = _LENGTH.unpack_from(message)
+        try:
+            match kind:
+                case Kind.USE_CS:
+                    return _use_node(message)
+                case Kind.NO_CS:
+                    return UseNone(*_TWO.unpack_from(message, 4))
+                case Kind.CS_CONF:
+                    return Accepted()
+                case Kind.PING:
+                    return Asked(encode(Kind.PING))
+                case Kind.GET_INTERNALS:
+                    return Asked(encode(Kind.STATUS_TEXT, encode_text(f"Node Name: {self.name}\n  Simulated\n")))
+                case Kind.END:
+                    return Goodbye()
+        except LayoutError:
+            raise ProtocolError("A message ends too early.") from None
+        return None
+
+
+def _use_node(message: bytes) -> UseNode:
+    job, port, length = _THREE.unpack_from(message, 4)
+    address_end = 16 + length
+    (platform_length,) = _LENGTH.unpack_from(message, address_end)
+    _, client = _TWO.unpack_from(message, address_end + 4 + platform_length)
+    address = message[16:address_end].rstrip(b"\0").decode("ascii", errors="replace")
+    return UseNode(job=job, address=address, port=port, client=client)
