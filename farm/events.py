@@ -7,8 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-HostKey = tuple[str, str]
-"""Name and address: what the scheduler's logins have in common over time."""
+from farm.activity import Said
 
 
 class Stage(enum.StrEnum):
@@ -151,62 +150,11 @@ class TelemetryLost(Struct, frozen=True):
     time: float
 
 
-class RegisteredNode(Struct, frozen=True):
-    """A daemon that is logged in to the scheduler, with what it last said of itself."""
+class SchedulerSaid(Struct, frozen=True):
+    """Something came from the scheduler; the Unix time is that of its arrival."""
 
-    name: str
-    address: str
-    slots: int
+    event: Said
     time: float
-    load: int = 0
-    platform: str = ""
-    speed: float = 0.0
-    version: str = ""
-
-    @property
-    def key(self) -> HostKey:
-        """Name and address."""
-        return self.name, self.address
-
-
-class Unregistered(Struct, frozen=True):
-    """A daemon is no longer logged in."""
-
-    name: str
-    address: str
-    time: float
-
-
-class SchedulerUp(Struct, frozen=True):
-    """The scheduler answers; its logins follow."""
-
-    address: str
-    time: float
-    protocol: int = 0
-
-
-class SchedulerDown(Struct, frozen=True):
-    """The scheduler does not answer: who is logged in is not known."""
-
-    why: str
-    time: float
-
-
-class JobStarted(Struct, frozen=True):
-    """A daemon compiles; ``local``: a submitter does so by itself."""
-
-    job: int
-    host: HostKey
-    time: float
-    local: bool = False
-
-
-class JobEnded(Struct, frozen=True):
-    """A job has ended, well or not."""
-
-    job: int
-    time: float
-    ok: bool = True
 
 
 class Service(Struct, frozen=True):
@@ -235,18 +183,4 @@ class Remembered(Struct, frozen=True):
     stages: dict[Stage, float]
 
 
-Event = (
-    BootEvent
-    | BeaconSeen
-    | BeaconLost
-    | TelemetrySeen
-    | TelemetryLost
-    | RegisteredNode
-    | Unregistered
-    | SchedulerUp
-    | SchedulerDown
-    | JobStarted
-    | JobEnded
-    | ServicesSeen
-    | Remembered
-)
+Event = BootEvent | BeaconSeen | BeaconLost | TelemetrySeen | TelemetryLost | SchedulerSaid | ServicesSeen | Remembered

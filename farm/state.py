@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TypeVar, assert_never
 
+from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.activity import NOBODY, Activity, Host, HostKey
+from farm.activity import fold as fold_activity
 from farm.events import (
     BOOT_STAGES,
     Beacon,
@@ -19,29 +22,25 @@ from farm.events import (
     BeaconSeen,
     BootEvent,
     Event,
-    HostKey,
-    JobEnded,
-    JobStarted,
-    RegisteredNode,
     Remembered,
-    SchedulerDown,
-    SchedulerUp,
+    SchedulerSaid,
     Service,
     ServicesSeen,
     Stage,
     Telemetry,
     TelemetryLost,
     TelemetrySeen,
-    Unregistered,
 )
+from farm.scheduler.monitor import Connected, Disconnected
+from farm.scheduler.protocol import NodeOffline, NodeStats
 
 Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 MAX_NODES = 2048
 MAX_STRANGERS = 64
-MAX_HOSTS = 4096
-MAX_JOBS = 4096
+MAX_READINGS = 180
+"""A quarter of an hour, one every five seconds."""
 TELEMETRY_PORT = 9105
 """As farm.yaml has it unless set."""
 STALE_SECONDS = 120.0
@@ -54,13 +53,19 @@ NO_JOBS = 1000
 """The load at which the scheduler gives a node no jobs."""
 
 
-class Jobs(Struct, frozen=True):
-    """Jobs that one daemon has ended since farmd started."""
+class Reading(Struct, frozen=True):
+    """What a node's agent measured, for graphs."""
 
-    done: int = 0
-    failed: int = 0
-    local: int = 0
-    """Done by a submitter for itself."""
+    time: float
+    cpu: float
+    """Mean percent of its processors."""
+    available: int
+    """Memory, bytes."""
+    overlay: int
+    """Used, bytes."""
+    received: int
+    """Bytes since the kernel started, like ``sent``."""
+    sent: int
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -94,8 +99,10 @@ class Node(Struct, frozen=True, kw_only=True):
     beacon_time: float = 0.0
     telemetry: Telemetry | None = None
     telemetry_time: float = 0.0
-    host: RegisteredNode | None = None
-    """Its login at the scheduler."""
+    readings: tuple[Reading, ...] = ()
+    """The last MAX_READINGS, in this boot or before."""
+    host: HostKey | None = None
+    """Its login at the scheduler, in ``Farm.activity.hosts``."""
 
     @property
     def verified(self) -> bool:
@@ -118,32 +125,23 @@ class Node(Struct, frozen=True, kw_only=True):
         return self._beacon_counts and self.beacon is not None and self.beacon.stage == Stage.READY
 
 
-class Scheduler(Struct, frozen=True):
-    """The scheduler as farmd's monitor sees it."""
-
-    up: bool = False
-    address: str = ""
-    since: float = 0.0
-    protocol: int = 0
-    why: str = ""
-
-
 class Farm(Struct, frozen=True, kw_only=True):
     """All that is known."""
 
     name: str
     telemetry_port: int = TELEMETRY_PORT
     """Where agents answer unless their beacon says otherwise."""
-    nodes: dict[str, Node] = {}
-    scheduler: Scheduler = Scheduler()
-    hosts: dict[HostKey, RegisteredNode] = {}
-    """Every daemon that is logged in, nodes and others."""
-    running: dict[int, JobStarted] = {}
-    jobs: dict[HostKey, Jobs] = {}
+    nodes: Map[str, Node] = Map()
+    activity: Activity = Activity()
+    """What the scheduler tells: daemons and jobs."""
     strangers: dict[str, Beacon] = {}
     """Advertisements that nothing bears out, by instance."""
     services: tuple[Service, ...] = ()
     services_why: str = "Not asked yet."
+
+    def host(self, node: Node) -> Host | None:
+        """A node's login at the scheduler."""
+        return None if node.host is None else self.activity.hosts.get(node.host)
 
 
 def default_name(mac: str) -> str:
@@ -154,7 +152,7 @@ def default_name(mac: str) -> str:
 def initial(name: str, known: Mapping[str, str], telemetry_port: int = TELEMETRY_PORT) -> Farm:
     """A farm of which only the configuration is known; ``known``: MAC → name."""
     nodes = {mac: Node(mac=mac, name=node, known=True, port=telemetry_port) for mac, node in known.items()}
-    return Farm(name=name, telemetry_port=telemetry_port, nodes=nodes)
+    return Farm(name=name, telemetry_port=telemetry_port, nodes=Map(nodes))
 
 
 def fold(farm: Farm, event: Event) -> Farm:
@@ -171,16 +169,8 @@ def fold(farm: Farm, event: Event) -> Farm:
         case TelemetryLost():
             node = farm.nodes.get(event.mac)
             return farm if node is None else _put(farm, replace(node, telemetry=None), event.time)
-        case RegisteredNode():
-            return _registered(farm, event)
-        case Unregistered():
-            return _unregistered(farm, event)
-        case SchedulerUp():
-            return replace(farm, scheduler=Scheduler(True, event.address, event.time, event.protocol))
-        case SchedulerDown():
-            return _scheduler_down(farm, event)
-        case JobStarted() | JobEnded():
-            return _job(farm, event)
+        case SchedulerSaid():
+            return _said(farm, event)
         case ServicesSeen():
             return replace(farm, services=event.services, services_why=event.why)
         case Remembered():
@@ -191,24 +181,37 @@ def fold(farm: Farm, event: Event) -> Farm:
 
 def _put(farm: Farm, node: Node, time: float) -> Farm:
     """Take over a changed node, and work out its stage from everything that is known of it."""
-    host = farm.hosts.get((node.name, node.address)) or farm.hosts.get((default_name(node.mac), node.address))
-    if host is not None and host.time < node.started:
-        host = None  # the login of its last boot, which the scheduler has not missed yet
-    node = replace(node, host=host, heard=node.heard or node.verified or host is not None)
-    stage = _stage(node)
+    host = _login(farm, node)
+    key = None if host is None else host.key
+    heard = node.heard or node.verified or host is not None
+    if key != node.host or heard != node.heard:
+        node = replace(node, host=key, heard=heard)
+    stage = _stage(node, host)
     if stage != node.stage:
         node = replace(node, stage=stage, since=time)
     reached = {Stage.REGISTERED, Stage.READY} if stage is Stage.READY else {stage} & set(BOOT_STAGES)
     if missing := reached - node.stages.keys():
         node = replace(node, stages={**node.stages, **dict.fromkeys(missing, time)})
-    return replace(farm, nodes={**farm.nodes, node.mac: node})
+    if farm.nodes.get(node.mac) is node:
+        return farm
+    return replace(farm, nodes=farm.nodes.set(node.mac, node))
 
 
-def _stage(node: Node) -> Stage:
-    if node.host is not None:
+def _login(farm: Farm, node: Node) -> Host | None:
+    """A node's login of this boot: the scheduler misses that of the last one late."""
+    for name in (node.name, default_name(node.mac)):
+        host = farm.activity.hosts.get((name, node.address))
+        if host is not None and host.online and host.since >= node.started:
+            return host
+    return None
+
+
+def _stage(node: Node, host: Host | None) -> Stage:
+    if host is not None:
         # iceccd logs in with load 1000, at which no job is given; it tells its true load some 3 s later.
-        open_for_jobs = node.host.load < NO_JOBS or Stage.READY in node.stages
-        return Stage.READY if node.host.slots > 0 and node.works and open_for_jobs else Stage.REGISTERED
+        open_for_jobs = host.load < NO_JOBS or Stage.READY in node.stages
+        works = host.slots > 0 and not host.no_remote and node.works
+        return Stage.READY if works and open_for_jobs else Stage.REGISTERED
     if node.verified:
         return Stage.AGENT
     if node.heard or Stage.REGISTERED in node.stages:
@@ -247,7 +250,7 @@ def _with_room(farm: Farm) -> Farm:
     oldest = min(idle, key=lambda node: node.asked, default=None)
     if oldest is None:
         return farm
-    return replace(farm, nodes={mac: node for mac, node in farm.nodes.items() if node is not oldest})
+    return replace(farm, nodes=farm.nodes.delete(oldest.mac))
 
 
 def _restarted(node: Node, time: float) -> Node:
@@ -343,51 +346,36 @@ def _telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
         name=told.name,
         image=told.image or node.image,
         uptime=told.boot or node.uptime,
+        readings=(*node.readings[1 - MAX_READINGS :], _reading(told, event.time)),
     )
     return _put(farm, node, event.time)
 
 
-def _registered(farm: Farm, host: RegisteredNode) -> Farm:
-    if host.key not in farm.hosts and len(farm.hosts) >= MAX_HOSTS:
+def _reading(told: Telemetry, time: float) -> Reading:
+    percent = told.cpu.percent
+    cpu = sum(percent) / len(percent) if percent else 0.0
+    network = told.network
+    return Reading(time, cpu, told.memory.available, told.overlay.used, network.received, network.sent)
+
+
+def _said(farm: Farm, said: SchedulerSaid) -> Farm:
+    before = farm.activity
+    activity = fold_activity(before, said.event, said.time)
+    if activity is before:
         return farm
-    farm = replace(farm, hosts={**farm.hosts, host.key: host})
-    node = _at(farm, host.address)
-    return farm if node is None else _put(farm, node, host.time)
-
-
-def _unregistered(farm: Farm, event: Unregistered) -> Farm:
-    key = (event.name, event.address)
-    running = {job: started for job, started in farm.running.items() if started.host != key}
-    farm = replace(farm, hosts=_without(farm.hosts, key), running=running)
-    node = _at(farm, event.address)
-    return farm if node is None else _put(farm, node, event.time)
-
-
-def _scheduler_down(farm: Farm, event: SchedulerDown) -> Farm:
-    since = farm.scheduler.since if not farm.scheduler.up and farm.scheduler.since else event.time
-    down = replace(farm.scheduler, up=False, since=since, why=event.why)
-    farm = replace(farm, scheduler=down, hosts={}, running={})
-    for node in farm.nodes.values():
-        if node.host is not None:
-            farm = _put(farm, node, event.time)
+    farm = replace(farm, activity=activity)
+    match said.event:
+        case NodeStats(address=address):
+            node = _at(farm, address)
+            return farm if node is None else _put(farm, node, said.time)
+        case NodeOffline(host=host):
+            node = _at(farm, before.ids.get(host, NOBODY)[1])
+            return farm if node is None else _put(farm, node, said.time)
+        case Connected() | Disconnected():
+            for node in farm.nodes.values():
+                if node.host is not None:
+                    farm = _put(farm, node, said.time)
     return farm
-
-
-def _job(farm: Farm, event: JobStarted | JobEnded) -> Farm:
-    if isinstance(event, JobStarted):
-        if len(farm.running) >= MAX_JOBS:
-            farm = replace(farm, running=_without(farm.running, next(iter(farm.running))))
-        return replace(farm, running={**farm.running, event.job: event})
-    started = farm.running.get(event.job)
-    if started is None:
-        return farm
-    jobs = farm.jobs.get(started.host, Jobs())
-    if started.local:
-        jobs = replace(jobs, local=jobs.local + 1)
-    else:
-        jobs = replace(jobs, done=jobs.done + event.ok, failed=jobs.failed + (not event.ok))
-    known = farm.jobs if len(farm.jobs) < MAX_HOSTS else {}
-    return replace(farm, running=_without(farm.running, event.job), jobs={**known, started.host: jobs})
 
 
 def _remembered(farm: Farm, event: Remembered) -> Farm:

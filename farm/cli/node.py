@@ -11,11 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import out, show_json
-from farm.cli.status import duration, load, nodes_table, plain_table, size, stage_text
-from farm.daemon.status import NodeStatus, Status
+from farm.cli.status import load, nodes_table, plain_table, stage_text
 from farm.errors import FarmError
 from farm.events import Stage, Telemetry
 from farm.home import Home
+from farm.view.status import NodeStatus, Status
+from farm.view.text import duration, size
 
 
 def find_node(status: Status, name: str) -> NodeStatus:

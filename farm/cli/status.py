@@ -15,13 +15,14 @@ from rich.text import Text
 from farm.cli.output import out, show_json
 from farm.daemon import services
 from farm.daemon.client import fetch_status
-from farm.daemon.status import NodeStatus, Status, build
 from farm.errors import FarmError
 from farm.events import Stage
 from farm.home import Home
 from farm.running import Running
 from farm.services import Supervisor
 from farm.state import fold, initial
+from farm.view.status import NodeStatus, Status, build
+from farm.view.text import duration
 
 WRONG = 3
 WATCH_SECONDS = 1.0
@@ -47,27 +48,6 @@ def load(home: Home) -> Status:
 def stage_text(stage: Stage) -> Text:
     """A stage in its colour."""
     return Text(stage, style=STYLES.get(stage, "yellow"))
-
-
-def duration(seconds: float) -> str:
-    """A time span in its largest two units: 12s, 3m05s, 2h10m, 4d03h."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}s"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
-
-
-def size(number: float) -> str:
-    """Bytes for people: 512 B, 1.5 GiB."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if number < 1024:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1024
-    return f"{number:.1f} TiB"
 
 
 def plain_table(*columns: str) -> Table:

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import err, out, step_display
-from farm.daemon.status import NodeStatus
+from farm.view.status import NodeStatus
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
 from farm.home import Home

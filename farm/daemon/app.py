@@ -15,18 +15,18 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import msgspec
 from aiohttp import web
 
-from farm.daemon import memory, sources, status
+from farm import watching
+from farm.daemon import memory, sources
 from farm.errors import FarmError
 from farm.events import Event
 from farm.home import Home
 from farm.running import Running
 from farm.state import Farm, fold, initial
+from farm.view.status import build
 
 log = logging.getLogger("farmd")
 
 SAVE_SECONDS = 2.0
-SHORTEST_PAUSE = 1.0
-LONGEST_PAUSE = 30.0
 
 
 def known_machines(running: Running) -> dict[str, str]:
@@ -62,10 +62,14 @@ class Daemon:
         """Watch and answer until cancelled."""
         await asyncio.to_thread(self.catch_up)
         config, look = self.running.config, lambda: self.farm
+        host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
             "services": lambda: sources.watch_services(self.home, self.publish),
-            "scheduler": lambda: sources.watch_scheduler(config, self.publish),
+            "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
+            "control": lambda: watching.poll_control(host, port, look, self.publish),
+            "rivals": lambda: watching.look_for_rivals(host, port, config.netname, self.publish),
+            "tick": lambda: watching.tick(self.publish),
             "poke": lambda: sources.poke_scheduler(config, look),
             "discovery": lambda: sources.discover(config, self.publish),
             "telemetry": lambda: sources.poll_telemetry(look, self.publish),
@@ -73,7 +77,7 @@ class Daemon:
         }
         async with self._answering(), asyncio.TaskGroup() as group:
             for name, part in parts.items():
-                group.create_task(keep(name, part), name=name)
+                group.create_task(watching.keep(name, part), name=name)
 
     async def _write_down(self) -> None:
         written = b""
@@ -101,26 +105,11 @@ class Daemon:
     async def _status(self, request: web.Request) -> web.Response:
         with contextlib.suppress(FarmError):  # `farm down` has taken the record away already
             self.running = await asyncio.to_thread(Running.load, self.home)
-        body = msgspec.json.encode(status.build(self.farm, self.running))
+        body = msgspec.json.encode(build(self.farm, self.running))
         return web.Response(body=body, content_type="application/json")
 
     async def _healthz(self, request: web.Request) -> web.Response:
         return web.Response(text="ok\n")
-
-
-async def keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
-    """Run a source, and again when it fails: its trouble is logged, and farmd goes on without it meanwhile."""
-    pause = SHORTEST_PAUSE
-    while True:
-        started = time.monotonic()
-        try:
-            await part()
-        except Exception:
-            log.exception("%s failed; it is started again", name)
-        if time.monotonic() - started > LONGEST_PAUSE:
-            pause = SHORTEST_PAUSE
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
 
 
 async def run(home: Home) -> None:

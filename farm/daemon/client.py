@@ -6,7 +6,7 @@ import http.client
 
 import msgspec
 
-from farm.daemon.status import Status
+from farm.view.status import Status
 from farm.errors import FarmError
 from farm.home import Home
 from farm.unix_http import UnixHTTPConnection

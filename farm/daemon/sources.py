@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import Callable
 
 import aiohttp
 import msgspec
@@ -13,19 +11,14 @@ import msgspec
 from farm.config import Config
 from farm.daemon import services
 from farm.daemon.follow import Follower
-from farm.daemon.translate import Translator
 from farm.discovery import discovering, farm_advertisement
-from farm.events import BootEvent, Event, Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.events import BootEvent, Stage, Telemetry, TelemetryLost, TelemetrySeen
 from farm.home import Home
 from farm.netboot.events import parse_dnsmasq, parse_nginx
-from farm.scheduler import monitor
 from farm.scheduler.connection import poke
 from farm.services import Supervisor
-from farm.state import Farm, Node
-
-Publish = Callable[[Event], None]
-Look = Callable[[], Farm]
-"""Gives the farm's present state."""
+from farm.state import Node
+from farm.watching import Look, Publish
 
 LOG_SECONDS = 0.25
 SERVICES_SECONDS = 2.0
@@ -73,15 +66,6 @@ async def watch_services(home: Home, publish: Publish) -> None:
     while True:
         publish(await asyncio.to_thread(services.look, supervisor))
         await asyncio.sleep(SERVICES_SECONDS)
-
-
-async def watch_scheduler(config: Config, publish: Publish) -> None:
-    """The scheduler's monitor connection."""
-    translator = Translator()
-    async with contextlib.aclosing(monitor.watch(config.server, config.scheduler.port)) as events:
-        async for event in events:
-            for ours in translator.translate(event, time.time()):
-                publish(ours)
 
 
 async def poke_scheduler(config: Config, look: Look) -> None:

@@ -19,7 +19,7 @@ from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from farm.config import Config, Dhcp
 from farm.daemon.client import fetch_status
-from farm.daemon.status import NodeStatus, Status
+from farm.view.status import NodeStatus, Status
 from farm.errors import FarmError
 from farm.events import BOOT_STAGES, Stage
 from farm.home import Home

@@ -13,36 +13,32 @@ from msgspec.structs import replace
 from rich.console import Console
 
 from farm.cli import node as node_cli
-from farm.cli.status import duration, size, view
+from farm.cli.status import view
 from farm.config import Config, Machine
 from farm.daemon import memory
 from farm.daemon.app import known_machines
 from farm.daemon.follow import MAX_LINE, Follower
-from farm.daemon.status import Status, build
-from farm.daemon.translate import Translator
 from farm.discovery import parse_beacon
 from farm.errors import FarmError
 from farm.events import (
     Beacon,
     BeaconSeen,
     BootEvent,
-    JobEnded,
-    JobStarted,
     Processors,
-    RegisteredNode,
     Remembered,
-    SchedulerDown,
-    SchedulerUp,
+    SchedulerSaid,
     Service,
     ServicesSeen,
     Stage,
     Telemetry,
     TelemetrySeen,
-    Unregistered,
 )
 from farm.running import Running, VirtualMachine
-from farm.scheduler import monitor, protocol
+from farm.scheduler import protocol
 from farm.state import Farm, fold, initial
+from farm.view.status import Status, build
+from farm.view.text import duration, size
+from tests.scheduler_says import done, down, login, up
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"
@@ -95,44 +91,6 @@ def test_lines_of_any_bytes_and_length_are_tolerated(tmp_path: Path) -> None:
     follower.close()
 
 
-# -- the monitor's events
-
-
-def stats(host: int, name: str = "pc01", slots: int = 4, no_remote: bool = False) -> protocol.NodeStats:
-    return protocol.NodeStats(host, name, ADDRESS, slots, no_remote, "x86_64", 43, (), 1.5, 100)
-
-
-def test_host_ids_become_names_and_addresses() -> None:
-    translator = Translator()
-    key = ("pc01", ADDRESS)
-    assert translator.translate(monitor.Connected("10.77.0.1", 8765, 43), 1.0) == [
-        SchedulerUp("10.77.0.1:8765", 1.0, 43)
-    ]
-    assert translator.translate(stats(7), 2.0) == [RegisteredNode(*key, 4, 2.0, 100, "x86_64", 1.5, "43")]
-    assert translator.translate(protocol.JobBegun(1, 7, 0), 3.0) == [JobStarted(1, key, 3.0)]
-    assert translator.translate(protocol.LocalBegun(2, 7, 0, "x.o"), 3.0) == [JobStarted(2, key, 3.0, local=True)]
-    assert translator.translate(protocol.JobBegun(3, 99, 0), 3.0) == []
-    done = protocol.JobDone(1, 1, 0, 0, 0, 0, 0, 0, 0, 0, False)
-    assert translator.translate(done, 4.0) == [JobEnded(1, 4.0, ok=False)]
-    assert translator.translate(protocol.LocalDone(2), 4.0) == [JobEnded(2, 4.0)]
-    assert translator.translate(protocol.NodeOffline(7), 5.0) == [Unregistered(*key, 5.0)]
-    assert translator.translate(protocol.NodeOffline(7), 5.0) == []
-    assert translator.translate(monitor.Disconnected("gone", 1.0), 6.0) == [SchedulerDown("gone", 6.0)]
-
-
-def test_a_daemon_that_logged_in_anew_does_not_go_with_its_old_login() -> None:
-    translator = Translator()
-    translator.translate(stats(7), 1.0)
-    translator.translate(stats(8), 2.0)
-    assert translator.translate(protocol.NodeOffline(7), 3.0) == []
-
-
-def test_a_daemon_that_takes_no_jobs_of_others_has_no_slots() -> None:
-    (event,) = Translator().translate(stats(7, no_remote=True), 1.0)
-    assert isinstance(event, RegisteredNode)
-    assert event.slots == 0
-
-
 # -- advertisements
 
 TEXT: dict[bytes, bytes | None] = {b"farm": b"lab", b"mac": MAC.encode(), b"slots": b"4", b"stage": b"ready"}
@@ -172,13 +130,13 @@ def farm() -> Farm:
         BootEvent(Stage.POWERED, 100.0, MAC),
         BootEvent(None, 100.0, MAC, ADDRESS),
         BootEvent(Stage.KERNEL, 107.0, MAC, ADDRESS, "v1", bytes=1 << 20),
-        SchedulerUp("10.77.0.1:8765", 90.0),
-        RegisteredNode("pc01", ADDRESS, 4, 120.0, speed=99.5),
-        RegisteredNode("submitter\x1b[31m", "10.77.0.1", 0, 120.0),
+        up(90.0),
+        login(120.0),
+        login(120.0, 2, "submitter\x1b[31m", "10.77.0.1", 0),
         TelemetrySeen(MAC, ADDRESS, told, 121.0),
-        JobStarted(1, ("pc01", ADDRESS), 122.0),
-        JobStarted(2, ("pc01", ADDRESS), 122.0),
-        JobEnded(1, 123.0),
+        SchedulerSaid(protocol.JobBegun(1, 1, 0), 122.0),
+        SchedulerSaid(protocol.JobBegun(2, 1, 0), 122.0),
+        SchedulerSaid(done(1), 123.0),
         BeaconSeen(Beacon("evil\x1b]0;x", "lab", "52:54:00:00:00:09", "10.77.0.66", 9105), 124.0),
         ServicesSeen((Service("nginx", "RUNNING", 12, 60.0), Service("dnsmasq", "RUNNING", 13, 60.0)), 125.0),
     ):
@@ -212,7 +170,7 @@ def test_what_is_wrong_is_said() -> None:
     ]
     lab = replace(RUNNING, machines=[VirtualMachine("pc01", MAC, "tap1")])
     assert len(problems(dead, lab)) == 1
-    assert "scheduler does not answer" in problems(fold(farm(), SchedulerDown("gone", 130.0)))[0]
+    assert "scheduler does not answer" in problems(fold(farm(), down(130.0)))[0]
     assert "farmd does not answer" in problems(farm(), farmd_why="farmd does not answer.")[0]
     assert "not running" in problems(fold(farm(), ServicesSeen((), 1.0, "no socket")))[0]
 
@@ -220,7 +178,7 @@ def test_what_is_wrong_is_said() -> None:
 def test_the_screen_fits_80_columns_and_obeys_nobody() -> None:
     for width in (80, 200):
         screen = Console(file=StringIO(), width=width, force_terminal=True, color_system=None)
-        screen.print(view(build(fold(farm(), SchedulerDown("[red]gone", 130.0)), RUNNING), 200.0))
+        screen.print(view(build(fold(farm(), down(130.0, "[red]gone")), RUNNING), 200.0))
         text = screen.file.getvalue()  # type: ignore[attr-defined]
         assert max(map(len, text.splitlines())) <= width
         assert re.search(r"pc01 +agent +\S+ +10\.77\.0\.57 +.*75% +old", text)

@@ -14,21 +14,20 @@ from farm.events import (
     BeaconSeen,
     BootEvent,
     Event,
-    JobEnded,
-    JobStarted,
-    RegisteredNode,
+    Memory,
+    Processors,
     Remembered,
-    SchedulerDown,
-    SchedulerUp,
+    SchedulerSaid,
     Service,
     ServicesSeen,
     Stage,
     Telemetry,
     TelemetryLost,
     TelemetrySeen,
-    Unregistered,
 )
-from farm.state import MAX_NODES, MAX_STRANGERS, Farm, Jobs, Node, fold, initial
+from farm.scheduler import protocol
+from farm.state import MAX_NODES, MAX_READINGS, MAX_STRANGERS, Farm, Node, Reading, fold, initial
+from tests.scheduler_says import done, down, login, logout, stats, up
 
 MAC = "52:54:00:00:00:01"
 OTHER = "52:54:00:00:00:02"
@@ -36,7 +35,7 @@ ADDRESS = "10.77.0.57"
 UPTIME = {"kernel": 1.0, "nic": 2.0, "root": 4.0, "agent": 9.0}
 BEACON = Beacon("pc01._farm-node._tcp.local.", "lab", MAC, ADDRESS, 9105, "v1", "0.1.0", 4, "agent", "aa")
 TELEMETRY = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1", boot=UPTIME)
-HOST = RegisteredNode("pc01", ADDRESS, 4, 132.0)
+HOST = login(132.0)
 
 BOOT: list[Event] = [
     BootEvent(Stage.POWERED, 100.0, MAC),
@@ -51,7 +50,7 @@ BOOT: list[Event] = [
 ]
 READY: list[Event] = [
     *BOOT,
-    SchedulerUp(ADDRESS, 90.0, 43),
+    up(90.0),
     BeaconSeen(BEACON, 130.0),
     HOST,
     TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0),
@@ -107,7 +106,7 @@ def test_files_fetched_by_tftp_are_joined_by_address() -> None:
 
 
 def test_ready_needs_slots_and_a_running_daemon() -> None:
-    for event in (replace(HOST, slots=0), TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, iceccd=False), 140.0)):
+    for event in (login(137.0, slots=0), TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, iceccd=False), 140.0)):
         assert Stage.REGISTERED is node(after(*READY, event)).stage
     assert Stage.REGISTERED is node(after(*BOOT, HOST)).stage
     ready = BeaconSeen(replace(BEACON, stage="ready"), 130.0)
@@ -118,12 +117,9 @@ def test_a_discover_after_ready_is_a_new_boot() -> None:
     farm = after(*READY, BootEvent(Stage.POWERED, 500.0, MAC))
     assert (node(farm).stage, node(farm).stages, node(farm).verified) == (Stage.POWERED, {"powered": 500.0}, False)
     # The scheduler does not miss the old login for half a minute; it is not this boot's.
-    farm = after(replace(HOST, address="10.77.0.99", time=501.0), *BOOT[3:4], farm=farm)
+    farm = after(login(501.0, 2, address="10.77.0.99"), *BOOT[3:4], farm=farm)
     assert node(farm).host is None
-    assert (
-        Stage.READY
-        is node(after(replace(HOST, time=540.0), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 540.0), farm=farm)).stage
-    )
+    assert Stage.READY is node(after(login(540.0, 3), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 540.0), farm=farm)).stage
 
 
 def test_the_booted_system_asks_dhcp_too() -> None:
@@ -165,7 +161,7 @@ def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
     silence: list[Event] = [
         BeaconLost(BEACON.instance, 200.0),
         TelemetryLost(MAC, 210.0),
-        Unregistered("pc01", ADDRESS, 220.0),
+        logout(220.0),
     ]
     stages = [node(after(*READY, *silence[:count])).stage for count in range(4)]
     assert stages == ["ready", "ready", "registered", "lost"]
@@ -174,13 +170,14 @@ def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
 
 
 def test_without_the_scheduler_nobody_is_registered() -> None:
-    farm = after(
-        *READY, JobStarted(1, HOST.key, 140.0), SchedulerDown("gone", 150.0), SchedulerDown("still gone", 160.0)
-    )
+    begun = SchedulerSaid(protocol.JobBegun(1, 1, 0), 140.0)
+    farm = after(*READY, begun, down(150.0), down(160.0, "still gone"))
     assert Stage.AGENT is node(farm).stage
-    assert (farm.scheduler.up, farm.scheduler.since, farm.scheduler.why) == (False, 150.0, "still gone")
-    assert (farm.hosts, farm.running) == ({}, {})
-    assert Stage.READY is node(after(SchedulerUp("a", 170.0), replace(HOST, time=171.0), farm=farm)).stage
+    scheduler = farm.activity.scheduler
+    assert (scheduler.up, scheduler.since, scheduler.why) == (False, 150.0, "still gone")
+    assert not any(host.online for host in farm.activity.hosts.values())
+    assert not farm.activity.jobs
+    assert Stage.READY is node(after(up(170.0), login(171.0), farm=farm)).stage
 
 
 @pytest.mark.parametrize(
@@ -224,20 +221,25 @@ def test_tables_are_bounded() -> None:
     beacons = [BeaconSeen(replace(BEACON, instance=f"x{number}"), 1.0) for number in range(MAX_STRANGERS + 9)]
     assert len(after(*beacons).strangers) == MAX_STRANGERS
     macs = [f"52:54:00:00:{number // 256:02x}:{number % 256:02x}" for number in range(1000, 1000 + MAX_NODES)]
-    full = replace(after(*READY), nodes={**after(*READY).nodes, **{mac: Node(mac=mac, name="x") for mac in macs[:-1]}})
+    others = {mac: Node(mac=mac, name="x") for mac in macs[:-1]}
+    full = replace(after(*READY), nodes=after(*READY).nodes.update(others))
     more = after(BootEvent(Stage.POWERED, 300.0, OTHER), farm=full)
     assert len(more.nodes) == MAX_NODES
-    assert {MAC, OTHER} <= more.nodes.keys()
+    assert {MAC, OTHER} <= set(more.nodes)
 
 
-def test_jobs_are_counted_where_they_ran() -> None:
-    here = ("server", "10.77.0.1")
-    started = [JobStarted(1, HOST.key, 1.0), JobStarted(2, HOST.key, 1.0), JobStarted(4, here, 1.0)]
-    ended = [JobEnded(1, 2.0), JobEnded(2, 2.0, ok=False), JobEnded(3, 2.0), JobEnded(99, 2.0), JobEnded(1, 3.0)]
-    farm = after(*started, JobStarted(3, here, 1.0, local=True), *ended)
-    assert {HOST.key: Jobs(done=1, failed=1), here: Jobs(local=1)} == farm.jobs
-    assert list(farm.running) == [4]
-    assert after(Unregistered(*here, 4.0), farm=farm).running == {}
+def test_a_new_load_is_no_new_login() -> None:
+    farm = after(*READY, SchedulerSaid(stats(1, load=900), 200.0))
+    host = farm.host(node(farm))
+    assert host is not None
+    assert (host.load, host.since, host.logins) == (900, 132.0, 1)
+
+
+def test_readings_are_kept_for_graphs() -> None:
+    told = replace(TELEMETRY, cpu=Processors([50.0, 100.0]), memory=Memory(8 << 30, 4 << 30))
+    farm = after(*BOOT, *(TelemetrySeen(MAC, ADDRESS, told, 130.0 + n) for n in range(MAX_READINGS + 5)))
+    assert len(node(farm).readings) == MAX_READINGS
+    assert Reading(130.0 + MAX_READINGS + 4, 75.0, 4 << 30, 0, 0, 0) == node(farm).readings[-1]
 
 
 def test_services_are_as_supervisord_says() -> None:
@@ -256,6 +258,7 @@ def test_what_an_earlier_farmd_saw_of_this_boot_counts() -> None:
 MACS = st.sampled_from([MAC, OTHER, ""])
 ADDRESSES = st.sampled_from([ADDRESS, "10.77.0.58", ""])
 TIMES = st.floats(0, 1000)
+IDS = st.integers(0, 3)
 ANY_EVENT = st.one_of(
     st.builds(
         BootEvent,
@@ -278,12 +281,12 @@ ANY_EVENT = st.one_of(
         TIMES,
     ),
     st.builds(TelemetryLost, MACS, TIMES),
-    st.builds(RegisteredNode, st.sampled_from(["pc01", "x"]), ADDRESSES, st.integers(0, 4), TIMES),
-    st.builds(Unregistered, st.sampled_from(["pc01", "x"]), ADDRESSES, TIMES),
-    st.builds(SchedulerUp, ADDRESSES, TIMES),
-    st.builds(SchedulerDown, st.just("why"), TIMES),
-    st.builds(JobStarted, st.integers(0, 3), st.tuples(st.just("pc01"), ADDRESSES), TIMES),
-    st.builds(JobEnded, st.integers(0, 3), TIMES),
+    st.builds(login, TIMES, st.integers(0, 3), st.sampled_from(["pc01", "x"]), ADDRESSES, st.integers(0, 4)),
+    st.builds(logout, TIMES, st.integers(0, 3)),
+    st.builds(up, TIMES),
+    st.builds(down, TIMES),
+    st.builds(lambda job, host, time: SchedulerSaid(protocol.JobBegun(job, host, 0), time), IDS, IDS, TIMES),
+    st.builds(lambda job, time: SchedulerSaid(done(job), time), IDS, TIMES),
 )
 
 
@@ -295,6 +298,5 @@ def test_whatever_happens_the_state_holds_together(events: list[Event]) -> None:
     assert sorted(set(addresses)) == sorted(addresses)
     for each in farm.nodes.values():
         assert each.stage is Stage.OFF or each.stages or each.heard
-        assert each.host is None or each.host == farm.hosts[each.host.key]
-
+        assert each.host is None or farm.activity.hosts[each.host].address == each.address
         assert not each.verified or each.address

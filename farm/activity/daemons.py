@@ -1,0 +1,154 @@
+"""Daemons: their logins, and the connection that tells of them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from immutables import Map
+from msgspec.structs import replace
+
+from farm.activity.jobs import MAX_ENDED, SELF_MADE, lose, lowest_free, with_room
+from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place, clean
+from farm.scheduler.control import ListedJob
+from farm.scheduler.monitor import Connected, Seeded
+from farm.scheduler.protocol import NodeOffline, NodeStats
+
+MAX_HOSTS = 4096
+
+
+def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
+    """A daemon logs in, or tells how it does."""
+    key = (clean(event.name), clean(event.address))
+    known = activity.hosts.get(key)
+    ids = activity.ids
+    if known is None:
+        activity = _room_for_host(activity)
+        if len(activity.hosts) >= MAX_HOSTS:
+            return activity
+        host = Host(name=key[0], address=key[1], id=event.host, since=time)
+    elif known.id == event.host and known.online:
+        host = known
+    else:
+        ids = ids.delete(known.id) if ids.get(known.id) == key else ids
+        host = replace(known, id=event.host, online=True, since=time, logins=known.logins + 1, installing=0.0)
+    host = replace(
+        host,
+        slots=event.max_jobs,
+        no_remote=event.no_remote,
+        platform=clean(event.platform),
+        protocol=event.protocol,
+        features=event.features,
+        speed=event.speed,
+        load=event.load,
+        load_averages=event.load_averages or host.load_averages,
+        free_memory=host.free_memory if event.free_memory is None else event.free_memory,
+    )
+    if ids.get(event.host) != key:
+        ids = ids.set(event.host, key)
+    return replace(activity, hosts=activity.hosts.set(key, host), ids=ids)
+
+
+def _room_for_host(activity: Activity) -> Activity:
+    if len(activity.hosts) < MAX_HOSTS:
+        return activity
+    gone = [host for host in activity.hosts.values() if not host.online]
+    if not gone:
+        return activity
+    return replace(activity, hosts=activity.hosts.delete(min(gone, key=lambda host: host.since).key))
+
+
+def offline(activity: Activity, event: NodeOffline, time: float) -> Activity:
+    """A login has ended. One that is not known is that of a blocked daemon, or was followed by another already."""
+    key = activity.ids.get(event.host)
+    if key is None:
+        return activity
+    activity = replace(activity, ids=activity.ids.delete(event.host))
+    for job in list(activity.jobs.values()):
+        # The scheduler reports the ends of the others.
+        if job.node == key and job.place in SELF_MADE:
+            activity = lose(activity, job)
+    host = activity.hosts.get(key)
+    if host is None:
+        return activity
+    gone = replace(host, online=False, since=time, installing=0.0)
+    return replace(activity, hosts=activity.hosts.set(key, gone))
+
+
+def connected(activity: Activity, event: Connected, time: float) -> Activity:
+    """Nothing that was known of logins and jobs in flight holds any more."""
+    activity = disconnected(activity, "", time)
+    address = f"{event.host}:{event.port}"
+    scheduler = replace(activity.scheduler, up=True, address=address, since=time, protocol=event.protocol, why="")
+    return replace(activity, scheduler=scheduler)
+
+
+def disconnected(activity: Activity, why: str, time: float) -> Activity:
+    """Whoever was logged in is not known any more, nor how the jobs in flight end."""
+    old = activity.scheduler
+    since = old.since if not old.up and old.since else time
+    scheduler = replace(old, up=False, since=since, why=clean(why), blocked=())
+    hosts = activity.hosts.mutate()
+    for key, host in activity.hosts.items():
+        idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0)
+        hosts[key] = replace(idle, online=False, since=time) if host.online else idle
+    totals = replace(activity.totals, lost=activity.totals.lost + len(activity.jobs))
+    return replace(
+        activity, scheduler=scheduler, hosts=hosts.finish(), ids=Map(), jobs=Map(), failures=Map(), totals=totals
+    )
+
+
+def seeded(activity: Activity, event: Seeded, time: float) -> Activity:
+    """Take over jobs that were in flight before the connection; those that have ended meanwhile are left out."""
+    up_since = activity.scheduler.since
+    over = set()
+    for number in range(activity.count, max(0, activity.count - MAX_ENDED), -1):
+        ended = activity.ended.get(number)
+        if ended is None or ended.ended < up_since:
+            break
+        over.add(ended.id)
+    names = _Names({host.name: host.key for host in activity.hosts.values() if host.online})
+    for job in event.jobs:
+        if job.id not in activity.jobs and job.id not in over:
+            activity = _seed(activity, job, names, time)
+    return listed(activity, Listed(event.nodes, activity.scheduler.blocked), time)
+
+
+class _Names(NamedTuple):
+    keys: dict[str, HostKey]
+
+    def key(self, name: str | None) -> HostKey:
+        return self.keys.get(clean(name or ""), NOBODY)
+
+
+def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> Activity:
+    submitter, node = names.key(listed.submitter), names.key(listed.node)
+    runs = listed.state == "COMP" and node != NOBODY
+    state = JobState.RUNNING if runs else JobState.PENDING
+    place = Place.OWN if runs and node == submitter else Place.REMOTE
+    job = Job(listed.id, state, place, clean(listed.file), submitter, node if runs else NOBODY)
+    activity = with_room(activity, listed.id)
+    hosts = activity.hosts
+    if runs and (host := hosts.get(node)):
+        slot = lowest_free(host.taken)
+        job = replace(job, slot=slot)
+        hosts = hosts.set(node, replace(host, running=host.running + 1, taken=host.taken | 1 << slot, last=time))
+    elif not runs and (host := hosts.get(submitter)):
+        hosts = hosts.set(submitter, replace(host, pending=host.pending + 1))
+    return replace(activity, jobs=activity.jobs.set(job.id, job), hosts=hosts)
+
+
+def listed(activity: Activity, event: Listed, time: float) -> Activity:
+    """What the control port says of environments and blocks."""
+    hosts = activity.hosts
+    for listed in event.nodes:
+        host = hosts.get((clean(listed.name), clean(listed.address)))
+        if host is None:
+            continue
+        installing = 0.0 if listed.installing is None else host.installing or time - listed.installing
+        if installing != host.installing:
+            hosts = hosts.set(host.key, replace(host, installing=installing))
+    blocked = tuple(sorted(map(clean, event.blocked)))
+    scheduler = (
+        activity.scheduler if blocked == activity.scheduler.blocked else replace(activity.scheduler, blocked=blocked)
+    )
+    return replace(activity, hosts=hosts, scheduler=scheduler)

@@ -1,0 +1,187 @@
+"""Jobs: asked for, begun, ended, or lost."""
+
+from __future__ import annotations
+
+from immutables import Map
+from msgspec.structs import replace
+
+from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Place, clean, stem
+from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
+
+MAX_JOBS = 65536
+"""Jobs in flight."""
+MAX_ENDED = 16384
+"""Ended jobs that are kept; a reader that looks after each batch of events misses none."""
+FALLBACK_SECONDS = 120.0
+"""So soon after a node failed does its submitter begin to compile the file itself."""
+MAX_FAILURES = 4096
+SELF_MADE = (Place.LOCAL, Place.FALLBACK)
+
+
+def requested(activity: Activity, event: JobRequested, time: float) -> Activity:
+    """A submitter asks for a node."""
+    submitter = activity.ids.get(event.submitter, NOBODY)
+    job = Job(
+        event.job, JobState.PENDING, Place.REMOTE, clean(event.file), submitter, language=event.language, requested=time
+    )
+    activity = with_room(activity, event.job)
+    hosts = activity.hosts
+    if host := hosts.get(submitter):
+        hosts = hosts.set(submitter, replace(host, pending=host.pending + 1, submitted=host.submitted + 1))
+    totals = replace(activity.totals, requested=activity.totals.requested + 1)
+    return replace(activity, jobs=activity.jobs.set(event.job, job), hosts=hosts, totals=totals)
+
+
+def begun(activity: Activity, event: JobBegun, time: float) -> Activity:
+    """A node begins, perhaps one whose request was not seen."""
+    key = activity.ids.get(event.host, NOBODY)
+    asked = activity.jobs.get(event.job)
+    if asked is None or asked.state is JobState.RUNNING:
+        activity, asked = with_room(activity, event.job), None
+    job = asked or Job(event.job, JobState.PENDING, Place.REMOTE, "")
+    hosts = activity.hosts
+    if asked:
+        hosts = _no_longer_pending(hosts, asked)
+    slot = 0
+    if host := hosts.get(key):
+        slot = lowest_free(host.taken)
+        hosts = hosts.set(key, replace(host, running=host.running + 1, taken=host.taken | 1 << slot, last=time))
+    place = Place.OWN if key == job.submitter and key != NOBODY else Place.REMOTE
+    job = replace(job, state=JobState.RUNNING, place=place, node=key, slot=slot, begun=time)
+    totals = activity.totals
+    totals = replace(totals, begun=totals.begun + 1, waited=totals.waited + job.waited)
+    return replace(activity, jobs=activity.jobs.set(event.job, job), hosts=hosts, totals=totals)
+
+
+def done(activity: Activity, event: JobDone, time: float) -> Activity:
+    """A job that the scheduler placed has ended; one that is not known means nothing."""
+    job = activity.jobs.get(event.job)
+    if job is None or job.place in SELF_MADE:
+        return activity
+    ok = event.exit == 0
+    hosts = activity.hosts
+    if job.state is JobState.PENDING:
+        hosts = _no_longer_pending(hosts, job)
+    elif host := hosts.get(job.node):
+        hosts = hosts.set(job.node, _credited(host, job, event, time))
+    old = activity.totals
+    totals = replace(
+        old,
+        done=old.done + ok,
+        failed=old.failed + (not ok),
+        in_bytes=old.in_bytes + event.in_bytes,
+        out_bytes=old.out_bytes + event.out_bytes,
+        busy_ms=old.busy_ms + event.real,
+    )
+    failures = activity.failures
+    if not ok and job.place is Place.REMOTE:
+        failures = (failures if len(failures) < MAX_FAILURES else Map()).set((job.submitter, stem(job.file)), time)
+    job = replace(
+        job,
+        state=JobState.DONE if ok else JobState.FAILED,
+        ended=time,
+        exit=event.exit,
+        real=event.real,
+        user=event.user,
+        system=event.system,
+        page_faults=event.page_faults,
+        in_compressed=event.in_compressed,
+        in_bytes=event.in_bytes,
+        out_compressed=event.out_compressed,
+        out_bytes=event.out_bytes,
+    )
+    return _end(replace(activity, hosts=hosts, totals=totals, failures=failures), job)
+
+
+def _credited(host: Host, job: Job, event: JobDone, time: float) -> Host:
+    ok = event.exit == 0
+    return replace(
+        host,
+        running=max(0, host.running - 1),
+        taken=host.taken & ~(1 << job.slot),
+        done=host.done + ok,
+        failed=host.failed + (not ok),
+        busy_ms=host.busy_ms + event.real,
+        in_bytes=host.in_bytes + event.in_bytes,
+        out_bytes=host.out_bytes + event.out_bytes,
+        last=time,
+    )
+
+
+def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
+    """A submitter compiles by itself: without asking, or after a node has failed."""
+    key, file = activity.ids.get(event.host, NOBODY), clean(event.file)
+    failed = activity.failures.get((key, stem(file)))
+    fallback = failed is not None and time - failed <= FALLBACK_SECONDS
+    place = Place.FALLBACK if fallback else Place.LOCAL
+    failures = activity.failures.delete((key, stem(file))) if failed is not None else activity.failures
+    activity = with_room(activity, event.job)
+    hosts, old = activity.hosts, activity.totals
+    if host := hosts.get(key):
+        host = replace(
+            host, local=host.local + 1, fallback=host.fallback + fallback, local_running=host.local_running + 1
+        )
+        hosts = hosts.set(key, host)
+    job = Job(event.job, JobState.RUNNING, place, file, key, key, requested=time, begun=time)
+    totals = replace(old, local_begun=old.local_begun + 1, fallback=old.fallback + fallback)
+    jobs = activity.jobs.set(event.job, job)
+    return replace(activity, jobs=jobs, hosts=hosts, totals=totals, failures=failures)
+
+
+def local_done(activity: Activity, event: LocalDone, time: float) -> Activity:
+    """It has ended."""
+    job = activity.jobs.get(event.job)
+    if job is None or job.place not in SELF_MADE:
+        return activity
+    hosts = activity.hosts
+    if host := hosts.get(job.node):
+        hosts = hosts.set(job.node, replace(host, local_running=max(0, host.local_running - 1)))
+    job = replace(job, state=JobState.DONE, ended=time, real=round((time - job.begun) * 1000))
+    totals = replace(activity.totals, local=activity.totals.local + 1)
+    return _end(replace(activity, hosts=hosts, totals=totals), job)
+
+
+def _end(activity: Activity, job: Job) -> Activity:
+    """Move a job from those in flight to those that have ended."""
+    count = activity.count + 1
+    ended = activity.ended.set(count, replace(job, number=count))
+    if len(ended) > MAX_ENDED:
+        ended = ended.delete(count - MAX_ENDED)
+    return replace(activity, jobs=activity.jobs.delete(job.id), ended=ended, count=count)
+
+
+def with_room(activity: Activity, id: int) -> Activity:
+    """Ready for job ``id``: forget one of that id, and the oldest half when too many were never told to end."""
+    if id in activity.jobs:
+        activity = lose(activity, activity.jobs[id])
+    if len(activity.jobs) < MAX_JOBS:
+        return activity
+    oldest = sorted(activity.jobs.values(), key=lambda job: job.begun or job.requested)[: MAX_JOBS // 2]
+    for job in oldest:
+        activity = lose(activity, job)
+    return activity
+
+
+def lose(activity: Activity, job: Job) -> Activity:
+    """Forget a job in flight whose end nobody will tell."""
+    hosts = activity.hosts
+    if job.state is JobState.PENDING:
+        hosts = _no_longer_pending(hosts, job)
+    elif host := hosts.get(job.node):
+        if job.place in SELF_MADE:
+            host = replace(host, local_running=max(0, host.local_running - 1))
+        else:
+            host = replace(host, running=max(0, host.running - 1), taken=host.taken & ~(1 << job.slot))
+        hosts = hosts.set(job.node, host)
+    totals = replace(activity.totals, lost=activity.totals.lost + 1)
+    return replace(activity, jobs=activity.jobs.delete(job.id), hosts=hosts, totals=totals)
+
+
+def _no_longer_pending(hosts: Map[HostKey, Host], job: Job) -> Map[HostKey, Host]:
+    host = hosts.get(job.submitter)
+    return hosts if host is None else hosts.set(job.submitter, replace(host, pending=max(0, host.pending - 1)))
+
+
+def lowest_free(taken: int) -> int:
+    """The lowest lane whose bit is not set."""
+    return (~taken & (taken + 1)).bit_length() - 1

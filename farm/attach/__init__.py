@@ -1,0 +1,73 @@
+"""Attaching to what is watched: a farm of ours through farmd, or any scheduler directly. Views know this alone."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Literal, Protocol
+
+from msgspec import Struct
+
+from farm.history.records import Build, BuildDetail, NodeHour
+from farm.state import Reading
+from farm.view.live import Update
+from farm.view.status import NodeStatus, Status
+
+Action = Literal["block", "unblock", "kick", "drain", "reboot", "off"]
+ACTIONS: tuple[Action, ...] = ("block", "unblock", "kick", "drain", "reboot", "off")
+
+
+class Lost(Struct, frozen=True):
+    """farmd does not answer; it is asked again after ``retry`` seconds. Until a snapshot comes, all that is known is old."""
+
+    why: str
+    retry: float
+
+
+class Attachment(Protocol):
+    """One farm or scheduler that is watched."""
+
+    @property
+    def title(self) -> str:
+        """What it is attached to, for a heading."""
+        ...
+
+    @property
+    def actions(self) -> frozenset[Action]:
+        """What can be done to nodes here."""
+        ...
+
+    def updates(self) -> AsyncGenerator[Update | Lost, None]:
+        """A snapshot, then deltas, for ever; after a `Lost` a snapshot again. Ends only when it is closed."""
+        ...
+
+    async def status(self) -> Status:
+        """All at one moment. Raises FarmError."""
+        ...
+
+    async def readings(self, key: str) -> list[Reading]:
+        """What a node's agent measured lately; empty for a daemon that has none. Raises FarmError."""
+        ...
+
+    async def builds(self, limit: int = 100) -> list[Build]:
+        """The newest first. Raises FarmError."""
+        ...
+
+    async def build(self, id: int) -> BuildDetail:
+        """One of them. Raises FarmError when there is none."""
+        ...
+
+    async def node_hours(self, hours: int = 24) -> list[NodeHour]:
+        """What each node did in the last hours. Raises FarmError."""
+        ...
+
+    async def act(self, action: Action, node: NodeStatus) -> str:
+        """Do it, and say what was done in a sentence. Raises FarmError."""
+        ...
+
+    async def switch_image(self, version: str) -> str:
+        """Choose the image that next boots get, and say so. Raises FarmError."""
+        ...
+
+    async def images(self) -> list[str]:
+        """Versions that next boots may get, newest first; empty where there are none."""
+        ...

@@ -1,0 +1,140 @@
+"""Any icecream scheduler, watched from this process: no farm, no farmd, no configuration, no root."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
+
+from farm import watching
+from farm.attach import Action, Lost
+from farm.errors import FarmError
+from farm.events import Event
+from farm.history.records import Build, BuildDetail, NodeHour
+from farm.history.store import History
+from farm.scheduler import control
+from farm.scheduler.connection import PATIENCE
+from farm.state import Farm, Reading, fold, initial
+from farm.view.live import Update, delta, snapshot
+from farm.view.status import NodeStatus, Status, bare_overview, build_bare
+
+UPDATE_SECONDS = 0.5
+SETTLE_SECONDS = 0.3
+"""After the log-in the scheduler tells of all its daemons at once."""
+
+
+class Direct:
+    """A scheduler at ``host``:``port``; its history lasts as long as the watching does."""
+
+    actions: frozenset[Action] = frozenset(("block", "unblock", "kick"))
+
+    def __init__(self, host: str, port: int, netname: str = "") -> None:
+        self.host, self.port, self.netname = host, port, netname
+        self.title = f"{netname or 'scheduler'} at {host}:{port}"
+        self.farm: Farm = initial("", {})
+        self._history = History(None)
+        self._answered = asyncio.Event()
+        """The scheduler was reached, or was found to be away."""
+
+    def _publish(self, event: Event) -> None:
+        before = self.farm.activity.count
+        self.farm = fold(self.farm, event)
+        if self.farm.activity.scheduler.since:
+            self._answered.set()
+        if self.farm.activity.count != before:
+            self._history.record(self.farm.activity, before)
+
+    @contextlib.asynccontextmanager
+    async def _watching(self, *, once: bool = False) -> AsyncIterator[None]:
+        """The sources run inside; ``once``: only those that a single look needs."""
+
+        def look() -> Farm:
+            return self.farm
+
+        parts: dict[str, Callable[[], Coroutine[None, None, None]]] = {
+            "scheduler": lambda: watching.watch_scheduler(self.host, self.port, self._publish),
+        }
+        if not once:
+            parts |= {
+                "control": lambda: watching.poll_control(self.host, self.port, look, self._publish),
+                "tick": lambda: watching.tick(self._publish),
+            }
+            if self.netname:
+                parts["rivals"] = lambda: watching.look_for_rivals(self.host, self.port, self.netname, self._publish)
+        tasks = [asyncio.create_task(watching.keep(name, part), name=name) for name, part in parts.items()]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def updates(self) -> AsyncGenerator[Update | Lost, None]:
+        """A snapshot, then twice a second what has changed."""
+        async with self._watching():
+            old, old_overview = self.farm, bare_overview(self.farm, self.netname)
+            yield snapshot(old, old_overview, time.time())
+            while True:
+                await asyncio.sleep(UPDATE_SECONDS)
+                new = self.farm
+                overview = bare_overview(new, self.netname)
+                yield delta(old, new, old_overview, overview, time.time())
+                old, old_overview = new, overview
+
+    async def status(self) -> Status:
+        """One look. Raises FarmError when the scheduler does not answer."""
+        async with self._watching(once=True):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._answered.wait()
+            await asyncio.sleep(SETTLE_SECONDS)
+            if not self.farm.activity.scheduler.up:
+                raise FarmError(
+                    f"The scheduler at {self.host}:{self.port} does not answer.",
+                    self.farm.activity.scheduler.why or f"Nothing came within {PATIENCE:.0f} s.",
+                    "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
+                )
+        return build_bare(self.farm, self.netname)
+
+    async def readings(self, key: str) -> list[Reading]:
+        """None: only nodes of a farm of ours measure."""
+        return []
+
+    async def builds(self, limit: int = 100) -> list[Build]:
+        """Those seen since the watching began."""
+        return self._history.builds(limit)
+
+    async def build(self, id: int) -> BuildDetail:
+        """One of them."""
+        return self._history.build(id)
+
+    async def node_hours(self, hours: int = 24) -> list[NodeHour]:
+        """Since the watching began."""
+        return self._history.node_hours(hours)
+
+    async def act(self, action: Action, node: NodeStatus) -> str:
+        """Block, unblock or kick, by the scheduler's control port."""
+        name = node.name
+        if action == "block":
+            await control.block(self.host, self.port, name)
+            return f"{name} is blocked: the scheduler sends it away, and refuses its log-in."
+        if action == "unblock":
+            await control.unblock(self.host, self.port, name)
+            return f"{name} may log in again; its daemon tries within a minute."
+        if action == "kick":
+            await control.kick(self.host, self.port, name)
+            return f"{name} is sent away; it logs in again by itself."
+        raise FarmError(
+            f"{name} cannot be told to {action} from here.",
+            "Only a farm's own nodes can, and this is a scheduler without one.",
+            f"On the farm's server: farm node {action} {name}",
+        )
+
+    async def switch_image(self, version: str) -> str:
+        """There are none."""
+        raise FarmError("There is no image to switch.", "This is a scheduler without a farm.", "")
+
+    async def images(self) -> list[str]:
+        """None."""
+        return []

@@ -1,0 +1,102 @@
+"""What the history tells (schema 1, docs/history.md). Times are Unix seconds, durations milliseconds unless said otherwise."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Build(Struct, frozen=True, kw_only=True):
+    """A submitter's burst of jobs: it ends when none has come or run for QUIET_SECONDS."""
+
+    id: int
+    submitter: str
+    """Name of the daemon that asked."""
+    address: str
+    started: float
+    ended: float
+    """Of its last job so far."""
+    open: bool
+    """More may come."""
+    tag: str = ""
+    """What `farm run` calls it."""
+    remote: int = 0
+    """Jobs that ended on nodes, failed ones included."""
+    own: int = 0
+    """Those of the scheduler's that it was given itself."""
+    local: int = 0
+    """Compiled or linked without asking, fallbacks included."""
+    fallback: int = 0
+    failed: int = 0
+    lost: int = 0
+    """Ends that nobody told."""
+    real_ms: int = 0
+    """Of all jobs, added up: what one slot would have needed."""
+    user_ms: int = 0
+    waited_ms: int = 0
+    """Between request and begin, added up."""
+    in_bytes: int = 0
+    out_bytes: int = 0
+    most: int = 0
+    """Jobs that ran at one time, at most."""
+
+    @property
+    def jobs(self) -> int:
+        """All of them."""
+        return self.remote + self.own + self.local
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return self.ended - self.started
+
+    @property
+    def parallelism(self) -> float:
+        """Jobs that ran at a time, on average."""
+        return self.real_ms / 1000 / self.seconds if self.seconds > 0 else 0.0
+
+
+class NodeShare(Struct, frozen=True):
+    """What one node did for a build, or in an hour."""
+
+    node: str
+    jobs: int
+    failed: int
+    real_ms: int
+    out_bytes: int
+
+
+class FileTime(Struct, frozen=True):
+    """A compilation of a build, one of its slowest or a failed one."""
+
+    file: str
+    node: str
+    place: str
+    """remote, own, local or fallback."""
+    real_ms: int
+    exit: int
+    ended: float
+
+
+class Wait(Struct, frozen=True):
+    """For whom a build waited: ``holder``'s jobs held slots for so many job-seconds while jobs of the build were pending."""
+
+    holder: str
+    seconds: float
+
+
+class BuildDetail(Struct, frozen=True, kw_only=True):
+    """One build, whole."""
+
+    build: Build
+    nodes: list[NodeShare]
+    """Most jobs first."""
+    slowest: list[FileTime]
+    failures: list[FileTime]
+    waits: list[Wait]
+
+
+class NodeHour(Struct, frozen=True):
+    """One node in one hour that began at Unix time ``hour``."""
+
+    hour: int
+    share: NodeShare

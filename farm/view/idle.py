@@ -1,0 +1,99 @@
+"""Why a node compiles nothing: the first reason that holds, the most fundamental first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from farm.events import Stage
+from farm.state import NO_JOBS
+from farm.view.status import NodeStatus, Overview
+from farm.view.text import duration
+
+PASSED_OVER_SECONDS = 60.0
+"""So long may a free node get nothing while jobs wait; the scheduler probes each node's port once a minute."""
+OLDEST_FEATURED = 42
+"""From this protocol on, daemons tell which compressions of environments they understand (icecc 1.3)."""
+
+
+class Idle(Struct, frozen=True):
+    """A reason with a stable code, a sentence, and what to do about it (empty: nothing needs to be done)."""
+
+    code: str
+    why: str
+    mend: str = ""
+
+
+def idle_reason(node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overview, time: float) -> Idle | None:
+    """Why ``node`` compiles nothing at Unix ``time``; None when it does. ``nodes``: all of them, submitters too."""
+    host = node.host
+    if host is not None and host.online and host.jobs_running:
+        return None
+    return _cannot(node, overview, time) or _gets_none(node, list(nodes), time)
+
+
+def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
+    """What keeps a node from taking any job."""
+    host, name = node.host, node.name
+    if not overview.scheduler.up:
+        return Idle("scheduler-down", f"The scheduler does not answer. {overview.scheduler.why}", "farm logs scheduler")
+    if name in overview.scheduler.blocked or node.address in overview.scheduler.blocked:
+        return Idle("blocked", "The scheduler refuses its log-in: it was blocked.", f"farm node unblock {name}")
+    if host is None or not host.online:
+        return _absent(node, time)
+    if host.no_remote:
+        return Idle("no-remote", "Its daemon takes no jobs of others (iceccd --no-remote).")
+    if not host.slots:
+        return Idle("no-slots", "Its daemon offers no slots (iceccd -m 0): it only submits.")
+    if host.installing:
+        since = duration(time - host.installing)
+        return Idle("installing", f"It has been receiving or unpacking an environment for {since}.")
+    if host.load >= NO_JOBS:
+        return Idle(
+            "load-1000",
+            "It says that its load is 1000, at which it is given nothing: it has just logged in, is overloaded, or its "
+            "environment folder has less than 25 MiB left for each free slot.",
+            f"farm node show {name}",
+        )
+    return None
+
+
+def _absent(node: NodeStatus, time: float) -> Idle:
+    if node.stage is Stage.OFF:
+        return Idle("off", "It has not been seen yet: it is off, or does not boot from the network.")
+    if node.stage is Stage.LOST:
+        since = duration(time - node.since)
+        return Idle("unreachable", f"Nothing has been heard of it for {since}.", f"farm node show {node.name}")
+    if node.stage is Stage.AGENT:
+        told = node.telemetry
+        why = "iceccd does not run there." if told and not told.iceccd else "Its iceccd has not logged in yet."
+        return Idle("not-registered", why, f"farm node ssh {node.name} systemctl status iceccd")
+    return Idle("booting", f"It is booting: {node.stage} for {duration(time - node.since)}.")
+
+
+def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
+    """Why a node that could take a job is given none."""
+    submitters = [other.host for other in nodes if other.host and other.host.online and other.host.jobs_pending]
+    host = node.host
+    assert host is not None
+    waiting = sum(submitter.jobs_pending for submitter in submitters)
+    if not waiting:
+        return Idle("nothing-queued", "No job waits for a node.")
+    platforms = {submitter.platform for submitter in submitters}
+    if host.platform not in platforms:
+        return Idle(
+            "platform",
+            f"It is {host.platform}; those who wait ({', '.join(sorted(platforms))}) may lack a compiler for it.",
+        )
+    newest = max(other.host.protocol for other in nodes if other.host and other.host.online)
+    if host.protocol < newest and host.protocol < OLDEST_FEATURED:
+        return Idle("version", f"Its daemon speaks protocol {host.protocol}, which is too old for some environments.")
+    if time - max(host.last, host.since) > PASSED_OVER_SECONDS:
+        return Idle(
+            "passed-over",
+            f"{waiting} jobs wait and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
+            " or no environment fits it.",
+            "Check that the server reaches that port, and look: farm logs scheduler",
+        )
+    return Idle("next", f"It is free, and {waiting} jobs wait: it should get one at once.")

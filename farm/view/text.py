@@ -1,0 +1,55 @@
+"""Words and figures for people: durations, sizes, exit codes, languages."""
+
+from __future__ import annotations
+
+from farm.activity import Job
+
+LANGUAGES = ("C", "C++", "Objective-C", "Objective-C++", "custom")
+EXITS = {
+    107: "the client went away (107)",
+    118: "the client could not use the node (118)",
+    255: "the node was lost (255)",
+}
+
+
+def language(job: Job) -> str:
+    """The name of a job's language; empty when not known."""
+    return LANGUAGES[job.language] if 0 <= job.language < len(LANGUAGES) else ""
+
+
+def exit_words(code: int) -> str:
+    """An exit code as the scheduler reports it: of the compiler, or icecream's own."""
+    return EXITS.get(code, f"exit {code}" if code else "ok")
+
+
+def duration(seconds: float) -> str:
+    """A time span in its largest two units: 12s, 3m05s, 2h10m, 4d03h."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m{whole % 60:02}s"
+    if whole < 86400:
+        return f"{whole // 3600}h{whole % 3600 // 60:02}m"
+    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def size(number: float) -> str:
+    """Bytes for people: 512 B, 1.5 GiB."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if number < 1024:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1024
+    return f"{number:.1f} TiB"
+
+
+def rate(number: float) -> str:
+    """Things a second: 0.3, 12.5, 410."""
+    return f"{number:.0f}" if number >= 100 else f"{number:.1f}"
+
+
+def milliseconds(number: float) -> str:
+    """A job's time: 85 ms, 1.2 s, 2m05s."""
+    if number < 1000:
+        return f"{number:.0f} ms"
+    return f"{number / 1000:.1f} s" if number < 60_000 else duration(number / 1000)

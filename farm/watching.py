@@ -1,0 +1,81 @@
+"""Watching one scheduler: each function is a source, which runs until cancelled and hands on what it sees."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from farm.activity import Listed, RivalsSeen, Tick
+from farm.errors import FarmError
+from farm.events import Event, SchedulerSaid
+from farm.scheduler import discovery, monitor
+from farm.scheduler.control import Control, list_all
+from farm.state import Farm
+
+log = logging.getLogger("farmd")
+
+Publish = Callable[[Event], None]
+Look = Callable[[], Farm]
+"""Gives the present state."""
+
+CONTROL_SECONDS = 5.0
+RIVAL_SECONDS = 30.0
+TICK_SECONDS = 1.0
+SHORTEST_PAUSE = 1.0
+LONGEST_PAUSE = 30.0
+
+
+async def watch_scheduler(host: str, port: int, publish: Publish) -> None:
+    """The monitor connection, over as many connections as that takes."""
+    async with contextlib.aclosing(monitor.watch_batches(host, port)) as batches:
+        async for batch in batches:
+            now = time.time()
+            for event in batch:
+                publish(SchedulerSaid(event, now))
+
+
+async def poll_control(host: str, port: int, look: Look, publish: Publish) -> None:
+    """What only the control port tells: who receives an environment, who is blocked. It keeps one connection."""
+    async with Control(host, port) as control:
+        while True:
+            if look().activity.scheduler.up:
+                with contextlib.suppress(FarmError):  # the monitor connection tells of a lost scheduler
+                    nodes, blocked = await list_all(control)
+                    publish(SchedulerSaid(Listed(tuple(nodes), tuple(blocked)), time.time()))
+            await asyncio.sleep(CONTROL_SECONDS)
+
+
+async def look_for_rivals(host: str, port: int, netname: str, publish: Publish) -> None:
+    """Other schedulers that answer for the netname, by broadcast."""
+    seen: tuple[discovery.FoundScheduler, ...] = ()
+    while True:
+        rivals = tuple(discovery.rivals(await discovery.discover(port), host, netname))
+        if rivals != seen:
+            seen = rivals
+            publish(SchedulerSaid(RivalsSeen(rivals), time.time()))
+        await asyncio.sleep(RIVAL_SECONDS)
+
+
+async def tick(publish: Publish) -> None:
+    """A sample of the present every second."""
+    while True:
+        await asyncio.sleep(TICK_SECONDS)
+        publish(SchedulerSaid(Tick(), time.time()))
+
+
+async def keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
+    """Run a source, and again when it fails: its trouble is logged, and the others go on meanwhile."""
+    pause = SHORTEST_PAUSE
+    while True:
+        started = time.monotonic()
+        try:
+            await part()
+        except Exception:
+            log.exception("%s failed; it is started again", name)
+        if time.monotonic() - started > LONGEST_PAUSE:
+            pause = SHORTEST_PAUSE
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
