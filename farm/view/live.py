@@ -192,9 +192,9 @@ class Live:
             self.nodes[node.key] = node
             if node.host is not None:
                 self.by_host[node.host.key] = node.key
-        for job in update.jobs:
-            self.jobs[job.id] = job
         for job in update.ended:
             self.jobs.pop(job.id, None)
             self.ended.append(job)
+        for job in update.jobs:
+            self.jobs[job.id] = job
         self.samples.extend(update.samples)

@@ -1,0 +1,143 @@
+"""A snapshot and deltas lead a watcher to what is known."""
+
+from __future__ import annotations
+
+from functools import reduce
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farm.activity import Listed, Tick
+from farm.config import Config
+from farm.events import BootEvent, Event, SchedulerSaid, Stage, Telemetry, TelemetrySeen
+from farm.running import Running
+from farm.scheduler import protocol
+from farm.state import Farm, fold, initial
+from farm.view.live import Live, Update, decode, delta, encode, snapshot
+from farm.view.status import Overview, bare_overview, build, build_bare, overview
+from tests.scheduler_says import done, down, login, logout, stats, up
+
+MAC = "52:54:00:00:00:01"
+ADDRESS = "10.77.0.57"
+RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+TOLD = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1")
+
+
+def said(event: protocol.Event | Listed | Tick, time: float = 200.0) -> SchedulerSaid:
+    return SchedulerSaid(event, time)
+
+
+BUSY: list[Event] = [
+    BootEvent(Stage.POWERED, 100.0, MAC),
+    BootEvent(None, 100.0, MAC, ADDRESS),
+    up(110.0),
+    login(120.0),
+    login(120.0, 2, "server", "10.77.0.1", 0),
+    login(120.0, 3, "guest", "10.77.0.9", 2),
+    TelemetrySeen(MAC, ADDRESS, TOLD, 121.0),
+    said(protocol.JobRequested(1, 2, "a/b/c.c", 0)),
+    said(protocol.JobRequested(2, 2, "a/b/d.c", 0)),
+    said(protocol.JobBegun(1, 1, 0)),
+    said(Tick(), 201.0),
+    said(done(1)),
+]
+
+
+def after(*events: Event, farm: Farm | None = None) -> Farm:
+    return reduce(fold, events, farm or initial("lab", {MAC: "pc01"}))
+
+
+def of(farm: Farm) -> Overview:
+    return overview(farm, RUNNING)
+
+
+def follow(farms: list[Farm]) -> Live:
+    """A watcher to whom the first state came as a snapshot and each later one as a delta, over the wire."""
+    live = Live()
+    updates: list[Update] = [snapshot(farms[0], of(farms[0]), 1.0)]
+    for old, new in pairwise(farms):
+        updates.append(delta(old, new, of(old), of(new), 2.0))
+    for update in updates:
+        live.apply(decode(encode(update)))
+    return live
+
+
+def known(live: Live) -> dict[str, object]:
+    return {
+        "overview": live.overview,
+        "nodes": live.nodes,
+        "jobs": live.jobs,
+        "ended": list(live.ended),
+        "samples": list(live.samples),
+    }
+
+
+def test_a_snapshot_holds_machines_and_all_other_daemons() -> None:
+    live = follow([after(*BUSY)])
+    assert {MAC, "server@10.77.0.1", "guest@10.77.0.9"} == set(live.nodes)
+    assert (Stage.READY, "v1", True) == (live.nodes[MAC].stage, live.nodes[MAC].image, live.nodes[MAC].outdated)
+    assert [2] == list(live.jobs)
+    assert [1] == [job.id for job in live.ended]
+    assert live.nodes[live.by_host["pc01", ADDRESS]].mac == MAC
+
+
+def test_a_delta_holds_only_what_has_changed() -> None:
+    old = after(*BUSY)
+    new = after(said(protocol.JobBegun(2, 1, 0)), said(Tick(), 202.0), farm=old)
+    change = delta(old, new, of(old), of(new), 3.0)
+    assert {MAC, "server@10.77.0.1"} == {node.key for node in change.nodes}
+    assert ([2], [], [], None) == ([job.id for job in change.jobs], change.ended, change.lost, change.overview)
+    assert [202.0] == [sample.time for sample in change.samples]
+    nothing = delta(new, new, of(new), of(new), 4.0)
+    assert b'{"type":"delta","time":4.0}' == encode(nothing)
+
+
+def test_another_image_makes_nodes_outdated_at_once() -> None:
+    farm = after(*BUSY)
+    other = overview(farm, replace(RUNNING, image="v1"))
+    change = delta(farm, farm, of(farm), other, 3.0)
+    assert [False] == [node.outdated for node in change.nodes if node.mac]
+
+
+EVENTS = st.one_of(
+    st.sampled_from(BUSY),
+    st.builds(login, st.just(300.0), st.integers(1, 4), st.sampled_from(["pc01", "guest"])),
+    st.builds(logout, st.just(310.0), st.integers(1, 4)),
+    st.sampled_from([down(320.0), up(330.0), said(Listed((), ("pc01",)))]),
+    st.builds(lambda id: said(protocol.JobRequested(id, 2, "x", 0)), st.integers(1, 9)),
+    st.builds(lambda id: said(protocol.JobBegun(id, 1, 0)), st.integers(1, 9)),
+    st.builds(lambda id, code: said(done(id, code)), st.integers(1, 9), st.integers(0, 1)),
+    st.builds(lambda time: said(Tick(), time), st.floats(400, 500)),
+)
+
+
+@settings(max_examples=100)
+@given(st.lists(st.lists(EVENTS, max_size=6), min_size=1, max_size=6))
+def test_whoever_follows_knows_what_a_newcomer_is_told(batches: list[list[Event]]) -> None:
+    farms = [after(*BUSY)]
+    for batch in batches:
+        ticks = [event for event in batch if not (isinstance(event, SchedulerSaid) and isinstance(event.event, Tick))]
+        farms.append(after(*ticks, farm=farms[-1]))
+    assert known(follow(farms)) == known(follow(farms[-1:]))
+
+
+def test_a_scheduler_without_a_farm_has_nodes_too() -> None:
+    farm = after(up(90.0), *BUSY[3:6], farm=initial("", {}))
+    status = build_bare(farm, "lab")
+    assert ["guest", "pc01"] == [node.name for node in status.nodes]
+    assert ["server"] == [host.name for host in status.hosts]
+    assert ("", "10.77.0.1:8765", "lab") == (status.farm, status.scheduler.address, status.scheduler.netname)
+    assert bare_overview(after(down(95.0, "gone"), farm=farm), "lab").problems == [
+        "The scheduler does not answer. gone"
+    ]
+
+
+def test_a_blocked_node_is_said_to_be() -> None:
+    farm = after(*BUSY, said(Listed((), ("guest", "10.77.0.57"))))
+    status = build(farm, RUNNING)
+    assert {"guest": True, "server": False} == {host.name: host.blocked for host in status.hosts}
+    assert status.nodes[0].host is not None
+    assert status.nodes[0].host.blocked
+    assert stats(1).name == status.nodes[0].name
