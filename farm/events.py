@@ -106,6 +106,13 @@ class Overlay(Struct, frozen=True):
     used: Bytes = 0
 
 
+class HeldEnvironment(Struct, frozen=True):
+    """A toolchain that a node's iceccd has unpacked; bytes of RAM."""
+
+    name: Text
+    bytes: Bytes = 0
+
+
 class Traffic(Struct, frozen=True):
     """The boot NIC's bytes since the kernel started."""
 
@@ -130,6 +137,7 @@ class Telemetry(Struct, frozen=True):
     load: Annotated[list[Seconds], Meta(max_length=3)] = []
     memory: Memory = Memory()
     overlay: Overlay = Overlay()
+    environments: Annotated[list[HeldEnvironment], Meta(max_length=64)] = []
     network: Traffic = Traffic()
     temperatures: Annotated[dict[Text, Annotated[float, Meta(ge=-300, le=2000)]], Meta(max_length=64)] = {}
 

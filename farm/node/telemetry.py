@@ -11,6 +11,7 @@ from typing import Any
 import psutil
 
 from farm.node import VERSION
+from farm.node.environments import FOLDER, Environments
 
 FRESH_SECONDS = 1.0
 """Younger answers are given again: however many ask, the node looks at most so often."""
@@ -42,11 +43,13 @@ class Telemetry:
     """Takes snapshots of this machine; safe to call from several threads.
 
     ``node``: what `configure` left in /run/farm/node.json. ``overlay``: the RAM file system that takes all writes.
+    ``environments``: iceccd's folder.
     """
 
-    def __init__(self, node: dict[str, Any], overlay: str = "/run/farm/upper") -> None:
+    def __init__(self, node: dict[str, Any], overlay: str = "/run/farm/upper", environments: str = FOLDER) -> None:
         self.node = node
         self.overlay = overlay
+        self.environments = Environments(environments)
         self.iceccd = Iceccd()
         self._lock = threading.Lock()
         self._taken = 0.0
@@ -79,6 +82,7 @@ class Telemetry:
             "load": list(os.getloadavg()),
             "memory": {"total": memory.total, "available": memory.available},
             "overlay": _fill(self.overlay),
+            "environments": self.environments.look(),
             "network": _traffic(self.node["nic"]),
             "temperatures": _temperatures(),
         }
