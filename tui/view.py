@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.screen import Screen
+from textual.widgets import Footer
 
 from farm.attach import Attachment
 from farm.view.live import Live
+from farm.view.status import NodeStatus
+from tui.heading import Heading
 
 
 class View(Vertical):
-    """One tab. It gets `show` with what is known, at the refresh rate and only while it can be seen."""
+    """One tab. It gets `show` with what is known, at the refresh rate and only while it can be seen.
+
+    A view's keys are its BINDINGS and those of the widgets in it. Each has an id (``jobs.pause``), by which it can be
+    remapped, and a tooltip, which the help screen and the command palette show.
+    """
 
     TITLE = ""
     """On its tab."""
+    ABOUT = ""
+    """What it shows and how its figures are defined; for the help screen, in plain text."""
 
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(id=self.TITLE.lower())
@@ -20,5 +34,54 @@ class View(Vertical):
         self.live = live
 
     def show(self, now: float) -> None:
-        """Draw what has changed; ``now``: Unix time by the clock of whoever sent the state."""
+        """Draw what has changed; ``now``: Unix time by the clock of whoever sent the state.
+
+        It may be called before anything is known: ``live.overview`` is None then.
+        """
         raise NotImplementedError
+
+    @property
+    def chosen(self) -> NodeStatus | None:
+        """The node that actions are for; None when there is none under the cursor."""
+        return None
+
+    def enter(self) -> None:
+        """Take the focus when the view comes to the front: its first widget that can have it."""
+        for child in self.query("*"):
+            if child.focusable and child.display:
+                child.focus(scroll_visible=False)
+                return
+
+
+class Detail(Screen[None]):
+    """A full screen above the tabs, for one thing out of a view; like a view it gets `show`. Escape leads back."""
+
+    ABOUT = ""
+    """As a view's."""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,backspace", "app.pop_screen", "Back", tooltip="Back to the view", id="detail.back")
+    ]
+
+    def __init__(self, attachment: Attachment, live: Live) -> None:
+        super().__init__()
+        self.attachment = attachment
+        self.live = live
+
+    def compose(self) -> ComposeResult:
+        """The heading, what `body` gives, and the footer."""
+        yield Heading()
+        yield from self.body()
+        yield Footer(compact=True)
+
+    def body(self) -> ComposeResult:
+        """The widgets between heading and footer."""
+        raise NotImplementedError
+
+    def show(self, now: float) -> None:
+        """As a view's."""
+        raise NotImplementedError
+
+    @property
+    def chosen(self) -> NodeStatus | None:
+        """As a view's."""
+        return None

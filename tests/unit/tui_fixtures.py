@@ -1,0 +1,415 @@
+"""A farm that stands still: machines in all stages, submitters, jobs, builds; and an attachment that replays it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, Iterable
+
+from msgspec.structs import replace
+
+from farm.activity import Job, JobState, Place, Sample, Totals
+from farm.attach import ACTIONS, Action, Lost
+from farm.errors import FarmError
+from farm.events import Memory, Overlay, Processors, Stage, Telemetry, Traffic
+from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.state import Reading
+from farm.view.live import Delta, Live, Snapshot, Update
+from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
+
+# Clock times in pictures must be the same everywhere.
+os.environ["TZ"] = "UTC"
+time.tzset()
+
+NOW = 1_767_225_600.0
+"""2026-01-01 00:00:00 UTC."""
+IMAGE, OLDER = "20251230-1", "20251201-3"
+PLATFORM = "x86_64"
+HOSTILE = "\x1b[31m[bold red]evil[/] [@click=app.quit]x[/] \u202e⚠️日本"
+"""What a stranger may call a node or a file, before it is cleaned."""
+
+
+def host(name: str, address: str, **fields: object) -> HostStatus:
+    """A daemon's login; what is not said is what an idle node of eight slots has."""
+    told: dict[str, object] = {
+        "online": True,
+        "since": NOW - 4000,
+        "logins": 1,
+        "slots": 8,
+        "no_remote": False,
+        "load": 120,
+        "speed": 85.5,
+        "platform": PLATFORM,
+        "protocol": 44,
+        "features": ("env_xz", "env_zstd"),
+        "load_averages": (1.2, 1.1, 0.9),
+        "free_memory": 6200,
+        "installing": 0.0,
+        "blocked": False,
+        "jobs_running": 0,
+        "jobs_done": 0,
+        "jobs_failed": 0,
+        "jobs_local": 0,
+        "jobs_pending": 0,
+        "jobs_submitted": 0,
+        "jobs_fallback": 0,
+        "local_running": 0,
+        "busy_ms": 0,
+        "last": NOW - 3,
+    }
+    return HostStatus(name=name, address=address, **(told | fields))  # type: ignore[arg-type]
+
+
+def telemetry(name: str, mac: str, cpu: float) -> Telemetry:
+    """What a node's agent says."""
+    return Telemetry(
+        farm="lab",
+        name=name,
+        mac=mac,
+        uptime=4100.0,
+        iceccd=True,
+        image=IMAGE,
+        version="1",
+        slots=8,
+        cpu=Processors([cpu] * 8),
+        load=[3.5, 3.1, 2.0],
+        memory=Memory(total=16 << 30, available=11 << 30),
+        overlay=Overlay(total=8 << 30, used=700 << 20),
+        network=Traffic("eth0", 5 << 30, 2 << 30),
+        temperatures={"coretemp": 61.0},
+    )
+
+
+BOOT = {
+    Stage.POWERED: NOW - 4060,
+    Stage.LOADER: NOW - 4055,
+    Stage.KERNEL: NOW - 4050,
+    Stage.ROOT: NOW - 4041,
+    Stage.AGENT: NOW - 4025,
+    Stage.REGISTERED: NOW - 4020,
+    Stage.READY: NOW - 4019,
+}
+
+
+def _machine(
+    number: int, name: str, stage: Stage, since: float, login: HostStatus | None, cpu: float | None = None
+) -> NodeStatus:
+    mac = f"52:54:00:00:00:{number:02x}"
+    reached = {
+        other: at
+        for other, at in BOOT.items()
+        if stage is Stage.LOST or (stage is not Stage.OFF and other.rank <= stage.rank)
+    }
+    return NodeStatus(
+        key=mac,
+        name=name,
+        mac=mac,
+        address="" if stage is Stage.OFF else f"10.0.0.{10 + number}",
+        stage=stage,
+        since=since,
+        stages=reached,
+        uptime={"kernel": 0.0, "root": 8.5, "agent": 24.0} if cpu is not None else {},
+        fetched=0 if stage is Stage.OFF else 61 << 20,
+        verified=cpu is not None,
+        known=True,
+        image="" if stage is Stage.OFF else OLDER if number == 2 else IMAGE,
+        outdated=number == 2,
+        host=login,
+        telemetry=None if cpu is None else telemetry(name, mac, cpu),
+    )
+
+
+def _daemon(login: HostStatus) -> NodeStatus:
+    return NodeStatus(
+        key=f"{login.name}@{login.address}",
+        name=login.name,
+        address=login.address,
+        stage=Stage.READY if login.online else Stage.LOST,
+        since=login.since,
+        host=login,
+    )
+
+
+def nodes() -> list[NodeStatus]:
+    """Six machines of the farm, a node that is none, two submitters."""
+    a1 = host("node-a1", "10.0.0.11", jobs_running=4, jobs_done=812, jobs_failed=3, load=640, busy_ms=900_000)
+    a2 = host("node-a2", "10.0.0.12", jobs_done=655, speed=62.0, last=NOW - 90)
+    b2 = host("node-b2", "10.0.0.14", online=False, since=NOW - 130, jobs_done=40)
+    c1 = host("node-c1", "10.0.0.15", load=1000, jobs_done=5, free_memory=90)
+    return [
+        _machine(1, "node-a1", Stage.READY, NOW - 4019, a1, 71.5),
+        _machine(2, "node-a2", Stage.READY, NOW - 4019, a2, 3.0),
+        _machine(3, "node-b1", Stage.KERNEL, NOW - 12, None),
+        _machine(4, "node-b2", Stage.LOST, NOW - 130, b2),
+        _machine(5, "node-c1", Stage.REGISTERED, NOW - 45, c1, 96.0),
+        _machine(6, "node-c2", Stage.OFF, 0.0, None),
+        _daemon(host("oldbox", "10.0.0.90", slots=4, jobs_running=2, jobs_done=99, protocol=37, features=())),
+        _daemon(
+            host("alice-pc", "10.0.0.101", slots=0, jobs_submitted=1400, jobs_local=80, local_running=1, jobs_pending=1)
+        ),
+        _daemon(
+            host("bob-pc", "10.0.0.102", slots=4, no_remote=True, jobs_submitted=215, jobs_pending=2, jobs_fallback=3)
+        ),
+    ]
+
+
+ALICE, BOB = ("alice-pc", "10.0.0.101"), ("bob-pc", "10.0.0.102")
+A1, A2, OLDBOX = ("node-a1", "10.0.0.11"), ("node-a2", "10.0.0.12"), ("oldbox", "10.0.0.90")
+
+
+def jobs() -> list[Job]:
+    """In flight: six run on nodes, one on its submitter, three wait."""
+    running = [
+        Job(
+            5000 + number,
+            JobState.RUNNING,
+            Place.REMOTE,
+            f"src/core/part{number}.cpp",
+            ALICE if number % 2 else BOB,
+            A1 if number < 4 else OLDBOX,
+            slot=number % 4,
+            language=1,
+            requested=NOW - 3.5 - number,
+            begun=NOW - 3 - number,
+        )
+        for number in range(6)
+    ]
+    waiting = [
+        Job(5010 + number, JobState.PENDING, Place.REMOTE, f"src/net/sock{number}.c", who, requested=NOW - 1)
+        for number, who in enumerate((ALICE, BOB, BOB))
+    ]
+    local = Job(5020, JobState.RUNNING, Place.LOCAL, "libcore.so", ALICE, ALICE, requested=NOW - 8, begun=NOW - 8)
+    return [*running, *waiting, local]
+
+
+def ended() -> list[Job]:
+    """The last sixty: every twentieth has failed, every tenth was local, one is a fallback."""
+    return [_ended(number) for number in range(1, 61)]
+
+
+def _ended(number: int) -> Job:
+    at = NOW - 2 * (60 - number) - 1
+    failed = number % 20 == 0
+    place = Place.FALLBACK if number == 41 else Place.LOCAL if number % 10 == 5 else Place.REMOTE
+    who = ALICE if number % 3 else BOB
+    return Job(
+        4000 + number,
+        JobState.FAILED if failed else JobState.DONE,
+        place,
+        f"src/core/file{number:03}.cpp",
+        who,
+        who if place is not Place.REMOTE else (A1, A2, OLDBOX)[number % 3],
+        slot=number % 4,
+        language=1,
+        requested=at - 2.6,
+        begun=at - 2.4,
+        ended=at,
+        exit=(255 if number == 40 else 1) if failed else 0,
+        real=2400,
+        user=2000,
+        system=150,
+        page_faults=12,
+        in_compressed=180_000,
+        in_bytes=950_000,
+        out_compressed=40_000,
+        out_bytes=120_000,
+        number=number,
+    )
+
+
+def samples(count: int = 120) -> list[Sample]:
+    """One a second; load rises and falls."""
+    found = []
+    done = failed = 0
+    for second in range(count):
+        busy = 6 + (second * 7) % 15
+        done += busy // 2
+        failed += second % 30 == 0
+        totals = Totals(
+            requested=done + failed + 3,
+            begun=done + failed,
+            done=done,
+            failed=failed,
+            local=second // 4,
+            in_bytes=done * 950_000,
+            out_bytes=done * 120_000,
+        )
+        found.append(Sample(NOW - count + second + 1, 28, busy, second % 5, second % 2, totals))
+    return found
+
+
+def services() -> list[ServiceStatus]:
+    """All up but one."""
+    return [
+        *(
+            ServiceStatus(name, "RUNNING", True, False, 100 + number, NOW - 5000, "")
+            for number, name in enumerate(("aoe-1", "dnsmasq", "farmd", "nginx", "scheduler"))
+        ),
+        ServiceStatus("iceccd", "FATAL", False, False, 0, NOW - 20, "Exited too quickly"),
+    ]
+
+
+def overview() -> Overview:
+    """A farm with one service down."""
+    return Overview(
+        farm="lab",
+        farmd=True,
+        started=NOW - 5000,
+        interface="eth1",
+        server="10.0.0.1",
+        image=IMAGE,
+        services=services(),
+        scheduler=SchedulerStatus(
+            up=True, address="10.0.0.1:8765", netname="lab", since=NOW - 4990, why="", protocol=44
+        ),
+        problems=["The service iceccd is down (fatal). Its log: farm logs iceccd"],
+    )
+
+
+def snapshot() -> Snapshot:
+    """All of it."""
+    return Snapshot(time=NOW, overview=overview(), nodes=nodes(), jobs=jobs(), ended=ended(), samples=samples())
+
+
+def scheduler_down() -> Delta:
+    """The scheduler is gone."""
+    now = overview()
+    down = replace(now.scheduler, up=False, since=NOW, why="Connection refused.")
+    problem = "The scheduler does not answer. Connection refused. Its log: farm logs scheduler"
+    return Delta(time=NOW + 1, overview=replace(now, scheduler=down, problems=[problem]))
+
+
+def live() -> Live:
+    """The farm as a watcher knows it."""
+    known = Live()
+    known.apply(snapshot())
+    return known
+
+
+def builds() -> list[Build]:
+    """Three; the newest still runs."""
+    return [
+        Build(
+            id=number,
+            submitter=who[0],
+            address=who[1],
+            started=NOW - 4000 / number,
+            ended=NOW - 3500 / number if number < 3 else NOW - 1,
+            open=number == 3,
+            tag="make" if number == 2 else "",
+            remote=400 * number,
+            own=number,
+            local=20,
+            fallback=number - 1,
+            failed=2,
+            real_ms=1_000_000 * number,
+            user_ms=900_000 * number,
+            waited_ms=40_000,
+            in_bytes=380_000_000 * number,
+            out_bytes=48_000_000 * number,
+            most=24,
+        )
+        for number, who in ((3, ALICE), (2, BOB), (1, ALICE))
+    ]
+
+
+def build_detail(id: int) -> BuildDetail:
+    """One of them. Raises KeyError."""
+    build = {build.id: build for build in builds()}[id]
+    return BuildDetail(
+        build=build,
+        nodes=[
+            NodeShare("node-a1", 300, 1, 600_000, 36_000_000),
+            NodeShare("node-a2", 90, 1, 300_000, 11_000_000),
+            NodeShare("oldbox", 10, 0, 100_000, 1_000_000),
+        ],
+        slowest=[FileTime("src/core/huge.cpp", "node-a2", "remote", 48_000, 0, build.ended - 9)],
+        failures=[FileTime("src/core/bad.cpp", "node-a1", "remote", 900, 1, build.ended - 20)],
+        waits=[Wait("bob-pc", 12.5)],
+    )
+
+
+class FakeAttachment:
+    """Replays updates, then those that are pushed; notes what it is told to do."""
+
+    def __init__(
+        self,
+        updates: Iterable[Update | Lost] | None = None,
+        *,
+        actions: Iterable[Action] = ACTIONS,
+        title: str = "farm lab",
+    ) -> None:
+        self.title = title
+        self.actions = frozenset(actions)
+        self.done: list[tuple[str, str]] = []
+        """Action and node, or ``switch`` and version."""
+        self.error: FarmError | None = None
+        """Raised by whatever is asked, when set."""
+        self.closed = False
+        self._queue: asyncio.Queue[Update | Lost] = asyncio.Queue()
+        for update in (snapshot(),) if updates is None else updates:
+            self._queue.put_nowait(update)
+
+    def push(self, update: Update | Lost) -> None:
+        """Have it come next."""
+        self._queue.put_nowait(update)
+
+    async def updates(self) -> AsyncGenerator[Update | Lost, None]:
+        try:
+            while True:
+                yield await self._queue.get()
+        finally:
+            self.closed = True
+
+    async def status(self) -> Status:
+        raise FarmError("Nobody asks for it here.")
+
+    async def readings(self, key: str) -> list[Reading]:
+        self._check()
+        if key != nodes()[0].key:
+            return []
+        return [
+            Reading(
+                NOW - 300 + 5 * number,
+                40.0 + number % 30,
+                (11 << 30) - (number << 20),
+                700 << 20,
+                number << 24,
+                number << 22,
+            )
+            for number in range(60)
+        ]
+
+    async def builds(self, limit: int = 100) -> list[Build]:
+        self._check()
+        return builds()[:limit]
+
+    async def build(self, id: int) -> BuildDetail:
+        self._check()
+        return build_detail(id)
+
+    async def node_hours(self, hours: int = 24) -> list[NodeHour]:
+        self._check()
+        hour = int(NOW) // 3600 * 3600
+        return [
+            NodeHour(hour - 3600 * back, NodeShare("node-a1", 100 * back, 1, 90_000, 9_000_000)) for back in range(3)
+        ]
+
+    async def act(self, action: Action, node: NodeStatus) -> str:
+        self._check()
+        self.done.append((action, node.name))
+        return f"{action} of {node.name} is done."
+
+    async def switch_image(self, version: str) -> str:
+        self._check()
+        self.done.append(("switch", version))
+        return f"Next boots get {version}."
+
+    async def images(self) -> list[str]:
+        self._check()
+        return [IMAGE, OLDER]
+
+    def _check(self) -> None:
+        if self.error:
+            raise self.error

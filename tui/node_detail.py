@@ -1,0 +1,276 @@
+"""One node, whole: what it compiles, how it does, how it booted, and why it is idle."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean
+
+from msgspec import Struct
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from farm.activity import Job, JobState, Place
+from farm.attach import Attachment
+from farm.errors import FarmError
+from farm.events import BOOT_STAGES
+from farm.state import NO_JOBS, Reading
+from farm.view.idle import Idle
+from farm.view.live import Live
+from farm.view.status import NodeStatus
+from farm.view.text import duration, milliseconds, size
+from tui import words
+from tui.page import Page
+from tui.view import Detail
+from tui.widgets.columns import Column
+from tui.widgets.graph import Graph, Series
+from tui.widgets.lines import Cell
+from tui.widgets.table import LiveTable
+from tui.widgets.text import clean
+
+READING_SECONDS = 5.0
+"""Agents are asked so often."""
+SPAN = 900.0
+LABEL = 12
+Line = tuple[str, str]
+
+
+class Slot(Struct, frozen=True):
+    """A slot and what runs in it."""
+
+    number: int
+    job: Job | None
+
+
+def slots(node: NodeStatus, live: Live) -> list[Slot]:
+    """All slots of a node, busy or not; jobs that it compiles for itself come after them."""
+    host = node.host
+    if host is None or not host.online:
+        return []
+    running = [job for job in live.jobs.values() if job.node == host.key and job.state is JobState.RUNNING]
+    taken = {job.slot: job for job in running if job.place in (Place.REMOTE, Place.OWN)}
+    number = max(host.slots, max(taken, default=-1) + 1)
+    own = [job for job in running if job.place not in (Place.REMOTE, Place.OWN)]
+    lanes = [Slot(lane, taken.get(lane)) for lane in range(number)]
+    return lanes + [Slot(number + extra, job) for extra, job in enumerate(own)]
+
+
+def facts(node: NodeStatus, now: float) -> list[Line]:
+    """What is known of a node besides its jobs."""
+    host, told = node.host, node.telemetry
+    word, _ = words.stage_words(node)
+    since = f" for {duration(now - node.since)}" if node.since else ""
+    lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
+    if host is not None:
+        lines += [
+            (
+                "slots",
+                f"{host.jobs_running} of {host.slots} busy" + (", takes no jobs of others" if host.no_remote else ""),
+            ),
+            ("load", f"{host.load} of {NO_JOBS}" + (": gets no jobs" if host.load >= NO_JOBS else "")),
+            ("speed", f"{host.speed:.0f}" if host.speed else "never measured"),
+            ("jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"),
+            ("submitted", f"{host.jobs_submitted}, {host.jobs_local} local, {host.jobs_fallback} after a failure"),
+            ("platform", host.platform),
+            ("protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")),
+            ("logins", f"{host.logins}, the last {words.clock(host.since)}"),
+        ]
+        if host.installing:
+            lines.append(("environment", f"receives or unpacks one for {duration(now - host.installing)}"))
+    if node.image:
+        lines.append(("image", node.image + (", its next boot gets another" if node.outdated else "")))
+    if told is not None:
+        lines += [
+            ("processors", f"{len(told.cpu.percent)}, {fmean(told.cpu.percent or [0]):.0f} % in use"),
+            ("memory", f"{size(told.memory.available)} free of {size(told.memory.total)}"),
+            ("RAM disk", f"{size(told.overlay.used)} written of {size(told.overlay.total)}"),
+            ("network", f"{told.network.nic} {size(told.network.received)} in, {size(told.network.sent)} out"),
+            ("up", duration(told.uptime)),
+        ]
+        lines += [("temperature", f"{name} {degrees:.0f} °C") for name, degrees in [*told.temperatures.items()][:4]]
+    elif host is not None and host.free_memory is not None:
+        lines.append(("memory", f"{host.free_memory} MiB free"))
+    return [(name, value) for name, value in lines if value]
+
+
+def boot_lines(node: NodeStatus) -> list[Line]:
+    """The stages of the present boot, each with its hour and how long it took to come to it."""
+    reached = [(stage, node.stages[stage]) for stage in BOOT_STAGES if stage in node.stages]
+    if not reached:
+        return []
+    first = reached[0][1]
+    lines = [(str(stage), f"{words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
+    lines += [
+        ("own account", f"{stage} {seconds:.1f} s after its kernel started") for stage, seconds in node.uptime.items()
+    ]
+    if node.fetched:
+        lines.append(("fetched", f"{size(node.fetched)} of kernel, initrd and scripts"))
+    return lines
+
+
+def listed(title: str, lines: Sequence[Line]) -> Content:
+    """Names and values under a title."""
+    rows = [Content.styled(title, "bold underline")]
+    rows += [Content.assemble((f"{clean(name):<{LABEL}} ", "$text-muted"), clean(value)) for name, value in lines]
+    return Content("\n").join(rows)
+
+
+def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
+    """Why it is idle, and what mends it."""
+    if reason is None:
+        running = node.host.jobs_running if node.host else 0
+        return Content.styled(f"● it works: {running} jobs", "$text-success")
+    parts = [Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$text-muted"))]
+    if reason.mend:
+        parts.append(Content.assemble(("→ ", "bold $text-success"), clean(reason.mend)))
+    return Content("\n").join(parts)
+
+
+def rates(readings: Sequence[Reading]) -> list[tuple[float, float]]:
+    """Bytes a second over the boot NIC, both ways; a reboot begins anew."""
+    return [
+        (new.time, max(0.0, new.received + new.sent - old.received - old.sent) / (new.time - old.time))
+        for old, new in pairwise(readings)
+        if new.time > old.time
+    ]
+
+
+class NodeDetail(Detail):
+    """A node by its key; it may go, come back and change while it is looked at."""
+
+    ABOUT = (
+        "Slots with the file that each compiles; graphs of what the node's agent measured in the last quarter of an "
+        "hour (only nodes of a farm have one); how it booted; and why it is idle, when it is."
+    )
+    DEFAULT_CSS = """
+    NodeDetail {
+        & #why { height: auto; padding: 0 1; background: $surface; }
+        & #slots { height: auto; min-height: 3; max-height: 12; }
+        & #graphs { height: 9; }
+        & #graphs.-none { display: none; }
+        & #columns { height: auto; }
+        & #columns > Static { width: 1fr; height: auto; padding: 0 1; }
+        &.-narrow #columns { layout: vertical; }
+        &.-narrow #graphs { height: 12; layout: vertical; }
+    }
+    """
+
+    def __init__(self, attachment: Attachment, live: Live, key: str) -> None:
+        super().__init__(attachment, live)
+        self._key = key
+        self._node = live.nodes.get(key)
+        self._now = 0.0
+        self._texts: dict[str, Content] = {}
+        self._readings: list[Reading] = []
+        self._table = self._slot_table()
+        self._processor = Graph(span=SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
+        self._memory = Graph(span=SPAN, form=lambda value: size(value).replace(" ", "")[:6], id="memory")
+        self._network = Graph(span=SPAN, form=lambda value: size(value).replace(" ", "")[:6], id="network")
+
+    def _slot_table(self) -> LiveTable[Slot]:
+        return LiveTable(
+            [
+                Column[Slot](name="slot", title="Slot", width=4, align="right", cell=_number, value=lambda s: s.number),
+                Column[Slot](name="file", title="File", width=24, min_width=10, cell=_file, elastic=True),
+                Column[Slot](name="submitter", title="For", width=14, min_width=6, cell=_submitter),
+                Column[Slot](name="elapsed", title="Elapsed", width=8, align="right", cell=self._elapsed),
+            ],
+            key=lambda slot: slot.number,
+            empty="no slots: it is not registered",
+            id="slots",
+        )
+
+    def body(self) -> ComposeResult:
+        """Why it is idle first; it is what people look for."""
+        yield Static(id="why", markup=False)
+        with Page():
+            yield self._table
+            with Horizontal(id="graphs", classes="-none"):
+                yield self._processor
+                yield self._memory
+                yield self._network
+            with Horizontal(id="columns"):
+                yield Static(id="facts", markup=False)
+                yield Static(id="boot", markup=False)
+
+    def on_mount(self) -> None:
+        """Ask for what its agent measured, now and then again."""
+        self.set_class(self.app.size.width < 100, "-narrow")
+        self._table.focus()
+        self.run_worker(self._read(), exclusive=True, group="readings")
+
+    def on_resize(self) -> None:
+        """Columns side by side where they fit."""
+        self.set_class(self.size.width < 100, "-narrow")
+
+    @property
+    def chosen(self) -> NodeStatus | None:
+        """The node itself."""
+        return self._node
+
+    async def _read(self) -> None:
+        try:
+            self._readings = await self.attachment.readings(self._key)
+        except FarmError:
+            # The banner says what is lost; the graph keeps what it has.
+            return
+        finally:
+            self.set_timer(READING_SECONDS, lambda: self.run_worker(self._read(), exclusive=True, group="readings"))
+        self._draw_graphs()
+
+    def _draw_graphs(self) -> None:
+        readings = self._readings
+        self.query_one("#graphs").set_class(not readings, "-none")
+        if not readings:
+            return
+        self._processor.series = {"CPU": Series([(r.time, r.cpu) for r in readings], "good", fill=True)}
+        self._memory.series = {
+            "memory free": Series([(r.time, float(r.available)) for r in readings], "accent", fill=True),
+            "written": Series([(r.time, float(r.overlay)) for r in readings], "warn"),
+        }
+        self._network.series = {"network/s": Series(rates(readings), "accent", fill=True)}
+
+    def show(self, now: float) -> None:
+        """What has changed."""
+        self._now = now
+        known = self.live.nodes.get(self._key)
+        if known is None:
+            self._write("why", Content("This node is no longer known; what you see is the last of it."))
+            return
+        self._node = node = known
+        reason = words.Reasons(self.live, now).of(node)
+        title = Content.assemble((clean(node.name), "bold reverse"), "  ")
+        self._write("why", title + idle_text(node, reason))
+        self._table.set_rows(slots(node, self.live))
+        self._table.styles.height = min(12, max(3, len(self._table.rows) + 1))
+        self._write("facts", listed("Node", facts(node, now)))
+        self._write("boot", listed("Boot", boot_lines(node) or [("", "it has not booted from this server")]))
+
+    def _write(self, name: str, text: Content) -> None:
+        if self._texts.get(name) != text:
+            self._texts[name] = text
+            self.query_one(f"#{name}", Static).update(text)
+
+    def _elapsed(self, slot: Slot) -> Cell:
+        if slot.job is None or not slot.job.begun:
+            return ""
+        seconds = max(0.0, self._now - slot.job.begun)
+        return duration(seconds) if seconds >= 10 else milliseconds(seconds * 1000)
+
+
+def _number(slot: Slot) -> Cell:
+    return f"{slot.number + 1}", "strong" if slot.job else "muted"
+
+
+def _file(slot: Slot) -> Cell:
+    if slot.job is None:
+        return "– free", "muted"
+    return (f"▸ {slot.job.file}", "accent") if slot.job.place in (Place.REMOTE, Place.OWN) else f"⌂ {slot.job.file}"
+
+
+def _submitter(slot: Slot) -> Cell:
+    if slot.job is None:
+        return ""
+    return "itself" if slot.job.place is not Place.REMOTE else slot.job.submitter[0]

@@ -1,0 +1,292 @@
+"""The first tab: how much is going on, how it went, what is wrong, who is busiest."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+from rich.text import Text
+from textual import on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from farm.activity import HostKey, JobState, Place
+from farm.attach import Attachment
+from farm.view.live import Live
+from farm.view.status import NodeStatus, ServiceStatus
+from farm.view.text import duration, rate, size
+from tui.figures import efficiency, figures, is_worker, rates, window
+from tui.node_detail import NodeDetail
+from tui.page import Page
+from tui.view import View
+from tui.widgets.columns import Column
+from tui.widgets.graph import Graph, Series, bar
+from tui.widgets.lines import Cell
+from tui.widgets.table import LiveTable
+from tui.widgets.text import clean
+from tui.wrong import recent, wrong
+
+SPAN = 300.0
+"""Seconds that the graph and the efficiency cover."""
+TOP_SECONDS = 10.0
+"""Jobs a second of nodes and submitters are means of so long."""
+BAR = 8
+
+
+class Submitter(Struct, frozen=True):
+    """Somebody whose jobs are in flight or have lately ended."""
+
+    name: str
+    running: int
+    waiting: int
+    rate: float
+    local: int
+    """Running now, on its own machine."""
+
+
+def submitters(live: Live, now: float) -> list[Submitter]:
+    """All of them."""
+    running: Counter[HostKey] = Counter()
+    waiting: Counter[HostKey] = Counter()
+    local: Counter[HostKey] = Counter()
+    for job in live.jobs.values():
+        if job.state is JobState.PENDING:
+            waiting[job.submitter] += 1
+        elif job.place in (Place.LOCAL, Place.FALLBACK):
+            local[job.submitter] += 1
+        else:
+            running[job.submitter] += 1
+    ended = Counter(job.submitter for job in recent(live, now, TOP_SECONDS))
+    keys = dict.fromkeys((*running, *waiting, *local, *ended))
+    return [Submitter(key[0] or "?", running[key], waiting[key], ended[key] / TOP_SECONDS, local[key]) for key in keys]
+
+
+def totals(live: Live) -> Content:
+    """Slots, queue, rates and efficiency, in three lines."""
+    now = figures(live.samples)
+    used = efficiency(window(live.samples, SPAN))
+    shown = "–" if used is None else f"{used:.0%}"
+    gauge = bar(now.busy, now.slots, 24).plain
+    return Content.assemble(
+        ("slots ", "bold"),
+        (gauge, "$text-success" if now.busy < now.slots else "$text-warning"),
+        f" {now.busy} of {now.slots} busy",
+        "\n",
+        *_pairs(
+            ("queue", f"{now.pending}"),
+            ("jobs/s", rate(now.jobs)),
+            ("local/s", rate(now.locals)),
+            ("network", f"{size(now.bytes)}/s"),
+        ),
+        "\n",
+        *_pairs(("efficiency", f"{shown} of slot time, {duration(SPAN)}"), ("local now", f"{now.local}")),
+    )
+
+
+def _pairs(*pairs: tuple[str, str]) -> Iterable[tuple[str, str] | str]:
+    for name, value in pairs:
+        yield (f"{name} ", "bold")
+        yield f"{value:<9} "
+
+
+def troubles(sentences: Sequence[str], known: bool) -> Content:
+    """What is wrong now."""
+    if not known:
+        return Content.styled("… waiting for the first news", "$text-warning")
+    if not sentences:
+        return Content.styled("● nothing is wrong", "$text-success")
+    lines = [Content.styled(f"▲ {clean(sentence)}", "$text-warning") for sentence in sentences]
+    return Content("\n").join(lines)
+
+
+def services_line(services: Sequence[ServiceStatus]) -> Content:
+    """Each service with a sign; what is down says so."""
+    return Content("  ").join(
+        Content.styled(f"● {clean(service.name)}", "$text-success")
+        if service.up
+        else Content.styled(f"○ {clean(service.name)} off", "$foreground-muted")
+        if service.machine
+        else Content.styled(f"✖ {clean(service.name)} {clean(service.state.lower())}", "bold $text-error")
+        for service in services
+    )
+
+
+class OverviewView(View):
+    """What a glance should tell."""
+
+    TITLE = "Overview"
+    ABOUT = (
+        f"Efficiency is busy slot time over available slot time in the last {duration(SPAN)}: the slots in use, added "
+        "up each second, divided by the slots of all nodes that were registered. Jobs a second are those that ended on "
+        "nodes, local/s those that submitters compiled or linked without asking, each over 5 seconds. Network counts "
+        "sources and objects before compression. Queue: jobs that were asked for and that no node has begun."
+    )
+    DEFAULT_CSS = """
+    OverviewView {
+        & #totals { height: 3; padding: 0 1; }
+        & #graph { height: 1fr; min-height: 4; }
+        & #wrong { height: auto; max-height: 8; padding: 0 1; }
+        & #services { height: auto; max-height: 3; padding: 0 1; }
+        & #top { height: 7; }
+        & #top.-tall { height: 14; }
+        & #top > LiveTable { width: 1fr; }
+        & #top-nodes { margin-right: 1; }
+        & .-hidden { display: none; }
+    }
+    """
+
+    def __init__(self, attachment: Attachment, live: Live) -> None:
+        super().__init__(attachment, live)
+        self._texts: dict[str, Content] = {}
+        self._rates: Counter[HostKey] = Counter()
+        self._graph = Graph(span=SPAN, id="graph", empty="nothing measured yet: a point comes each second")
+        self._busiest = self._node_table()
+        self._submitters = self._submitter_table()
+
+    def compose(self) -> ComposeResult:
+        """From the general to the particular."""
+        with Page():
+            yield Static(id="totals", markup=False)
+            yield self._graph
+            yield Static(id="wrong", markup=False)
+            yield Static(id="services", markup=False)
+            with Horizontal(id="top"):
+                yield self._busiest
+                yield self._submitters
+
+    def _node_table(self) -> LiveTable[NodeStatus]:
+        return LiveTable(
+            [
+                Column[NodeStatus](
+                    name="name", title="Busiest nodes", width=16, min_width=8, cell=_name, value=_name, elastic=True
+                ),
+                Column[NodeStatus](name="busy", title="Busy", width=BAR + 8, min_width=7, cell=_busy, value=_running),
+                Column[NodeStatus](
+                    name="rate", title="Jobs/s", width=6, align="right", cell=self._rate, value=self._order
+                ),
+            ],
+            key=lambda node: node.key,
+            sort="rate",
+            reverse=True,
+            empty="no node has a job",
+            id="top-nodes",
+        )
+
+    def _submitter_table(self) -> LiveTable[Submitter]:
+        return LiveTable(
+            [
+                Column[Submitter](
+                    name="name", title="Submitters", width=14, min_width=8, cell=lambda s: s.name, elastic=True
+                ),
+                Column[Submitter](
+                    name="running", title="Runs", width=5, align="right", cell=lambda s: f"{s.running}", value=_weight
+                ),
+                Column[Submitter](
+                    name="waiting",
+                    title="Waits",
+                    width=5,
+                    align="right",
+                    cell=lambda s: (f"{s.waiting}", "warn" if s.waiting else None),
+                    value=lambda s: s.waiting,
+                ),
+                Column[Submitter](
+                    name="local",
+                    title="Local",
+                    width=5,
+                    align="right",
+                    cell=lambda s: f"{s.local}",
+                    value=lambda s: s.local,
+                ),
+                Column[Submitter](
+                    name="rate",
+                    title="Jobs/s",
+                    width=6,
+                    align="right",
+                    cell=lambda s: rate(s.rate),
+                    value=lambda s: s.rate,
+                ),
+            ],
+            key=lambda submitter: submitter.name,
+            sort="running",
+            reverse=True,
+            empty="nobody compiles",
+            id="top-submitters",
+        )
+
+    def _rate(self, node: NodeStatus) -> Cell:
+        return rate(self._rates[node.host.key] / TOP_SECONDS) if node.host else ""
+
+    def _order(self, node: NodeStatus) -> tuple[int, int]:
+        return (self._rates[node.host.key], _running(node)) if node.host else (0, 0)
+
+    def show(self, now: float) -> None:
+        """All of it."""
+        live = self.live
+        self._write("totals", totals(live))
+        self._write("wrong", troubles(wrong(live, now), live.overview is not None))
+        self._write("services", services_line(live.overview.services if live.overview else []))
+        self._draw_graph(now)
+        self._rates = Counter(job.node for job in recent(live, now, TOP_SECONDS))
+        online = (node for node in live.nodes.values() if node.host is not None and node.host.online)
+        self._busiest.set_rows(node for node in online if is_worker(node))
+        self._submitters.set_rows(submitters(live, now))
+
+    def _draw_graph(self, now: float) -> None:
+        points = window(self.live.samples, SPAN)
+        self._graph.series = {
+            "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
+            "busy": Series([(s.time, float(s.busy)) for s in points], "good", fill=True),
+            "queue": Series([(s.time, float(s.pending)) for s in points], "warn"),
+            "jobs/s": Series(rates(points), "accent"),
+        }
+        self._graph.now = points[-1].time if points else now
+
+    def _write(self, name: str, text: Content) -> None:
+        if self._texts.get(name) == text:
+            return
+        self._texts[name] = text
+        part = self.query_one(f"#{name}", Static)
+        part.display = bool(text.plain)
+        part.update(text)
+
+    def on_resize(self) -> None:
+        """A tall screen has room for more nodes."""
+        self.query_one("#top").set_class(self.size.height >= 36, "-tall")
+        self._submitters.display = self.size.width >= 60
+
+    def enter(self) -> None:
+        """The nodes take the focus: enter opens one."""
+        self._busiest.focus(scroll_visible=False)
+
+    @property
+    def chosen(self) -> NodeStatus | None:
+        """The node under the cursor."""
+        return self._busiest.cursor_row if self._busiest.has_focus else None
+
+    @on(LiveTable.Opened, "#top-nodes")
+    def _opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        if (node := self._busiest.cursor_row) is not None:
+            self.app.push_screen(NodeDetail(self.attachment, self.live, node.key))
+
+
+def _name(node: NodeStatus) -> str:
+    return node.name
+
+
+def _running(node: NodeStatus) -> int:
+    return node.host.jobs_running if node.host else 0
+
+
+def _weight(submitter: Submitter) -> tuple[int, float]:
+    return submitter.running, submitter.rate
+
+
+def _busy(node: NodeStatus) -> Cell:
+    if node.host is None:
+        return ""
+    busy, slots = node.host.jobs_running, node.host.slots
+    return bar(busy, slots, BAR).append(f" {busy}/{slots}") if slots else Text("no slots", style="dim")

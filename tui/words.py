@@ -1,0 +1,84 @@
+"""States as a sign and a word, so that no colour is needed; the same in every view."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+
+from farm.events import Stage
+from farm.view.idle import Idle, idle_reason
+from farm.view.live import Live
+from farm.view.status import NodeStatus
+from tui.widgets.lines import Tone
+
+STAGES: dict[Stage, tuple[str, Tone | None]] = {
+    Stage.OFF: ("○", "muted"),
+    Stage.POWERED: ("◔", "warn"),
+    Stage.LOADER: ("◔", "warn"),
+    Stage.KERNEL: ("◑", "warn"),
+    Stage.ROOT: ("◑", "warn"),
+    Stage.AGENT: ("◕", "warn"),
+    Stage.REGISTERED: ("◕", "accent"),
+    Stage.READY: ("●", "good"),
+    Stage.LOST: ("✖", "bad"),
+}
+"""How far a boot has come: the fuller, the further."""
+BUSY, IDLE, BOOTING, OFFLINE, SUBMITS = "busy", "idle", "booting", "offline", "submits only"
+STATES = (BUSY, IDLE, BOOTING, OFFLINE, SUBMITS)
+
+
+def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
+    """A node's stage; that it is blocked says more."""
+    if node.host is not None and node.host.blocked:
+        return "⊘ blocked", "bad"
+    glyph, tone = STAGES[node.stage]
+    return f"{glyph} {node.stage}", tone
+
+
+def state(node: NodeStatus) -> str:
+    """What a node does, in one of STATES."""
+    host = node.host
+    if host is not None and host.online:
+        if not node.mac and not host.slots:
+            return SUBMITS
+        return BUSY if host.jobs_running else IDLE
+    return OFFLINE if node.stage in (Stage.OFF, Stage.LOST) else BOOTING
+
+
+class Reasons:
+    """Why nodes are idle at one moment: what the question needs of all nodes is gathered once, not for each."""
+
+    def __init__(self, live: Live, now: float) -> None:
+        self._live = live
+        self._now = now
+        self._known: dict[str, Idle | None] = {}
+        self._others = list(_that_matter(live.nodes.values()))
+
+    def of(self, node: NodeStatus) -> Idle | None:
+        """The reason; None when it works, or nothing is known."""
+        if node.key not in self._known:
+            overview = self._live.overview
+            reason = None if overview is None else idle_reason(node, [node, *self._others], overview, self._now)
+            self._known[node.key] = reason
+        return self._known[node.key]
+
+
+def _that_matter(nodes: Iterable[NodeStatus]) -> Iterable[NodeStatus]:
+    """Those who wait for a node, and one that speaks the newest protocol."""
+    newest: NodeStatus | None = None
+    protocol = 0
+    for node in nodes:
+        host = node.host
+        if host is None or not host.online:
+            continue
+        if host.protocol > protocol:
+            newest, protocol = node, host.protocol
+        if host.jobs_pending:
+            yield node
+    if newest is not None and newest.host is not None and not newest.host.jobs_pending:
+        yield newest
+
+
+def clock(moment: float) -> str:
+    """A Unix time as the hour here; empty for 0."""
+    return time.strftime("%H:%M:%S", time.localtime(moment)) if moment else ""

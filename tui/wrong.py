@@ -1,0 +1,94 @@
+"""What is wrong now, in sentences: what the overview says, and what follows from nodes and jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from farm.activity import Job, Place
+from farm.events import Stage
+from farm.state import NO_JOBS
+from farm.view.live import Live
+from farm.view.status import NodeStatus
+from farm.view.text import duration
+from tui import words
+
+NAMED = 3
+"""So many nodes are named; the others are counted."""
+RECENT_SECONDS = 60.0
+HARMLESS = ("nothing-queued", "next", "no-remote", "no-slots")
+"""Reasons to be idle that are in order."""
+
+
+def wrong(live: Live, now: float) -> list[str]:
+    """One sentence each, the worst first; empty when all is well."""
+    if live.overview is None:
+        return []
+    return [*live.overview.problems, *_nodes(live, now), *_jobs(live, now)]
+
+
+def recent(live: Live, now: float, seconds: float = RECENT_SECONDS) -> Iterator[Job]:
+    """Jobs that ended lately, the newest first."""
+    for job in reversed(live.ended):
+        if job.ended < now - seconds:
+            return
+        yield job
+
+
+def named(nodes: Sequence[NodeStatus]) -> str:
+    """Their names, a few at most."""
+    names = ", ".join(node.name for node in nodes[:NAMED])
+    return f"{names} and {len(nodes) - NAMED} more" if len(nodes) > NAMED else names
+
+
+def count(number: int, one: str, many: str) -> str:
+    """``1 node is`` or ``3 nodes are``."""
+    return f"{number} {one if number == 1 else many}"
+
+
+def _nodes(live: Live, now: float) -> Iterable[str]:
+    nodes = live.nodes.values()
+    lost = [node for node in nodes if node.mac and node.stage is Stage.LOST]
+    if lost:
+        least = duration(now - max(node.since for node in lost))
+        yield f"{count(len(lost), 'node is', 'nodes are')} lost: {named(lost)}, the last {least} ago."
+    if live.overview is None or not live.overview.scheduler.up:
+        return
+    blocked = [node for node in nodes if node.host is not None and node.host.blocked]
+    if blocked:
+        yield f"{count(len(blocked), 'node is', 'nodes are')} blocked: {named(blocked)}. Unblock with u in Nodes."
+    full = [n for n in nodes if n.host and n.host.online and n.host.slots and n.host.load >= NO_JOBS]
+    full = [node for node in full if now - node.since > RECENT_SECONDS / 2]
+    if full:
+        yield f"{count(len(full), 'node says', 'nodes say')} that the load is 1000 and {_gets(full)}: {named(full)}."
+    yield from _passed_over(live, now)
+
+
+def _gets(nodes: Sequence[NodeStatus]) -> str:
+    return "gets no jobs" if len(nodes) == 1 else "get no jobs"
+
+
+def _passed_over(live: Live, now: float) -> Iterable[str]:
+    waiting = sum(node.host.jobs_pending for node in live.nodes.values() if node.host and node.host.online)
+    if not waiting:
+        return
+    reasons = words.Reasons(live, now)
+    idle = [node for node in live.nodes.values() if words.state(node) == words.IDLE and node.host and node.host.slots]
+    found = [(node, reason) for node in idle if (reason := reasons.of(node)) and reason.code not in HARMLESS]
+    by_code: dict[str, list[NodeStatus]] = {}
+    for node, reason in found:
+        if reason.code not in ("load-1000", "blocked"):
+            by_code.setdefault(reason.code, []).append(node)
+    for code, nodes in by_code.items():
+        verb = count(waiting, "job waits", "jobs wait")
+        yield f"{verb} while {count(len(nodes), 'node is', 'nodes are')} idle ({code}): {named(nodes)}."
+
+
+def _jobs(live: Live, now: float) -> Iterable[str]:
+    fallbacks = lost = 0
+    for job in recent(live, now):
+        fallbacks += job.place is Place.FALLBACK
+        lost += job.exit in (118, 255)
+    if lost:
+        yield f"{count(lost, 'job has', 'jobs have')} failed in the last minute through a node, not the compiler."
+    if fallbacks:
+        yield f"{count(fallbacks, 'file was', 'files were')} compiled by the submitter after a node had failed."
