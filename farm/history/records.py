@@ -1,4 +1,7 @@
-"""What the history tells (schema 1, docs/history.md). Times are Unix seconds, durations milliseconds unless said otherwise."""
+"""What the history tells (schema 1, docs/history.md).
+
+Times are Unix seconds, durations milliseconds unless said otherwise.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +81,11 @@ class FileTime(Struct, frozen=True):
 
 
 class Wait(Struct, frozen=True):
-    """For whom a build waited: ``holder``'s jobs held slots for so many job-seconds while jobs of the build were pending."""
+    """For whom a build waited, in job-seconds.
+
+    While jobs of the build were pending, their waiting fell to all submitters in proportion to the jobs that each had
+    running on nodes. What fell to the build's own jobs is left out: it filled the farm by itself.
+    """
 
     holder: str
     seconds: float
