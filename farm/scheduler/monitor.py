@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from msgspec import Struct
 
 from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking
-from farm.scheduler.protocol import Event, ProtocolError, SchedulerEnd, Session
+from farm.scheduler.control import Control, ListedJob, ListedNode, parse_jobs, parse_nodes
+from farm.scheduler.protocol import Event, JobDone, LocalDone, ProtocolError, SchedulerEnd, Session
 
 CHUNK = 1 << 16
 SHORTEST_RETRY = 1.0
@@ -34,12 +36,34 @@ class Disconnected(Struct, frozen=True):
     retry: float
 
 
-async def watch_once(host: str, port: int) -> AsyncGenerator[Event | Connected, None]:
+class Seeded(Struct, frozen=True):
+    """What the control port told: the jobs that were in flight, without those that have ended since, and the nodes.
+
+    Comes once per connection, soon after the first node's stats; not at all when the control port does not answer.
+    Jobs that began meanwhile may have been seen already. Ids and names are the monitor's.
+    """
+
+    jobs: tuple[ListedJob, ...]
+    nodes: tuple[ListedNode, ...]
+
+
+Watched = Event | Connected | Disconnected | Seeded
+
+
+async def watch_once(host: str, port: int) -> AsyncGenerator[Watched, None]:
     """The events of one connection.
 
     Never ends well: raises SchedulerLostError when there is no connection (any more), ProtocolError when what comes is
     not icecream. Close it (``contextlib.aclosing``) to stop.
     """
+    async with contextlib.aclosing(_batches(host, port)) as batches:
+        async for batch in batches:
+            for event in batch:
+                yield event
+
+
+async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
+    """The events of one connection, those together that were read together. Never empty; ends like `watch_once`."""
     async with connect(host, port) as (reader, writer):
         session = Session()
         writer.write(session.greeting())
@@ -60,9 +84,9 @@ async def watch_once(host: str, port: int) -> AsyncGenerator[Event | Connected, 
                 writer.write(answer)
             if session.protocol and not connected:
                 connected = True
-                yield Connected(host, port, session.protocol)
-            for event in events:
-                yield event
+                yield [Connected(host, port, session.protocol)]
+            if events:
+                yield [*events]
             if malformed:
                 raise malformed
             if not data or SchedulerEnd() in events:
@@ -79,16 +103,72 @@ async def _read(reader: asyncio.StreamReader, session: Session, host: str, port:
             return await reader.read(CHUNK)
 
 
-async def watch(host: str, port: int) -> AsyncGenerator[Event | Connected | Disconnected, None]:
-    """The scheduler's events for ever: when a connection ends it tries again, after 1 s, then less and less often."""
+async def watch(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[Watched, None]:
+    """The scheduler's events for ever: when a connection ends it tries again, after 1 s, then less and less often.
+
+    With ``seed`` the jobs in flight are asked for at the control port.
+    """
+    async with contextlib.aclosing(watch_batches(host, port, seed=seed)) as batches:
+        async for batch in batches:
+            for event in batch:
+                yield event
+
+
+async def watch_batches(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[list[Watched], None]:
+    """`watch`, with what came together in one list: for those who have thousands of events a second."""
     retry = SHORTEST_RETRY
     while True:
         try:
-            async with contextlib.aclosing(watch_once(host, port)) as events:
-                async for event in events:
+            async with contextlib.aclosing(_seeded(host, port) if seed else _batches(host, port)) as batches:
+                async for batch in batches:
                     retry = SHORTEST_RETRY
-                    yield event
+                    yield batch
         except (SchedulerLostError, ProtocolError) as error:
-            yield Disconnected(error.why, retry)
+            yield [Disconnected(error.why, retry)]
         await asyncio.sleep(retry)
         retry = min(2 * retry, LONGEST_RETRY)
+
+
+async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
+    """`_batches`, and amidst them what the control port told.
+
+    It is asked when the first event is there: from then on the scheduler tells us of every job's end, so that none is
+    listed whose end we would miss. Those whose end came before the list did are taken from it.
+    """
+    async with contextlib.aclosing(_batches(host, port)) as batches:
+        yield await anext(batches)  # Connected
+        batch = await anext(batches)
+        ended: set[int] = set()
+        listing, reading = asyncio.create_task(_list(host, port)), None
+        try:
+            while True:
+                ended.update([event.job for event in batch if isinstance(event, JobDone | LocalDone)])
+                yield batch
+                reading = asyncio.ensure_future(anext(batches))
+                await asyncio.wait([reading, listing], return_when=asyncio.FIRST_COMPLETED)
+                if listing.done():
+                    break
+                batch = reading.result()
+            if listed := listing.result():
+                yield [Seeded(tuple([job for job in listed.jobs if job.id not in ended]), listed.nodes)]
+            yield await reading
+        finally:
+            await _cancel(listing, *([reading] if reading else []))
+        async for batch in batches:
+            yield batch
+
+
+async def _list(host: str, port: int) -> Seeded | None:
+    """What the control port tells; None when it does not."""
+    try:
+        async with Control(host, port) as control:
+            jobs = parse_jobs(await control.ask("listjobs"))
+            return Seeded(tuple(jobs), tuple(parse_nodes(await control.ask("listcs"))))
+    except (SchedulerLostError, ProtocolError):
+        return None
+
+
+async def _cancel(*tasks: asyncio.Future[Any]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

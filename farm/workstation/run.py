@@ -232,7 +232,7 @@ async def _run(
 
 
 async def _watch(config: Config, tally: Tally, ready: asyncio.Event) -> None:
-    async with contextlib.aclosing(watch(config.server, config.scheduler.port)) as events:
+    async with contextlib.aclosing(watch(config.server, config.scheduler.port, seed=False)) as events:
         async for event in events:
             tally.fold(event)
             if tally.ready:

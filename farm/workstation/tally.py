@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from farm.scheduler.monitor import Connected, Disconnected
+from farm.scheduler.monitor import Connected, Disconnected, Watched
 from farm.scheduler.protocol import (
-    Event,
     JobBegun,
     JobDone,
     JobRequested,
@@ -59,7 +58,7 @@ class Tally:
         """The scheduler was watched without a gap."""
         return self.connected and not self.gaps
 
-    def fold(self, event: Event | Connected | Disconnected) -> None:
+    def fold(self, event: Watched) -> None:
         """Take one event into account."""
         match event:
             case NodeStats():
