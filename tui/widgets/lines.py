@@ -36,6 +36,7 @@ class LineView(ScrollView, can_focus=True):
         background: $surface;
         color: $foreground;
         scrollbar-size: 1 1;
+        scrollbar-gutter: stable;
         & > .tone--good { color: $text-success; }
         & > .tone--warn { color: $text-warning; }
         & > .tone--bad { color: $text-error; text-style: bold; }
@@ -54,6 +55,11 @@ class LineView(ScrollView, can_focus=True):
         self._drawn_for: tuple[Offset, Size] | None = None
         self._paints: dict[Paint, Style] = {}
         self._plain: Style | None = None
+
+    @property
+    def size(self) -> Size:
+        """The cells that can be drawn on: scrollbars take theirs from the content."""
+        return self.scrollable_content_region.size
 
     def draw(self, y: int) -> list[Segment]:
         """The line ``y`` of what is visible, counted from 0, as wide as ``self.size.width``."""
