@@ -96,6 +96,7 @@ def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
         (socket.SOCK_DGRAM, scheduler, "the scheduler"),
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
         (socket.SOCK_STREAM, 10245, "iceccd"),
+        *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
     ]
     strangers = {
         (connection.type, connection.laddr.port): connection.pid

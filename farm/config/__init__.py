@@ -102,6 +102,20 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
     telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = 9105
 
 
+class Api(Struct, frozen=True, forbid_unknown_fields=True):
+    """farmd's HTTP API on the lab's network; on this server it is at a Unix socket in any case."""
+
+    port: Annotated[
+        int,
+        Meta(
+            ge=0, le=65535, description="TCP port on the lab's network, for those with the token (docs/api.md); 0: none"
+        ),
+    ] = 0
+    orders: Annotated[
+        bool, Meta(description="whether who has the token may also block, unblock and kick nodes over the network")
+    ] = False
+
+
 class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     """One machine that differs from the rest."""
 
@@ -123,6 +137,13 @@ class Virtual(Struct, frozen=True, forbid_unknown_fields=True):
     memory: Annotated[int, Meta(ge=768, le=1048576, description="MiB of each machine")] = 1536
     cpus: Annotated[int, Meta(ge=1, le=64, description="processors of each machine")] = 2
     nic: Annotated[Literal["virtio", "e1000"], Meta(description="network adapter of the machines")] = "virtio"
+
+
+class History(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is remembered of builds (`farm history`)."""
+
+    days: Annotated[int, Meta(ge=1, le=36500, description="how long")] = 90
+    megabytes: Annotated[int, Meta(ge=8, le=1048576, description="how much at most; the oldest goes first")] = 256
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -149,11 +170,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     image: Annotated[Image, Meta(description="the node image")] = field(default_factory=Image)
     export: Annotated[Export, Meta(description="the root over ATA over Ethernet")] = field(default_factory=Export)
     nodes: Annotated[Nodes, Meta(description="what holds for every node")] = field(default_factory=Nodes)
+    api: Annotated[Api, Meta(description="farmd's HTTP API on the lab's network")] = field(default_factory=Api)
     machines: Annotated[
         list[Machine], Meta(description="machines that differ from the rest: names, fixed addresses, slots")
     ] = field(default_factory=list)
     virtual: Annotated[Virtual, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = field(
         default_factory=Virtual
+    )
+    history: Annotated[History, Meta(description="what is remembered of builds (`farm history`)")] = field(
+        default_factory=History
     )
 
     @property

@@ -253,9 +253,14 @@ def _ports(config: Config) -> Iterator[Problem]:
         yield Problem(place, "65535 is too high.", "The control port is the next one, and there is none.", mend)
     if ICECCD_PORT in taken:
         yield Problem(place, f"{taken[ICECCD_PORT]} would be {ICECCD_PORT}.", "icecream's daemon uses that port.", mend)
-    for port, of in {**taken, ICECCD_PORT: "the port of icecream's daemon"}.items():
-        if port == config.http_port:
-            yield Problem(("http_port",), f"{port} is also {of}.", "Both run on this server.", mend, place)
+    taken[ICECCD_PORT] = "the port of icecream's daemon"
+    if config.http_port in taken:
+        port = config.http_port
+        yield Problem(("http_port",), f"{port} is also {taken[port]}.", "Both run on this server.", mend, place)
+    taken[config.http_port] = "the port of HTTP"
+    if config.api.port in taken:
+        port = config.api.port
+        yield Problem(("api", "port"), f"{port} is also {taken[port]}.", "Both run on this server.", mend)
     telemetry: Place = ("nodes", "telemetry_port")
     for port, of in {22: "the port of ssh", ICECCD_PORT: "the port of icecream's daemon"}.items():
         if port == config.nodes.telemetry_port:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config import Config, Dhcp, Machine, Nodes, Scheduler
+from farm.config import Api, Config, Dhcp, Machine, Nodes, Scheduler
 from farm.config.check import check, dhcp_range, dotted
 
 MAC = "52:54:00:00:00:{:02x}"
@@ -130,6 +130,8 @@ def test_identities(second: dict[str, str], text: str) -> None:
         (Config(http_port=8765), "http_port: 8765 is also the scheduler's port."),
         (Config(http_port=8766), "http_port: 8766 is also the scheduler's control port."),
         (Config(http_port=10245), "http_port: 10245 is also the port of icecream's daemon."),
+        (Config(api=Api(port=8069)), "api.port: 8069 is also the port of HTTP."),
+        (Config(api=Api(port=8766)), "api.port: 8766 is also the scheduler's control port."),
         (Config(scheduler=Scheduler(port=65535)), "scheduler.port: 65535 is too high."),
         (Config(scheduler=Scheduler(port=10244)), "scheduler.port: the scheduler's control port would be 10245."),
         (Config(nodes=Nodes(telemetry_port=22)), "nodes.telemetry_port: 22 is also the port of ssh."),
