@@ -1,4 +1,4 @@
-"""farmd: folds what its sources see into the farm's state, and answers questions on a Unix socket.
+"""farmd: folds what its sources see into the farm's state, remembers builds, and answers questions (`farm.daemon.api`).
 
 Nothing that serves the farm depends on it: it may be killed at any time, and knows the boots again when it is back.
 """
@@ -10,23 +10,30 @@ import contextlib
 import logging
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
-import msgspec
 from aiohttp import web
+from msgspec.structs import replace
 
 from farm import watching
-from farm.daemon import memory, sources
+from farm.activity import Tick
+from farm.daemon import access, memory, sources
+from farm.daemon.hub import Hub
+from farm.daemon.server import on_network, serving
 from farm.errors import FarmError
-from farm.events import Event
+from farm.events import Event, SchedulerSaid
+from farm.history.store import History
 from farm.home import Home
 from farm.running import Running
 from farm.state import Farm, fold, initial
-from farm.view.status import build
+from farm.view.status import Overview, Status, build, overview
 
 log = logging.getLogger("farmd")
 
 SAVE_SECONDS = 2.0
+FLUSH_SECONDS = 1.0
+MAX_UNRECORDED = 4096
+"""So many jobs may have ended before the history is told; the state keeps some more."""
 
 
 def known_machines(running: Running) -> dict[str, str]:
@@ -40,20 +47,62 @@ class Daemon:
 
     def __init__(self, home: Home, running: Running) -> None:
         self.home = home
-        self.running = running
         self.farm: Farm = initial(running.config.name, known_machines(running), running.config.nodes.telemetry_port)
+        self.history = History(home.state / "history.db")
+        self.hub = Hub(lambda: (self.farm, self.overview()))
+        self._running = running
+        self._running_mark: tuple[int, int] | None = None
+        self._recorded = 0
+        """The number of the last ended job that the history was told of."""
+        self._port_problem = ""
         self._logs = sources.BootLogs(home)
         self._memory = home.runtime / "farmd.json"
 
     def publish(self, event: Event) -> None:
         """Take an event into the state."""
-        self.farm = fold(self.farm, event)
+        self.farm = farm = fold(self.farm, event)
+        if farm.activity.count - self._recorded >= MAX_UNRECORDED:
+            self._record()
+        if type(event) is SchedulerSaid and type(event.event) is Tick:
+            self._record()
+            self.history.tick(farm.activity, event.time)
+
+    def _record(self) -> None:
+        activity = self.farm.activity
+        if activity.count != self._recorded:
+            self.history.record(activity, self._recorded)
+            self._recorded = activity.count
+
+    def running(self) -> Running:
+        """The farm as it was brought up, or changed since; as it last was when `farm down` has taken it away."""
+        with contextlib.suppress(OSError):
+            found = Running.path(self.home).stat()
+            mark = (found.st_ino, found.st_mtime_ns)
+            if mark != self._running_mark:
+                with contextlib.suppress(FarmError):
+                    self._running = Running.load(self.home)
+                self._running_mark = mark
+        return self._running
+
+    def status(self) -> Status:
+        """All that is known but jobs."""
+        status = build(self.farm, self.running())
+        return replace(status, problems=[*status.problems, *self._problems()])
+
+    def overview(self) -> Overview:
+        """The same without nodes."""
+        found = overview(self.farm, self.running())
+        return replace(found, problems=[*found.problems, *self._problems()])
+
+    def _problems(self) -> list[str]:
+        """Troubles of farmd itself."""
+        return [problem for problem in (self.history.problem, self._port_problem) if problem]
 
     def catch_up(self) -> None:
         """Learn from the logs, and from what an earlier farmd wrote down, what has happened so far; blocks."""
         for event in self._logs.read(time.time()):
             # Of boots before this `farm up` only the addresses are of use, for nodes that were left running.
-            if event.stage is None or event.time >= self.running.started:
+            if event.stage is None or event.time >= self._running.started:
                 self.publish(event)
         for remembered in memory.recall(self._memory):
             self.publish(remembered)
@@ -61,7 +110,7 @@ class Daemon:
     async def run(self) -> None:
         """Watch and answer until cancelled."""
         await asyncio.to_thread(self.catch_up)
-        config, look = self.running.config, lambda: self.farm
+        config, look = self._running.config, lambda: self.farm
         host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
@@ -74,10 +123,18 @@ class Daemon:
             "discovery": lambda: sources.discover(config, self.publish),
             "telemetry": lambda: sources.poll_telemetry(look, self.publish),
             "memory": self._write_down,
+            "history": self._keep_history,
+            "live": self.hub.run,
         }
-        async with self._answering(), asyncio.TaskGroup() as group:
-            for name, part in parts.items():
-                group.create_task(watching.keep(name, part), name=name)
+        try:
+            async with serving(self, self.home.farmd_socket) as runner, asyncio.TaskGroup() as group:
+                if config.api.port:
+                    parts["api"] = lambda: self._serve_network(runner)
+                for name, part in parts.items():
+                    group.create_task(watching.keep(name, part), name=name)
+        finally:
+            self._record()
+            await asyncio.to_thread(self.history.close)
 
     async def _write_down(self) -> None:
         written = b""
@@ -88,28 +145,22 @@ class Daemon:
                 written = content
             await asyncio.sleep(SAVE_SECONDS)
 
-    @contextlib.asynccontextmanager
-    async def _answering(self) -> AsyncIterator[None]:
-        application = web.Application()
-        application.router.add_get("/status", self._status)
-        application.router.add_get("/healthz", self._healthz)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
+    async def _keep_history(self) -> None:
+        while True:
+            await asyncio.sleep(FLUSH_SECONDS)
+            await asyncio.to_thread(self.history.flush)
+
+    async def _serve_network(self, runner: web.AppRunner) -> None:
+        """The API on the lab's network; `watching.keep` tries again when the port is not to be had."""
+        config = self._running.config
         try:
-            await web.UnixSite(runner, str(self.home.farmd_socket)).start()
-            self.home.farmd_socket.chmod(0o666)  # it only answers, and says nothing that is not on the network
-            yield
-        finally:
-            await runner.cleanup()
-
-    async def _status(self, request: web.Request) -> web.Response:
-        with contextlib.suppress(FarmError):  # `farm down` has taken the record away already
-            self.running = await asyncio.to_thread(Running.load, self.home)
-        body = msgspec.json.encode(build(self.farm, self.running))
-        return web.Response(body=body, content_type="application/json")
-
-    async def _healthz(self, request: web.Request) -> web.Response:
-        return web.Response(text="ok\n")
+            access.token(self.home)
+            async with on_network(runner, config.server, config.api.port):
+                self._port_problem = ""
+                await asyncio.Event().wait()
+        except OSError as error:
+            self._port_problem = f"The API is not on the network: {error.strerror or error}."
+            raise
 
 
 async def run(home: Home) -> None:

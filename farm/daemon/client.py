@@ -6,10 +6,10 @@ import http.client
 
 import msgspec
 
-from farm.view.status import Status
 from farm.errors import FarmError
 from farm.home import Home
 from farm.unix_http import UnixHTTPConnection
+from farm.view.status import Status
 
 TIMEOUT = 5.0
 

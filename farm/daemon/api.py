@@ -1,0 +1,302 @@
+"""farmd's HTTP API: every route with what it takes and answers, declared once for the server and its description."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+import msgspec
+from aiohttp import web
+from msgspec import Struct
+
+from farm import orders
+from farm.activity import sample
+from farm.activity.jobs import MAX_ENDED
+from farm.daemon import metrics
+from farm.daemon.access import ApiError, caller, may_order
+from farm.daemon.answers import (
+    Builds,
+    Done,
+    Images,
+    ImageStatus,
+    Jobs,
+    NodeHours,
+    Nodes,
+    Readings,
+    SchedulerNow,
+    Target,
+)
+from farm.daemon.hub import Hub
+from farm.errors import FarmError
+from farm.history.records import BuildDetail
+from farm.history.store import History
+from farm.home import Home
+from farm.image.store import Store
+from farm.orders import Order
+from farm.running import Running
+from farm.state import Farm
+from farm.view.live import Update
+from farm.view.status import NodeStatus, Status, node_status, other_status
+
+MAX_HOURS = 24 * 366
+MAX_BUILDS = 1000
+TEXT = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Watching(Protocol):
+    """What the API asks of farmd."""
+
+    home: Home
+    farm: Farm
+    hub: Hub
+    history: History
+
+    def running(self) -> Running:
+        """The farm as it was brought up."""
+        ...
+
+    def status(self) -> Status:
+        """All that is known but jobs."""
+        ...
+
+
+WATCHING: web.AppKey[Watching] = web.AppKey("watching", Watching)
+
+
+class Parameter(Struct, frozen=True):
+    """Something that a request says: part of the path (text), or of the query (a whole number with a default)."""
+
+    name: str
+    text: str
+    default: int | None = None
+    least: int = 0
+    most: int = 0
+
+    def read(self, request: web.Request) -> int:
+        """The number in a request's query; raises ApiError."""
+        given = request.query.get(self.name, str(self.default))
+        if not (given.isascii() and given.isdigit() and len(given) < 10 and self.least <= int(given) <= self.most):
+            raise ApiError(
+                400, f"{self.name} cannot be {given[:32]!r}.", f"It is a number from {self.least} to {self.most}."
+            )
+        return int(given)
+
+
+class Route(Struct, frozen=True, kw_only=True):
+    """A request that is answered, and with what: JSON of a type, or other content."""
+
+    method: str = "GET"
+    path: str
+    name: str
+    text: str
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    answer: Any = None
+    content: str = "application/json"
+    parameters: tuple[Parameter, ...] = ()
+    errors: tuple[int, ...] = ()
+
+
+KEY = Parameter("key", "A MAC, NAME@ADDRESS as `key` has it, or a name or address that only one node has.")
+BUILD = Parameter("id", "Number of a build.")
+ENDED = Parameter("ended", "So many of the jobs that ended last.", 0, 0, MAX_ENDED)
+LIMIT = Parameter("limit", "So many builds at most.", 100, 1, MAX_BUILDS)
+HOURS = Parameter("hours", "So many hours back.", 24, 1, MAX_HOURS)
+
+
+def find(farm: Farm, image: str, key: str) -> NodeStatus:
+    """The node or other daemon that a request's key means; raises ApiError."""
+    ours = farm.nodes.get(key.lower().replace("-", ":"))
+    if ours is not None:
+        return node_status(farm, ours, image)
+    by_host = {node.host: node for node in farm.nodes.values() if node.host is not None}
+    name, _, address = key.rpartition("@")
+    nodes = [node for node in farm.nodes.values() if key in (node.name, node.address)]
+    hosts = [
+        host
+        for login, host in farm.activity.hosts.items()
+        if login not in by_host and (login == (name, address) or key in login)
+    ]
+    if (name, address) in by_host:
+        nodes = [by_host[name, address]]
+    if len(nodes) + len(hosts) > 1:
+        keys = [*(node.mac for node in nodes), *(f"{host.name}@{host.address}" for host in hosts)]
+        raise ApiError(409, "Several nodes are called that.", f"They are {', '.join(keys[:8])}.", "Name one of these.")
+    if nodes:
+        return node_status(farm, nodes[0], image)
+    if hosts:
+        return other_status(hosts[0], farm.activity.scheduler)
+    raise ApiError(
+        404,
+        "There is no such node.",
+        "Neither booted from this farm, nor known to its scheduler.",
+        "See: farm node list",
+    )
+
+
+def answer(record: object) -> web.Response:
+    """A record as JSON."""
+    return web.Response(body=msgspec.json.encode(record), content_type="application/json")
+
+
+async def _status(request: web.Request) -> web.Response:
+    return answer(request.app[WATCHING].status())
+
+
+async def _healthz(request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")
+
+
+async def _jobs(request: web.Request) -> web.Response:
+    activity, wanted = request.app[WATCHING].farm.activity, ENDED.read(request)
+    numbers = range(max(1, activity.count - wanted + 1), activity.count + 1)
+    ended = [job for number in numbers if (job := activity.ended.get(number)) is not None]
+    return answer(Jobs(time=time.time(), jobs=list(activity.jobs.values()), ended=ended))
+
+
+async def _nodes(request: web.Request) -> web.Response:
+    status = request.app[WATCHING].status()
+    return answer(Nodes(nodes=status.nodes, hosts=status.hosts))
+
+
+async def _readings(request: web.Request) -> web.Response:
+    farm, key = request.app[WATCHING].farm, request.match_info["key"]
+    found = find(farm, "", key)
+    node = farm.nodes.get(found.mac)
+    return answer(Readings(key=found.key, readings=list(node.readings) if node else []))
+
+
+async def _hours(request: web.Request) -> web.Response:
+    history = request.app[WATCHING].history
+    return answer(NodeHours(hours=await asyncio.to_thread(history.node_hours, HOURS.read(request))))
+
+
+async def _scheduler(request: web.Request) -> web.Response:
+    watching = request.app[WATCHING]
+    activity = watching.farm.activity
+    return answer(
+        SchedulerNow(scheduler=watching.status().scheduler, now=sample(activity, time.time()), totals=activity.totals)
+    )
+
+
+async def _builds(request: web.Request) -> web.Response:
+    history = request.app[WATCHING].history
+    return answer(Builds(builds=await asyncio.to_thread(history.builds, LIMIT.read(request))))
+
+
+async def _build(request: web.Request) -> web.Response:
+    history, id = request.app[WATCHING].history, request.match_info["id"]
+    try:
+        return answer(await asyncio.to_thread(history.build, int(id)))
+    except FarmError as error:
+        raise ApiError(404, error.what, error.why, error.mend) from None
+
+
+async def _images(request: web.Request) -> web.Response:
+    watching = request.app[WATCHING]
+    used = [node.image for node in watching.farm.nodes.values() if node.image and node.heard]
+
+    def look() -> Images:
+        store = Store(watching.home.images)
+        selected = store.selection.current
+        found = [
+            ImageStatus(
+                version=each.version,
+                built=each.built,
+                size=sum(file.size for file in each.files.values()),
+                selected=each.version == selected,
+                nodes=used.count(each.version),
+            )
+            for each in reversed(store.list())
+        ]
+        return Images(selected=selected, images=found)
+
+    return answer(await asyncio.to_thread(look))
+
+
+async def _metrics(request: web.Request) -> web.Response:
+    watching = request.app[WATCHING]
+    facts = metrics.Facts(
+        farm=watching.farm, overview=watching.status(), watchers=watching.hub.count, dropped=watching.hub.dropped
+    )
+    body, kind = await asyncio.to_thread(metrics.render, facts, request.headers.get("Accept", ""))
+    return web.Response(body=body, headers={"Content-Type": kind})
+
+
+async def _targets(request: web.Request) -> web.Response:
+    return answer(metrics.targets(request.app[WATCHING].farm))
+
+
+async def _ws(request: web.Request) -> web.StreamResponse:
+    return await request.app[WATCHING].hub.serve(request)
+
+
+async def _order(order: Order, request: web.Request) -> web.Response:
+    watching, key = request.app[WATCHING], request.match_info["key"]
+    running = watching.running()
+    config = running.config
+    may_order(caller(request), orders=config.api.orders)
+    blocked = watching.farm.activity.scheduler.blocked
+    # farmd may have been started after it was blocked, and never have seen it.
+    name = (
+        key if order == "unblock" and key in blocked else orders.word(find(watching.farm, running.image, key), blocked)
+    )
+    return answer(Done(done=await orders.give(order, config.server, config.scheduler.port, name)))
+
+
+def _order_route(order: Order, text: str) -> Route:
+    handler = functools.partial(_order, order)
+    path = f"/nodes/{{key}}/{order}"
+    errors = (403, 404, 409, 502)
+    return Route(
+        method="POST", path=path, name=order, text=text, handler=handler, answer=Done, parameters=(KEY,), errors=errors
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    Route(path="/status", name="status", text="All of the farm but jobs.", handler=_status, answer=Status),
+    Route(
+        path="/healthz", name="healthz", text="Whether farmd runs; needs no token.", handler=_healthz,
+        content="text/plain",
+    ),
+    Route(
+        path="/jobs", name="jobs", text="Jobs in flight, and the last that ended.", handler=_jobs, answer=Jobs,
+        parameters=(ENDED,), errors=(400,),
+    ),
+    Route(path="/nodes", name="nodes", text="Machines and other daemons.", handler=_nodes, answer=Nodes),
+    Route(
+        path="/nodes/hours", name="hours", text="What each node did, by the hour.", handler=_hours, answer=NodeHours,
+        parameters=(HOURS,), errors=(400, 409),
+    ),
+    Route(
+        path="/nodes/{key}/readings", name="readings", text="What a node measured in the last quarter of an hour.",
+        handler=_readings, answer=Readings, parameters=(KEY,), errors=(404, 409),
+    ),
+    _order_route("block", "Send a node away and refuse its log-in until it is unblocked, or the scheduler restarted."),
+    _order_route("unblock", "Let a blocked node log in again."),
+    _order_route("kick", "Send a node away; it logs in again by itself."),
+    Route(
+        path="/scheduler", name="scheduler", text="The scheduler, now and in total.", handler=_scheduler,
+        answer=SchedulerNow,
+    ),
+    Route(
+        path="/builds", name="builds", text="Builds, the newest first.", handler=_builds, answer=Builds,
+        parameters=(LIMIT,), errors=(400, 409),
+    ),
+    Route(
+        path=r"/builds/{id:\d{1,15}}", name="build", text="One build, whole.", handler=_build, answer=BuildDetail,
+        parameters=(BUILD,), errors=(404,),
+    ),
+    Route(path="/images", name="images", text="The image store.", handler=_images, answer=Images, errors=(409,)),
+    Route(path="/metrics", name="metrics", text="Metrics for Prometheus.", handler=_metrics, content=TEXT),
+    Route(
+        path="/sd", name="targets", text="The nodes' telemetry, for Prometheus' HTTP service discovery.",
+        handler=_targets, answer=list[Target],
+    ),
+    Route(
+        path="/ws", name="live", text="A WebSocket: a snapshot, then a delta every half second.", handler=_ws,
+        answer=Update, errors=(503,),
+    ),
+)  # fmt: skip
