@@ -21,6 +21,7 @@ MAX_LENGTH = 500
 LOST = "lost"
 """The state of a job that was in flight, and whose end nobody told."""
 STATES = (*JobState, LOST)
+OVER = (JobState.DONE, JobState.FAILED)
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -101,7 +102,7 @@ def _value(key: str, value: str) -> Predicate:
         case "exit":
             return _exit(value)
         case "took":
-            return _number(key, value, lambda job: job.real / 1000 if job.ended else None)
+            return _number(key, value, lambda job: job.real / 1000 if state_of(job) in OVER else None)
         case _:
             return _number(key, value, lambda job: job.waited if job.begun else None)
 
@@ -124,17 +125,17 @@ def _choices(key: str, value: str, choices: tuple[str, ...]) -> frozenset[str]:
 
 def _exit(value: str) -> Predicate:
     if value[0] in "<>":
-        return _number("exit", value, lambda job: job.exit if job.ended else None)
+        return _number("exit", value, lambda job: job.exit if state_of(job) in OVER else None)
     if not (value.isascii() and value.isdigit()):
         raise FarmError(f"exit:{value} is no exit code.", "Say a number, or compare: exit:1, exit:>0.")
     code = int(value)
-    return lambda job: job.exit == code and state_of(job) in (JobState.DONE, JobState.FAILED)
+    return lambda job: job.exit == code and state_of(job) in OVER
 
 
 def _number(key: str, value: str, get: Callable[[Job], float | None]) -> Predicate:
     """A number with a comparison; without one it means "at least"."""
     sign = next((each for each in COMPARISONS if value.startswith(each)), "")
-    compare = COMPARISONS.get(sign, operator.ge)
+    compare = COMPARISONS[sign or ">="]
     text = value[len(sign) :].removesuffix("s")
     try:
         than = float(text) if text else 0.0

@@ -1,0 +1,257 @@
+"""One job: its times and sizes, why it failed, what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import ClassVar
+
+from msgspec import Struct
+from rich.table import Table
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from farm.activity import HostKey, Job, JobState, Place, stem
+from farm.activity.jobs import FALLBACK_SECONDS
+from farm.attach import Attachment
+from farm.view.live import Live
+from farm.view.text import duration, exit_words, language, milliseconds, size
+from tui.filter import LOST, state_of
+from tui.page import Page
+from tui.view import Detail
+from tui.widgets.text import clean
+
+RELATED_SECONDS = 3.0
+"""So often are other jobs of the same file looked for."""
+LABEL = 11
+OTHERS = 8
+"""Other compilations of the file that are listed."""
+PLACES = {
+    Place.REMOTE: "on a node, for another machine",
+    Place.OWN: "by the submitter: the scheduler chose it",
+    Place.LOCAL: "by the submitter, which asked nobody",
+    Place.FALLBACK: "by the submitter, after a node had failed",
+}
+WHY = {
+    107: "The client went away while it was compiled: the build was interrupted, or its machine was lost.",
+    118: "The client could not use the node: it could not connect to it (port 10245), the node could not install the "
+    "environment (disk or RAM full, a missing library), or sent back what the client could not use. "
+    "The client compiles the file itself then, unless ICECC_TEST_REMOTEBUILD is set.",
+    255: "The node was lost while it compiled: it was switched off, its daemon was restarted, or its cable was out.",
+}
+
+
+def job_key(job: Job) -> tuple[int, float]:
+    """What a job is known by from its request to its end; ids begin anew with the scheduler."""
+    return job.id, job.requested or job.begun
+
+
+class Fact(Struct, frozen=True):
+    """A line of the job's page."""
+
+    label: str
+    text: str
+    tone: str = ""
+
+
+def name(key: HostKey) -> str:
+    """A daemon, so that two of the same name can be told apart."""
+    return f"{key[0]} ({key[1]})" if key[0] and key[1] else key[0] or key[1] or "not known"
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at)) + f".{int(at * 10) % 10}" if at else "not known"
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{size(whole)}, sent as {size(part)} ({100 * part / whole:.0f} %)" if whole else "not known"
+
+
+def why_failed(job: Job) -> str:
+    """What an exit code means; empty when the job did not fail."""
+    if job.state is not JobState.FAILED:
+        return ""
+    if job.exit in WHY:
+        return WHY[job.exit]
+    if job.exit > 128:
+        return f"The compiler was ended by signal {job.exit - 128}: for want of memory, often; look at the node's log."
+    if job.place is Place.REMOTE and not job.begun:
+        return "It ended before a node had begun: the submitter gave it up."
+    return "The compiler says no: an error in the source, most likely. The submitter's own output has its words."
+
+
+def facts(job: Job, now: float) -> list[Fact]:
+    """What is known of the job itself, in the order in which one asks."""
+    state = state_of(job)
+    tone = {JobState.FAILED: "bold", LOST: "bold"}.get(state, "")
+    out = [
+        Fact("file", job.file or "not known", "bold"),
+        Fact("job", str(job.id)),
+        Fact("state", _state_words(job, state, now), tone),
+    ]
+    if why := why_failed(job):
+        out.append(Fact("why", why))
+    out += [
+        Fact("compiled", "nobody has begun yet" if job.state is JobState.PENDING else PLACES[job.place]),
+        Fact("submitter", name(job.submitter)),
+    ]
+    if job.begun:
+        slot = f", slot {job.slot + 1}" if job.place in (Place.REMOTE, Place.OWN) else ""
+        out.append(Fact("node", name(job.node) + slot))
+    if spoken := language(job):
+        out.append(Fact("language", spoken))
+    out.append(Fact("asked for", _clock(job.requested)))
+    if job.begun:
+        waited = f", after waiting {milliseconds(job.waited * 1000)}" if job.requested else ""
+        out.append(Fact("begun", _clock(job.begun) + waited))
+    if job.ended:
+        out.append(Fact("ended", _clock(job.ended)))
+    return out + _measured(job)
+
+
+def _state_words(job: Job, state: str, now: float) -> str:
+    match state:
+        case JobState.PENDING:
+            return f"pending: it has been waiting for a node for {duration(now - job.requested)}"
+        case JobState.RUNNING:
+            return f"running for {duration(now - job.begun)}"
+        case "lost":
+            return "lost: the scheduler or the submitter went away, and nobody told how it ended"
+        case JobState.FAILED:
+            return f"failed: {exit_words(job.exit)}"
+        case _:
+            return f"done in {milliseconds(job.real)}"
+
+
+def _measured(job: Job) -> list[Fact]:
+    if job.state not in (JobState.DONE, JobState.FAILED):
+        return []
+    out = [Fact("real time", milliseconds(job.real))]
+    if job.user or job.system:
+        spent = job.user + job.system
+        share = f" ({100 * spent / job.real:.0f} % of real)" if job.real else ""
+        out.append(Fact("processor", f"{milliseconds(job.user)} user, {milliseconds(job.system)} system{share}"))
+        out.append(Fact("page faults", f"{job.page_faults:,}"))
+    if job.in_bytes or job.out_bytes:
+        out.append(Fact("in", _share(job.in_compressed, job.in_bytes)))
+        out.append(Fact("out", _share(job.out_compressed, job.out_bytes)))
+    return out
+
+
+class Related(Struct, frozen=True):
+    """Other jobs of the same submitter with the same file."""
+
+    cause: Job | None = None
+    """The job that failed on a node, of which this one is the fallback."""
+    fallback: Job | None = None
+    """What the submitter did itself after this one had failed on a node."""
+    others: tuple[Job, ...] = ()
+    """The newest first."""
+
+
+def related(job: Job, jobs: Iterable[Job]) -> Related:
+    """Those among ``jobs`` that have to do with this one; a fallback follows a failure within two minutes."""
+    file = stem(job.file)
+    same = [
+        each
+        for each in jobs
+        if each.submitter == job.submitter
+        and (each.id, each.requested) != (job.id, job.requested)
+        and stem(each.file) == file
+    ]
+    cause = fallback = None
+    if job.place is Place.FALLBACK:
+        failed = [each for each in same if _failed_remotely(each) and 0 <= job.begun - each.ended <= FALLBACK_SECONDS]
+        cause = max(failed, key=lambda each: each.ended, default=None)
+    elif _failed_remotely(job):
+        after = [
+            each for each in same if each.place is Place.FALLBACK and 0 <= each.begun - job.ended <= FALLBACK_SECONDS
+        ]
+        fallback = min(after, key=lambda each: each.begun, default=None)
+    rest = (each for each in same if each is not cause and each is not fallback)
+    return Related(cause, fallback, tuple(sorted(rest, key=lambda each: -(each.ended or each.begun or each.requested))))
+
+
+def _failed_remotely(job: Job) -> bool:
+    return job.place is Place.REMOTE and job.state is JobState.FAILED
+
+
+def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
+    """What came before and after."""
+    out = []
+    if found.cause:
+        out.append(Fact("because", f"node {name(found.cause.node)} had failed with it: {exit_words(found.cause.exit)}"))
+    if found.fallback:
+        out.append(
+            Fact(
+                "then",
+                f"the submitter compiled it itself: {_state_words(found.fallback, state_of(found.fallback), now)}",
+            )
+        )
+    elif _failed_remotely(job):
+        out.append(Fact("then", "the submitter did not compile it itself, as far as is known"))
+    for each in found.others[:OTHERS]:
+        where = f" on {each.node[0]}" if each.begun and each.place is Place.REMOTE else f", {each.place}"
+        at = _clock(each.ended or each.begun or each.requested)
+        out.append(Fact("also", f"{at} {_state_words(each, state_of(each), now)}{where}"))
+    if len(found.others) > OTHERS:
+        out.append(Fact("also", f"and {len(found.others) - OTHERS} times more"))
+    return out
+
+
+def page(said: Iterable[Fact]) -> Table:
+    """Facts below one another, their texts wrapped beside their labels."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=LABEL, no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for fact in said:
+        table.add_row(Text(fact.label), Text(clean(fact.text), style=fact.tone))
+    return table
+
+
+class JobDetail(Detail):
+    """Shows one job, and goes on doing so while it runs."""
+
+    ABOUT = (
+        "Real time is what the node's clock says, processor time what its kernel counted. "
+        "A job that fails on a node is compiled anew by its submitter, which then stands here too."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "app.pop_screen", "Back", show=False, tooltip="Back to the view", id="job.back"),
+    ]
+    DEFAULT_CSS = """
+    JobDetail > Page { padding: 0 1; background: $surface; }
+    """
+
+    def __init__(self, attachment: Attachment, live: Live, job: Job) -> None:
+        super().__init__(attachment, live)
+        self._job = job
+        self._related = Related()
+        self._looked = 0.0
+        self._said: list[Fact] = []
+
+    def body(self) -> ComposeResult:
+        """One table that scrolls."""
+        with Page():
+            yield Static()
+
+    def show(self, now: float) -> None:
+        """Tell what is known now."""
+        if not self._job.ended:
+            self._job = self._now_known()
+        if now - self._looked >= RELATED_SECONDS:
+            self._looked = now
+            self._related = related(self._job, [*self.live.ended, *self.live.jobs.values()])
+        said = [*facts(self._job, now), *related_facts(self._job, self._related, now)]
+        if said != self._said:
+            self._said = said
+            self.query_one("Page > Static", Static).update(page(said))
+
+    def _now_known(self) -> Job:
+        """The present record of this job."""
+        key = job_key(self._job)
+        if (present := self.live.jobs.get(self._job.id)) and job_key(present) == key:
+            return present
+        return next((job for job in reversed(self.live.ended) if job_key(job) == key), self._job)
