@@ -19,8 +19,8 @@ from farm.daemon.api import ROUTES, Parameter, Route
 REFERENCE = "#/components/schemas/{name}"
 ABOUT = (
     "What farmd knows of a farm. It answers at the Unix socket /run/farm/farmd.sock, and on the lab's network if "
-    "farm.yaml sets api.port; there every request but /healthz needs the token. Fields may be added; clients ignore what they "
-    "do not know. Times are Unix times in seconds, sizes bytes, unless said otherwise."
+    "farm.yaml sets api.port; there every request but /healthz needs the token. Fields may be added; a client ignores "
+    "what it does not know. Times are Unix times in seconds, sizes bytes, unless said otherwise."
 )
 
 
