@@ -1,6 +1,7 @@
 """The stream of records: bounded, followed, paused."""
 
 from msgspec import Struct
+from textual import events
 from textual.app import App, ComposeResult
 
 from tui.widgets.columns import Column
@@ -122,3 +123,16 @@ async def test_resized_and_back() -> None:
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         assert before == shows(app)
+
+
+async def test_scrolling_back_pauses() -> None:
+    app = Streams()
+    async with app.run_test(size=(40, 10)) as pilot:
+        app.stream.append(Job(i) for i in range(50))
+        await pilot.pause()
+        app.stream.post_message(events.MouseScrollUp(app.stream, 5, 5, 0, -1, 0, False, False, False))
+        await pilot.pause()
+        assert not app.stream.following
+        app.stream.filter = lambda job: job.id < 10
+        await pilot.pause()
+        assert 10 == len(app.stream.shown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
 LABEL = 9
@@ -46,3 +47,12 @@ def ceiling(value: float) -> float:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in (1, 2, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
+
+
+def clock(when: float, step: float) -> str:
+    """The local time of day, with tenths where ticks are closer than a second."""
+    try:
+        text = time.strftime("%H:%M:%S", time.localtime(when))
+    except (OverflowError, ValueError, OSError):
+        return "?"
+    return text if step >= 1 else f"{text[3:]}.{int(when * 10) % 10}"

@@ -1,0 +1,206 @@
+"""Bars over time in lanes: kept sorted, found by time, drawn as text."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_left, bisect_right
+from collections import OrderedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from operator import attrgetter
+
+from msgspec import Struct
+from rich.cells import cell_len
+
+from tui.widgets.lines import Paint
+from tui.widgets.text import fit
+
+LABELLED = 6
+"""Cells a bar needs to carry its label."""
+JOINT = "▐"
+"""First cell of a bar that follows another of its kind at once."""
+OPEN = "▸"
+"""Last cell of a bar that has not ended."""
+FOREVER = 1e12
+"""Seconds; times beyond are nobody's, and their arithmetic ends in infinities."""
+
+_start = attrgetter("start")
+
+
+class Bar(Struct, frozen=True):
+    """Something that took time in a lane; without an end it goes on."""
+
+    id: Hashable
+    lane: Hashable
+    start: float
+    """Seconds, by the same clock as the chart's ``now``."""
+    kind: str
+    end: float | None = None
+    label: str = ""
+
+
+class Kind(Struct, frozen=True):
+    """How bars of one kind look; the glyph alone must tell them apart."""
+
+    glyph: str
+    tone: Paint
+    head: str = ""
+    """First cell, if it differs."""
+    loud: bool = False
+    """Never hidden by other bars in the same cell."""
+
+
+KINDS: Mapping[str, Kind] = {
+    "remote": Kind("█", "good"),
+    "local": Kind("▒", "warn"),
+    "own": Kind("▓", "accent"),
+    "failed": Kind("░", "bad", head="✗", loud=True),
+}
+UNKNOWN = Kind("▚", "muted")
+
+
+class Lane:
+    """The bars of one lane: those that ended by their start, and the few that go on."""
+
+    def __init__(self) -> None:
+        self.ended: list[Bar] = []
+        self.open: dict[Hashable, Bar] = {}
+        self.longest = 0.0
+        self.version = 0
+
+    def add(self, bar: Bar) -> None:
+        """Put the bar in its place."""
+        self.version += 1
+        if bar.end is None:
+            self.open[bar.id] = bar
+            return
+        self.longest = max(self.longest, bar.end - bar.start)
+        if not self.ended or self.ended[-1].start <= bar.start:
+            self.ended.append(bar)
+        else:
+            self.ended.insert(bisect_right(self.ended, bar.start, key=_start), bar)
+
+    def remove(self, bar: Bar) -> None:
+        """Take out a bar that is in."""
+        self.version += 1
+        if bar.end is None:
+            del self.open[bar.id]
+            return
+        index = bisect_left(self.ended, bar.start, key=_start)
+        while self.ended[index].id != bar.id:
+            index += 1
+        del self.ended[index]
+
+    def between(self, begin: float, end: float) -> list[Bar]:
+        """The bars that reach into this time, by their start."""
+        # A millisecond, since a length is rounded.
+        first = bisect_left(self.ended, begin - self.longest - 0.001, key=_start)
+        last = bisect_right(self.ended, end, first, key=_start)
+        found = [bar for bar in self.ended[first:last] if bar.end is not None and bar.end >= begin]
+        if self.open:
+            found += [bar for bar in self.open.values() if bar.start <= end]
+            found.sort(key=_start)
+        return found
+
+    def beside(self, when: float, step: int) -> Bar | None:
+        """The next bar that starts after this time, or the last before it."""
+        index = (
+            bisect_right(self.ended, when, key=_start) if step > 0 else bisect_left(self.ended, when, key=_start) - 1
+        )
+        near = [self.ended[index]] if 0 <= index < len(self.ended) else []
+        near += [bar for bar in self.open.values() if (bar.start > when if step > 0 else bar.start < when)]
+        return (min if step > 0 else max)(near, key=_start, default=None)
+
+
+class Lanes:
+    """All bars by lane and by id; the bars that ended first are forgotten when there are more than ``limit``."""
+
+    def __init__(self, limit: int) -> None:
+        self.lanes: dict[Hashable, Lane] = {}
+        self._limit = limit
+        self._open: dict[Hashable, Bar] = {}
+        self._ended: OrderedDict[Hashable, Bar] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open) + len(self._ended)
+
+    def get(self, bar_id: Hashable) -> Bar | None:
+        """The bar with this id."""
+        return self._open.get(bar_id) or self._ended.get(bar_id)
+
+    def put(self, bars: Iterable[Bar]) -> None:
+        """Add bars; one whose id is known takes the other's place. A bar that ends before it starts has no length."""
+        for bar in bars:
+            if not (-FOREVER < bar.start < FOREVER and -FOREVER < (bar.end or 0.0) < FOREVER):
+                continue
+            self.drop(bar.id)
+            if bar.end is not None and bar.end < bar.start:
+                bar = Bar(bar.id, bar.lane, bar.start, bar.kind, bar.start, bar.label)
+            self.lanes.setdefault(bar.lane, Lane()).add(bar)
+            (self._open if bar.end is None else self._ended)[bar.id] = bar
+        while len(self._ended) > self._limit:
+            self.drop(next(iter(self._ended)))
+
+    def drop(self, bar_id: Hashable) -> None:
+        """Forget a bar, if it is there."""
+        bar = self._open.pop(bar_id, None) or self._ended.pop(bar_id, None)
+        if bar is not None:
+            self.lanes[bar.lane].remove(bar)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.lanes.clear()
+        self._open.clear()
+        self._ended.clear()
+
+
+def cells(
+    bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, kinds: Mapping[str, Kind]
+) -> list[int]:
+    """Which bar each of ``width`` cells shows, as its index; -1 for none. Later bars hide earlier ones, loud all."""
+    out = [-1] * width
+    loud: set[int] = set()
+    for i, bar in enumerate(bars):
+        first = math.floor((bar.start - begin) / per_cell)
+        last = math.ceil(((max(now, bar.start) if bar.end is None else bar.end) - begin) / per_cell)
+        first, last = max(0, first), min(width, max(last, first + 1))
+        if first >= last:
+            continue
+        if kinds.get(bar.kind, UNKNOWN).loud:
+            loud.add(i)
+        if loud and i not in loud:
+            for x in range(first, last):
+                if out[x] not in loud:
+                    out[x] = i
+        else:
+            out[first:last] = [i] * (last - first)
+    return out
+
+
+def runs(owners: Sequence[int]) -> list[tuple[int, int]]:
+    """Neighbouring cells of one owner: the owner and how many."""
+    out: list[tuple[int, int]] = []
+    start = 0
+    for x in range(1, len(owners) + 1):
+        if x == len(owners) or owners[x] != owners[start]:
+            out.append((owners[start], x - start))
+            start = x
+    return out
+
+
+def bar_text(bar: Bar, kind: Kind, length: int, *, joint: bool, reaches_now: bool) -> tuple[str, str, str]:
+    """A bar of so many cells, as what stands before its label, the label, and what stands after it.
+
+    Args:
+        bar: the bar.
+        kind: how it looks.
+        length: cells that are visible of it.
+        joint: whether another of its kind ends where it begins.
+        reaches_now: whether its visible end is the present.
+    """
+    head = kind.head or (JOINT if joint and length > 1 else kind.glyph)
+    tail = "" if length == 1 else OPEN if bar.end is None and reaches_now else kind.glyph
+    room = length - len(head) - len(tail)
+    if length < LABELLED or not bar.label:
+        return head + kind.glyph * room + tail, "", ""
+    label = fit(bar.label, room).rstrip()
+    return head, label, kind.glyph * (room - cell_len(label)) + tail
