@@ -203,8 +203,7 @@ def moment(ledger: Ledger, before: Activity, after: Activity, since: float, time
     for job in after.jobs.values():
         key = job.submitter
         began = job.requested or job.begun or time
-        if began < first.get(key, time + 1):
-            first[key] = began
+        first[key] = min(began, first.get(key, began))
         if job.state is JobState.PENDING:
             pending[key] += 1
         elif job.place not in _LOCAL:
