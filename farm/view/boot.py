@@ -1,0 +1,106 @@
+"""How a machine's boot goes: how long each stage took, and whether it hangs, by what that stage takes the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
+from statistics import median
+
+from msgspec import Struct
+
+from farm.events import BOOT_STAGES, Stage
+from farm.view.status import NodeStatus
+from farm.view.text import duration
+
+LEAST_SECONDS = 20.0
+"""Nothing that took less is called hanging."""
+TIMES = 3.0
+"""So many times what the stage usually takes is hanging."""
+UNKNOWN_SECONDS = 60.0
+"""So long is hanging when no other machine tells how long the stage takes."""
+
+ADVICE: Mapping[Stage, tuple[str, str]] = {
+    Stage.POWERED: (
+        "no loader fetched",
+        "does TFTP (UDP 69) reach the server, and does it boot from this card first? farm logs dnsmasq",
+    ),
+    Stage.LOADER: ("no kernel fetched", "is HTTP reachable from there? farm logs nginx"),
+    Stage.KERNEL: (
+        "no root mounted",
+        "does ATA over Ethernet reach it, and is its image served? Its console tells; farm status lists the exports",
+    ),
+    Stage.ROOT: ("nothing heard of its agent", "is it still starting? Its console tells; farm logs farmd"),
+    Stage.AGENT: ("not logged in to the scheduler", "does iceccd run? farm node ssh {name} systemctl status iceccd"),
+    Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "is it short of memory or busy? farm node show {name}"),
+}
+"""What is missing at a stage, and where to look."""
+
+
+class Span(Struct, frozen=True):
+    """The time from one stage until the next was reached."""
+
+    stage: Stage
+    seconds: float
+    open: bool = False
+    """The next has not been reached; ``seconds`` is until now."""
+
+
+class Hang(Struct, frozen=True):
+    """A boot that does not go on."""
+
+    stage: Stage
+    seconds: float
+    usual: float | None
+    """What the stage takes the others, in the middle; None when no other tells."""
+    missing: str
+    look: str
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        usual = "" if self.usual is None else f" (others need {duration(self.usual)})"
+        return f"{self.missing} for {duration(self.seconds)}{usual}: {self.look}"
+
+
+def booting(node: NodeStatus) -> bool:
+    """It is on its way."""
+    return node.stage in ADVICE
+
+
+def spans(node: NodeStatus, now: float) -> list[Span]:
+    """The stages of a node's boot, in their order; the last one is open while it boots."""
+    reached = [(stage, node.stages[stage]) for stage in BOOT_STAGES if stage in node.stages]
+    if booting(node):
+        at = node.stages.get(node.stage, node.since)
+        reached = [*(each for each in reached if each[0].rank < node.stage.rank), (node.stage, at)]
+    found = [Span(stage, max(0.0, after - at)) for (stage, at), (_, after) in pairwise(reached)]
+    if booting(node):
+        # A node can fall back to a stage that it had left.
+        found.append(Span(node.stage, max(0.0, now - max(at, node.since)), open=True))
+    return found
+
+
+def usual(boots: Iterable[list[Span]]) -> dict[Stage, float]:
+    """How many seconds each stage takes, in the middle of all that have got past it."""
+    seconds: dict[Stage, list[float]] = {}
+    for boot in boots:
+        for span in boot:
+            if not span.open:
+                seconds.setdefault(span.stage, []).append(span.seconds)
+    return {stage: median(values) for stage, values in seconds.items()}
+
+
+def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) -> Hang | None:
+    """Whether a boot hangs: its stage has lasted for more than 20 s and three times what the others needed.
+
+    A minute counts when there are no others.
+    """
+    if not boot or not boot[-1].open:
+        return None
+    last = boot[-1]
+    others = usual.get(last.stage)
+    limit = UNKNOWN_SECONDS if others is None else max(LEAST_SECONDS, TIMES * others)
+    if last.seconds <= limit:
+        return None
+    missing, look = ADVICE[last.stage]
+    return Hang(last.stage, last.seconds, others, missing, look.format(name=node.name))
