@@ -70,8 +70,9 @@ class Watcher:
 class Hub:
     """All watchers."""
 
-    def __init__(self, look: Look) -> None:
+    def __init__(self, look: Look, seconds: float = TICK_SECONDS) -> None:
         self._look = look
+        self._seconds = seconds
         self._watchers: set[Watcher] = set()
         self._wanted = asyncio.Event()
         self._base: tuple[Farm, Overview] | None = None
@@ -87,7 +88,7 @@ class Hub:
         """Tick while somebody watches, until cancelled."""
         while True:
             await self._wanted.wait()
-            await asyncio.sleep(TICK_SECONDS)
+            await asyncio.sleep(self._seconds)
             self._tick()
 
     def _tick(self) -> None:

@@ -1,0 +1,235 @@
+"""farmd's API against a real scheduler and daemon, over its socket and over TCP."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import msgspec
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from prometheus_client.parser import text_string_to_metric_families
+
+from farm.attach import Lost
+from farm.attach.farmd import Farmd
+from farm.config import Api, Config
+from farm.daemon.access import token_path
+from farm.daemon.api import ROUTES
+from farm.daemon.client import fetch_status
+from farm.daemon.openapi import plain_path
+from farm.errors import FarmError
+from farm.home import Home
+from farm.running import Running, VirtualMachine
+from farm.view.live import Delta, Live, Snapshot, Update, decode
+from tests.lab import Namespace, namespaces, until
+
+SERVER = "10.99.41.1"
+PORT = 8070
+DOCUMENT = yaml.safe_load((Path(__file__).parents[2] / "docs/openapi.yaml").read_text())
+
+
+class Lab:
+    """A server with a scheduler, farmd, and a daemon that logs in."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.home = Home.at(namespace.folder / "home")
+        self.home.create()
+        self.save(Api(port=PORT))
+        namespace.scheduler()
+
+    def save(self, api: Api) -> None:
+        config = Config(name="lab", address=f"{SERVER}/24", api=api)
+        machines = [VirtualMachine("pc01", "52:54:00:00:00:01", "tap1")]
+        running = Running(config=config, interface="lab0", image="v1", started=time.time() - 1, machines=machines)
+        running.save(self.home)
+
+    def farmd(self) -> subprocess.Popen[bytes]:
+        argv = [sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory)]
+        process = self.namespace.start("farmd", *argv)
+        until(lambda: self.up(), "farmd does not see the scheduler")
+        return process
+
+    def up(self) -> bool:
+        with contextlib.suppress(FarmError):
+            return fetch_status(self.home).scheduler.up
+        return False
+
+    def curl(self, path: str, *options: str, user: str | None = None) -> tuple[int, Any]:
+        """Status and answer, as a user of this machine (root when none is named)."""
+        who = ["setpriv", f"--reuid={user}", "--clear-groups", "--"] if user else []
+        argv = [*who, "curl", "-sS", "-w", "\n%{http_code}", "--unix-socket", str(self.home.farmd_socket), *options]
+        done = subprocess.run([*argv, f"http://localhost{path}"], capture_output=True, text=True, check=True)
+        body, _, status = done.stdout.rpartition("\n")
+        return int(status), json.loads(body) if body.startswith(("{", "[")) else body
+
+    def over_tcp(self, path: str, token: str | None = None, method: str = "GET") -> tuple[int, Any]:
+        """The same from the lab's network."""
+
+        async def ask() -> tuple[int, Any]:
+            headers = {"Authorization": f"Bearer {token}"} if token else {}
+            async with (
+                aiohttp.ClientSession(f"http://{SERVER}:{PORT}", headers=headers) as session,
+                session.request(method, path) as answer,
+            ):
+                return answer.status, await (answer.text() if answer.content_type == "text/plain" else answer.json())
+
+        return self.namespace.gather(ask())
+
+    def daemon(self, name: str) -> dict[str, Any] | None:
+        _, found = self.curl("/nodes")
+        return next((each for each in found["hosts"] if each["name"] == name), None)
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with namespaces(f"{SERVER}/24") as (namespace,):
+        yield Lab(namespace)
+
+
+def check(path: str, method: str, status: int, body: Any) -> None:
+    """What was answered is what docs/openapi.yaml says."""
+    responses = DOCUMENT["paths"][path][method.lower()]["responses"]
+    answer = responses.get(str(status)) or DOCUMENT["components"]["responses"]["Refused"]
+    (content,) = answer["content"].values()
+    Draft202012Validator({**content["schema"], "components": DOCUMENT["components"]}).validate(body)
+
+
+def test_every_answer_is_as_described(lab: Lab) -> None:
+    lab.farmd()
+    lab.namespace.iceccd("pc07", SERVER, "-m", "2")
+    until(lambda: lab.daemon("pc07"), "the daemon is not known")
+    until(lambda: lab.curl("/scheduler")[1]["now"]["slots"] == 2, "its slots are not known")
+    keys = {"{key}": f"pc07@{SERVER}", "{id}": "1"}
+    for route in ROUTES:
+        plain = path = plain_path(route.path)
+        if path == "/ws" or route.method != "GET":
+            continue
+        for name, value in keys.items():
+            path = path.replace(name, value)
+        status, body = lab.curl(path)
+        assert status == (404 if plain == "/builds/{id}" else 200), (path, body)
+        check(plain, "GET", status, body)
+        if status == 200 and route.answer is not None:
+            msgspec.json.decode(json.dumps(body), type=route.answer)
+    families = {family.name for family in text_string_to_metric_families(lab.curl("/metrics")[1])}
+    assert {"farm_scheduler_up", "farm_jobs_ended", "farm_node_ready"} <= families
+    for path, expected in (
+        ("/nothing", 404),
+        ("/jobs?ended=-1", 400),
+        ("/jobs?ended=9999999", 400),
+        ("/builds?limit=x", 400),
+        ("/builds/99999999999999999999", 404),
+        ("/nodes/pc99/readings", 404),
+    ):
+        status, body = lab.curl(path)
+        assert (status, set(body["error"])) == (expected, {"what", "why", "mend"}), path
+    assert lab.curl("/nodes/pc07/kick")[0] == 405
+    assert lab.curl("/status", "-X", "POST", "-d", "x" * 100_000)[0] == 405
+
+
+def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
+    lab.farmd()
+    lab.namespace.iceccd("pc07", SERVER, "-m", "2")
+    until(lambda: lab.daemon("pc07"), "the daemon is not known")
+    status, body = lab.curl("/nodes/pc07/block", "-X", "POST", user="nobody")
+    assert (status, body["error"]["mend"]) == (403, "Try again with sudo.")
+    assert lab.curl("/nodes/pc99/block", "-X", "POST")[0] == 404
+    status, body = lab.curl(f"/nodes/pc07@{SERVER}/block", "-X", "POST")
+    assert (status, body["done"].split(":")[0]) == (200, "pc07 is blocked")
+    check("/nodes/{key}/block", "POST", status, body)
+    until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == ["pc07"], "the block is not seen")
+    until(lambda: lab.daemon("pc07") is None, "it is still logged in")
+    status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
+    assert (status, body["done"].split(";")[0]) == (200, "pc07 may log in again")
+    status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
+    assert (status, body["error"]["what"]) == (409, "pc07 is not blocked.")
+    until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == [], "the block stays")
+
+
+def test_the_network_needs_the_token(lab: Lab) -> None:
+    lab.farmd()
+    lab.namespace.wait_for(PORT)
+    path = token_path(lab.home)
+    token = path.read_text().strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert lab.over_tcp("/healthz")[0] == 200
+    for wrong in (None, "", "x", token[:-1]):
+        status, body = lab.over_tcp("/status", wrong)
+        assert (status, body["error"]["what"]) == (401, "The token is missing or wrong.")
+    assert lab.over_tcp(f"/status?token={token}")[0] == 401
+    assert lab.over_tcp("/ws")[0] == 401
+    assert lab.over_tcp("/status", token)[0] == 200
+    assert lab.over_tcp("/nodes/pc01/kick", token, "POST")[0] == 403
+
+    async def watch() -> Update:
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"}) as session,
+            session.ws_connect(f"http://{SERVER}:{PORT}/ws", max_msg_size=0) as socket,
+        ):
+            return decode(await socket.receive_str())
+
+    assert isinstance(lab.namespace.gather(watch()), Snapshot)
+    path.unlink()
+    assert lab.over_tcp("/status", token)[0] == 401
+    assert lab.over_tcp("/status", path.read_text().strip())[0] == 200
+    lab.save(Api(port=PORT, orders=True))
+    assert lab.over_tcp("/nodes/pc01/kick", path.read_text().strip(), "POST")[0] == 409  # it is not logged in
+
+
+async def until_true(updates: AsyncIterator[Update | Lost], live: Live, condition: Callable[[], bool]) -> None:
+    """Follow until it holds; the limit is there to end a broken test."""
+    async with asyncio.timeout(60):
+        async for update in updates:
+            assert not isinstance(update, Lost), update
+            live.apply(update)
+            if condition():
+                return
+
+
+async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None:
+    process = await asyncio.to_thread(lab.farmd)
+    attachment, live = Farmd(lab.home), Live()
+    async with contextlib.aclosing(attachment.updates()) as updates:
+        first = await anext(updates)
+        assert isinstance(first, Snapshot)
+        live.apply(first)
+        assert attachment.title == "farm lab"
+        starting = asyncio.create_task(asyncio.to_thread(lab.namespace.iceccd, "pc07", SERVER, "-m", "2"))
+        key = f"pc07@{SERVER}"
+        await until_true(updates, live, lambda: key in live.nodes)
+        await starting
+        assert (await attachment.act("kick", live.nodes[key])).startswith("pc07 is sent away")
+        await until_true(updates, live, lambda: live.nodes[key].host.logins > 1)  # type: ignore[union-attr]
+        assert (await attachment.status()).scheduler.up
+        assert await attachment.readings("52:54:00:00:00:01") == []
+        assert await attachment.builds() == []
+        assert await attachment.node_hours() == []
+        assert await attachment.images() == []
+        with pytest.raises(FarmError, match="no build 7"):
+            await attachment.build(7)
+        with pytest.raises(FarmError, match="cannot be told to drain"):
+            await attachment.act("drain", live.nodes[key])
+
+        await asyncio.to_thread(lab.namespace.stop, process)
+        async with asyncio.timeout(30):
+            while not isinstance(await anext(updates), Lost):
+                pass
+        with pytest.raises(FarmError, match="farmd does not answer"):
+            await attachment.status()
+        await asyncio.to_thread(lab.farmd)
+        async with asyncio.timeout(30):
+            while isinstance(update := await anext(updates), Lost):
+                pass
+        assert isinstance(update, Snapshot)
+        assert isinstance(await anext(updates), Delta)
