@@ -90,6 +90,27 @@ def test_job_done(kind: int, protocol: int, tail: bytes) -> None:
     assert [expected] == decoded(kind, body, protocol)
 
 
+@pytest.mark.parametrize("requested", [Kind.MON_GET_CS, Kind.GET_CS])
+@pytest.mark.parametrize("done", [Kind.MON_JOB_DONE, Kind.JOB_DONE])
+@pytest.mark.parametrize("protocol", range(21, 45))
+def test_a_job_in_every_protocol_and_by_both_labels(protocol: int, requested: int, done: int) -> None:
+    if protocol >= 29:
+        request = encode_text("a.c") + integers(0, 7, 3)
+    else:
+        request = integers(0) + encode_text("a.c") + integers(0, 1) + encode_text("x86_64") + integers(0, 9)
+        request += (encode_text("pc01") if protocol >= 22 else b"") + integers(7, 3)
+    end = integers(7, 0, 10, 20, 30, 40, 50, 60, 70, 80, 0) + (integers(5) if protocol >= 39 else b"")
+    events, _ = connected(protocol).receive(
+        encode(requested, request) + encode(Kind.MON_JOB_BEGIN, integers(7, 1000, 2)) + encode(done, end)
+    )
+    expected = [
+        JobRequested(7, 3, "a.c", 0),
+        JobBegun(7, 2, 1000),
+        JobDone(7, 0, 10, 20, 30, 40, 50, 60, 70, 80, from_submitter=False),
+    ]
+    assert expected == events
+
+
 def test_local_jobs() -> None:
     body = integers(3, 8, 1000) + encode_text("a.out")
     assert [LocalBegun(job=8, host=3, started=1000, file="a.out")] == decoded(Kind.MON_LOCAL_JOB_BEGIN, body)
