@@ -8,9 +8,10 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
 from farm import watching
+from farm.activity import Tick
 from farm.attach import Action, Lost
 from farm.errors import FarmError
-from farm.events import Event
+from farm.events import Event, SchedulerSaid
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
 from farm.scheduler import control
@@ -44,6 +45,8 @@ class Direct:
             self._answered.set()
         if self.farm.activity.count != before:
             self._history.record(self.farm.activity, before)
+        if type(event) is SchedulerSaid and type(event.event) is Tick:
+            self._history.tick(self.farm.activity, event.time)
 
     @contextlib.asynccontextmanager
     async def _watching(self, *, once: bool = False) -> AsyncIterator[None]:

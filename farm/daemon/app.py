@@ -48,7 +48,8 @@ class Daemon:
     def __init__(self, home: Home, running: Running) -> None:
         self.home = home
         self.farm: Farm = initial(running.config.name, known_machines(running), running.config.nodes.telemetry_port)
-        self.history = History(home.state / "history.db")
+        keep = running.config.history
+        self.history = History(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
         self.hub = Hub(lambda: (self.farm, self.overview()))
         self._running = running
         self._running_mark: tuple[int, int] | None = None

@@ -30,6 +30,8 @@ MEMORY_BYTES = 32_000_000
 RETRY_SECONDS = 5.0
 """After a failed write."""
 DAY = 86400
+MAX_ID = 2**63 - 1
+"""SQLite's largest number."""
 
 Answer = TypeVar("Answer")
 
@@ -120,7 +122,7 @@ class History:
     def build(self, id: int) -> BuildDetail:
         """One of them. Raises FarmError when there is none."""
         with self._disk:
-            stored = self._read(lambda db: database.read_build(db, id))
+            stored = self._read(lambda db: database.read_build(db, id)) if id <= MAX_ID else None
             found = next((burst.detail() for burst in self._held() if burst.build.id == id), stored)
         if found is None:
             why = "It never was, or it is so long ago that it was forgotten."
