@@ -3,26 +3,64 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import ClassVar
+from typing import ClassVar, cast
 
+from textual import work
 from textual.app import App, ComposeResult
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
+from textual.command import Provider
+from textual.dom import DOMNode
 from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher, Footer
 
-from farm.attach import Attachment, Lost
+from farm.attach import ACTIONS, Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.view.live import Live
-from tui.actions import SHELL
+from farm.view.status import NodeStatus
+from tui.actions import NODE_ACTIONS, SHELL, warning
+from tui.anonymize import Anonymous
+from tui.dialogs import Choice, ChooseMany, ChooseOne, Confirm
 from tui.heading import Heading, Link
+from tui.help import HelpScreen, own_bindings
+from tui.job_detail import JobDetail
+from tui.jobs import JobsView
+from tui.node_detail import NodeDetail
+from tui.nodes import NodesView
 from tui.overview import OverviewView
+from tui.page import Page
+from tui.palette import Commands
 from tui.tabs import TabBar
+from tui.themes import DEFAULT, OWN
 from tui.view import Detail, View
+from tui.widgets.stream import LiveStream
+from tui.widgets.table import LiveTable
+from tui.widgets.text import clean
 
-VIEWS: tuple[type[View], ...] = (OverviewView,)
+VIEWS: tuple[type[View], ...] = (OverviewView, NodesView, JobsView)
 """The tabs, in their order."""
+PARTS: dict[str, type[DOMNode]] = {
+    "a table": LiveTable,
+    "a stream": LiveStream,
+    "a page of text": Page,
+    "a detail": Detail,
+    "a node": NodeDetail,
+    "a job": JobDetail,
+    "a question": Confirm,
+    "a choice of one": ChooseOne,
+    "a choice of many": ChooseMany,
+    "this help": HelpScreen,
+}
+"""What else has keys of its own."""
+NO_NODE = "Put the cursor on a node first, in the tab Nodes for instance."
+
+
+def key_sections() -> dict[str, list[Binding]]:
+    """All keys by where they hold; what help shows and what can be remapped."""
+    sections = {"everywhere": [*SHELL]}
+    sections |= {kind.TITLE: own_bindings(kind) for kind in VIEWS}
+    return sections | {f"in {name}": own_bindings(kind) for name, kind in PARTS.items()}
 
 
 class FarmTop(App[None]):
@@ -31,6 +69,8 @@ class FarmTop(App[None]):
     Args:
         attachment: what is watched.
         refresh: seconds between two drawings.
+        anonymize: pseudonyms for names, addresses and files.
+        theme: its name.
         keymap: binding id → keys, checked already (`tui.keys`).
         view: title of the tab that is shown at first.
         clock: monotonic seconds.
@@ -40,18 +80,21 @@ class FarmTop(App[None]):
     CSS_PATH = "farm.tcss"
     ENABLE_COMMAND_PALETTE = True
     BINDINGS: ClassVar[list[BindingType]] = [*SHELL]
+    COMMANDS: ClassVar[set[type[Provider] | Callable[[], type[Provider]]]] = {Commands}
 
     def __init__(
         self,
         attachment: Attachment,
         *,
         refresh: float = 0.5,
+        anonymize: bool = False,
+        theme: str = DEFAULT,
         keymap: Mapping[str, str] | None = None,
         view: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
-        self.attachment = attachment
+        self.attachment = attachment = Anonymous(attachment) if anonymize else attachment
         self.live = Live()
         self.refresh_seconds = refresh
         self.paused = False
@@ -64,7 +107,12 @@ class FarmTop(App[None]):
         self._views = [kind(attachment, self.live) for kind in VIEWS]
         titles = [kind.TITLE.lower() for kind in VIEWS]
         self._first = titles.index(view.lower()) if view.lower() in titles else 0
-        self.set_keymap(dict(keymap or {}))
+        self.remapped = dict(keymap or {})
+        """Binding id → keys."""
+        self.set_keymap(self.remapped)
+        for each in OWN:
+            self.register_theme(each)
+        self.theme = theme
 
     def compose(self) -> ComposeResult:
         """Heading, tabs, the views one behind the other, and what the keys do."""
@@ -72,7 +120,7 @@ class FarmTop(App[None]):
         yield TabBar([view.TITLE for view in self._views])
         with ContentSwitcher(initial=None):
             yield from self._views
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def on_mount(self) -> None:
         """Begin to watch and to draw."""
@@ -162,3 +210,94 @@ class FarmTop(App[None]):
         """Hold the picture, or go on; what happens meanwhile is not lost."""
         self.paused = not self.paused
         self.flush()
+
+    def action_help(self) -> None:
+        """What is seen here, and all keys."""
+        if isinstance(self.screen, Detail):
+            title, about = "in a node", self.screen.ABOUT
+        else:
+            title, about = self.view.TITLE, self.view.ABOUT
+        self.push_screen(HelpScreen(title, about, key_sections(), self.remapped))
+
+    # -- what can be done
+
+    @property
+    def chosen(self) -> NodeStatus | None:
+        """The node that actions are for."""
+        return self.screen.chosen if isinstance(self.screen, Detail) else self.view.chosen
+
+    def action_node(self, action: Action) -> None:
+        """Do something to the node under the cursor, after a question."""
+        node = self.chosen
+        if node is None:
+            self.notify(NO_NODE, severity="warning")
+        else:
+            self.ask_node(action, node)
+
+    @work
+    async def action_node_menu(self) -> None:
+        """Show what can be done to the node under the cursor, and why the rest cannot."""
+        node = self.chosen
+        if node is None:
+            self.notify(NO_NODE, severity="warning")
+            return
+        choices = []
+        for each in NODE_ACTIONS.values():
+            possible = each.action in self.attachment.actions
+            hint = each.effect.format(name="it") if possible else "not here: this is no farm of ours"
+            choices.append(Choice(each.action, f"{each.title} ({each.key})", hint, disabled=not possible))
+        chosen = await self.push_screen_wait(ChooseOne(node.name, choices))
+        if chosen is not None:
+            self.ask_node(NODE_ACTIONS[cast(Action, chosen)].action, node)
+
+    @work
+    async def ask_node(self, action: Action, node: NodeStatus) -> None:
+        """Ask whether it is meant, do it, and say what came of it."""
+        each = NODE_ACTIONS[action]
+        if action not in self.attachment.actions:
+            possible = ", ".join(
+                NODE_ACTIONS[other].title.lower() for other in ACTIONS if other in self.attachment.actions
+            )
+            self.notify(
+                f"Nodes of a scheduler without a farm of ours can only be told: {possible or 'nothing'}.",
+                title=f"{each.title} is not possible here.",
+                severity="warning",
+                markup=False,
+            )
+            return
+        name = clean(node.name)
+        text = "\n".join(part for part in (each.effect.format(name=name), warning(node, action)) if part)
+        if await self.push_screen_wait(Confirm(f"{each.title} {name}?", text, each.title)):
+            await self._report(self.attachment.act(action, node))
+
+    @work
+    async def action_image(self) -> None:
+        """Choose the image that next boots get."""
+        try:
+            versions = await self.attachment.images()
+        except FarmError as error:
+            self._tell(error)
+            return
+        if not versions:
+            self.notify("There are no images to choose from here.", severity="warning")
+            return
+        present = self.live.overview.image if self.live.overview else ""
+        choices = [Choice(each, each, "next boots get it now" if each == present else "") for each in versions]
+        chosen = await self.push_screen_wait(ChooseOne("Image for next boots", choices))
+        if chosen is None:
+            return
+        text = f"Machines that boot from now on get {chosen}; those that run go on as they are."
+        if await self.push_screen_wait(Confirm(f"Switch to {chosen}?", text, "Switch")):
+            await self._report(self.attachment.switch_image(chosen))
+
+    async def _report(self, doing: Awaitable[str]) -> None:
+        try:
+            self.notify(clean(await doing), markup=False)
+        except FarmError as error:
+            self._tell(error)
+
+    def _tell(self, error: FarmError) -> None:
+        """Show an error as the command line would."""
+        mend = f"→ {error.mend}" if error.mend else ""
+        message = "\n".join(clean(part) for part in (error.why, mend) if part) or " "
+        self.notify(message, title=clean(error.what), severity="error", timeout=15, markup=False)

@@ -17,6 +17,7 @@ from farm.view.text import duration, rate
 from tui.figures import figures
 from tui.widgets.text import clean
 
+GAP = "  "
 Part = tuple[str, str]
 """A text and its style."""
 
@@ -33,7 +34,7 @@ class Link(Struct, frozen=True):
 
 def headline(live: Live, link: Link) -> list[Part]:
     """The parts of the first line, the most important first."""
-    parts: list[Part] = [(f" {clean(link.title)} ", "bold")]
+    parts: list[Part] = [(f" {clean(link.title)}", "bold")]
     overview = live.overview
     if link.paused:
         parts.append(("‖ paused", "bold $text-warning"))
@@ -42,11 +43,11 @@ def headline(live: Live, link: Link) -> list[Part]:
     if link.lost:
         parts.append(("✖ farmd away", "bold $text-error"))
     elif overview.scheduler.up:
-        parts.append(("● scheduler up", "$text-success"))
+        parts.append(("● scheduler", "$text-success"))
     else:
         parts.append(("✖ scheduler down", "bold $text-error"))
     now = figures(live.samples)
-    parts.append((f"slots {now.busy}/{now.slots} busy", ""))
+    parts.append((f"{now.busy}/{now.slots} slots", ""))
     parts.append((f"queue {now.pending}", "$text-warning" if now.pending else ""))
     parts.append((f"{rate(now.jobs)} jobs/s", ""))
     if overview.problems:
@@ -60,9 +61,9 @@ def fitting(parts: Iterable[Part], width: int) -> Content:
     line = Content("")
     for text, style in parts:
         piece = Content.styled(text, style) if style else Content(text)
-        if line.cell_length and line.cell_length + 3 + piece.cell_length > width:
+        if line.cell_length and line.cell_length + len(GAP) + piece.cell_length > width:
             break
-        line = line + Content.styled(" │ ", "$foreground-muted") + piece if line.cell_length else piece
+        line = line + GAP + piece if line.cell_length else piece
     return line.truncate(width, ellipsis=True) if line.cell_length > width else line
 
 
@@ -86,7 +87,7 @@ class Heading(Vertical):
     """Headline and banner."""
 
     DEFAULT_CSS = """
-    Heading { height: auto; dock: top; }
+    Heading { height: auto; }
     Heading > #headline { height: 1; background: $panel; color: $foreground; }
     Heading > #banner {
         display: none; height: auto; max-height: 3; padding: 0 1;

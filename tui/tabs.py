@@ -23,7 +23,7 @@ class TabBar(Widget):
 
     ALLOW_SELECT = False
     DEFAULT_CSS = """
-    TabBar { height: 1; dock: top; background: $surface; color: $foreground; }
+    TabBar { height: 1; background: $surface; color: $foreground; }
     """
     current: reactive[int] = reactive(0)
 

@@ -71,7 +71,7 @@ class Detail(Screen[None]):
         """The heading, what `body` gives, and the footer."""
         yield Heading()
         yield from self.body()
-        yield Footer(compact=True)
+        yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> ComposeResult:
         """The widgets between heading and footer."""

@@ -149,7 +149,7 @@ def nodes() -> list[NodeStatus]:
             host("alice-pc", "10.0.0.101", slots=0, jobs_submitted=1400, jobs_local=80, local_running=1, jobs_pending=1)
         ),
         _daemon(
-            host("bob-pc", "10.0.0.102", slots=4, no_remote=True, jobs_submitted=215, jobs_pending=2, jobs_fallback=3)
+            host("bob-pc", "10.0.0.102", slots=0, no_remote=True, jobs_submitted=215, jobs_pending=2, jobs_fallback=3)
         ),
     ]
 

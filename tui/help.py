@@ -1,0 +1,100 @@
+"""The help screen: what this view shows, every key with what it does, and the id by which it can be remapped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.dom import DOMNode
+from textual.keys import format_key
+from textual.screen import Screen
+from textual.widgets import Footer, Static
+
+from tui.page import Page
+
+KEY_WIDTH = 10
+TITLE_WIDTH = 13
+KEYS_FILE = """\
+Keys can be given to other commands in ~/.config/farm/keys.toml, or a file named by --keys; what stands in brackets
+is the command's name there: top.pause = "space". Several keys are separated by commas."""
+SIGNS = """\
+● up, ready   ◔ ◑ ◕ on its way   ○ off   ✖ lost, down   ⊘ blocked   ▲ wants attention   ▸ runs   ⌂ runs for itself"""
+
+
+def own_bindings(kind: type[DOMNode]) -> list[Binding]:
+    """What a class adds to the keys of those it is made of."""
+    return [binding for binding in kind.__dict__.get("BINDINGS", ()) if isinstance(binding, Binding)]
+
+
+def keys_shown(binding: Binding, keymap: Mapping[str, str]) -> str:
+    """The keys of a binding as people write them, remapped ones included."""
+    keys = keymap.get(binding.id or "", "")
+    if not keys and binding.key_display:
+        return binding.key_display
+    return " ".join(map(format_key, (keys or binding.key).split(",")))
+
+
+def section(title: str, bindings: Sequence[Binding], keymap: Mapping[str, str]) -> Content:
+    """A group of keys."""
+    lines = [Content.styled(title, "bold underline")]
+    for binding in bindings:
+        tip = binding.tooltip if binding.tooltip and binding.tooltip != binding.description else ""
+        lines.append(
+            Content.assemble(
+                (f"{keys_shown(binding, keymap):<{KEY_WIDTH}} ", "bold $text-accent"),
+                f"{binding.description:<{TITLE_WIDTH}} ",
+                f"{tip}  " if tip else "",
+                (f"[{binding.id}]" if binding.id else "", "$text-muted"),
+            )
+        )
+    return Content("\n").join(lines)
+
+
+class HelpScreen(Screen[None]):
+    """For reading; escape leads back.
+
+    Args:
+        title: of the view it was asked for from.
+        about: what that view shows.
+        sections: all keys by where they hold.
+        keymap: what was remapped.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q", "dismiss", "Back", tooltip="Close the help", id="help.back")
+    ]
+    DEFAULT_CSS = """
+    HelpScreen Page { padding: 0 1; height: 1fr; }
+    HelpScreen Static { height: auto; margin-bottom: 1; }
+    """
+
+    def __init__(
+        self, title: str, about: str, sections: Mapping[str, Sequence[Binding]], keymap: Mapping[str, str]
+    ) -> None:
+        super().__init__()
+        self._heading, self._about = title, about
+        self._sections, self._remapped = sections, keymap
+
+    def compose(self) -> ComposeResult:
+        """What is seen, then the keys, those of this view first."""
+        with Page():
+            for text in self._texts():
+                yield Static(text)
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """The page takes the keys that scroll."""
+        self.query_one(Page).focus()
+
+    def _texts(self) -> Iterator[Content]:
+        if self._about:
+            yield Content.assemble((self._heading, "bold underline"), "\n", self._about)
+        here = [title for title in self._sections if title == self._heading]
+        for title in [*here, *(title for title in self._sections if title not in here)]:
+            if self._sections[title]:
+                yield section(f"Keys: {title}", self._sections[title], self._remapped)
+        yield Content.assemble(("Signs", "bold underline"), "\n", SIGNS)
+        yield Content.assemble(("Other keys", "bold underline"), "\n", KEYS_FILE)

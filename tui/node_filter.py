@@ -1,0 +1,73 @@
+"""Which nodes are shown: a text that is searched for, and marks by state, stage, platform and image."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from farm.events import Stage
+from farm.view.status import NodeStatus
+from tui import words
+
+KINDS = ("state", "stage", "platform", "image")
+
+
+class NodeFilter(Struct, frozen=True):
+    """Marks of one kind are joined by "or", kinds and the text by "and"."""
+
+    text: str = ""
+    marks: frozenset[tuple[str, str]] = frozenset()
+    """Kind and value."""
+
+    @property
+    def shown(self) -> str:
+        """What it asks for, in words."""
+        parts = [", ".join(sorted(value for kind, value in self.marks if kind == each)) for each in KINDS]
+        if self.text:
+            parts.append(f'"{self.text}"')
+        return " and ".join(part for part in parts if part)
+
+    def keeps(self, node: NodeStatus, why: str) -> bool:
+        """Whether a node passes; ``why``: its reason to be idle, which is searched too.
+
+        Daemons that only submit are shown when they are asked for.
+        """
+        kinds = {kind for kind, _ in self.marks}
+        for kind in kinds:
+            if (kind, value_of(kind, node)) not in self.marks:
+                return False
+        if "state" not in kinds and words.state(node) == words.SUBMITS and not self.text:
+            return False
+        return not self.text or self.text.casefold() in searched(node, why)
+
+
+def value_of(kind: str, node: NodeStatus) -> str:
+    """What a node has of a kind."""
+    if kind == "state":
+        return words.state(node)
+    if kind == "stage":
+        return str(node.stage)
+    if kind == "platform":
+        return node.host.platform if node.host else ""
+    return node.image
+
+
+def searched(node: NodeStatus, why: str) -> str:
+    """All that a search looks at, folded."""
+    platform = node.host.platform if node.host else ""
+    blocked = "blocked" if node.host and node.host.blocked else ""
+    parts = (node.name, node.address, node.mac, node.stage, words.state(node), node.image, platform, blocked, why)
+    return " ".join(parts).casefold()
+
+
+def values(nodes: Iterable[NodeStatus]) -> list[tuple[str, str, int]]:
+    """Kind, value and number of nodes, for all values that there are."""
+    known = list(nodes)
+    found = []
+    for kind in KINDS:
+        counted = Counter(value_of(kind, node) for node in known)
+        order = {"state": words.STATES, "stage": tuple(Stage)}.get(kind, tuple(sorted(counted)))
+        found += [(kind, str(value), counted[value]) for value in order if value and counted[value]]
+    return found
