@@ -155,6 +155,7 @@ class Control:
             return await self._ask(words)  # it had been lost before
 
     async def _ask(self, words: Iterable[str]) -> list[str]:
+        whole = False
         try:
             async with asyncio.timeout(PATIENCE):
                 reader, writer = self._streams or await self._connect()
@@ -165,15 +166,16 @@ class Control:
                 lines = await _lines(reader, f"Invalid command '{mark}'")
                 if await _line(reader) != DONE or not lines or lines.pop() != DONE:
                     raise ProtocolError("A reply on the control port has no end.")
-        except BaseException as error:
-            await self.close()  # whatever was to come must not be taken for the next reply
-            if isinstance(error, TimeoutError):
-                raise SchedulerLostError(self.host, self.port + 1, f"No reply within {PATIENCE:.0f} s.") from None
-            if isinstance(error, asyncio.IncompleteReadError):
-                raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
-            if isinstance(error, OSError):
-                raise SchedulerLostError(self.host, self.port + 1, error.strerror or str(error)) from error
-            raise
+                whole = True
+        except TimeoutError:
+            raise SchedulerLostError(self.host, self.port + 1, f"No reply within {PATIENCE:.0f} s.") from None
+        except asyncio.IncompleteReadError:
+            raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
+        except OSError as error:
+            raise SchedulerLostError(self.host, self.port + 1, error.strerror or str(error)) from error
+        finally:
+            if not whole:
+                await self.close()  # what was still to come must not be taken for the next reply
         self._last_used = asyncio.get_running_loop().time()
         return lines
 

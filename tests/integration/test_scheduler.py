@@ -228,7 +228,7 @@ def test_a_job_that_ends_before_the_list_comes_is_not_seeded(lab: Namespace) -> 
         while command := (await reader.readline()).decode().strip():
             if command == "listjobs":
                 monitor.write(encode(Kind.JOB_LOCAL_DONE, integers(7)))
-                while LocalDone(7) not in seen:
+                while LocalDone(7) not in seen:  # noqa: ASYNC110  # it is a plain list, filled by the watcher
                     await asyncio.sleep(0.01)
             reply = jobs if command == "listjobs" else b""
             writer.write(reply if command.startswith("list") else f"Invalid command '{command}'\n".encode())
