@@ -42,7 +42,7 @@ SHOWN = {
 
 
 @click.command(context_settings={"allow_interspersed_args": False, "show_default": True})
-@click.option("--nodes", type=click.IntRange(1, 10000), default=50, help="Nodes.")
+@click.option("--nodes", type=click.IntRange(0, 10000), default=50, help="Nodes.")
 @click.option("--slots", type=click.IntRange(1, 1000), default=4, help="Slots of each node.")
 @click.option("--jobs", type=click.FloatRange(0), default=100.0, help="Jobs a second, on average.")
 @click.option("--submitters", type=click.IntRange(1, 240), default=6, help="Machines that submit jobs.")

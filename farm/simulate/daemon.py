@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from random import Random
@@ -51,6 +52,7 @@ class Daemon(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._output: list[bytes] = []
         self._retry: asyncio.Task[None] | None = None
+        self._accepted = asyncio.Event()
         self._gone = asyncio.Event()
         self._gone.set()
 
@@ -77,18 +79,33 @@ class Daemon(asyncio.Protocol):
 
     def flush(self) -> None:
         """Send what was kept, unless the connection is gone."""
-        if self._transport is not None:
+        if self._transport is not None and self._output:
             self._transport.write(b"".join(self._output))
         self._output.clear()
 
     def close(self) -> None:
-        """Send what was kept, and go; ``on_loss`` follows."""
+        """Send what was kept, and go."""
         self.wanted = False
         if self._retry is not None:
             self._retry.cancel()
         if self._transport is not None:
             self.flush()
             self._transport.close()
+            self._lose()
+
+    async def settle(self) -> None:
+        """Wait until the scheduler has handled all that was sent; it may take a few seconds to, not more.
+
+        Only a login is answered. A daemon repeats it to tell of new environments, so that is no offence.
+        """
+        if self._transport is None or not self.logged_in:
+            return
+        self._accepted.clear()
+        self.send(self._login())
+        self.flush()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_PATIENCE):
+                await self._accepted.wait()
 
     async def leave(self) -> None:
         """Close for good, and wait until what was kept is sent."""
@@ -129,16 +146,18 @@ class Daemon(asyncio.Protocol):
         if answer:
             self._transport.write(answer)
         if self._session.ready and not agreed:
-            host = self.host
-            login = wire.login(host.name, self.place.listen, host.slots, no_remote=host.no_remote)
-            self._transport.write(login)
+            self._transport.write(self._login())
         for message in messages:
             self._handle(message)
+
+    def _login(self) -> bytes:
+        return wire.login(self.host.name, self.place.listen, self.host.slots, no_remote=self.host.no_remote)
 
     def _handle(self, message: wire.Message) -> None:
         assert self._transport is not None
         match message:
             case wire.Accepted():
+                self._accepted.set()
                 if not self.logged_in:
                     self.logged_in = True
                     self.on_login()
@@ -153,12 +172,15 @@ class Daemon(asyncio.Protocol):
         """Tell of it, and try again after a while (asyncio calls this)."""
         self._transport = None
         self._gone.set()
+        self._lose()
+        if self.wanted:
+            self._retry = asyncio.create_task(self._reconnect(self._random.uniform(*RETRY)))
+
+    def _lose(self) -> None:
         self._output.clear()
         if self.logged_in:
             self.logged_in = False
             self.on_loss()
-        if self.wanted:
-            self._retry = asyncio.create_task(self._reconnect(self._random.uniform(*RETRY)))
 
     async def _reconnect(self, delay: float) -> None:
         await asyncio.sleep(delay)

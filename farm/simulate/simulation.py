@@ -94,6 +94,8 @@ class Simulation:
             await self._work(math.inf if duration is None else duration)
         finally:
             self.counts.unfinished = self.in_flight
+            # Else the scheduler may see a submitter leave before it sees its last job end.
+            await asyncio.gather(*(node.daemon.settle() for node in self.nodes))
             await asyncio.gather(*(daemon.leave() for daemon in self._daemons))
             for server in servers:
                 server.close()
