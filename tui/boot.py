@@ -128,8 +128,8 @@ class BootView(View):
     TITLE = "Boot"
     ABOUT = (
         "Each machine's boot from power-on until it takes jobs. A stage is what was reached last: powered (it asked "
-        "for an address), loader, kernel (fetched), root (mounted), agent (heard), registered (at the scheduler), "
-        "ready. It hangs when its stage has lasted for more than 20 s and three times what the others needed, or for a minute "
+        "for an address), loader, kernel (fetched), root (mounted), agent (heard), registered at the scheduler, ready. "
+        "It hangs when its stage has lasted for more than 20 s and three times what the others needed, or for a minute "
         "when there are no others."
     )
     DEFAULT_CSS = """

@@ -1,14 +1,218 @@
-"""The Builds view."""
+"""The builds view: each submitter's bursts of jobs, the newest first; two of them can be compared."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+from typing import ClassVar
+
+from textual import on, work
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.widgets import Static
+
+from farm.attach import Attachment
+from farm.errors import FarmError
+from farm.history.records import Build
+from farm.view.live import Live
+from farm.view.text import duration, milliseconds, rate
+from tui.build_compare import BuildCompare
+from tui.build_detail import BuildDetailScreen
 from tui.view import View
+from tui.widgets.columns import Column
+from tui.widgets.lines import Cell, Tone
+from tui.widgets.table import LiveTable
+from tui.widgets.text import clean
+
+REFRESH_SECONDS = 5.0
+DAY = 86400.0
+NARROW = ("mark", "started", "submitter", "jobs", "took", "failed")
+MEDIUM = ("mark", "started", "submitter", "tag", "jobs", "took", "most", "failed", "state")
+MARKS = "ab"
+
+
+def when(moment: float, now: float) -> str:
+    """A time of day, or the day too when that is long ago."""
+    form = "%H:%M:%S" if abs(now - moment) < DAY else "%m-%d %H:%M"
+    return time.strftime(form, time.localtime(moment))
+
+
+def _number(
+    name: str, title: str, width: int, cell: Callable[[Build], Cell], value: Callable[[Build], float]
+) -> Column[Build]:
+    return Column[Build](name=name, title=title, width=width, cell=cell, value=value, align="right", descending=True)
+
+
+def _remote(build: Build) -> float:
+    """Percent of its jobs that nodes compiled."""
+    return 100 * build.remote / build.jobs if build.jobs else 0.0
+
+
+def _count(number: int, tone: Tone) -> Cell:
+    return (str(number), tone) if number else "0"
 
 
 class BuildsView(View):
-    """Builds."""
+    """Builds, as the history has them."""
 
     TITLE = "Builds"
+    ABOUT = (
+        "A build is a submitter's burst of jobs: it ends when none has come for a while. At a time: how many of its "
+        "jobs ran at once, on average and at most. Remote: the share of its jobs that nodes compiled. Waited: what its "
+        "jobs waited for nodes, added up. Mark two by space, then c compares them: the first marked is a."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("space", "mark", "Mark", tooltip="Mark the build, to compare it with another", id="builds.mark"),
+        Binding("c", "compare", "Compare", tooltip="Compare the two marked builds", id="builds.compare"),
+    ]
+    DEFAULT_CSS = """
+    BuildsView {
+        & > #builds-line { height: 1; color: $foreground-muted; padding: 0 1; }
+        & > #builds-line.-wrong { height: auto; max-height: 3; color: $text-error; text-style: bold; }
+        & > LiveTable { height: 1fr; }
+    }
+    """
+
+    def __init__(self, attachment: Attachment, live: Live) -> None:
+        super().__init__(attachment, live)
+        self._now = 0.0
+        self._asked: float | None = None
+        self._known = False
+        self._wrong = ""
+        self._said = ""
+        self._marked: list[int] = []
+        self._table: LiveTable[Build] = LiveTable(
+            self._columns(), key=lambda build: build.id, empty="no build was seen yet", id="builds-table"
+        )
+
+    def compose(self) -> ComposeResult:
+        """What is marked or wrong, and the builds."""
+        yield Static("", id="builds-line", markup=False)
+        yield self._table
+
+    def _columns(self) -> list[Column[Build]]:
+        column = Column[Build]
+        return [
+            column(name="mark", title="", width=1, cell=self._mark_cell),
+            column(
+                name="started",
+                title="Started",
+                width=11,
+                min_width=8,
+                cell=lambda b: when(b.started, self._now),
+                value=lambda b: b.started,
+                descending=True,
+            ),
+            column(
+                name="submitter",
+                title="Submitter",
+                width=16,
+                min_width=6,
+                elastic=True,
+                cell=lambda b: b.submitter or b.address,
+                value=lambda b: b.submitter,
+            ),
+            column(
+                name="tag", title="Name", width=14, min_width=4, cell=lambda b: b.tag, value=lambda b: b.tag or None
+            ),
+            _number("jobs", "Jobs", 6, lambda b: f"{b.jobs}", lambda b: b.jobs),
+            _number("took", "Took", 7, lambda b: duration(b.seconds), lambda b: b.seconds),
+            _number("mean", "At a time", 9, lambda b: rate(b.parallelism), lambda b: b.parallelism),
+            _number("most", "Most", 5, lambda b: f"{b.most}", lambda b: b.most),
+            _number("remote", "Remote", 6, lambda b: f"{_remote(b):.0f} %", lambda b: _remote(b)),
+            _number("fallback", "Fallback", 8, lambda b: _count(b.fallback, "warn"), lambda b: b.fallback),
+            _number("failed", "Failed", 6, lambda b: _count(b.failed, "bad"), lambda b: b.failed),
+            _number("waited", "Waited", 8, lambda b: milliseconds(b.waited_ms), lambda b: b.waited_ms),
+            column(
+                name="state",
+                title="State",
+                width=8,
+                cell=lambda b: ("▸ runs", "accent") if b.open else "✓ ended",
+                value=lambda b: b.open,
+            ),
+        ]
+
+    def _mark_cell(self, build: Build) -> Cell:
+        return (MARKS[self._marked.index(build.id)], "strong") if build.id in self._marked else ""
 
     def show(self, now: float) -> None:
-        """Draw what has changed."""
+        """Ask for the builds when what is known is old."""
+        self._now = now
+        if self._asked is None or abs(now - self._asked) >= REFRESH_SECONDS:
+            self._asked = now
+            self._fetch()
+
+    @work(exclusive=True, group="builds")
+    async def _fetch(self) -> None:
+        try:
+            found = await self.attachment.builds()
+        except FarmError as error:
+            self._tell(error)
+            return
+        self._known = True
+        self._marked = [each for each in self._marked if any(build.id == each for build in found)]
+        self._table.set_rows(found)
+        self._tell()
+
+    def _tell(self, error: FarmError | None = None) -> None:
+        if error:
+            said = " ".join(part for part in ("✗", error.what, error.why, error.mend) if part)
+        elif self._marked:
+            names = (f"{MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
+            said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
+        else:
+            said = f"{len(self._table.rows)} builds, the newest first · space marks two to compare"
+        if said != self._said:
+            self._said = said
+            line = self.query_one("#builds-line", Static)
+            line.set_class(error is not None, "-wrong")
+            line.update(clean(said))
+
+    def _called(self, id: int) -> str:
+        build = self._table.rows[id]
+        return f"{build.tag or build.submitter} {when(build.started, self._now)}"
+
+    def on_resize(self) -> None:
+        """Show as many columns as can be read."""
+        width = self.size.width
+        names = [column.name for column in self._columns()]
+        self._table.show_columns(NARROW if width < 64 else MEDIUM if width < 110 else names)
+
+    def action_mark(self) -> None:
+        """Mark the build under the cursor, or no longer; a third takes the place of the first."""
+        build = self._table.cursor_row
+        if build is None:
+            return
+        if build.id in self._marked:
+            self._marked.remove(build.id)
+        else:
+            self._marked = [*self._marked[-1:], build.id]
+        self._table.repaint()
+        self._tell()
+
+    @work(exclusive=True, group="build")
+    async def action_compare(self) -> None:
+        """Compare the two that are marked."""
+        if len(self._marked) < 2:
+            self.notify("Mark two builds by space first.")
+            return
+        try:
+            a, b = [await self.attachment.build(id) for id in self._marked]
+        except FarmError as error:
+            self._tell(error)
+            return
+        self.app.push_screen(BuildCompare(self.attachment, self.live, a, b))
+
+    @on(LiveTable.Opened)
+    @work(exclusive=True, group="build")
+    async def _opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        build = self._table.cursor_row
+        if build is None:
+            return
+        try:
+            found = await self.attachment.build(build.id)
+        except FarmError as error:
+            self._tell(error)
+            return
+        self.app.push_screen(BuildDetailScreen(self.attachment, self.live, found))

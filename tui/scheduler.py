@@ -175,8 +175,9 @@ class SchedulerView(View):
     TITLE = "Scheduler"
     ABOUT = (
         "What is attached to: where, since when, which netname; other schedulers that answer for the same netname; "
-        "names that may not log in (u on one of them lets it in again); what the daemons speak; who receives an environment. "
-        "Figures are counted since the watching began. Environments are known of nodes with an agent of ours."
+        "names that may not log in (u on one of them lets it in again); what the daemons speak; who receives an "
+        "environment. Figures are counted since the watching began. "
+        "Environments are known of nodes with an agent of ours."
     )
     DEFAULT_CSS = """
     SchedulerView {
