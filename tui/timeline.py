@@ -1,14 +1,152 @@
-"""The Timeline view."""
+"""The timeline: which slot compiled what and when; jobs that submitters do themselves in a lane of their own."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from textual import on
+from textual.app import ComposeResult
+from textual.widgets import Static
+
+from farm.activity import HostKey, Job, JobState, Place
+from farm.attach import Attachment
+from farm.view.live import Live
+from farm.view.text import duration, exit_words, milliseconds
+from tui import filter as terms
+from tui.job_detail import JobDetail, job_key
+from tui.jobs import Follower, took
 from tui.view import View
+from tui.widgets.gantt import Gantt
+from tui.widgets.lanes import KINDS, Bar, Kind
+from tui.widgets.text import clean
+
+LaneKey = tuple[HostKey, int]
+"""Whose, and which slot; SELF for what a submitter does without a slot."""
+SELF = -1
+TIMELINE_KINDS = {
+    **KINDS,
+    "fallback": Kind("▞", "warn", head="↺"),
+    terms.LOST: Kind("▚", "muted", head="?"),
+}
+"""Remote, own, local, failed, and what is neither done nor failed."""
+
+
+def kind(job: Job) -> str:
+    """How a job's bar looks: that it failed says more than where."""
+    state = terms.state_of(job)
+    return "failed" if state is JobState.FAILED else terms.LOST if state == terms.LOST else str(job.place)
+
+
+def lane(job: Job) -> LaneKey:
+    """Where a job's bar stands."""
+    return job.node, SELF if job.place in (Place.LOCAL, Place.FALLBACK) else job.slot
+
+
+def bars(jobs: Iterable[Job]) -> list[Bar]:
+    """The jobs that somebody has begun."""
+    return [
+        Bar(job_key(job), lane(job), job.begun, kind(job), job.ended or None, job.file.rpartition("/")[2])
+        for job in jobs
+        if job.begun
+    ]
+
+
+def about(job: Job, now: float) -> str:
+    """A job in a line."""
+    seconds = took(job, now)
+    lasted = "" if seconds is None else milliseconds(seconds * 1000) if job.ended else duration(seconds)
+    state = terms.state_of(job)
+    how = exit_words(job.exit) if state is JobState.FAILED else state
+    who = f"{job.submitter[0]} → {job.node[0]}" if job.node != job.submitter else job.node[0]
+    return f"{job.file} · {how} · {lasted} · {job.place} · {who}"
 
 
 class TimelineView(View):
-    """Timeline."""
+    """A Gantt chart of slots."""
 
     TITLE = "Timeline"
+    ABOUT = (
+        "A lane for each slot, and one for what each submitter does itself. A slot's number is ours: the lowest that "
+        "was free when the job began. Times are when the scheduler told. Left and right scroll in time, + and - zoom, "
+        "[ and ] go from job to job, enter opens one, f or end follows the present."
+    )
+    DEFAULT_CSS = """
+    TimelineView {
+        & > Gantt { height: 1fr; }
+        & > #timeline-line { height: 1; padding: 0 1; background: $panel; }
+    }
+    """
+
+    def __init__(self, attachment: Attachment, live: Live) -> None:
+        super().__init__(attachment, live)
+        self._now = 0.0
+        self._follower = Follower(live)
+        self._slots: dict[HostKey, int] = {}
+        self._lanes: list[tuple[LaneKey, str]] = []
+        self._selves: set[HostKey] = set()
+        self._said = ""
+        self._gantt = Gantt(kinds=TIMELINE_KINDS, per_cell=1.0, empty="no slots: no node is registered")
+
+    def compose(self) -> ComposeResult:
+        """The chart, and the bar under the cursor in words or what the glyphs mean."""
+        yield self._gantt
+        yield Static("", id="timeline-line", markup=False)
 
     def show(self, now: float) -> None:
-        """Draw what has changed."""
+        """Add what is new, and move on in time."""
+        self._now = now
+        news = self._follower.news()
+        self._arrange(news)
+        self._gantt.put(bars(news), now)
+        self._tell()
+
+    def _arrange(self, news: Iterable[Job]) -> None:
+        """The lanes: as many as nodes have slots, or as jobs have shown."""
+        slots = self._slots
+        for node in self.live.nodes.values():
+            host = node.host
+            if host is not None and host.online and slots.get(host.key, 0) < host.slots:
+                slots[host.key] = host.slots
+        for job in news:
+            if job.begun:
+                key, slot = lane(job)
+                if slot == SELF:
+                    self._selves.add(key)
+                elif slots.get(key, 0) <= slot:
+                    slots[key] = slot + 1
+        if len(self._lanes) != len(self._selves) + sum(slots.values()):
+            self._lanes = [
+                ((key, slot), _label(key, slot, len(slots)))
+                for key in sorted({*slots, *self._selves})
+                for slot in (*range(slots.get(key, 0)), *((SELF,) if key in self._selves else ()))
+            ]
+            self._gantt.set_lanes(self._lanes)
+
+    def _tell(self, bar: Bar | None = None) -> None:
+        bar = bar or self._gantt.bar
+        job = self._job(bar) if bar else None
+        said = clean(about(job, self._now)) if job else self._gantt.legend()
+        if said != self._said:
+            self._said = said
+            self.query_one("#timeline-line", Static).update(said, layout=False)
+
+    def _job(self, bar: Bar) -> Job | None:
+        number = bar.id[0] if isinstance(bar.id, tuple) else 0
+        job = self.live.jobs.get(number)
+        if job is not None and job_key(job) == bar.id:
+            return job
+        return next((job for job in reversed(self.live.ended) if job_key(job) == bar.id), None)
+
+    @on(Gantt.Pointed)
+    def _pointed(self, message: Gantt.Pointed) -> None:
+        self._tell(message.bar)
+
+    @on(Gantt.Picked)
+    def _picked(self, message: Gantt.Picked) -> None:
+        if (job := self._job(message.bar)) is not None:
+            self.app.push_screen(JobDetail(self.attachment, self.live, job))
+
+
+def _label(key: HostKey, slot: int, nodes: int) -> str:
+    name = clean(key[0] or key[1])
+    return f"{name} self" if slot == SELF else f"{name} {slot + 1}"
