@@ -18,6 +18,7 @@ COMMANDS = {
     "down": "farm.cli.up",
     "status": "farm.cli.status",
     "run": "farm.cli.run",
+    "history": "farm.cli.history",
     "simulate": "farm.cli.simulate",
     "image": "farm.cli.image",
     "node": "farm.cli.node_access",

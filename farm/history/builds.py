@@ -78,7 +78,7 @@ class Ledger(Struct, frozen=True):
 def ended(ledger: Ledger, job: Job) -> Ledger:
     """The ledger after a job's end."""
     job = job if job.real >= 0 else replace(job, real=0)  # of a local job, when the clock was set back
-    began = job.requested or job.begun or job.ended
+    began = min(job.requested or job.begun or job.ended, job.ended)
     ledger, key, burst = _burst(ledger, job.submitter, began)
     burst = _counted(burst, job, began)
     hours = ledger.hours
@@ -209,8 +209,7 @@ def moment(ledger: Ledger, before: Activity, after: Activity, since: float, time
         elif job.place not in _LOCAL:
             holding[key] += 1
     for key, began in first.items():
-        # One that began long ago still runs: it belongs to the open build, or begins one.
-        ledger = _running(ledger, key, began, time)
+        ledger = _running(ledger, key, min(began, time), time)
     if after.totals.lost != before.totals.lost:
         ledger = _count_lost(ledger, before, after)
     ledger = _count_peaks(ledger, before, after, since)
@@ -219,8 +218,7 @@ def moment(ledger: Ledger, before: Activity, after: Activity, since: float, time
 
 
 def _running(ledger: Ledger, submitter: HostKey, began: float, time: float) -> Ledger:
-    known = ledger.open.get(submitter)
-    ledger, key, burst = _burst(ledger, submitter, known.last if known else began)
+    ledger, key, burst = _burst(ledger, submitter, began)
     old = burst.build
     build = replace(old, started=min(old.started, began), ended=max(old.ended, time))
     return replace(ledger, open=ledger.open.set(key, replace(burst, build=build, last=time)))

@@ -152,6 +152,20 @@ def test_a_local_job_over_which_the_clock_was_set_back_took_no_time() -> None:
     assert (0, 1) == (burst.build.real_ms, burst.build.local)
 
 
+def test_jobs_in_flight_stay_in_one_build_when_the_clock_is_set_back() -> None:
+    activity = daemons("ws01", "pc01", slots=8)
+    for number in range(5):
+        activity = begun(asked(activity, number, 1, START), number, 2, START)
+    ledger = moment(Ledger(), activity, activity, START, START + 1)
+    for number in range(5):
+        before, activity = activity, ended(activity, number, START - 1e6 + number)
+        ledger = recorded(activity, ledger, before.count)
+        ledger = moment(ledger, before, activity, START - 1e6 + number - 1, START - 1e6 + number)
+
+    assert sum(burst.build.jobs for burst in (*ledger.closed, *ledger.open.values())) == 5
+    assert len(ledger.closed) + len(ledger.open) <= 2
+
+
 def test_jobs_without_an_end_are_lost() -> None:
     before = asked(asked(daemons("ws01", "pc01"), 1, 1, START), 2, 1, START)
     ledger = moment(Ledger(), before, before, START, START + 1)

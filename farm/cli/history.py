@@ -1,0 +1,304 @@
+"""`farm history`: how fast builds were, where they ran, what failed, who waited for whom."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+import msgspec
+import rich_click as click
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from farm.attach import Attachment
+from farm.attach.farmd import Farmd
+from farm.cli.output import out, show_json
+from farm.cli.status import plain_table
+from farm.errors import FarmError
+from farm.history.compare import Row, compare
+from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.home import Home
+from farm.view.text import exit_words, milliseconds, rate, size
+
+SCHEMA = 1
+MAX_BUILDS = 1000
+"""What farmd tells at once; the options choose among these."""
+MAX_HOURS = 8784
+"""A year's."""
+UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+LAST = re.compile(r"last(?:-([0-9]{1,3}))?")
+
+
+def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """A time span in seconds: 30m, 12h, 2d, 1w. Raises click.BadParameter."""
+    if value is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
+    if found is None:
+        raise click.BadParameter(f"{value!r} is no time span; write it like 30m, 12h, 2d or 1w.")
+    return float(int(found[1]) * UNITS[found[2]])
+
+
+def build_id(ctx: click.Context, param: click.Parameter, value: str) -> int:
+    """A build's number, or ``last``, ``last-1``…, which become 0, -1…. Raises click.BadParameter."""
+    if found := LAST.fullmatch(value):
+        return -int(found[1] or 0)
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
+        raise click.BadParameter(f"{value!r} is no build; name it by its number, or as last, last-1 and so on.")
+    return int(value)
+
+
+@click.group(invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1, MAX_BUILDS), default=20, show_default=True, help="So many at most.")
+@click.option("--submitter", metavar="NAME", help="Only those of this machine.")
+@click.option("--since", callback=span, metavar="SPAN", help="Only those that ended lately: 30m, 12h, 2d, 1w.")
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/history.md).")
+@click.pass_context
+def history(ctx: click.Context, limit: int, submitter: str | None, since: float | None, as_json: bool) -> None:
+    """List builds, the newest first; look at one, compare two."""
+    if ctx.invoked_subcommand is not None:
+        return
+    home: Home = ctx.obj
+    now = time.time()
+    all_of_them = submitter is None and since is None
+    told = asyncio.run(Farmd(home).builds(limit if all_of_them else MAX_BUILDS))
+    found = chosen(told, submitter, None if since is None else now - since)[:limit]
+    if as_json:
+        show_json({"schema": SCHEMA, "builds": [plain(build) for build in found]})
+    elif found:
+        out.print(builds_table(found, now))
+    else:
+        out.print("No builds yet: try farm run -- make" if all_of_them else "No such builds.")
+
+
+@history.command()
+@click.argument("id", metavar="ID|last", callback=build_id, default="last")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/history.md).")
+@click.pass_obj
+def show(home: Home, id: int, as_json: bool) -> None:
+    """One build: its figures, nodes, failures, slowest files, and for whom it waited."""
+    (found,) = asyncio.run(fetch(Farmd(home), id))
+    if as_json:
+        show_json({"schema": SCHEMA, **plain_detail(found)})
+    else:
+        out.print(detail_view(found, time.time()))
+
+
+@history.command(name="compare")
+@click.argument("a", metavar="A", callback=build_id)
+@click.argument("b", metavar="B", callback=build_id)
+@click.option("--json", "as_json", is_flag=True, help="Print both as JSON (docs/history.md).")
+@click.pass_obj
+def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
+    """Two builds side by side: `farm history compare last-1 last`."""
+    first, second = asyncio.run(fetch(Farmd(home), a, b))
+    if as_json:
+        show_json({"schema": SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
+    else:
+        out.print(compare_table(first.build, second.build, compare(first, second)))
+
+
+@history.command()
+@click.option(
+    "--hours", type=click.IntRange(1, MAX_HOURS), default=24, show_default=True, help="So many, the present included."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print each hour as JSON (docs/history.md).")
+@click.pass_obj
+def nodes(home: Home, hours: int, as_json: bool) -> None:
+    """What each node did in the last hours."""
+    told = asyncio.run(Farmd(home).node_hours(hours))
+    if as_json:
+        show_json({"schema": SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
+    elif told:
+        out.print(nodes_table(added_up(told), hours * 3600))
+    else:
+        out.print("No node has compiled anything in that time.")
+
+
+# -- what is asked
+
+
+async def fetch(attachment: Attachment, *ids: int) -> list[BuildDetail]:
+    """Builds by number; 0 is the newest, -1 the one before. Raises FarmError when there is none."""
+    numbers = list(ids)
+    if any(id <= 0 for id in ids):
+        newest = await attachment.builds(1 - min(ids))
+        for place, id in enumerate(ids):
+            if id <= 0 and -id >= len(newest):
+                raise FarmError(
+                    "There is no such build." if newest else "There is no build yet.",
+                    f"The history holds {len(newest)}.",
+                    "See which there are: farm history" if newest else "Begin one: farm run -- make",
+                )
+            numbers[place] = newest[-id].id if id <= 0 else id
+    return [await attachment.build(number) for number in numbers]
+
+
+def chosen(builds: Sequence[Build], submitter: str | None, since: float | None) -> list[Build]:
+    """Those of a submitter (when given) that ended at Unix time ``since`` (when given) or later."""
+    return [
+        build
+        for build in builds
+        if (submitter is None or build.submitter == submitter) and (since is None or build.ended >= since)
+    ]
+
+
+def added_up(hours: Sequence[NodeHour]) -> list[NodeShare]:
+    """All hours of each node together, most jobs first."""
+    shares: defaultdict[str, list[NodeShare]] = defaultdict(list)
+    for each in hours:
+        shares[each.share.node].append(each.share)
+    found = [
+        NodeShare(
+            node,
+            sum(share.jobs for share in mine),
+            sum(share.failed for share in mine),
+            sum(share.real_ms for share in mine),
+            sum(share.out_bytes for share in mine),
+        )
+        for node, mine in shares.items()
+    ]
+    return sorted(found, key=lambda share: (-share.jobs, share.node))
+
+
+def plain(build: Build) -> dict[str, object]:
+    """A build for JSON, with the figures that follow from others."""
+    return {
+        **msgspec.to_builtins(build),
+        "jobs": build.jobs,
+        "seconds": build.seconds,
+        "parallelism": build.parallelism,
+    }
+
+
+def plain_detail(detail: BuildDetail) -> dict[str, object]:
+    """A whole build for JSON."""
+    return {**msgspec.to_builtins(detail), "build": plain(detail.build)}
+
+
+# -- what is shown
+
+
+def builds_table(builds: Sequence[Build], now: float) -> Table:
+    """A line for each; one that still runs has dots after its time."""
+    table = plain_table(">ID", "SUBMITTER", "BEGAN", ">TOOK", ">JOBS", ">NODES", ">MEAN", ">MOST", ">FAILED")
+    for build in builds:
+        table.add_row(
+            str(build.id),
+            Text(build.submitter or "unknown"),
+            when(build.started, now),
+            Text(f"{milliseconds(build.seconds * 1000)}…", style="green")
+            if build.open
+            else Text(milliseconds(build.seconds * 1000)),
+            str(build.jobs),
+            share_of(build.remote, build.jobs),
+            rate(build.parallelism),
+            str(build.most),
+            Text(str(build.failed), style="bold red") if build.failed else Text("0", style="dim"),
+        )
+    return table
+
+
+def when(moment: float, now: float) -> str:
+    """A time of day, with the date when it is not today's."""
+    then = datetime.fromtimestamp(moment)
+    return f"{then:%H:%M:%S}" if then.date() == datetime.fromtimestamp(now).date() else f"{then:%b %d %H:%M}"
+
+
+def share_of(part: int, whole: int) -> str:
+    """A percentage, never rounded to all or nothing."""
+    if not whole:
+        return "–"
+    percent = round(100 * part / whole)
+    return f"{min(max(percent, 1), 99) if 0 < part < whole else percent}%"
+
+
+def detail_view(detail: BuildDetail, now: float) -> RenderableType:
+    """A build on one screen or two."""
+    parts: list[RenderableType] = [summary(detail.build, now)]
+    if detail.nodes:
+        parts += [Text(), nodes_table(detail.nodes, detail.build.seconds)]
+    if detail.waits:
+        parts += [Text(), waits_text(detail.build, detail.waits)]
+    if detail.failures:
+        title = "Failed" if len(detail.failures) == detail.build.failed else f"The last {len(detail.failures)} failures"
+        parts += [Text(), Text(title, style="bold"), files_table(detail.failures)]
+    if detail.slowest:
+        parts += [Text(), Text("Slowest", style="bold"), files_table(detail.slowest)]
+    return Group(*parts)
+
+
+def summary(build: Build, now: float) -> Text:
+    """How fast it was, and how much went where."""
+    ended = "still runs" if build.open else f"ended {when(build.ended, now)}"
+    lines = Text.assemble(
+        (f"Build {build.id}", "bold"),
+        f"{f' ({build.tag})' if build.tag else ''} of {build.submitter or 'unknown'}"
+        f", began {when(build.started, now)}, {ended}\n",
+        (milliseconds(build.seconds * 1000), "bold"),
+        f" for {build.jobs} jobs that took {milliseconds(build.real_ms)} together:"
+        f" {rate(build.parallelism)} at a time, {build.most} at most\n",
+        f"{build.remote} on nodes, {build.own} given back to it by the scheduler, {build.local} local"
+        f" ({build.fallback} after a node failed)\n",
+        f"{size(build.in_bytes)} read, {size(build.out_bytes)} written",
+    )
+    if build.failed:
+        lines.append(f"\n{build.failed} failed", style="bold red")
+    if build.lost:
+        lines.append(f"\n{build.lost} without news of their end", style="yellow")
+    return lines
+
+
+def waits_text(build: Build, waits: Sequence[Wait]) -> RenderableType:
+    """For whom it waited."""
+    total = sum(wait.seconds for wait in waits)
+    title = Text.assemble(
+        ("Waited", "bold"), f" {milliseconds(build.waited_ms)} for nodes, all jobs together; for others:"
+    )
+    table = plain_table("SUBMITTER", ">WAITED", ">SHARE")
+    for wait in waits:
+        share = f"{100 * wait.seconds / total:.0f}%" if total else ""
+        table.add_row(Text(wait.holder or "unknown"), milliseconds(wait.seconds * 1000), share)
+    return Group(title, table)
+
+
+def nodes_table(shares: Sequence[NodeShare], seconds: float) -> Table:
+    """What nodes did in a time."""
+    jobs = sum(share.jobs for share in shares)
+    table = plain_table("NODE", ">JOBS", ">SHARE", ">FAILED", ">A JOB", ">AT A TIME", ">WRITTEN")
+    for share in shares:
+        table.add_row(
+            Text(share.node),
+            str(share.jobs),
+            share_of(share.jobs, jobs),
+            Text(str(share.failed), style="bold red") if share.failed else Text("0", style="dim"),
+            milliseconds(share.real_ms / share.jobs) if share.jobs else "",
+            rate(share.real_ms / 1000 / seconds) if seconds > 0 else "",
+            size(share.out_bytes),
+        )
+    return table
+
+
+def files_table(files: Sequence[FileTime]) -> Table:
+    """Compilations."""
+    table = plain_table("FILE", "NODE", "PLACE", ">TIME", "EXIT")
+    for file in files:
+        exit = Text(exit_words(file.exit), style="bold red" if file.exit else "dim")
+        table.add_row(Text(file.file), Text(file.node), Text(file.place), milliseconds(file.real_ms), exit)
+    return table
+
+
+def compare_table(a: Build, b: Build, rows: Sequence[Row]) -> Table:
+    """Both, and how much the second is of the first."""
+    table = plain_table("", f">BUILD {a.id}", f">BUILD {b.id}", ">")
+    table.add_row("submitter", Text(a.submitter or "unknown"), Text(b.submitter or "unknown"), "")
+    now = time.time()
+    table.add_row("began", when(a.started, now), when(b.started, now), "")
+    for row in rows:
+        table.add_row(row.label, row.a, row.b, Text(row.ratio, style="dim" if row.ratio == "=" else "bold"))
+    return table
