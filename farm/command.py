@@ -1,4 +1,4 @@
-"""The one way to run another program and wait for it."""
+"""The one way to run another program."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import shlex
 import shutil
 import subprocess
+import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -87,3 +89,24 @@ def run(
     if check and done.returncode:
         raise CommandError(list(argv), done.returncode, done.stdout, mend)
     return done
+
+
+def start(argv: Sequence[str], seconds: float = 2.0) -> None:
+    """Start a program that goes on when we end; it is watched for ``seconds``.
+
+    Raises CommandError with its output when it fails within that time.
+    """
+    full = [find(argv[0]), *argv[1:]]
+    log.debug("start: %s", shlex.join(full))
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        process = subprocess.Popen(
+            full, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            threading.Thread(target=process.wait, daemon=True).start()
+            return
+        if code:
+            output.seek(0)
+            raise CommandError(list(argv), code, output.read())

@@ -17,6 +17,7 @@ COMMANDS = {
     "up": "farm.cli.up",
     "down": "farm.cli.up",
     "status": "farm.cli.status",
+    "top": "tui.command",
     "run": "farm.cli.run",
     "history": "farm.cli.history",
     "simulate": "farm.cli.simulate",

@@ -1,0 +1,149 @@
+"""`farm top`: parse, attach, and run the dashboard in a terminal, in a browser, or for one picture."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from farm.errors import FarmError, UsageError
+from farm.home import Home
+
+if TYPE_CHECKING:
+    from farm.attach import Attachment
+    from tui.app import FarmTop
+
+PORT = 8000
+SIZE = (120, 36)
+
+
+class Dimensions(click.ParamType[tuple[int, int]]):
+    """``COLUMNSxLINES``."""
+
+    name = "COLSxLINES"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Two numbers."""
+        if isinstance(value, tuple):
+            return value
+        columns, _, lines = str(value).partition("x")
+        if not (columns.isdecimal() and lines.isdecimal() and 10 <= int(columns) <= 1000 and 4 <= int(lines) <= 1000):
+            self.fail("give columns and lines, like 120x36", param, ctx)
+        return int(columns), int(lines)
+
+
+@click.command()
+@click.option("--scheduler", metavar="HOST[:PORT]", help="Watch this icecream scheduler; needs no farm, no root.")
+@click.option("--netname", metavar="NAME", help="Watch the scheduler of this network, found by broadcast.")
+@click.option("--refresh", type=click.FloatRange(0.1, 60), default=0.5, show_default=True, help="Seconds.")
+@click.option("--anonymize", is_flag=True, help="Show pseudonyms instead of names, addresses and files.")
+@click.option("--theme", metavar="NAME", help="Colours: farm-light, farm-colour-blind, or one of Textual's.")
+@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Instead of ~/.config/farm/keys.toml.")
+@click.option("--view", metavar="NAME", default="", help="The tab to begin with, such as nodes.")
+@click.option("--web", is_flag=True, help="Show it in a browser on this machine instead.")
+@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="With --web: where.")
+@click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture (SVG), leave.")
+@click.option("--after", type=click.FloatRange(0), default=3.0, show_default=True, help="With --screenshot: seconds.")
+@click.option("--press", metavar="KEYS", default="", help="With --screenshot: press these first, such as down,enter.")
+@click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot.  [default: 120x36]")
+@click.pass_obj
+def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options: Any) -> None:
+    """Watch a farm, or any icecream scheduler: every job, every node, why one is idle; and act."""
+    if web:
+        _serve(home, port, options)
+        return
+    if screenshot is None and not sys.stdout.isatty() and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError("farm top needs a terminal.", "Its output goes elsewhere.", "For scripts: farm status --json")
+    app = _application(home, options)
+    if screenshot is None:
+        app.run()
+    else:
+        _write(screenshot, asyncio.run(_picture(app, options["after"], options["press"], options["size"])))
+    if app.failure is not None:
+        raise app.failure
+
+
+def _application(home: Home, options: dict[str, Any]) -> FarmTop:
+    """The dashboard as the options say. Raises FarmError for those that cannot be."""
+    from tui.app import VIEWS, FarmTop, key_sections
+    from tui.keys import read_keys
+    from tui.themes import DEFAULT, theme_named
+
+    theme = theme_named(options["theme"]) if options["theme"] else DEFAULT
+    keymap = read_keys(options["keys"], key_sections())
+    titles = [view.TITLE.lower() for view in VIEWS]
+    if options["view"] and options["view"].lower() not in titles:
+        raise UsageError(f"There is no view {options['view']!r}.", "", f"Take one of these: {', '.join(titles)}")
+    return FarmTop(
+        attach(home, options["scheduler"], options["netname"]),
+        refresh=options["refresh"],
+        anonymize=options["anonymize"],
+        theme=theme,
+        keymap=keymap,
+        view=options["view"],
+    )
+
+
+def attach(home: Home, scheduler: str | None, netname: str | None) -> Attachment:
+    """What is to be watched: the scheduler that is named, else the farm of this home. Raises FarmError."""
+    if scheduler is not None or netname is not None:
+        from farm.attach.direct import Direct
+        from farm.scheduler.discovery import resolve
+
+        host, port = asyncio.run(resolve(scheduler, netname))
+        return Direct(host, port, netname or "")
+
+    from farm.attach.farmd import Farmd
+    from farm.running import Running
+    from tui.orders import orders, switch
+
+    try:
+        Running.load(home)
+    except FarmError as error:
+        either = "or watch any icecream scheduler: farm top --scheduler HOST"
+        raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}; {either}") from error
+    return Farmd(home, orders(home), lambda version: switch(home, version))
+
+
+async def _picture(app: FarmTop, after: float, press: str, size: tuple[int, int]) -> str:
+    """Run it without a terminal; what it shows after so many seconds, as SVG."""
+    async with app.run_test(headless=True, size=size) as pilot:
+        await asyncio.sleep(after)
+        for key in filter(None, press.split(",")):
+            await pilot.press(key)
+        await pilot.pause()
+        app.flush()
+        await pilot.pause()
+        return app.export_screenshot(title="farm top")
+
+
+def _write(file: Path, picture: str) -> None:
+    try:
+        file.write_text(picture)
+    except OSError as error:
+        mend = "Name another file: --screenshot FILE"
+        raise FarmError(f"{file} cannot be written.", f"{error.strerror}.", mend) from error
+
+
+def _serve(home: Home, port: int, options: dict[str, Any]) -> None:
+    """Serve it in a browser; each that opens it gets a process of its own, which has the same options."""
+    try:
+        from tui.web import serve
+    except ModuleNotFoundError as error:
+        raise FarmError(
+            "The browser view is not installed.",
+            f"The Python package {(error.name or 'textual-serve').replace('_', '-')} is missing.",
+            "Install it: pip install 'icecream-farm[web]'",
+        ) from error
+    _application(home, options)  # what is wrong is said here, not in the browser
+    words = [sys.executable, "-m", "farm", *home.options, "top", "--refresh", str(options["refresh"])]
+    for name in ("scheduler", "netname", "theme", "keys", "view"):
+        if options[name]:
+            words += [f"--{name}", str(options[name])]
+    words += ["--anonymize"] * options["anonymize"]
+    serve(shlex.join(words), port, lambda address: click.echo(f"farm top is at {address} (Ctrl-C ends it)"))

@@ -1,0 +1,46 @@
+"""What a farm's own nodes can be told beyond the scheduler's orders: drain, reboot, off, and which image they boot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from farm import command
+from farm.attach import Action
+from farm.errors import FarmError
+from farm.home import Home
+from farm.power import power
+from farm.running import Running
+from farm.up import switch_image
+from farm.view.status import NodeStatus
+
+WORDS = {"reboot": ("reboot", "reboots"), "off": ("poweroff", "powers off")}
+
+
+def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
+    """A function for each; they block, say what was done, and raise FarmError."""
+
+    def by_ssh(action: Action) -> Callable[[NodeStatus], str]:
+        word, said = WORDS[action]
+
+        def tell(node: NodeStatus) -> str:
+            if not node.mac or not node.address:
+                raise FarmError(
+                    f"{node.name} cannot be told to {action}.", "It is no machine of this farm, or is off.", ""
+                )
+            power(home, Running.load(home), node.address, word)
+            return f"{node.name} {said}."
+
+        return tell
+
+    def drain(node: NodeStatus) -> str:
+        # It takes minutes, must not end with the dashboard, and in a virtual lab runs inside the lab's network.
+        command.start([sys.executable, "-m", "farm", *home.options, "node", "drain", node.name])
+        return f"{node.name} is being drained: when its jobs have ended it is blocked, and shows so."
+
+    return {"drain": drain, "reboot": by_ssh("reboot"), "off": by_ssh("off")}
+
+
+def switch(home: Home, version: str) -> str:
+    """Choose the image for next boots; returns the version. Raises FarmError."""
+    return switch_image(home, lambda store: store.use(version))

@@ -1,0 +1,70 @@
+"""The dashboard in a browser: textual-serve on the loopback interface, behind a word that only its starter knows.
+
+textual-serve asks nobody who they are. Without more, each user of this machine could open the dashboard, and so could
+the pages of any web site that the starter visits: a browser lets them connect to 127.0.0.1.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from textual_serve.server import Server
+
+from farm.errors import FarmError
+
+HOST = "127.0.0.1"
+COOKIE = "farm-top"
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Site(Server):
+    """Runs ``command`` for each browser that knows the token."""
+
+    def __init__(self, command: str, port: int, say: Callable[[str], None]) -> None:
+        super().__init__(command, host=HOST, port=port, title="farm top", public_url=f"http://{HOST}:{port}")
+        self.token = secrets.token_urlsafe(24)
+        self._say = say
+
+    @property
+    def address(self) -> str:
+        """What a browser is to open."""
+        return f"{self.public_url}/?token={self.token}"
+
+    async def _make_app(self) -> web.Application:
+        app = await super()._make_app()
+        app.middlewares.append(self._guard)
+        return app
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """The token once in the address, then in a cookie that other sites' requests do not carry."""
+        given = request.query.get("token") or request.cookies.get(COOKIE, "")
+        if request.host != f"{HOST}:{self.port}" or not hmac.compare_digest(given.encode(), self.token.encode()):
+            return web.Response(status=403, text="Open the address that farm top --web has printed.\n")
+        if "token" in request.query:
+            answer = web.HTTPFound("/")
+            answer.set_cookie(COOKIE, self.token, httponly=True, samesite="Strict")
+            raise answer
+        return await handler(request)
+
+    async def on_startup(self, app: web.Application) -> None:
+        """Say where it is."""
+        self._say(self.address)
+
+    def initialize_logging(self) -> None:
+        """What fails is told by exceptions; requests are of no interest."""
+
+
+def serve(command: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C. ``say`` gets the address. Raises FarmError when the port is taken."""
+    try:
+        Site(command, port, say).serve()
+    except OSError as error:
+        raise FarmError(
+            f"Port {port} of {HOST} cannot be used.",
+            f"{error.strerror or error}.",
+            "Take another: farm top --web --port N",
+        ) from error
