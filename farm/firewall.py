@@ -14,6 +14,11 @@ def table(config: Config) -> str:
     return f"farm_{config.name.replace('-', '_')}"
 
 
+def drain_table(config: Config) -> str:
+    """The name of the table that keeps the scheduler from nodes which are to end their jobs (farm/drain.py)."""
+    return f"{table(config)}_drain"
+
+
 def ruleset(config: Config, interface: str) -> str:
     """A script for nft that makes the farm's tables anew, in one transaction (nft(8)).
 
@@ -41,5 +46,5 @@ def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
 
 def remove(config: Config, prefix: Sequence[str] = ()) -> None:
     """Take the farm's tables away; nothing happens when they are not there."""
-    for family in ("netdev", "inet"):
-        command.run([*prefix, "nft", "delete", "table", family, table(config)], check=False)
+    for family, name in (("netdev", table(config)), ("inet", table(config)), ("inet", drain_table(config))):
+        command.run([*prefix, "nft", "delete", "table", family, name], check=False)
