@@ -169,6 +169,8 @@ class History:
 
     def _opened(self) -> sqlite3.Connection | None:
         """The connection there is, or one to write, or else one to read, or None."""
+        if self._writable and self._path is not None and not self._path.exists():
+            self._drop()  # somebody removed it: what is written there would be gone with this process
         if self._db is None and self._path is None:
             self._adopt(database.open_memory(), writable=True)
         elif self._path is not None and not self._writable and clock.monotonic() >= self._next_try:

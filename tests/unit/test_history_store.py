@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -259,6 +261,47 @@ def test_a_path_that_cannot_be_is_said_and_may_mend(tmp_path: Path) -> None:
         history.flush()
         assert "" == history.problem
     assert [3] == kept(path)
+
+
+def test_a_removed_file_is_begun_anew(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(opened(path)) as history:
+        burst(history)
+        history.flush()
+        burst(history, START + 100, jobs=2, over=False)
+        history.flush()
+        path.unlink()
+        burst(history, START + 101, jobs=1)
+        history.flush()
+        assert [(2, 3)] == [(build.id, build.jobs) for build in history.builds()]
+    assert [3] == kept(path)
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from tests.unit.test_history_store import burst, opened
+
+history = opened(Path(sys.argv[1]))
+for number in range(50):
+    burst(history, 1000.0 * number)
+    history.flush()
+burst(history, 1e6, over=False)
+history.flush()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_process_leaves_all_that_was_flushed(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    killed = subprocess.run([sys.executable, "-c", KILLED, path], cwd=Path(__file__).parents[2])
+
+    assert -signal.SIGKILL == killed.returncode
+    with closing(opened(path)) as history:
+        assert [(number, False, 3) for number in range(51, 0, -1)] == [
+            (build.id, build.open, build.jobs) for build in history.builds()
+        ]
+        assert "" == history.problem
 
 
 def test_another_writer_is_waited_for(tmp_path: Path) -> None:
