@@ -57,8 +57,10 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
     if web:
         _serve(home, port, options)
         return
-    if screenshot is None and not sys.stdout.isatty() and "TEXTUAL_DRIVER" not in os.environ:
-        raise UsageError("farm top needs a terminal.", "Its output goes elsewhere.", "For scripts: farm status --json")
+    # Textual draws on standard error.
+    terminal = sys.stdin.isatty() and sys.stderr.isatty()
+    if screenshot is None and not terminal and "TEXTUAL_DRIVER" not in os.environ:
+        raise UsageError("farm top needs a terminal.", "Input or output is none.", "For scripts: farm status --json")
     app = _application(home, options)
     if screenshot is None:
         app.run()

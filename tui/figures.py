@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 from msgspec import Struct
@@ -61,10 +61,11 @@ def moved(totals: Totals) -> int:
     return totals.in_bytes + totals.out_bytes
 
 
-def rates(samples: Sequence[Sample]) -> list[tuple[float, float]]:
-    """Time and jobs a second since the sample before."""
+def rates(samples: Sequence[Sample], number: Callable[[Totals], int]) -> list[tuple[float, float]]:
+    """Time, and how many a second since the sample before."""
     return [
-        (new.time, _rate(ended(new.totals) - ended(old.totals), new.time - old.time)) for old, new in pairwise(samples)
+        (new.time, _rate(number(new.totals) - number(old.totals), new.time - old.time))
+        for old, new in pairwise(samples)
     ]
 
 

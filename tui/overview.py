@@ -13,12 +13,12 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from farm.activity import HostKey, JobState, Place
+from farm.activity import NOBODY, HostKey, JobState, Place
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.text import duration, rate, size
-from tui.figures import efficiency, figures, is_worker, rates, window
+from tui.figures import efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
 from tui.view import View
@@ -59,9 +59,9 @@ def submitters(live: Live, now: float) -> list[Submitter]:
             local[job.submitter] += 1
         else:
             running[job.submitter] += 1
-    ended = Counter(job.submitter for job in recent(live, now, TOP_SECONDS))
-    keys = dict.fromkeys((*running, *waiting, *local, *ended))
-    return [Submitter(key[0] or "?", running[key], waiting[key], ended[key] / TOP_SECONDS, local[key]) for key in keys]
+    done = Counter(job.submitter for job in recent(live, now, TOP_SECONDS))
+    keys = dict.fromkeys(key for key in (*running, *waiting, *local, *done) if key != NOBODY)
+    return [Submitter(key[0], running[key], waiting[key], done[key] / TOP_SECONDS, local[key]) for key in keys]
 
 
 def totals(live: Live) -> Content:
@@ -127,7 +127,8 @@ class OverviewView(View):
     DEFAULT_CSS = """
     OverviewView {
         & #totals { height: 3; padding: 0 1; }
-        & #graph { height: 1fr; min-height: 4; }
+        & #graphs { height: 1fr; min-height: 4; }
+        & #graphs > Graph { width: 1fr; }
         & #wrong { height: auto; max-height: 8; padding: 0 1; }
         & #services { height: auto; max-height: 3; padding: 0 1; }
         & #top { height: 7; }
@@ -142,7 +143,9 @@ class OverviewView(View):
         super().__init__(attachment, live)
         self._texts: dict[str, Content] = {}
         self._rates: Counter[HostKey] = Counter()
-        self._graph = Graph(span=SPAN, id="graph", empty="nothing measured yet: a point comes each second")
+        empty = "nothing measured yet: a point comes each second"
+        self._slots_graph = Graph(span=SPAN, id="slots-graph", empty=empty)
+        self._jobs_graph = Graph(span=SPAN, id="jobs-graph", empty=empty)
         self._busiest = self._node_table()
         self._submitters = self._submitter_table()
 
@@ -150,7 +153,9 @@ class OverviewView(View):
         """From the general to the particular."""
         with Page():
             yield Static(id="totals", markup=False)
-            yield self._graph
+            with Horizontal(id="graphs"):
+                yield self._slots_graph
+                yield self._jobs_graph
             yield Static(id="wrong", markup=False)
             yield Static(id="services", markup=False)
             with Horizontal(id="top"):
@@ -165,7 +170,7 @@ class OverviewView(View):
                 ),
                 Column[NodeStatus](name="busy", title="Busy", width=BAR + 8, min_width=7, cell=_busy, value=_running),
                 Column[NodeStatus](
-                    name="rate", title="Jobs/s", width=6, align="right", cell=self._rate, value=self._order
+                    name="rate", title="Jobs/s", width=7, align="right", cell=self._rate, value=self._order
                 ),
             ],
             key=lambda node: node.key,
@@ -236,13 +241,18 @@ class OverviewView(View):
 
     def _draw_graph(self, now: float) -> None:
         points = window(self.live.samples, SPAN)
-        self._graph.series = {
+        end = points[-1].time if points else now
+        self._slots_graph.now = self._jobs_graph.now = end
+        self._slots_graph.series = {
             "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
             "busy": Series([(s.time, float(s.busy)) for s in points], "good", fill=True),
             "queue": Series([(s.time, float(s.pending)) for s in points], "warn"),
-            "jobs/s": Series(rates(points), "accent"),
         }
-        self._graph.now = points[-1].time if points else now
+        if self._jobs_graph.display:
+            self._jobs_graph.series = {
+                "jobs/s on nodes": Series(rates(points, ended), "accent", fill=True),
+                "local/s": Series(rates(points, lambda totals: totals.local), "warn"),
+            }
 
     def _write(self, name: str, text: Content) -> None:
         if self._texts.get(name) == text:
@@ -256,6 +266,7 @@ class OverviewView(View):
         """A tall screen has room for more nodes."""
         self.query_one("#top").set_class(self.size.height >= 36, "-tall")
         self._submitters.display = self.size.width >= 60
+        self._jobs_graph.display = self.size.width >= 100
 
     def enter(self) -> None:
         """The nodes take the focus: enter opens one."""
