@@ -12,7 +12,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import Activity, HostKey, Job, JobState, Place
+from farm.activity import NOBODY, Activity, HostKey, Job, JobState, Place
 from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
 
 QUIET_SECONDS = 30.0
@@ -76,15 +76,15 @@ class Ledger(Struct, frozen=True):
 
 
 def ended(ledger: Ledger, job: Job) -> Ledger:
-    """The ledger after a job's end."""
+    """The ledger after a job's end. One that was asked for before the watching began may belong to nobody's build."""
     job = job if job.real >= 0 else replace(job, real=0)  # of a local job, when the clock was set back
+    if job.place not in _LOCAL and job.node[0]:
+        ledger = replace(ledger, hours=_with_hour(ledger.hours, int(job.ended // HOUR) * HOUR, job))
+    if job.submitter == NOBODY:
+        return ledger
     began = min(job.requested or job.begun or job.ended, job.ended)
     ledger, key, burst = _burst(ledger, job.submitter, began)
-    burst = _counted(burst, job, began)
-    hours = ledger.hours
-    if job.place not in _LOCAL and job.node[0]:
-        hours = _with_hour(hours, int(job.ended // HOUR) * HOUR, job)
-    return replace(ledger, open=ledger.open.set(key, burst), hours=hours)
+    return replace(ledger, open=ledger.open.set(key, _counted(burst, job, began)))
 
 
 def _burst(ledger: Ledger, submitter: HostKey, time: float) -> tuple[Ledger, HostKey, Burst]:
@@ -208,6 +208,7 @@ def moment(ledger: Ledger, before: Activity, after: Activity, since: float, time
             pending[key] += 1
         elif job.place not in _LOCAL:
             holding[key] += 1
+    first.pop(NOBODY, None)
     for key, began in first.items():
         ledger = _running(ledger, key, min(began, time), time)
     if after.totals.lost != before.totals.lost:

@@ -95,6 +95,14 @@ def test_a_build_adds_up_its_jobs() -> None:
     assert [("src/f3.cpp", "pc02", 1)] == [(file.file, file.node, file.exit) for file in detail.failures]
 
 
+def test_jobs_of_nobody_are_work_of_their_node_alone() -> None:
+    activity = begun(begun(daemons("ws01", "pc01"), 1, 2, START), 2, 2, START)
+    ledger = moment(recorded(ended(activity, 1, START + 1)), activity, activity, START, START + 1)
+
+    assert not ledger.open
+    assert [1] == [share.jobs for share in ledger.hours.values()]
+
+
 def test_a_fallback_is_a_local_job_too() -> None:
     activity = compiled(daemons("ws01", "pc01"), 7, 1, 2, START + 3, exit=118)
     build = only(recorded(local(activity, 7, 1, START + 5))).build
