@@ -113,7 +113,7 @@ def find(farm: Farm, image: str, key: str) -> NodeStatus:
         return node_status(farm, ours, image)
     by_host = {node.host: node for node in farm.nodes.values() if node.host is not None}
     name, _, address = key.rpartition("@")
-    nodes = [node for node in farm.nodes.values() if key in (node.name, node.address)]
+    nodes = [node for node in farm.nodes.values() if key and key in (node.name, node.address)]
     hosts = [
         host
         for login, host in farm.activity.hosts.items()
