@@ -34,7 +34,9 @@ GLYPHS: dict[str, tuple[str, Tone | None]] = {
 }
 NARROW = ("state", "file", "node", "took")
 MEDIUM = ("state", "file", "submitter", "node", "place", "took", "exit")
+LARGE = ("state", "file", "submitter", "node", "place", "waited", "took", "exit", "when")
 WIDE = ("state", "file", "lang", "submitter", "node", "place", "waited", "took", "in", "out", "exit", "when")
+WIDE_CELLS = 140
 EMPTY = "no job was asked for yet"
 HINT = "node: submitter: file: state: place: exit: lang: took: waited:, and words; - before a term excludes"
 
@@ -279,8 +281,12 @@ class JobsView(View):
     def on_resize(self) -> None:
         """Show as many columns as can be read."""
         width = self.size.width
-        self._wide = width >= 120
-        self._stream.show_columns(NARROW if width < 64 else MEDIUM if width < 120 else WIDE)
+        self._wide = width >= WIDE_CELLS
+        self._stream.show_columns(NARROW if width < 64 else WIDE if self._wide else MEDIUM if width < 100 else LARGE)
+
+    def enter(self) -> None:
+        """The stream takes the focus."""
+        self._stream.focus(scroll_visible=False)
 
     # -- filter
 

@@ -15,6 +15,7 @@ from tui.view import Detail, View
 class Stage(App[None]):
     """Shows one view of a `Live`; `flush` draws as the refresh timer would."""
 
+    AUTO_FOCUS = None
     CSS = "View { height: 1fr; }"
 
     def __init__(self, kind: Callable[[Attachment, Live], View], attachment: Attachment, live: Live) -> None:
@@ -28,7 +29,7 @@ class Stage(App[None]):
 
     def on_mount(self) -> None:
         self.flush()
-        self.call_after_refresh(self.shown.enter)
+        self.shown.enter()
 
     def flush(self) -> None:
         if isinstance(self.screen, Detail):

@@ -1,0 +1,80 @@
+"""The timeline."""
+
+from msgspec.structs import replace
+
+from farm.activity import JobState, Place
+from farm.view.live import Delta
+from tests.unit import tui_fixtures as fixtures
+from tests.unit.tui_views_host import Stage
+from tui.job_detail import JobDetail
+from tui.timeline import SELF, TIMELINE_KINDS, TimelineView, bars, kind, lane
+from tui.widgets.gantt import Gantt
+
+
+def stage() -> Stage:
+    return Stage(TimelineView, fixtures.FakeAttachment(), fixtures.live())
+
+
+def test_kinds_are_told_apart_without_colour() -> None:
+    glyphs = [(each.head, each.glyph) for each in TIMELINE_KINDS.values()]
+    assert len(glyphs) == len(set(glyphs))
+    done = fixtures.ended()[0]
+    assert ["remote", "own", "local", "fallback"] == [kind(replace(done, place=place)) for place in Place]
+    assert "failed" == kind(replace(done, state=JobState.FAILED))
+    assert "lost" == kind(replace(done, state=JobState.RUNNING))
+
+
+def test_local_jobs_have_a_lane_of_their_own() -> None:
+    done = fixtures.ended()[0]
+    assert (done.node, done.slot) == lane(done)
+    assert (done.node, SELF) == lane(replace(done, place=Place.LOCAL))
+    assert (done.node, SELF) == lane(replace(done, place=Place.FALLBACK))
+    assert (done.node, done.slot) == lane(replace(done, place=Place.OWN))
+    assert [] == bars([replace(done, begun=0.0)])
+
+
+async def test_shows_slots_and_submitters() -> None:
+    app = stage()
+    async with app.run_test(size=(120, 34)) as pilot:
+        await pilot.pause()
+        lines = app.text().splitlines()
+        assert lines[1].startswith("alice-pc self ")
+        assert "↺▞▞" in lines[1]
+        assert lines[1].rstrip().endswith("▸")
+        assert any(line.startswith("node-a1 8") for line in lines)
+        assert sum(line.startswith("oldbox") for line in lines) == 4
+        assert "✗░ failed" in lines[-1]
+
+
+async def test_a_bar_is_picked() -> None:
+    app = stage()
+    async with app.run_test(size=(120, 34)) as pilot:
+        await pilot.press("down", "down")
+        assert "file048.cpp · done · 2.4 s · remote · bob-pc → node-a1" in app.text().splitlines()[-1]
+        await pilot.press("enter")
+        app.flush()
+        await pilot.pause()
+        assert isinstance(app.screen, JobDetail)
+        assert "file048.cpp" in app.text()
+
+
+async def test_scrolls_zooms_and_follows_again() -> None:
+    app = stage()
+    async with app.run_test(size=(80, 24)) as pilot:
+        gantt = app.query_one(Gantt)
+        await pilot.press("left")
+        assert not gantt.following
+        await pilot.press("plus")
+        assert 0.5 == gantt.per_cell
+        await pilot.press("f")
+        assert gantt.following
+
+
+async def test_a_job_beyond_the_slots_gets_a_lane() -> None:
+    app = stage()
+    async with app.run_test(size=(80, 40)) as pilot:
+        job = replace(app.live.jobs[5000], id=7000, node=("newcomer", "10.0.0.9"), slot=2)
+        app.live.apply(Delta(time=fixtures.NOW, jobs=[job]))
+        app.flush()
+        await pilot.pause()
+        assert "newcomer 3" in app.text()
