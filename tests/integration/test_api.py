@@ -31,6 +31,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.running import Running, VirtualMachine
 from farm.view.live import Delta, Live, Snapshot, Update, decode
+from farm.view.status import NodeStatus
 from tests.lab import Namespace, namespaces, until
 
 SERVER = "10.99.41.1"
@@ -187,6 +188,11 @@ def test_the_network_needs_the_token(lab: Lab) -> None:
     assert lab.over_tcp("/nodes/pc01/kick", path.read_text().strip(), "POST")[0] == 409  # it is not logged in
 
 
+def kicked(node: NodeStatus) -> bool:
+    """It is away, or back already."""
+    return node.host is not None and (not node.host.online or node.host.logins > 1)
+
+
 async def until_true(updates: AsyncIterator[Update | Lost], live: Live, condition: Callable[[], bool]) -> None:
     """Follow until it holds; the limit is there to end a broken test."""
     async with asyncio.timeout(60):
@@ -210,7 +216,7 @@ async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None
         await until_true(updates, live, lambda: key in live.nodes)
         await starting
         assert (await attachment.act("kick", live.nodes[key])).startswith("pc07 is sent away")
-        await until_true(updates, live, lambda: live.nodes[key].host.logins > 1)  # type: ignore[union-attr]
+        await until_true(updates, live, lambda: kicked(live.nodes[key]))
         assert (await attachment.status()).scheduler.up
         assert await attachment.readings("52:54:00:00:00:01") == []
         assert await attachment.builds() == []
@@ -233,3 +239,20 @@ async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None
                 pass
         assert isinstance(update, Snapshot)
         assert isinstance(await anext(updates), Delta)
+
+
+def test_a_taken_port_and_a_damaged_history_are_said_and_end_nothing(lab: Lab) -> None:
+    (lab.home.state / "history.db").write_bytes(b"not a database, for sure" * 100)
+    holder = lab.namespace.start("holder", sys.executable, "-m", "http.server", "--bind", SERVER, str(PORT))
+    lab.namespace.wait_for(PORT)
+    lab.farmd()
+
+    def problems() -> str:
+        return " ".join(fetch_status(lab.home).problems)
+
+    until(lambda: "The API is not on the network" in problems(), "the port's trouble is not said")
+    until(lambda: "history was damaged" in problems(), "the history's trouble is not said")
+    assert lab.curl("/builds") == (200, {"schema": 1, "builds": []})
+    lab.namespace.stop(holder)
+    until(lambda: "The API is not on the network" not in problems(), "the port is not taken when it is free", 60)
+    assert lab.over_tcp("/healthz") == (200, "ok\n")
