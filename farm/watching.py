@@ -45,7 +45,7 @@ async def poll_control(host: str, port: int, look: Look, publish: Publish) -> No
                 with contextlib.suppress(FarmError):  # the monitor connection tells of a lost scheduler
                     nodes, blocked = await list_all(control)
                     publish(SchedulerSaid(Listed(tuple(nodes), tuple(blocked)), time.time()))
-            await asyncio.sleep(CONTROL_SECONDS)
+            await asyncio.sleep(CONTROL_SECONDS if look().activity.scheduler.up else TICK_SECONDS)
 
 
 async def look_for_rivals(host: str, port: int, netname: str, publish: Publish) -> None:

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
 from farm import watching
-from farm.activity import Tick
+from farm.activity import Listed, Tick
 from farm.attach import Action, Lost
 from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
@@ -16,6 +16,7 @@ from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
 from farm.scheduler import control
 from farm.scheduler.connection import PATIENCE
+from farm.scheduler.monitor import Seeded
 from farm.state import Farm, Reading, fold, initial
 from farm.view.live import Update, delta, snapshot
 from farm.view.status import NodeStatus, Status, bare_overview, build_bare
@@ -37,12 +38,16 @@ class Direct:
         self._history = History(None)
         self._answered = asyncio.Event()
         """The scheduler was reached, or was found to be away."""
+        self._seeded = asyncio.Event()
+        """It has told of the jobs in flight."""
 
     def _publish(self, event: Event) -> None:
         before = self.farm.activity.count
         self.farm = fold(self.farm, event)
         if self.farm.activity.scheduler.since:
             self._answered.set()
+        if isinstance(event, SchedulerSaid) and isinstance(event.event, Seeded):
+            self._seeded.set()
         if self.farm.activity.count != before:
             self._history.record(self.farm.activity, before)
         if type(event) is SchedulerSaid and type(event.event) is Tick:
@@ -91,14 +96,26 @@ class Direct:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self._answered.wait()
-            await asyncio.sleep(SETTLE_SECONDS)
+            await self.settled()
             if not self.farm.activity.scheduler.up:
                 raise FarmError(
                     f"The scheduler at {self.host}:{self.port} does not answer.",
                     self.farm.activity.scheduler.why or f"Nothing came within {PATIENCE:.0f} s.",
                     "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
                 )
+            with contextlib.suppress(FarmError):
+                async with control.Control(self.host, self.port) as port:
+                    nodes, blocked = await control.list_all(port)
+                self._publish(SchedulerSaid(Listed(tuple(nodes), tuple(blocked)), time.time()))
         return build_bare(self.farm, self.netname)
+
+    async def settled(self) -> None:
+        """Wait until the jobs in flight are known too, which a scheduler tells when asked besides."""
+        await asyncio.sleep(SETTLE_SECONDS)
+        if self.farm.activity.hosts:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(PATIENCE):
+                    await self._seeded.wait()
 
     async def readings(self, key: str) -> list[Reading]:
         """None: only nodes of a farm of ours measure."""

@@ -19,6 +19,8 @@ COMMANDS = {
     "status": "farm.cli.status",
     "top": "tui.command",
     "run": "farm.cli.run",
+    "jobs": "farm.cli.jobs",
+    "scheduler": "farm.cli.scheduler",
     "history": "farm.cli.history",
     "simulate": "farm.cli.simulate",
     "image": "farm.cli.image",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -10,92 +11,143 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import out, show_json
+from farm.cli.attaching import attach_options
+from farm.cli.output import clean, out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text
 from farm.errors import FarmError
 from farm.events import Stage, Telemetry
 from farm.home import Home
-from farm.view.status import NodeStatus, Status
+from farm.view.idle import Idle, idle_reason
+from farm.view.status import HostStatus, NodeStatus, Status
 from farm.view.text import duration, size
+
+MAX_NAMED = 32
+"""Nodes that an error names."""
 
 
 def find_node(status: Status, name: str) -> NodeStatus:
     """The node of this name, MAC or address; raises FarmError when there is none, or names it ambiguously."""
-    if not status.farmd:
+    require_nodes(status)
+    return pick(status.nodes, name)
+
+
+def require_nodes(status: Status) -> None:
+    """Raises FarmError when nothing is known of the farm's nodes."""
+    if status.farm and not status.farmd:
         raise FarmError("Nothing is known of the nodes.", "farmd does not answer.", "See why: farm status")
-    wanted = name.lower().replace("-", ":")
-    found = [node for node in status.nodes if name in (node.name, node.address) or wanted == node.mac]
+
+
+def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
+    """The one of this name, MAC, address or key; raises FarmError when there is none, or names it ambiguously.
+
+    Who is there goes before who is not: a daemon that has moved to another address is known at the old one too.
+    """
+    known = list(nodes)
+    mac = name.lower().replace("-", ":")
+    found = [node for node in known if name in (node.name, node.address, node.key) or (mac and mac == node.mac)]
+    found = [node for node in found if node.mac or (node.host and node.host.online)] or found
     if not found:
-        names = ", ".join(node.name for node in status.nodes) or "none"
+        names = ", ".join(sorted({node.name for node in known})[:MAX_NAMED]) or "none"
         raise FarmError(f"There is no node {name}.", f"Known nodes: {names}.", "List them: farm node list")
     if len(found) > 1:
-        macs = ", ".join(node.mac for node in found)
-        raise FarmError(
-            f"Several nodes are called {name}.", f"Their MACs: {macs}.", "Give one of them a name in farm.yaml"
-        )
+        keys = ", ".join(node.key for node in found)
+        raise FarmError(f"Several nodes are called {name}.", f"They are: {keys}.", "Name one of them like that.")
     return found[0]
+
+
+def everyone(status: Status) -> list[NodeStatus]:
+    """Nodes, and the other daemons as such."""
+    others = (
+        NodeStatus(
+            key=f"{host.name}@{host.address}",
+            name=host.name,
+            address=host.address,
+            stage=Stage.READY,
+            since=host.since,
+            host=host,
+        )
+        for host in status.hosts
+    )
+    return [*status.nodes, *others]
 
 
 @click.group()
 def node() -> None:
-    """List the nodes, look at one."""
+    """List the nodes, look at one, tell it what to do."""
 
 
 @node.command("list")
+@attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/status-json.md).")
-@click.pass_context
-def list_nodes(ctx: click.Context, as_json: bool) -> None:
+@click.pass_obj
+def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: bool) -> None:
     """List the nodes and how far each has come."""
-    home: Home = ctx.obj
-    status = load(home)
-    if not status.farmd:
-        raise FarmError("Nothing is known of the nodes.", "farmd does not answer.", "See why: farm status")
+    status = load(home, scheduler, netname)
+    require_nodes(status)
     if as_json:
         show_json({"schema": 1, "nodes": msgspec.to_builtins(status.nodes)})
     elif status.nodes:
         out.print(nodes_table(status.nodes))
-    else:
+    elif status.farm:
         out.print("No node has been seen yet. Switch one on that boots from the network.")
+    else:
+        out.print("No daemon that takes jobs is logged in to this scheduler.")
 
 
 @node.command()
 @click.argument("name", metavar="NODE")
+@attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
-@click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show one node: its boot stage by stage, and how it does. NODE is its name, MAC or address."""
-    home: Home = ctx.obj
-    found = find_node(load(home), name)
+@click.pass_obj
+def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_json: bool) -> None:
+    """Show one node: how it does, why it is idle, its boot stage by stage. NODE is its name, MAC or address."""
+    status = load(home, scheduler, netname)
+    require_nodes(status)
+    nodes = everyone(status)
+    found, now = pick(nodes, name), time.time()
+    idle = idle_reason(found, nodes, status, now)
     if as_json:
-        show_json({"schema": 1, "node": msgspec.to_builtins(found)})
+        show_json({"schema": 1, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
         return
-    out.print(_facts(found, time.time()))
+    out.print(_facts(found, idle, now))
     if found.stages:
         out.print(_stages(found))
 
 
-def _facts(found: NodeStatus, now: float) -> Table:
+def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
     state = stage_text(found.stage)
     if found.since:
         state.append(f" for {duration(now - found.since)}", style="default")
-    facts: list[tuple[str, str | Text]] = [
-        ("node", Text(found.name, style="bold")),
-        ("stage", state),
-        ("MAC", found.mac),
-        ("address", found.address or "none yet"),
-        ("verified", "yes: heard at the address DHCP gave it" if found.verified else "no: its agent was not heard"),
-        ("image", (found.image or "unknown") + (" (its next boot gets another)" if found.outdated else "")),
-        ("fetched", f"{size(found.fetched)} to boot"),
-    ]
-    if host := found.host:
-        facts.append(("slots", f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"))
-        facts.append(("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"))
+    facts: list[tuple[str, str | Text]] = [("node", Text(found.name, style="bold")), ("stage", state)]
+    if idle:
+        facts.append(("idle", idle.why + (f" → {idle.mend}" if idle.mend else "")))
+    if found.mac:
+        facts.append(("MAC", found.mac))
+    facts.append(("address", found.address or "none yet"))
+    if found.mac:
+        verified = "yes: heard at the address DHCP gave it" if found.verified else "no: its agent was not heard"
+        outdated = " (its next boot gets another)" if found.outdated else ""
+        facts.append(("verified", verified))
+        facts.append(("image", (found.image or "unknown") + outdated))
+        facts.append(("fetched", f"{size(found.fetched)} to boot"))
+    if found.host:
+        facts += _host(found.host)
     if found.telemetry:
         facts += _telemetry(found.telemetry)
     for key, value in facts:
         table.add_row(Text(key, style="dim"), value if isinstance(value, Text) else Text(value))
     return table
+
+
+def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
+    features = f" ({' '.join(host.features)})" if host.features else ""
+    return [
+        ("slots", f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"),
+        ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
+        ("asked for", f"{host.jobs_submitted}, {host.jobs_pending} wait, {host.jobs_local} compiled by itself"),
+        ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),
+    ]
 
 
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
@@ -108,6 +160,7 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
         ("overlay", f"{size(told.overlay.used)} of {size(told.overlay.total)} used"),
         ("network", f"{size(told.network.received)} received, {size(told.network.sent)} sent ({told.network.nic})"),
     ]
+    facts += [("environment", f"{clean(held.name)}, {size(held.bytes)}") for held in told.environments]
     if told.temperatures:
         facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C at most"))
     return facts

@@ -1,4 +1,4 @@
-"""`farm node ssh|console|reboot|off`: getting at a node, and its power."""
+"""`farm node ssh|console|reboot|off`: getting at a node, and its power. Brings the orders along too."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import rich_click as click
 
 from farm import ssh
+from farm.cli import node_orders  # noqa: F401  its commands are part of the group
 from farm.cli.node import find_node, node
 from farm.cli.output import err, out
 from farm.cli.status import load

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import rich_click as click
@@ -12,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from farm.cli.attaching import attach_options, attachment
 from farm.cli.output import out, show_json
 from farm.daemon import services
 from farm.daemon.client import fetch_status
@@ -35,14 +37,23 @@ STYLES = {
 """How a stage is shown; those on the way are yellow."""
 
 
-def load(home: Home) -> Status:
-    """The farm's status: from farmd, or without it what supervisord says. Raises FarmError when the farm is not up."""
+def load(home: Home, scheduler: str | None = None, netname: str | None = None) -> Status:
+    """The status of the farm, or of the scheduler that the options mean.
+
+    The farm's is from farmd, or without it what supervisord says. Raises FarmError, also when the farm is not up.
+    """
+    if scheduler is not None or netname is not None:
+        return asyncio.run(_look(home, scheduler, netname))
     running = Running.load(home)
     try:
         return fetch_status(home)
     except FarmError as error:
         farm = fold(initial(running.config.name, {}), services.look(Supervisor(home)))
         return build(farm, running, farmd_why=error.what)
+
+
+async def _look(home: Home, scheduler: str | None, netname: str | None) -> Status:
+    return await (await attachment(home, scheduler, netname)).status()
 
 
 def stage_text(stage: Stage) -> Text:
@@ -92,6 +103,8 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
 
 def summary(status: Status, now: float) -> Text:
     """One line on nodes and slots, one on scheduler and image."""
+    if not status.farm:
+        return _bare_summary(status)
     ready = [node for node in status.nodes if node.stage is Stage.READY]
     slots = sum(node.host.slots for node in ready if node.host)
     scheduler = status.scheduler
@@ -106,9 +119,23 @@ def summary(status: Status, now: float) -> Text:
     )  # fmt: skip
 
 
+def _bare_summary(status: Status) -> Text:
+    scheduler = status.scheduler
+    online = [node.host for node in status.nodes if node.host and node.host.online]
+    pending = sum(host.jobs_pending for host in [*online, *status.hosts])
+    return Text.assemble(
+        ("Scheduler ", "bold"), scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
+        f", network {scheduler.netname}" if scheduler.netname else "", f", protocol {scheduler.protocol}\n",
+        f"Nodes {len(online)}, {sum(host.slots for host in online)} slots, {len(status.hosts)} other daemons\n",
+        f"Jobs {sum(host.jobs_running for host in online)} running, {pending} waiting\n",
+    )  # fmt: skip
+
+
 def view(status: Status, now: float) -> RenderableType:
     """The whole screen."""
-    parts: list[RenderableType] = [summary(status, now), services_table(status, now)]
+    parts: list[RenderableType] = [summary(status, now)]
+    if status.services:
+        parts.append(services_table(status, now))
     if status.nodes:
         parts += [Text(), nodes_table(status.nodes)]
     notes = [
@@ -120,24 +147,25 @@ def view(status: Status, now: float) -> RenderableType:
 
 
 @click.command()
+@attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
 @click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")
 @click.pass_context
-def status(ctx: click.Context, as_json: bool, watch: bool) -> None:
+def status(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool, watch: bool) -> None:
     """Show the farm's services and nodes; exit code 3 when something is wrong."""
     home: Home = ctx.obj
-    now = load(home)
+    now = load(home, scheduler, netname)
     if as_json:
         show_json(msgspec.to_builtins(now))
     elif watch:
-        _watch(home, now)
+        _watch(now, lambda: load(home, scheduler, netname))
     else:
         out.print(view(now, time.time()))
     ctx.exit(WRONG if now.problems else 0)
 
 
-def _watch(home: Home, first: Status) -> None:
+def _watch(first: Status, look: Callable[[], Status]) -> None:
     with Live(view(first, time.time()), console=out, auto_refresh=False, screen=out.is_terminal) as live:
         while True:
             time.sleep(WATCH_SECONDS)
-            live.update(view(load(home), time.time()), refresh=True)
+            live.update(view(look(), time.time()), refresh=True)

@@ -1,0 +1,186 @@
+"""`farm jobs`: compilations in flight, and those that have ended."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable
+from datetime import datetime
+from functools import partial
+from typing import Any, Literal
+
+import msgspec
+import rich_click as click
+from msgspec import Struct
+from rich.table import Table
+from rich.text import Text
+
+from farm.activity import Job, JobState, Place
+from farm.cli.attaching import Watch, attach_options, attachment, watching
+from farm.cli.output import err, out, show_json
+from farm.cli.status import plain_table
+from farm.home import Home
+from farm.view.live import Live, Snapshot, Update
+from farm.view.text import duration, exit_words, milliseconds
+
+Happening = Literal["begun", "ended", "lost"]
+
+STYLES = {JobState.PENDING: "yellow", JobState.RUNNING: "cyan", JobState.DONE: "green", JobState.FAILED: "bold red"}
+
+
+class Filter(Struct, frozen=True):
+    """Which jobs are meant; empty: all."""
+
+    node: str = ""
+    """Name or address."""
+    submitter: str = ""
+    states: frozenset[JobState] = frozenset()
+
+    def passes(self, job: Job) -> bool:
+        """Whether the job is one of them."""
+        return (
+            (not self.node or self.node in job.node)
+            and (not self.submitter or self.submitter in job.submitter)
+            and (not self.states or job.state in self.states)
+        )
+
+
+def jobs_table(jobs: Iterable[Job], now: float) -> Table:
+    """Jobs, one a line."""
+    table = plain_table(">ID", "STATE", ">TIME", "SUBMITTER", "NODE", "FILE")
+    for job in jobs:
+        table.add_row(
+            str(job.id),
+            Text(job.state, style=STYLES[job.state]),
+            _took(job, now),
+            Text(job.submitter[0]),
+            Text(where(job)),
+            Text(job.file + (f" ({exit_words(job.exit)})" if job.exit else "")),
+        )
+    return table
+
+
+def where(job: Job) -> str:
+    """The node, or how it came that there is none."""
+    if job.place in (Place.LOCAL, Place.FALLBACK):
+        return f"({job.place})"
+    return job.node[0]
+
+
+def _took(job: Job, now: float) -> str:
+    match job.state:
+        case JobState.PENDING:
+            return duration(now - job.requested)
+        case JobState.RUNNING:
+            return duration(now - job.begun)
+    return milliseconds(job.real)
+
+
+def line(happening: Happening, job: Job, at: float) -> Text:
+    """What happened to a job, in a line."""
+    clock = datetime.fromtimestamp(at).strftime("%H:%M:%S")
+    style = STYLES[job.state] if happening != "lost" else "bold red"
+    took = f" {milliseconds(job.real)}" if happening == "ended" else ""
+    failed = f" {exit_words(job.exit)}" if job.exit else ""
+    route = f"{job.submitter[0]} → {where(job)}"
+    return Text.assemble(clock, " ", (f"{happening:<5}", style), f" {job.id} {job.file}  {route}{took}{failed}")
+
+
+def happenings(update: Update, known: dict[int, Job]) -> list[tuple[Happening, Job]]:
+    """What an update tells of jobs; ``known``: those in flight before it. A snapshot tells of nothing that happens."""
+    if isinstance(update, Snapshot):
+        return []
+    before = {id for id, job in known.items() if job.state is JobState.RUNNING}
+    begun = [job for job in update.jobs if job.state is JobState.RUNNING and job.id not in before]
+    lost = [known[id] for id in update.lost if id in known]
+    return [
+        *(("begun", job) for job in begun),
+        *(("ended", job) for job in update.ended),
+        *(("lost", job) for job in lost),
+    ]
+
+
+@click.command()
+@attach_options
+@click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/status-json.md); with -f one a line.")
+@click.option("-f", "--follow", is_flag=True, help="Tell of each job as it begins and ends, until Ctrl-C.")
+@click.option("--ended", type=click.IntRange(min=0), default=20, show_default=True, help="So many that ended last.")
+@click.option("--node", "node_name", default="", metavar="NODE", help="Only those on this node (name or address).")
+@click.option("--submitter", default="", metavar="HOST", help="Only those that this host asked for.")
+@click.option("--state", "states", multiple=True, type=click.Choice([state.value for state in JobState]), help="Only those in this state.")
+@click.option("--failed", is_flag=True, help="Only those that failed.")
+@click.pass_obj
+def jobs(
+    home: Home,
+    scheduler: str | None,
+    netname: str | None,
+    as_json: bool,
+    follow: bool,
+    ended: int,
+    node_name: str,
+    submitter: str,
+    states: tuple[str, ...],
+    failed: bool,
+) -> None:
+    """Show compilations: those in flight, and the last that have ended.
+
+    A scheduler remembers none that have ended: with --scheduler or --netname use --follow to see those.
+    """
+    wanted = frozenset(JobState(state) for state in (*states, *(["failed"] if failed else [])))
+    chosen = Filter(node_name, submitter, wanted)
+    if follow:
+        asyncio.run(_follow(home, scheduler, netname, chosen, as_json))
+    else:
+        asyncio.run(_show(home, scheduler, netname, chosen, ended, as_json))
+
+
+async def _show(
+    home: Home, scheduler: str | None, netname: str | None, chosen: Filter, ended: int, as_json: bool
+) -> None:
+    async with watching(await attachment(home, scheduler, netname)) as watch:
+        live = watch.live
+        flying = sorted((job for job in live.jobs.values() if chosen.passes(job)), key=lambda job: job.id)
+        over = [job for job in live.ended if chosen.passes(job)][-ended:] if ended else []
+        now = time.time()
+    if as_json:
+        show_json({"schema": 1, "jobs": msgspec.to_builtins(flying), "ended": msgspec.to_builtins(over)})
+    elif flying or over:
+        out.print(jobs_table([*over, *flying], now))
+    else:
+        out.print("No such job is in flight.")
+
+
+async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: Filter, as_json: bool) -> None:
+    settled = False
+
+    def tell(update: Update, live: Live) -> None:
+        for happening, job in happenings(update, live.jobs):
+            # What is known of a scheduler at first, had begun before.
+            if chosen.passes(job) and (settled or happening != "begun"):
+                _print(happening, job, update.time, as_json)
+
+    async with watching(await attachment(home, scheduler, netname), tell) as watch:
+        settled, why = True, ""
+        while True:
+            await watch.until(partial(_says_else, watch, why), None)
+            why = _why(watch)
+            if why:
+                err.print(Text(f"Nothing comes: {why}", style="dim"), soft_wrap=True)
+
+
+def _says_else(watch: Watch, why: str) -> bool:
+    return _why(watch) != why
+
+
+def _why(watch: Watch) -> str:
+    overview = watch.live.overview
+    return watch.lost or (overview.scheduler.why if overview and not overview.scheduler.up else "")
+
+
+def _print(happening: Happening, job: Job, at: float, as_json: bool) -> None:
+    if as_json:
+        told: dict[str, Any] = {"schema": 1, "time": at, "event": happening, "job": job}
+        out.file.write(msgspec.json.encode(told).decode() + "\n")
+    else:
+        out.print(line(happening, job, at), soft_wrap=True)
+    out.file.flush()

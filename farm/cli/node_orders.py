@@ -1,0 +1,238 @@
+"""`farm node block|unblock|kick|drain`: orders about nodes, given and seen to be carried out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import cast, get_args
+
+import rich_click as click
+from msgspec import Struct
+from rich.live import Live as Display
+from rich.text import Text
+
+from farm.attach import Action
+from farm.cli.attaching import Watch, attach_options, attachment, watching
+from farm.cli.node import node, pick
+from farm.cli.output import err, out, show_error, show_json
+from farm.drain import PATIENCE, Then, drain_node
+from farm.errors import FarmError, PartialError
+from farm.events import Stage
+from farm.home import Home
+from farm.preflight import require_root
+from farm.running import Running
+from farm.view.live import Live
+from farm.view.status import NodeStatus
+from farm.virtual import namespace
+
+SEEN_SECONDS = 15.0
+"""So long is waited until what was ordered shows in what the scheduler tells."""
+
+Act = Callable[[NodeStatus], Awaitable[str]]
+
+names_argument = click.argument("names", metavar="NODE...", nargs=-1, required=True)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON (docs/status-json.md).")
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """What became of an order about one node."""
+
+    node: str
+    """As it was named."""
+    done: str = ""
+    """What was done, in a sentence; empty: nothing."""
+    seen: bool = False
+    """The scheduler has shown it."""
+    error: FarmError | None = None
+
+
+def carried_out(action: Action, before: NodeStatus, live: Live) -> bool:
+    """Whether what is known now shows that an order about a node was carried out."""
+    overview, now = live.overview, live.nodes.get(before.key)
+    words = {before.name, before.address} | ({before.host.name} if before.host else set())
+    blocked = bool(overview and words & {*overview.scheduler.blocked})
+    host = now.host if now else None
+    gone = host is None or not host.online
+    match action:
+        case "block" | "drain":
+            return blocked and gone
+        case "unblock":
+            return not blocked
+        case "kick":
+            return gone or bool(before.host and host and host.logins > before.host.logins)
+    return gone
+
+
+@node.command()
+@names_argument
+@attach_options
+@json_option
+@click.pass_obj
+def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+    """Send nodes away from the scheduler and refuse their log-in, until unblocked or the scheduler ends.
+
+    What they compile is lost to the farm and compiled by who asked for it: to let it end first, drain them.
+    """
+    asyncio.run(_give(home, "block", names, scheduler, netname, as_json))
+
+
+@node.command()
+@names_argument
+@attach_options
+@json_option
+@click.pass_obj
+def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+    """Let nodes that were blocked or drained log in again; they try within a minute."""
+    asyncio.run(_give(home, "unblock", names, scheduler, netname, as_json))
+
+
+@node.command()
+@names_argument
+@attach_options
+@json_option
+@click.pass_obj
+def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+    """Cut nodes' connections to the scheduler; they log in again by themselves within a minute."""
+    asyncio.run(_give(home, "kick", names, scheduler, netname, as_json))
+
+
+@node.command()
+@names_argument
+@attach_options
+@json_option
+@click.option(
+    "--timeout",
+    "patience",
+    type=click.FloatRange(min=1),
+    default=PATIENCE,
+    show_default=True,
+    help="Seconds that running jobs have to end.",
+)
+@click.option(
+    "--then", type=click.Choice(get_args(Then)), default="block", show_default=True, help="What follows when they have."
+)
+@click.pass_obj
+def drain(
+    home: Home,
+    names: tuple[str, ...],
+    scheduler: str | None,
+    netname: str | None,
+    as_json: bool,
+    patience: float,
+    then: str,
+) -> None:
+    """Let nodes end their jobs and give them no new ones, then block them, reboot them or power them off.
+
+    It takes up to 70 seconds until the scheduler gives no more jobs. Ctrl-C undoes it; `farm node unblock` takes the
+    block back.
+    """
+    if scheduler is not None or netname is not None:
+        raise FarmError(
+            "Only a farm's own scheduler can be told to drain a node.",
+            "icecream has no order for it; a farm keeps its scheduler from connecting to the node.",
+            "On the farm's server: farm node drain NODE. Or cut its jobs off, which who asked for them then compiles: "
+            "farm node block NODE",
+        )
+    require_root("farm node drain")
+    running = Running.load(home)
+    namespace.reenter(running, home)
+    asyncio.run(_drain(home, running, names, as_json, patience, cast(Then, then)))
+
+
+async def _give(
+    home: Home, action: Action, names: Sequence[str], scheduler: str | None, netname: str | None, as_json: bool
+) -> None:
+    attached = await attachment(home, scheduler, netname)
+    async with watching(attached) as watch:
+        outcomes = await _all(watch, action, names, lambda found: attached.act(action, found), as_json)
+    _conclude(action, outcomes, as_json)
+
+
+async def _drain(
+    home: Home, running: Running, names: Sequence[str], as_json: bool, patience: float, then: Then
+) -> None:
+    with _progress() as report:
+        async with watching(await attachment(home, None, None)) as watch:
+            action: Action = "drain" if then == "block" else then
+            outcomes = await _all(
+                watch,
+                action,
+                names,
+                lambda found: drain_node(home, running, found, report, patience, then),
+                as_json,
+            )
+    _conclude(action, outcomes, as_json)
+
+
+async def _all(watch: Watch, action: Action, names: Sequence[str], act: Act, as_json: bool) -> list[Outcome]:
+    """Give the order for each of them, side by side; what is done is said at once."""
+
+    async def one(name: str) -> Outcome:
+        try:
+            found = _find(watch.live, action, name)
+            done = await act(found)
+            seen = await watch.until(lambda: carried_out(action, found, watch.live), SEEN_SECONDS)
+        except FarmError as error:
+            return Outcome(node=name, error=error)
+        if not as_json:
+            out.print(Text(done), soft_wrap=True)
+        return Outcome(node=found.name, done=done, seen=seen)
+
+    return list(await asyncio.gather(*(one(name) for name in dict.fromkeys(names))))
+
+
+def _find(live: Live, action: Action, name: str) -> NodeStatus:
+    """The node, or for taking a block back whatever it is called: a scheduler does not list whom it sent away."""
+    try:
+        return pick(live.nodes.values(), name)
+    except FarmError:
+        if action != "unblock" or (live.overview and live.overview.farm):
+            raise
+    return NodeStatus(key=name, name=name, address=name, stage=Stage.LOST, since=0.0, host=None)
+
+
+def _conclude(action: Action, outcomes: list[Outcome], as_json: bool) -> None:
+    """Say what failed or did not show, and leave with 1 (nothing was done), 3 (not all, or not seen) or 0."""
+    failed = [outcome.error for outcome in outcomes if outcome.error]
+    unseen = [outcome.node for outcome in outcomes if outcome.done and not outcome.seen]
+    if as_json:
+        show_json({"schema": 1, "order": action, "nodes": [_as_json(outcome) for outcome in outcomes]})
+    for error in failed:
+        show_error(error)
+    for name in unseen:
+        err.print(
+            Text(f"{name}: the scheduler took the order, but has not shown it within {SEEN_SECONDS:.0f} s."),
+            soft_wrap=True,
+        )
+    if failed or unseen:
+        sys.exit(FarmError.exit_code if len(failed) == len(outcomes) else PartialError.exit_code)
+
+
+def _as_json(outcome: Outcome) -> dict[str, object]:
+    error = outcome.error
+    told = None if error is None else {"what": error.what, "why": error.why, "mend": error.mend}
+    return {"node": outcome.node, "done": outcome.done, "seen": outcome.seen, "error": told}
+
+
+@contextlib.contextmanager
+def _progress() -> Iterator[Callable[[str, str], None]]:
+    """Shows what each node is at; without a terminal a line when that changes."""
+    doing: dict[str, str] = {}
+    with (
+        Display(console=err, auto_refresh=False, transient=True)
+        if err.is_terminal
+        else contextlib.nullcontext() as live
+    ):
+
+        def report(name: str, text: str) -> None:
+            if doing.get(name) == text:
+                return
+            doing[name] = text
+            if live is None:
+                err.print(Text(f"{name}: {text}"), soft_wrap=True)
+            else:
+                live.update(Text("\n".join(f"  {each}: {at}" for each, at in doing.items())), refresh=True)
+
+        yield report
