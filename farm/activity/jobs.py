@@ -73,9 +73,6 @@ def done(activity: Activity, event: JobDone, time: float) -> Activity:
         out_bytes=old.out_bytes + event.out_bytes,
         busy_ms=old.busy_ms + event.real,
     )
-    failures = activity.failures
-    if not ok and job.place is Place.REMOTE:
-        failures = (failures if len(failures) < MAX_FAILURES else Map()).set((job.submitter, stem(job.file)), time)
     job = replace(
         job,
         state=JobState.DONE if ok else JobState.FAILED,
@@ -90,7 +87,25 @@ def done(activity: Activity, event: JobDone, time: float) -> Activity:
         out_compressed=event.out_compressed,
         out_bytes=event.out_bytes,
     )
-    return _end(replace(activity, hosts=hosts, totals=totals, failures=failures), job)
+    activity = replace(activity, hosts=hosts, totals=totals)
+    if not ok and job.place is Place.REMOTE:
+        activity = _failed(activity, job, time)
+    return _end(activity, job)
+
+
+def _failed(activity: Activity, job: Job, time: float) -> Activity:
+    """A node has failed: its submitter compiles the file itself, soon or, as this news may be late, already."""
+    key = (job.submitter, stem(job.file))
+    for other in activity.jobs.values():
+        if other.place is Place.LOCAL and (other.submitter, stem(other.file)) == key:
+            jobs = activity.jobs.set(other.id, replace(other, place=Place.FALLBACK))
+            totals = replace(activity.totals, fallback=activity.totals.fallback + 1)
+            hosts = activity.hosts
+            if host := hosts.get(job.submitter):
+                hosts = hosts.set(job.submitter, replace(host, fallback=host.fallback + 1))
+            return replace(activity, jobs=jobs, totals=totals, hosts=hosts)
+    failures = activity.failures if len(activity.failures) < MAX_FAILURES else Map()
+    return replace(activity, failures=failures.set(key, time))
 
 
 def _credited(host: Host, job: Job, event: JobDone, time: float) -> Host:

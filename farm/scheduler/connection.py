@@ -17,6 +17,10 @@ from farm.scheduler.protocol import VERSION
 PATIENCE = 10.0
 """Seconds for a connection and its first words, and between two parts of one message."""
 POKE_INTERVAL = 0.4
+RECEIVE_BUFFER = 4 << 20
+"""Bytes: some 100,000 messages of a scheduler."""
+SO_RCVBUFFORCE = 33
+"""socket(7); Python's socket module does not name it."""
 
 
 class SchedulerLostError(FarmError):
@@ -62,7 +66,7 @@ async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamRea
     """A TCP connection that notices a vanished peer within a minute; closed at the end. Raises SchedulerLostError."""
     try:
         async with asyncio.timeout(PATIENCE):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(sock=await _connected(host, port))
     except TimeoutError:
         raise SchedulerLostError(host, port, f"No connection within {PATIENCE:.0f} s.") from None
     except OSError as error:
@@ -74,6 +78,20 @@ async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamRea
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def _connected(host: str, port: int) -> socket.socket:
+    """A connected socket with much room for what has not been read: the scheduler drops a monitor that falls behind."""
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        connection.setblocking(False)
+        with contextlib.suppress(OSError):  # only root may; without it the kernel gives more room bit by bit
+            connection.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
+        await asyncio.get_running_loop().sock_connect(connection, (host, port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
 def _keep_alive(connection: socket.socket) -> None:

@@ -97,6 +97,12 @@ def test_after_a_node_failed_its_submitter_compiles_the_file_itself() -> None:
     assert after(*events, time=100.0).jobs[8].place is Place.FALLBACK
 
 
+def test_the_news_that_a_node_failed_may_come_after_its_submitter_has_begun() -> None:
+    activity = after(asked(7), JobBegun(7, 1, 0), LocalBegun(8, 9, 0, "/home/u/lua/src/lapi.o"), done(7, exit=1))
+    assert activity.jobs[8].place is Place.FALLBACK
+    assert (1, 1, 0) == (activity.totals.fallback, activity.hosts[SERVER].fallback, len(activity.failures))
+
+
 def test_a_failure_long_ago_explains_nothing() -> None:
     activity = after(asked(7), JobBegun(7, 1, 0), done(7, exit=1))
     activity = fold(activity, LocalBegun(8, 9, 0, "lapi.o"), 9999.0)
