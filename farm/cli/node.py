@@ -44,7 +44,7 @@ def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
     """
     known = list(nodes)
     mac = name.lower().replace("-", ":")
-    found = [node for node in known if name in (node.name, node.address, node.key) or (mac and mac == node.mac)]
+    found = [each for each in known if name and (name in (each.name, each.address, each.key) or mac == each.mac)]
     found = [node for node in found if node.mac or (node.host and node.host.online)] or found
     if not found:
         names = ", ".join(sorted({node.name for node in known})[:MAX_NAMED]) or "none"
