@@ -28,7 +28,7 @@ from tui.words import STAGES
 NARROW = ("node", "stage", "for", "bar")
 WIDE = ("node", "stage", "for", "total", "bar")
 SEGMENT_TONES: tuple[Tone | None, ...] = ("accent", None)
-NO_MACHINES = "no machines: a scheduler without a farm of ours is watched, and only ours tells how its nodes boot"
+NO_MACHINES = "no machines: only a farm of ours tells how its nodes boot"
 NONE_YET = "no machine has asked for an address yet"
 
 

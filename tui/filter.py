@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Callable
 
 from farm.activity import Job, JobState, Place
+from farm.activity.jobs import SELF_MADE
 from farm.errors import FarmError
 from farm.view.text import language
 
@@ -125,11 +126,16 @@ def _choices(key: str, value: str, choices: tuple[str, ...]) -> frozenset[str]:
 
 def _exit(value: str) -> Predicate:
     if value[0] in "<>":
-        return _number("exit", value, lambda job: job.exit if state_of(job) in OVER else None)
+        return _number("exit", value, lambda job: job.exit if _told(job) else None)
     if not (value.isascii() and value.isdigit()):
         raise FarmError(f"exit:{value} is no exit code.", "Say a number, or compare: exit:1, exit:>0.")
     code = int(value)
-    return lambda job: job.exit == code and state_of(job) in OVER
+    return lambda job: job.exit == code and _told(job)
+
+
+def _told(job: Job) -> bool:
+    """How it ended is known: submitters do not tell of what they do themselves."""
+    return job.state in OVER and job.place not in SELF_MADE
 
 
 def _number(key: str, value: str, get: Callable[[Job], float | None]) -> Predicate:

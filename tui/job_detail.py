@@ -14,7 +14,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from farm.activity import HostKey, Job, JobState, Place, stem
-from farm.activity.jobs import FALLBACK_SECONDS
+from farm.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.text import duration, exit_words, language, milliseconds, size
@@ -66,7 +66,7 @@ def _clock(at: float) -> str:
 
 
 def _share(part: int, whole: int) -> str:
-    return f"{size(whole)}, sent as {size(part)} ({100 * part / whole:.0f} %)" if whole else "not known"
+    return f"{size(whole)}, sent as {size(part)} ({100 * part / whole:.0f} %)" if whole else "nothing"
 
 
 def why_failed(job: Job) -> str:
@@ -104,7 +104,7 @@ def facts(job: Job, now: float) -> list[Fact]:
         out.append(Fact("language", spoken))
     out.append(Fact("asked for", _clock(job.requested)))
     if job.begun:
-        waited = f", after waiting {milliseconds(job.waited * 1000)}" if job.requested else ""
+        waited = f", after waiting {milliseconds(job.waited * 1000)}" if job.waited >= 0.001 else ""
         out.append(Fact("begun", _clock(job.begun) + waited))
     if job.ended:
         out.append(Fact("ended", _clock(job.ended)))
@@ -121,6 +121,8 @@ def _state_words(job: Job, state: str, now: float) -> str:
             return "lost: the scheduler or the submitter went away, and nobody told how it ended"
         case JobState.FAILED:
             return f"failed: {exit_words(job.exit)}"
+        case _ if job.place in SELF_MADE:
+            return f"ended after {milliseconds(job.real)}; how, submitters do not tell"
         case _:
             return f"done in {milliseconds(job.real)}"
 

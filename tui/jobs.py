@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from farm.activity import HostKey, Job, JobState, Place
+from farm.activity.jobs import SELF_MADE
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.live import Live
@@ -56,8 +57,8 @@ def place_cell(job: Job) -> Cell:
 
 
 def exit_cell(job: Job) -> Cell:
-    """How it ended, in words."""
-    if job.state not in (JobState.DONE, JobState.FAILED):
+    """How it ended, in words; of what submitters do themselves nobody is told."""
+    if job.state not in (JobState.DONE, JobState.FAILED) or job.place in SELF_MADE:
         return ""
     return exit_words(job.exit), "bad" if job.exit else None
 

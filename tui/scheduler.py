@@ -78,7 +78,7 @@ def _itself(scheduler: SchedulerStatus, now: float) -> Iterable[Line]:
     else:
         why = f": {scheduler.why}" if scheduler.why else ""
         yield Line("state", "scheduler", f"✖ does not answer{since}, at {scheduler.address}{why}", "bad")
-    yield Line("netname", "netname", scheduler.netname or "not known: it was named by its address")
+    yield Line("netname", "netname", scheduler.netname or "not known: attached by address")
     if scheduler.protocol:
         yield Line("spoken", "it speaks", f"protocol {_protocol(str(scheduler.protocol))}")
 
@@ -203,7 +203,7 @@ class SchedulerView(View):
         self._daemons: LiveTable[NodeStatus] = LiveTable(
             _daemon_columns(),
             key=lambda node: node.key,
-            sort="protocol",
+            sort="name",
             tone=_daemon_tone,
             empty="no daemon has logged in",
             id="scheduler-daemons",

@@ -139,4 +139,4 @@ async def test_a_scheduler_without_a_farm_has_no_machines() -> None:
     app = Stage(BootView, fixtures.FakeAttachment(), live)
     async with app.run_test(size=(120, 16)) as pilot:
         await pilot.pause()
-        assert "no machines: a scheduler without a farm of ours is watched" in app.text()
+        assert "no machines: only a farm of ours tells how its nodes boot" in app.text()

@@ -104,3 +104,10 @@ def test_any_text_is_a_filter_or_an_error(line: str) -> None:
 
 def test_a_job_whose_end_nobody_told_is_lost() -> None:
     assert ["done", "failed", "pending", "lost"] == [state_of(job) for job in JOBS]
+
+
+def test_how_local_jobs_end_nobody_tells() -> None:
+    predicate = parse("exit:0")
+    assert predicate is not None
+    assert not predicate(replace(DONE, place=Place.LOCAL))
+    assert predicate(DONE)
