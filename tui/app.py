@@ -21,6 +21,8 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from tui.actions import NODE_ACTIONS, SHELL, warning
 from tui.anonymize import Anonymous
+from tui.boot import BootView
+from tui.builds import BuildsView
 from tui.dialogs import Choice, ChooseMany, ChooseOne, Confirm
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
@@ -31,18 +33,30 @@ from tui.nodes import NodesView
 from tui.overview import OverviewView
 from tui.page import Page
 from tui.palette import Commands
+from tui.scheduler import SchedulerView
 from tui.tabs import TabBar
 from tui.themes import DEFAULT, OWN
+from tui.timeline import TimelineView
 from tui.view import Detail, View
+from tui.widgets.gantt import Gantt
 from tui.widgets.stream import LiveStream
 from tui.widgets.table import LiveTable
 from tui.widgets.text import clean
 
-VIEWS: tuple[type[View], ...] = (OverviewView, NodesView, JobsView)
+VIEWS: tuple[type[View], ...] = (
+    OverviewView,
+    NodesView,
+    JobsView,
+    TimelineView,
+    BuildsView,
+    BootView,
+    SchedulerView,
+)
 """The tabs, in their order."""
 PARTS: dict[str, type[DOMNode]] = {
     "a table": LiveTable,
     "a stream": LiveStream,
+    "the timeline": Gantt,
     "a page of text": Page,
     "a detail": Detail,
     "a node": NodeDetail,
@@ -166,6 +180,8 @@ class FarmTop(App[None]):
 
     def flush(self) -> None:
         """Draw the heading, and what can be seen below it."""
+        if not self.screen_stack:  # it is ending
+            return
         screen = self.screen
         for each in self.screen_stack:
             for heading in each.query(Heading):

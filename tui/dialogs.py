@@ -103,10 +103,10 @@ class ChooseMany(ModalScreen[list[str] | None]):
     """A list to mark some of; their keys in the order of the list, or None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", tooltip="Mark it, or no longer", priority=True, id="choose.mark"),
-        Binding("enter", "take", "Take", tooltip="Take what is marked", priority=True, id="choose.take"),
-        Binding("x", "clear", "None", tooltip="Mark none", id="choose.none"),
-        Binding("escape", "dismiss", "Leave", tooltip="Leave all as it was", id="choose.leave"),
+        Binding("space", "mark", "Mark", tooltip="Mark it, or no longer", priority=True, id="mark.mark"),
+        Binding("enter", "take", "Take", tooltip="Take what is marked", priority=True, id="mark.take"),
+        Binding("x", "clear", "None", tooltip="Mark none", id="mark.none"),
+        Binding("escape", "dismiss", "Leave", tooltip="Leave all as it was", id="mark.leave"),
     ]
     DEFAULT_CSS = BOX.format(name="ChooseMany")
 

@@ -69,18 +69,20 @@ def fitting(parts: Iterable[Part], width: int) -> Content:
 
 def banner(live: Live, link: Link) -> str:
     """What is lost, in a sentence or two; empty when nothing is."""
-    seen = f" What you see is of {time.strftime('%H:%M:%S', time.localtime(live.time))}." if live.time else ""
+    seen = f" This is of {time.strftime('%H:%M:%S', time.localtime(live.time))}." if live.time else ""
     if link.lost:
-        again = f" Trying again in {duration(link.retry)}." if link.retry >= 0.5 else " Trying again."
-        return f"▲ farmd is away: {clean(link.lost.why)}{again}{seen}"
+        again = f"trying again in {duration(link.retry)}." if link.retry >= 0.5 else "trying again."
+        return f"▲ farmd is away: {_plain(link.lost.why)}; {again}{seen}"
     if live.overview and not live.overview.scheduler.up:
         scheduler = live.overview.scheduler
-        why = f": {clean(scheduler.why)}" if scheduler.why else "."
-        since = f" Away for {duration(live.time - scheduler.since)}." if scheduler.since else ""
-        return (
-            f"▲ The scheduler does not answer{why}{since} It is asked again and again; nodes and jobs are of the past."
-        )
+        since = f", for {duration(live.time - scheduler.since)}" if scheduler.since else ""
+        why = f": {_plain(scheduler.why)}" if scheduler.why else ""
+        return f"▲ The scheduler does not answer{since}{why}. It is asked again; nodes and jobs are of the past."
     return ""
+
+
+def _plain(why: str) -> str:
+    return clean(why).rstrip(". ")
 
 
 class Heading(Vertical):
