@@ -60,8 +60,9 @@ class Pseudonyms:
         if not address:
             return address
         if address not in self._addresses:
-            number = self._counts["address"] = self._counts.get("address", 0) + 1
             mac = address.count(":") == 5
+            kind = "mac" if mac else "address"
+            number = self._counts[kind] = self._counts.get(kind, 0) + 1
             high, low = divmod(number, 256)
             self._addresses[address] = f"00:00:5e:00:{high % 256:02x}:{low:02x}" if mac else f"198.18.{high}.{low}"
         return self._addresses[address]

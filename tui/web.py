@@ -51,17 +51,23 @@ class Site(Server):
         return await handler(request)
 
     async def on_startup(self, app: web.Application) -> None:
-        """Say where it is."""
-        self._say(self.address)
+        """Nothing: the address is said when it can be opened."""
 
-    def initialize_logging(self) -> None:
-        """What fails is told by exceptions; requests are of no interest."""
+    def run(self) -> None:
+        """Serve until Ctrl-C. Raises OSError when the port cannot be had."""
+        web.run_app(
+            self._make_app(),
+            host=self.host,
+            port=self.port,
+            access_log=None,
+            print=lambda *_: self._say(self.address),
+        )
 
 
 def serve(command: str, port: int, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C. ``say`` gets the address. Raises FarmError when the port is taken."""
     try:
-        Site(command, port, say).serve()
+        Site(command, port, say).run()
     except OSError as error:
         raise FarmError(
             f"Port {port} of {HOST} cannot be used.",

@@ -91,4 +91,5 @@ def _jobs(live: Live, now: float) -> Iterable[str]:
     if lost:
         yield f"{count(lost, 'job has', 'jobs have')} failed in the last minute through a node, not the compiler."
     if fallbacks:
-        yield f"{count(fallbacks, 'file was', 'files were')} compiled by their submitters after failing on a node."
+        files = count(fallbacks, "file was compiled by its submitter", "files were compiled by their submitters")
+        yield f"{files} after failing on a node."

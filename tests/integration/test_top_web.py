@@ -1,0 +1,96 @@
+"""The dashboard in a browser: the page, its guard, and what its web socket brings."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from yarl import URL
+
+PATIENCE = 60
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def served(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, URL]]:
+    """`farm top --web` on a scheduler that does not answer; its process and the address that it prints."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "farm", "top", "--web", "--port", f"{port}", "--scheduler", "127.0.0.1:1"),
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, "XDG_CONFIG_HOME": "/nonexistent"},
+    )
+    try:
+        assert process.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            line = (await process.stdout.readline()).decode()
+        assert line.startswith("farm top is at http://127.0.0.1:")
+        yield process, URL(line.split()[4])
+    finally:
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(PATIENCE):
+            await process.wait()
+
+
+async def test_the_page_and_its_guard() -> None:
+    port = free_port()
+    async with (
+        served(port) as (_, address),
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+    ):
+        bare = address.with_query(None)
+        async with session.get(bare) as refused:
+            assert refused.status == 403
+        async with session.get(bare.with_query(token="wrong")) as refused:
+            assert refused.status == 403
+        async with session.get(bare / "ws") as refused:
+            assert refused.status == 403
+        async with session.get(address, headers={"Host": f"evil.example:{port}"}) as refused:
+            assert refused.status == 403
+        async with session.get(address) as page:
+            assert page.status == 200
+            assert page.url.query_string == ""
+            text = await page.text()
+        assert f"ws://127.0.0.1:{port}/ws" in text
+        assert "farm top" in text
+        async with session.get(bare / "static/js/textual.js") as script:
+            assert script.status == 200
+
+
+async def test_the_socket_brings_the_dashboard() -> None:
+    async with served(free_port()) as (_, address), aiohttp.ClientSession() as session:
+        web_socket = address.with_path("/ws").with_query({"width": "80", "height": "24"})
+        cookie = {"Cookie": f"farm-top={address.query['token']}"}
+        async with session.ws_connect(web_socket, headers=cookie) as web:
+            seen = b""
+            async with asyncio.timeout(PATIENCE):
+                while b"Overview" not in seen:
+                    message = await web.receive()
+                    assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
+                    seen += message.data if isinstance(message.data, bytes) else message.data.encode()
+
+
+async def test_a_port_in_use_is_said() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "farm", "top", "--web", "--port", f"{taken.getsockname()[1]}"),
+            *("--scheduler", "127.0.0.1:1"),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        _, said = await process.communicate()
+    assert process.returncode == 1
+    assert b"cannot be used" in said
+    assert b"--port N" in said

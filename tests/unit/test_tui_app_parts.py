@@ -1,0 +1,232 @@
+"""What the dashboard is made of, as functions: figures, what is wrong, heading, keys, themes, pseudonyms."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farm.activity import Sample, Totals
+from farm.attach import Lost
+from farm.errors import ConfigError, FarmError
+from farm.view.live import Live, encode
+from tests.unit.tui_fixtures import (
+    HOSTILE,
+    NOW,
+    FakeAttachment,
+    ended,
+    jobs,
+    live,
+    nodes,
+    overview,
+    samples,
+    scheduler_down,
+    snapshot,
+)
+from tui.anonymize import Anonymous, Mask
+from tui.app import key_sections
+from tui.figures import Figures, efficiency, figures, rates, window
+from tui.heading import Link, banner, fitting, headline
+from tui.keys import read_keys
+from tui.overview import submitters
+from tui.themes import theme_named
+from tui.wrong import wrong
+
+# -- figures
+
+
+def test_no_sample_no_figures() -> None:
+    assert figures([]) == Figures()
+    assert efficiency([]) is None
+    assert window([], 10) == []
+
+
+def test_rates_are_means_of_the_last_seconds() -> None:
+    found = [
+        Sample(float(second), 8, 4, 1, 0, Totals(done=second * 10, in_bytes=second * 1000)) for second in range(20)
+    ]
+    assert figures(found) == Figures(slots=8, busy=4, pending=1, jobs=10.0, bytes=1000.0)
+    assert efficiency(found) == 0.5
+    assert rates(found, lambda totals: totals.done)[-1] == (19.0, 10.0)
+
+
+def test_a_scheduler_that_counts_anew_gives_no_negative_rate() -> None:
+    assert figures([Sample(1.0, totals=Totals(done=100)), Sample(2.0, totals=Totals(done=3))]).jobs == 0
+
+
+@given(st.lists(st.builds(Sample, st.floats(0, 1e9), st.integers(0, 99), st.integers(0, 99)), max_size=20))
+def test_efficiency_is_a_share(found: list[Sample]) -> None:
+    share = efficiency(found)
+    assert share is None or 0 <= share <= 1
+
+
+def test_submitters() -> None:
+    found = {each.name: each for each in submitters(live(), NOW)}
+    assert (found["alice-pc"].running, found["alice-pc"].waiting, found["alice-pc"].local) == (3, 1, 1)
+    assert (found["bob-pc"].running, found["bob-pc"].waiting) == (3, 2)
+
+
+# -- what is wrong
+
+
+def test_nothing_is_wrong() -> None:
+    known = Live()
+    assert wrong(known, NOW) == []
+    well = [node for node in nodes() if node.name == "node-a1"]
+    known.apply(replace(snapshot(), overview=replace(overview(), problems=[]), nodes=well, ended=[]))
+    assert wrong(known, NOW) == []
+
+
+def test_what_is_wrong() -> None:
+    assert wrong(live(), NOW) == [
+        "The service iceccd is down (fatal). Its log: farm logs iceccd",
+        "1 node is lost: node-b2, the last 2m10s ago.",
+        "1 node says that the load is 1000 and gets no jobs: node-c1.",
+        "3 jobs wait while 1 node is idle (passed-over): node-a2.",
+        "1 job has failed in the last minute through a node, not the compiler.",
+        "1 file was compiled by its submitter after failing on a node.",
+    ]
+
+
+def test_without_a_scheduler_nodes_are_not_blamed() -> None:
+    known = live()
+    known.apply(scheduler_down())
+    said = wrong(known, NOW + 1)
+    assert said[0].startswith("The scheduler does not answer.")
+    assert not any("idle" in sentence for sentence in said)
+
+
+# -- heading
+
+
+def test_headline_fits() -> None:
+    parts = headline(live(), Link("farm lab"))
+    for width in range(1, 120):
+        assert fitting(parts, width).cell_length <= width
+    assert fitting(parts, 80).plain == " farm lab  ● scheduler  ▲ 1 problem  14/28 slots  queue 4  5.8 jobs/s"
+
+
+def test_banner() -> None:
+    assert banner(live(), Link("x")) == ""
+    assert banner(Live(), Link("x", Lost("gone.", 3.0), 0.0)) == "▲ farmd is away: gone; trying again."
+    assert "\x1b" not in banner(live(), Link("x", Lost(HOSTILE, 3.0), 3.0))
+
+
+# -- keys
+
+
+def keys_of(folder: Path, text: str) -> dict[str, str]:
+    file = folder / "keys.toml"
+    file.write_text(text)
+    return read_keys(file, key_sections())
+
+
+def test_keys_are_read(tmp_path: Path) -> None:
+    text = 'top.pause = "f5, ctrl+x"\n[nodes]\nsearch = "ctrl+f"\nfilter = "%"\n'
+    assert keys_of(tmp_path, text) == {"top.pause": "f5,ctrl+x", "nodes.search": "ctrl+f", "nodes.filter": "%"}
+
+
+def test_no_file_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    assert read_keys(None, key_sections()) == {}
+    (tmp_path / "farm").mkdir()
+    (tmp_path / "farm" / "keys.toml").write_text('top.quit = "x"')
+    assert read_keys(None, key_sections()) == {"top.quit": "x"}
+
+
+def test_defaults_do_not_clash(tmp_path: Path) -> None:
+    assert keys_of(tmp_path, "") == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "what", "why"),
+    [
+        ('top.pase = "x"', "there is no command 'top.pase'", "The nearest is 'top.pause'."),
+        ('top.pause = "homme"', "there is no key 'homme'", "The nearest is 'home'."),
+        ('top.pause = "ctlr+x"', "there is no key 'ctlr+x'", "The nearest is 'ctrl'."),
+        ('top.pause = "q"', "would do two things: top.pause and top.quit", "everywhere"),
+        ('top.pause = "?"', "would do two things", "everywhere"),
+        ("top.pause = 5", "top.pause needs a key", "5"),
+        ('top.pause = ""', "top.pause needs a key", "''"),
+        ("top.pause", "cannot be read", "Expected '='"),
+    ],
+)
+def test_wrong_keys_are_refused(tmp_path: Path, text: str, what: str, why: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        keys_of(tmp_path, text)
+    assert what in caught.value.what
+    assert why in caught.value.why
+    assert caught.value.mend
+
+
+def test_a_missing_file_that_is_named_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_keys(tmp_path / "none.toml", key_sections())
+
+
+def test_themes() -> None:
+    assert theme_named("farm-light") == "farm-light"
+    with pytest.raises(FarmError) as caught:
+        theme_named("farm-lihgt")
+    assert caught.value.why == "Did you mean farm-light?"
+
+
+# -- pseudonyms
+
+SECRETS = ("alice", "bob", "oldbox", "10.0.0.", "52:54", "src/", "part", "libcore", "file0")
+
+
+def test_no_name_is_left() -> None:
+    told = encode(Mask().update(snapshot())).decode()
+    for secret in (*SECRETS, "node-a1", "node-c2"):
+        assert secret not in told
+
+
+def test_pseudonyms_are_stable_and_apart() -> None:
+    mask = Mask()
+    first, again = mask.update(snapshot()), mask.update(snapshot())
+    assert first == again
+    names = [node.name for node in first.nodes]
+    assert names == [*(f"node-{number}" for number in range(1, 8)), "user-1", "user-2"]
+    assert len({node.address for node in first.nodes if node.address}) == 8
+    assert mask.file("src/core/part1.cpp") == mask.file("src/core/part1.cpp") != mask.file("src/core/part2.cpp")
+    assert mask.file("src/core/part1.cpp").endswith(".cpp")
+
+
+def test_records_still_fit_together() -> None:
+    known = Live()
+    known.apply(Mask().update(snapshot()))
+    for job in known.jobs.values():
+        assert job.submitter in known.by_host
+    assert len(known.jobs) == len(jobs())
+    assert len(known.ended) == len(ended())
+    assert known.samples[-1] == samples()[-1]
+
+
+def test_names_in_sentences_are_replaced() -> None:
+    mask = Mask()
+    mask.update(snapshot())
+    assert mask.text("node-a1 and node-a10 at 10.0.0.11") == "node-1 and node-a10 at 198.18.0.2"
+
+
+async def test_actions_reach_the_node_that_is_meant() -> None:
+    real = FakeAttachment()
+    masked = Anonymous(real)
+    updates = masked.updates()
+    known = Live()
+    update = await anext(updates)
+    assert not isinstance(update, Lost)
+    known.apply(update)
+    await updates.aclose()
+    chosen = next(node for node in known.nodes.values() if node.name == "node-5")
+    assert await masked.act("block", chosen) == "block of node-5 is done."
+    assert real.done == [("block", "node-c1")]
+    assert await masked.readings(next(iter(known.nodes)))
+    detail = await masked.build(3)
+    assert detail.build.submitter == "user-1"
+    assert detail.waits[0].holder == "user-2"
+    assert "src" not in detail.slowest[0].file
+    assert masked.title == "anonymous farm"
