@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from farm.activity import HostKey, Job, JobState, Place
@@ -68,8 +70,13 @@ class TimelineView(View):
     ABOUT = (
         "A lane for each slot, and one for what each submitter does itself. A slot's number is ours: the lowest that "
         "was free when the job began. Times are when the scheduler told. Left and right scroll in time, + and - zoom, "
-        "[ and ] go from job to job, enter opens one, f or end follows the present."
+        "[ and ] go from job to job, enter opens one, f or end follows the present, h hides idle lanes."
     )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(
+            "h", "hide", "Hide idle", tooltip="Leave out lanes without a job in sight, or show all", id="timeline.hide"
+        )
+    ]
     DEFAULT_CSS = """
     TimelineView {
         & > Gantt { height: 1fr; }
@@ -84,6 +91,10 @@ class TimelineView(View):
         self._slots: dict[HostKey, int] = {}
         self._lanes: list[tuple[LaneKey, str]] = []
         self._selves: set[HostKey] = set()
+        self._last: dict[LaneKey, float] = {}
+        """When each lane's last job ended."""
+        self._hides = False
+        self._shown_lanes: list[tuple[LaneKey, str]] = []
         self._said = ""
         self._gantt = Gantt(kinds=TIMELINE_KINDS, per_cell=1.0, empty="no slots: no node is registered")
 
@@ -92,12 +103,17 @@ class TimelineView(View):
         yield self._gantt
         yield Static("", id="timeline-line", markup=False)
 
+    def on_mount(self) -> None:
+        """Lanes stand in our order, not in that of the first jobs."""
+        self._gantt.set_lanes(self._shown_lanes)
+
     def show(self, now: float) -> None:
         """Add what is new, and move on in time."""
         self._now = now
         news = self._follower.news()
         self._arrange(news)
         self._gantt.put(bars(news), now)
+        self._show_lanes()
         self._tell()
 
     def _arrange(self, news: Iterable[Job]) -> None:
@@ -114,13 +130,28 @@ class TimelineView(View):
                     self._selves.add(key)
                 elif slots.get(key, 0) <= slot:
                     slots[key] = slot + 1
+                self._last[key, slot] = max(self._last.get((key, slot), 0.0), job.ended)
         if len(self._lanes) != len(self._selves) + sum(slots.values()):
             self._lanes = [
-                ((key, slot), _label(key, slot, len(slots)))
+                ((key, slot), _label(key, slot))
                 for key in sorted({*slots, *self._selves})
                 for slot in (*range(slots.get(key, 0)), *((SELF,) if key in self._selves else ()))
             ]
-            self._gantt.set_lanes(self._lanes)
+
+    def _show_lanes(self) -> None:
+        shown = self._lanes
+        if self._hides:
+            begin, last = self._gantt.span[0], self._last
+            busy = {lane(job) for job in self.live.jobs.values() if job.begun}
+            shown = [each for each in shown if each[0] in busy or last.get(each[0], 0.0) >= begin]
+        if shown != self._shown_lanes:
+            self._shown_lanes = shown
+            self._gantt.set_lanes(shown)
+
+    def action_hide(self) -> None:
+        """Leave out the lanes that have been idle for as long as the chart shows, or show them again."""
+        self._hides = not self._hides
+        self._show_lanes()
 
     def _tell(self, bar: Bar | None = None) -> None:
         bar = bar or self._gantt.bar
@@ -147,6 +178,6 @@ class TimelineView(View):
             self.app.push_screen(JobDetail(self.attachment, self.live, job))
 
 
-def _label(key: HostKey, slot: int, nodes: int) -> str:
+def _label(key: HostKey, slot: int) -> str:
     name = clean(key[0] or key[1])
     return f"{name} self" if slot == SELF else f"{name} {slot + 1}"

@@ -78,3 +78,19 @@ async def test_a_job_beyond_the_slots_gets_a_lane() -> None:
         app.flush()
         await pilot.pause()
         assert "newcomer 3" in app.text()
+
+
+async def test_idle_lanes_are_hidden_and_shown() -> None:
+    app = stage()
+    async with app.run_test(size=(120, 40)) as pilot:
+        assert "node-c1 1" in app.text()
+        await pilot.press("h")
+        assert "node-c1 1" not in app.text()
+        assert "node-a1 1" in app.text()
+        app.now += 3600
+        app.flush()
+        await pilot.pause()
+        assert "node-a2 1" not in app.text()
+        assert "node-a1 1" in app.text()
+        await pilot.press("h")
+        assert "node-c1 1" in app.text()
