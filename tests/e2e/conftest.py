@@ -29,9 +29,13 @@ class Lab:
     home: Path
     name: str
 
+    def argv(self, *words: str | Path) -> list[str]:
+        """The command `farm WORDS` for this lab."""
+        return [sys.executable, "-m", "farm", "--home", str(self.home), *map(str, words)]
+
     def farm(self, *words: str | Path, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Run `farm WORDS` for this lab; fails the test with its output when it fails and ``check`` is set."""
-        argv = [sys.executable, "-m", "farm", "--home", str(self.home), *map(str, words)]
+        argv = self.argv(*words)
         done = subprocess.run(
             argv, env=environment(self.home), capture_output=True, text=True, timeout=timeout, stdin=subprocess.DEVNULL
         )

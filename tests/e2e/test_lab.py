@@ -7,14 +7,21 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from farm.home import Home
 from farm.services import Supervisor
-from tests.e2e.conftest import Lab
+from tests.e2e.conftest import Lab, environment
 
 NODES = ["virtual-1", "virtual-2"]
+
+
+def jobs_of(status: dict[str, Any], name: str) -> int:
+    """Jobs that a node has begun."""
+    host = next(node["host"] for node in status["nodes"] if node["name"] == name)
+    return 0 if host is None else int(host["jobs_running"] + host["jobs_done"])
 
 
 def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
@@ -39,6 +46,50 @@ def test_objects_are_compiled_on_both_nodes(lab: Lab, tmp_path: Path) -> None:
     assert sorted(record["nodes"]) == NODES
     assert sum(node["jobs"] for node in record["nodes"].values()) == 11
     assert record["failed"] == 0
+
+
+def test_a_drained_node_ends_its_jobs_is_blocked_and_comes_back(lab: Lab, tmp_path: Path) -> None:
+    stop = tmp_path / "stop"
+    for number in range(20):
+        (tmp_path / f"part{number}.c").write_text(f"int part{number}(void) {{ return {number}; }}\n")
+    objects = " ".join(f"part{number}.o" for number in range(20))
+    (tmp_path / "Makefile").write_text(f"all: {objects}\n")
+    loop = f"until test -e {stop}; do make -s -B -C {tmp_path} -j6 || exit 1; done"
+    argv = lab.argv("run", "--require-remote", "--json", tmp_path / "run.json", "--", "sh", "-c", loop)
+    with subprocess.Popen(argv, env=environment(lab.home)) as build:
+        try:
+            lab.wait("virtual-1 compiles", lambda status: jobs_of(status, NODES[0]) > 0)
+            told = json.loads(lab.farm("node", "drain", NODES[0], "--json").stdout)
+            assert [(node["node"], node["seen"], node["error"]) for node in told["nodes"]] == [(NODES[0], True, None)]
+            status = lab.status()
+            assert status["scheduler"]["blocked"] == [NODES[0]]
+            assert lab.ready() == [NODES[1]]
+            done = jobs_of(status, NODES[1])
+            lab.wait("virtual-2 goes on", lambda status: jobs_of(status, NODES[1]) > done + 20)
+        finally:
+            stop.touch()
+        assert build.wait(timeout=120) == 0
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert sorted(record["nodes"]) == NODES
+    assert (record["failed"], record["local"]) == (0, 0), "what it had been given, it has compiled"
+    assert json.loads(lab.farm("node", "show", NODES[0], "--json").stdout)["node"]["idle"]["code"] == "blocked"
+    held = lab.nodes_by_name()[NODES[1]]["telemetry"]["environments"]
+    assert len(held) == 1
+    assert held[0]["bytes"] > 1 << 20
+
+    lab.farm("node", "unblock", NODES[0])
+    lab.wait("virtual-1 is back", lambda status: sum(node["stage"] == "ready" for node in status["nodes"]) == 2)
+
+
+def test_orders_show_in_the_status(lab: Lab) -> None:
+    logins = lab.nodes_by_name()[NODES[1]]["host"]["logins"]
+    lab.farm("node", "block", NODES[0])
+    assert lab.status()["scheduler"]["blocked"] == [NODES[0]]
+    lab.farm("node", "unblock", NODES[0])
+    lab.farm("node", "kick", NODES[1])
+    status = lab.wait("both are back", lambda status: sum(node["stage"] == "ready" for node in status["nodes"]) == 2)
+    assert status["scheduler"]["blocked"] == []
+    assert lab.nodes_by_name()[NODES[1]]["host"]["logins"] == logins + 1
 
 
 @pytest.mark.parametrize("service", ["aoe", "scheduler", "farmd", "dnsmasq", "nginx"])
