@@ -184,6 +184,8 @@ class SchedulerView(View):
         & > #scheduler-both { height: 1fr; layout: vertical; }
         & > #scheduler-both.-wide { layout: horizontal; }
         & LiveTable { width: 1fr; height: 1fr; }
+        & .-wide #scheduler-facts { width: 3fr; }
+        & .-wide #scheduler-daemons { width: 2fr; }
         & #scheduler-daemons.-hidden { display: none; }
         & .-wide #scheduler-daemons { border-left: vkey $panel; }
     }
@@ -194,7 +196,7 @@ class SchedulerView(View):
         self._facts: LiveTable[Line] = LiveTable(
             [
                 Column[Line](name="label", title="Scheduler", width=11, cell=lambda line: (line.label, "strong")),
-                Column[Line](name="text", title="", width=66, elastic=True, cell=lambda line: (line.text, line.tone)),
+                Column[Line](name="text", title="", width=58, elastic=True, cell=lambda line: (line.text, line.tone)),
             ],
             key=lambda line: line.key,
             empty="nothing is known yet",
@@ -235,7 +237,7 @@ class SchedulerView(View):
         wide = width >= 110
         self.query_one("#scheduler-both").set_class(wide, "-wide")
         self._daemons.set_class(not wide and height < 16, "-hidden")
-        room = width // 2 if wide else width
+        room = 2 * width // 5 if wide else width
         names = [column.name for column in _daemon_columns()]
         self._daemons.show_columns(NARROW if room < 50 else MEDIUM if room < 90 else names)
 
@@ -253,7 +255,7 @@ def _daemon_columns() -> list[Column[NodeStatus]]:
         column(name="name", title="Daemon", width=16, min_width=8, cell=lambda n: n.name, value=lambda n: n.name),
         column(name="protocol", title="Proto", width=6, align="right", cell=_protocol_cell, value=_protocol_order),
         column(name="platform", title="Platform", width=9, min_width=6, cell=_platform, value=_platform),
-        column(name="features", title="Features", width=16, min_width=8, cell=_feature_cell, value=_feature_cell),
+        column(name="features", title="Features", width=9, min_width=8, cell=_feature_cell, value=_feature_cell),
         column(name="slots", title="Slots", width=6, align="right", descending=True, cell=_slots, value=_slot_order),
         column(
             name="logins", title="Logins", width=6, align="right", descending=True, cell=_logins, value=_login_order
@@ -288,7 +290,7 @@ def _platform(node: NodeStatus) -> str:
 
 
 def _feature_cell(node: NodeStatus) -> str:
-    return " ".join(node.host.features) if node.host else ""
+    return " ".join(each.removeprefix("env_") for each in node.host.features) if node.host else ""
 
 
 def _slots(node: NodeStatus) -> Cell:
