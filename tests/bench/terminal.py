@@ -1,4 +1,4 @@
-"""A terminal of its own for a program that draws: a pseudo-terminal, drained, and on demand read as a screen."""
+"""A terminal of its own for a program that draws: a pseudo-terminal that is drained, and watched for a text."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import subprocess
 import termios
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import psutil
-import pyte
 
 COLUMNS, LINES = 200, 50
 KEY_PATIENCE = 10.0
@@ -30,46 +29,37 @@ class Terminal:
             argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
         )
         os.close(slave)
-        self._screen = pyte.Screen(COLUMNS, LINES)
-        self._stream = pyte.ByteStream(self._screen)
-        self._reading = False
-        """Whether what is drawn is understood, which costs time, or thrown away."""
-        self._lock = threading.Lock()
-        self.drawn = 0
-        """Bytes so far."""
+        self._awaited = b""
+        self._tail = b""
+        self._shown = threading.Event()
         threading.Thread(target=self._drain, daemon=True).start()
 
     def _drain(self) -> None:
         try:
             while data := os.read(self._master, 1 << 16):
-                self.drawn += len(data)
-                if self._reading:
-                    with self._lock:
-                        self._stream.feed(data)
+                awaited = self._awaited
+                if awaited and awaited in self._tail + data:
+                    self._awaited = b""
+                    self._shown.set()
+                self._tail = data[-256:]
         except OSError:
             pass  # it has ended
 
-    def text(self) -> str:
-        """What the screen shows, if it has been read since ``read``."""
-        with self._lock:
-            return "\n".join(self._screen.display)
-
     def cpu(self) -> float:
-        """Seconds of processor time so far, of the program that ``ip netns exec`` has become, and its children."""
+        """Seconds of processor time so far, of the program and its children."""
         process = psutil.Process(self._process.pid)
         every = [process, *process.children(recursive=True)]
         return sum(sum(each.cpu_times()[:2]) for each in every)
 
-    def answer(self, key: bytes, shows: Callable[[str], bool]) -> float:
-        """Seconds from a key press until the screen shows something, which it must not show yet."""
-        self._reading = True
-        assert not shows(self.text())
+    def answer(self, key: bytes, text: str) -> float:
+        """Seconds from a key press until a text is drawn."""
+        self._shown.clear()
+        self._tail = b""
+        self._awaited = text.encode()
         start = time.monotonic()
         os.write(self._master, key)
-        while not shows(self.text()):
-            if time.monotonic() - start > KEY_PATIENCE:
-                raise AssertionError(f"the key {key!r} is not answered:\n{self.text()}")
-            time.sleep(0.002)
+        if not self._shown.wait(KEY_PATIENCE):
+            raise AssertionError(f"the key {key!r} is not answered by {text!r}")
         return time.monotonic() - start
 
     def close(self) -> None:

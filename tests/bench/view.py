@@ -21,13 +21,15 @@ from farm.home import Home
 from farm.running import Running
 from farm.simulate.namespace import SCHEDULER
 from farm.view.status import Status
-from farm.virtual.namespace import exec_prefix
+from farm.virtual.namespace import exec_prefix, inside, namespace_path
 from tests.bench.terminal import Terminal
+from tests.lab import until
 
 FARM = [sys.executable, "-m", "farm"]
 SETTLE_SECONDS = 12.0
 SECONDS = 20.0
 KEYS = 10
+HELP, OVERVIEW = "Keys: everywhere", "efficiency"
 START_PATIENCE = 120.0
 SECOND_NETWORK = "10.78.128.0/17"
 """Addresses that the namespace has, too, and its first simulated farm does not use."""
@@ -98,6 +100,7 @@ def simulated(name: str, nodes: int, jobs: int, other: Simulated | None = None) 
     """A simulated farm."""
     farm = Simulated(f"{name}-{os.getpid()}", nodes, jobs, other)
     try:
+        until(namespace_path(farm.namespace).exists, "the simulated farm does not start")
         yield farm
     finally:
         farm.close()
@@ -147,7 +150,9 @@ def measure(folder: Path, *, nodes: int = 200, jobs: int = 400) -> Cost:
         wait_for_nodes(home, nodes)
         time.sleep(SETTLE_SECONDS)
         scheduler = next(
-            process for process in psutil.process_iter(["name"]) if process.info["name"] == "icecc-scheduler"
+            process
+            for process in psutil.process_iter(["name"])
+            if process.info["name"] == "icecc-scheduler" and inside(farm.namespace, process.pid)
         )
         before = sum(daemon.cpu_times()[:2])
         time.sleep(SECONDS)
@@ -176,8 +181,9 @@ def measure(folder: Path, *, nodes: int = 200, jobs: int = 400) -> Cost:
             rate = (_ended(home) - done) / SECONDS
             keys = []
             for _ in range(KEYS):
-                keys.append(attached.answer(b"?", lambda text: "Help" in text))
-                attached.answer(b"\x1b", lambda text: "Help" not in text)
+                keys.append(attached.answer(b"?", HELP))
+                attached.answer(b"\x1b", OVERVIEW)
+                time.sleep(0.7)  # not in step with the refresh
         return Cost(shares[2], alone, shares[0], shares[3], shares[4], keys, rate, shares[1])
 
 
