@@ -135,7 +135,7 @@ def test_another_image_is_for_next_boots_and_a_used_one_stays(lab: Lab) -> None:
     assert [(node["image"], node["outdated"]) for node in lab.status()["nodes"]] == [(old, True)] * 2
 
     before = lab.nodes_by_name()[NODES[1]]["stages"]["powered"]
-    lab.farm("node", "reboot", NODES[1])
+    assert "ended its jobs and reboots" in lab.farm("node", "drain", "--then", "reboot", NODES[1]).stdout
     lab.wait_for_boot(NODES[1], before)
     assert {name: node["image"] for name, node in lab.nodes_by_name().items()} == {NODES[0]: old, NODES[1]: new}
 
