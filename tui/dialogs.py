@@ -152,5 +152,5 @@ class ChooseMany(ModalScreen[list[str] | None]):
 
 
 def _label(choice: Choice) -> Content:
-    hint = Content.styled(f"  {clean(choice.hint)}", "$text-muted") if choice.hint else Content("")
+    hint = Content.styled(f"  {clean(choice.hint)}", "$foreground-muted") if choice.hint else Content("")
     return Content(clean(choice.label)) + hint

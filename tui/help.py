@@ -47,7 +47,7 @@ def section(title: str, bindings: Sequence[Binding], keymap: Mapping[str, str]) 
                 (f"{keys_shown(binding, keymap):<{KEY_WIDTH}} ", "bold $text-accent"),
                 f"{binding.description:<{TITLE_WIDTH}} ",
                 f"{tip}  " if tip else "",
-                (f"[{binding.id}]" if binding.id else "", "$text-muted"),
+                (f"[{binding.id}]" if binding.id else "", "$foreground-muted"),
             )
         )
     return Content("\n").join(lines)

@@ -89,6 +89,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
             ("network", f"{told.network.nic} {size(told.network.received)} in, {size(told.network.sent)} out"),
             ("up", duration(told.uptime)),
         ]
+        lines += [("environment", f"{each.name}, {size(each.bytes)}") for each in told.environments[:4]]
         lines += [("temperature", f"{name} {degrees:.0f} °C") for name, degrees in [*told.temperatures.items()][:4]]
     elif host is not None and host.free_memory is not None:
         lines.append(("memory", f"{host.free_memory} MiB free"))
@@ -102,9 +103,9 @@ def boot_lines(node: NodeStatus) -> list[Line]:
         return []
     first = reached[0][1]
     lines = [(str(stage), f"{words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
-    lines += [
-        ("own account", f"{stage} {seconds:.1f} s after its kernel started") for stage, seconds in node.uptime.items()
-    ]
+    if node.uptime:
+        noted = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in node.uptime.items())
+        lines.append(("own account", f"{noted} after its kernel started"))
     if node.fetched:
         lines.append(("fetched", f"{size(node.fetched)} of kernel, initrd and scripts"))
     return lines
@@ -113,7 +114,7 @@ def boot_lines(node: NodeStatus) -> list[Line]:
 def listed(title: str, lines: Sequence[Line]) -> Content:
     """Names and values under a title."""
     rows = [Content.styled(title, "bold underline")]
-    rows += [Content.assemble((f"{clean(name):<{LABEL}} ", "$text-muted"), clean(value)) for name, value in lines]
+    rows += [Content.assemble((f"{clean(name):<{LABEL}} ", "$foreground-muted"), clean(value)) for name, value in lines]
     return Content("\n").join(rows)
 
 
@@ -122,10 +123,21 @@ def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     if reason is None:
         running = node.host.jobs_running if node.host else 0
         return Content.styled(f"● it works: {running} jobs", "$text-success")
-    parts = [Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$text-muted"))]
+    parts = [
+        Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$foreground-muted"))
+    ]
     if reason.mend:
         parts.append(Content.assemble(("→ ", "bold $text-success"), clean(reason.mend)))
     return Content("\n").join(parts)
+
+
+def short_size(number: float) -> str:
+    """Bytes in four or five cells: 700M, 10.9G."""
+    for unit in ("", "K", "M", "G"):
+        if number < 1000:
+            return f"{number:.0f}{unit}" if number >= 100 or number == int(number) else f"{number:.1f}{unit}"
+        number /= 1024
+    return f"{number:.1f}T"
 
 
 def rates(readings: Sequence[Reading]) -> list[tuple[float, float]]:
@@ -146,9 +158,11 @@ class NodeDetail(Detail):
     )
     DEFAULT_CSS = """
     NodeDetail {
+        background: $surface;
         & #why { height: auto; padding: 0 1; background: $surface; }
         & #slots { height: auto; min-height: 3; max-height: 12; }
         & #graphs { height: 9; }
+        & #graphs > Graph { width: 1fr; margin-right: 1; }
         & #graphs.-none { display: none; }
         & #columns { height: auto; }
         & #columns > Static { width: 1fr; height: auto; padding: 0 1; }
@@ -166,8 +180,8 @@ class NodeDetail(Detail):
         self._readings: list[Reading] = []
         self._table = self._slot_table()
         self._processor = Graph(span=SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
-        self._memory = Graph(span=SPAN, form=lambda value: size(value).replace(" ", "")[:6], id="memory")
-        self._network = Graph(span=SPAN, form=lambda value: size(value).replace(" ", "")[:6], id="network")
+        self._memory = Graph(span=SPAN, form=short_size, id="memory")
+        self._network = Graph(span=SPAN, form=short_size, id="network")
 
     def _slot_table(self) -> LiveTable[Slot]:
         return LiveTable(

@@ -250,7 +250,7 @@ class OverviewView(View):
         }
         if self._jobs_graph.display:
             self._jobs_graph.series = {
-                "jobs/s on nodes": Series(rates(points, ended), "accent", fill=True),
+                "jobs/s on nodes": Series(rates(points, ended), "good", fill=True),
                 "local/s": Series(rates(points, lambda totals: totals.local), "warn"),
             }
 

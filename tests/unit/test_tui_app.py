@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 from textual.dom import DOMNode
 from textual.pilot import Pilot
-from textual.widgets import OptionList
+from textual.widgets import OptionList, Static
 
 import tui
 from farm.attach import Action, Lost
@@ -56,10 +56,9 @@ async def settle(app: FarmTop, pilot: Pilot[None]) -> None:
 
 
 async def press(app: FarmTop, pilot: Pilot[None], *keys: str) -> None:
-    for key in keys:
-        await pilot.press(key)
-        await pilot.pause()
-    await settle(app, pilot)
+    await pilot.press(*keys)
+    app.flush()
+    await pilot.pause()
 
 
 def screen(app: FarmTop) -> str:
@@ -119,12 +118,14 @@ async def test_resized_to_almost_nothing_and_back() -> None:
 
 
 async def test_tabs_by_number_arrow_and_mouse() -> None:
-    async with running() as (app, pilot):
+    async with running(size=(120, 30)) as (app, pilot):
         await press(app, pilot, "2")
         assert app.view.TITLE == "Nodes"
         await press(app, pilot, "right_square_bracket")
         assert app.view.TITLE == "Jobs"
         await press(app, pilot, "left_square_bracket", "left_square_bracket")
+        assert app.view.TITLE == "Overview"
+        await press(app, pilot, "right", "right", "left", "left")
         assert app.view.TITLE == "Overview"
         await pilot.click(TabBar, offset=(14, 0))
         await settle(app, pilot)
@@ -333,9 +334,9 @@ async def test_palette_acts_on_a_node_by_its_name() -> None:
 
 
 async def test_help_names_every_key() -> None:
-    async with running(size=(200, 400)) as (app, pilot):
+    async with running() as (app, pilot):
         await press(app, pilot, "2", "question_mark")
-        text = screen(app)
+        text = "\n".join(str(part.content) for part in app.screen.query(Static))
         for bindings in key_sections().values():
             for binding in bindings:
                 assert f"[{binding.id}]" in text

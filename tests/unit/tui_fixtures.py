@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from farm.activity import Job, JobState, Place, Sample, Totals
 from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
-from farm.events import Memory, Overlay, Processors, Stage, Telemetry, Traffic
+from farm.events import HeldEnvironment, Memory, Overlay, Processors, Stage, Telemetry, Traffic
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.state import Reading
 from farm.view.live import Delta, Live, Snapshot, Update
@@ -78,6 +78,7 @@ def telemetry(name: str, mac: str, cpu: float) -> Telemetry:
         overlay=Overlay(total=8 << 30, used=700 << 20),
         network=Traffic("eth0", 5 << 30, 2 << 30),
         temperatures={"coretemp": 61.0},
+        environments=[HeldEnvironment("gcc-12-x86_64", 210 << 20)],
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Generic
 
 from rich.segment import Segment
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
@@ -289,7 +290,9 @@ class LiveTable(LineView, Generic[Row]):
         self._go(len(self._order) - 1)
 
     def action_sideways(self, steps: int) -> None:
-        """Scroll sideways, if the table is wider than its place."""
+        """Scroll sideways; the key is left to others when the table is no wider than its place."""
+        if not self.max_scroll_x:
+            raise SkipAction
         self.scroll_to(x=self.scroll_offset.x + steps * SIDEWAYS, animate=False, force=True)
 
     def action_open(self) -> None:
