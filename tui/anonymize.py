@@ -13,7 +13,7 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import NOBODY, HostKey, Job
+from farm.activity import NOBODY, HostKey, Job, stem
 from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
@@ -72,15 +72,16 @@ class Pseudonyms:
         return key if key == NOBODY else (self.name(key[0]), self.address(key[1]))
 
     def file(self, file: str) -> str:
-        """Its ending stays: it tells the language."""
+        """Its ending stays, which tells the language; a source and its object stay together."""
         if not file:
             return file
-        if file not in self._files:
+        trunk = stem(file)
+        if trunk not in self._files:
             if len(self._files) >= LIMIT:
                 self._files.clear()
-            ending = re.search(r"\.[A-Za-z+]{1,5}$", file)
-            self._files[file] = self._next("file") + (ending[0] if ending else "")
-        return self._files[file]
+            self._files[trunk] = self._next("file")
+        ending = re.search(r"\.[A-Za-z+]{1,5}$", file)
+        return self._files[trunk] + (ending[0] if ending else "")
 
     def text(self, text: str) -> str:
         """A sentence: names and addresses in it."""

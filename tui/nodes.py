@@ -89,7 +89,7 @@ class NodesView(View):
     def _make_columns(self) -> list[Column[NodeStatus]]:
         column = Column[NodeStatus]
         return [
-            column(name="name", title="Node", width=16, min_width=8, cell=_name, value=_name),
+            column(name="name", title="Node", width=16, min_width=8, cell=_name, value=lambda n: words.natural(n.name)),
             column(name="stage", title="Stage", width=12, cell=words.stage_words, value=lambda n: n.stage.rank),
             _number("since", "Since", 6, self._since, lambda n: self._now - n.since if n.since else None),
             column(name="address", title="Address", width=15, min_width=7, cell=_address, value=_address_order),

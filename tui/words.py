@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable
+from functools import lru_cache
 
 from farm.events import Stage
 from farm.view.idle import Idle, idle_reason
@@ -77,6 +79,12 @@ def _that_matter(nodes: Iterable[NodeStatus]) -> Iterable[NodeStatus]:
             yield node
     if newest is not None and newest.host is not None and not newest.host.jobs_pending:
         yield newest
+
+
+@lru_cache(maxsize=8192)
+def natural(name: str) -> tuple[str | int, ...]:
+    """Sorts pc9 before pc10."""
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]{1,18})", name.casefold())))
 
 
 def clock(moment: float) -> str:

@@ -166,6 +166,10 @@ def test_values_are_counted() -> None:
     assert ("stage", "agent") not in found
 
 
+def test_numbers_in_names_sort_as_numbers() -> None:
+    assert sorted(["pc10", "pc9", "PC1", "10", "pc"], key=words.natural) == ["10", "pc", "PC1", "pc9", "pc10"]
+
+
 def test_states() -> None:
     assert [words.state(node) for node in nodes()] == [
         *("busy", "idle", "booting", "offline", "idle", "offline", "busy", "submits only", "submits only")

@@ -194,6 +194,7 @@ def test_pseudonyms_are_stable_and_apart() -> None:
     assert len({node.address for node in first.nodes if node.address}) == 8
     assert mask.file("src/core/part1.cpp") == mask.file("src/core/part1.cpp") != mask.file("src/core/part2.cpp")
     assert mask.file("src/core/part1.cpp").endswith(".cpp")
+    assert mask.file("part1.o") == mask.file("src/core/part1.cpp").replace(".cpp", ".o")
 
 
 def test_records_still_fit_together() -> None:
