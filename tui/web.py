@@ -6,17 +6,23 @@ the pages of any web site that the starter visits: a browser lets them connect t
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
+from textual_serve.app_service import AppService
 from textual_serve.server import Server
 
 from farm.errors import FarmError
 
 HOST = "127.0.0.1"
 COOKIE = "farm-top"
+POLICY = (
+    "default-src 'self' 'unsafe-inline'; connect-src 'self' ws://{host}; img-src 'self' data:; frame-ancestors 'none'"
+)
+"""textual-serve's page asks Google for a font: nobody shall learn of us, nor a lab without the Internet wait for it."""
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -27,6 +33,7 @@ class Site(Server):
         super().__init__(command, host=HOST, port=port, title="farm top", public_url=f"http://{HOST}:{port}")
         self.token = secrets.token_urlsafe(24)
         self._say = say
+        self._open: set[web.WebSocketResponse] = set()
 
     @property
     def address(self) -> str:
@@ -48,10 +55,23 @@ class Site(Server):
             answer = web.HTTPFound("/")
             answer.set_cookie(COOKIE, self.token, httponly=True, samesite="Strict")
             raise answer
-        return await handler(request)
+        answered = await handler(request)
+        answered.headers["Content-Security-Policy"] = POLICY.format(host=request.host)
+        return answered
 
     async def on_startup(self, app: web.Application) -> None:
         """Nothing: the address is said when it can be opened."""
+
+    async def _process_messages(self, websocket: web.WebSocketResponse, app_service: AppService) -> None:
+        self._open.add(websocket)
+        try:
+            await super()._process_messages(websocket, app_service)
+        finally:
+            self._open.discard(websocket)
+
+    async def on_shutdown(self, app: web.Application) -> None:
+        """Close the pages, which ends their dashboards: aiohttp would give them a minute to do so themselves."""
+        await asyncio.gather(*(each.close(code=WSCloseCode.GOING_AWAY) for each in self._open))
 
     def run(self) -> None:
         """Serve until Ctrl-C. Raises OSError when the port cannot be had."""
