@@ -32,7 +32,7 @@ from farm.ssh import farm_key
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
 from farm.virtual.namespace import ICECC_SOCKETS, enter, exec_prefix, icecc_folder, inside
-from farm.workstation.run import submitter_name
+from farm.workstation.membership import submitter_name
 
 Report = Callable[[str, str], None]
 """Called with the step and what is being done in it."""

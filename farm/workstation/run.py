@@ -22,6 +22,7 @@ from farm.scheduler.connection import PATIENCE, SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.monitor import watch
 from farm.scheduler.protocol import ProtocolError
+from farm.workstation.membership import submitter_name
 from farm.workstation.tally import NodeTally, Tally
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"
@@ -76,11 +77,6 @@ class Summary(Struct, frozen=True):
     complete: bool
     """False when the scheduler was not watched all the time: jobs may be missing."""
     schema: int = 1
-
-
-def submitter_name(config: Config) -> str:
-    """The name by which the server's own iceccd, which submits jobs, logs in to the farm's scheduler."""
-    return f"submitter-{config.name}"
 
 
 def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:

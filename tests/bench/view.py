@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -14,16 +13,16 @@ from pathlib import Path
 
 import psutil
 
-from farm.config import Config
+from farm.config import Config, Scheduler
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.home import Home
 from farm.running import Running
-from farm.simulate.namespace import SCHEDULER
+from farm.simulate.namespace import allow_many_connections
 from farm.view.status import Status
-from farm.virtual.namespace import exec_prefix, inside, namespace_path
+from farm.virtual.namespace import exec_prefix, inside
 from tests.bench.terminal import Terminal
-from tests.lab import until
+from tests.lab import NETNAME, Namespace, namespaces, until
 
 FARM = [sys.executable, "-m", "farm"]
 SETTLE_SECONDS = 12.0
@@ -31,8 +30,7 @@ SECONDS = 20.0
 KEYS = 10
 HELP, OVERVIEW = "Keys: everywhere", "efficiency"
 START_PATIENCE = 120.0
-SECOND_NETWORK = "10.78.128.0/17"
-"""Addresses that the namespace has, too, and its first simulated farm does not use."""
+SERVER = "10.99.33.1"
 
 
 @dataclass(frozen=True)
@@ -64,27 +62,19 @@ class Load:
 
 
 class Simulated:
-    """A simulated farm in a namespace of its own, or at the scheduler of ``other``; it works until it is ended."""
+    """A simulated farm at the lab's scheduler; it works for so many seconds, or until it is closed."""
 
-    def __init__(self, name: str, nodes: int, jobs: int, other: Simulated | None = None) -> None:
+    def __init__(self, lab: Namespace, nodes: int, jobs: int, seconds: float | None) -> None:
         options = ["--nodes", str(nodes), "--jobs", str(jobs), "--idle", "0", "--json"]
-        argv = [*FARM, "simulate", *options]
-        if other is None:
-            self.namespace = f"farm-sim-{name}"
-            argv += ["--name", name]
-        else:
-            self.namespace = other.namespace
-            argv = other.inside(*argv, "--scheduler", SCHEDULER, "--network", SECOND_NETWORK)
-        self._process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-
-    def inside(self, *argv: str) -> list[str]:
-        """The argv of a program in its namespace."""
-        return [*exec_prefix(self.namespace), *argv]
+        argv = [*FARM, "simulate", *options, "--scheduler", SERVER, "--network", "127.78.0.0/16"]
+        argv += [] if seconds is None else ["--duration", str(seconds)]
+        self._process = subprocess.Popen(
+            [*exec_prefix(lab.name), *argv], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
 
     def counts(self) -> dict[str, int]:
-        """End it, when the jobs in flight have ended; what it has counted."""
-        self._process.terminate()
-        said, _ = self._process.communicate(timeout=180)
+        """Wait for the jobs in flight at its end; what it has counted."""
+        said, _ = self._process.communicate(timeout=240)
         jobs: dict[str, int] = json.loads(said)["jobs"]
         return jobs
 
@@ -96,24 +86,31 @@ class Simulated:
 
 
 @contextlib.contextmanager
-def simulated(name: str, nodes: int, jobs: int, other: Simulated | None = None) -> Iterator[Simulated]:
-    """A simulated farm."""
-    farm = Simulated(f"{name}-{os.getpid()}", nodes, jobs, other)
-    try:
-        until(namespace_path(farm.namespace).exists, "the simulated farm does not start")
-        yield farm
-    finally:
-        farm.close()
+def simulated(
+    folder: Path, nodes: int, jobs: int, seconds: float | None = None
+) -> Iterator[tuple[Namespace, Simulated, Home, psutil.Process]]:
+    """A farm in a namespace with a real scheduler, and a farmd that watches it from before the first job."""
+    allow_many_connections()
+    with namespaces(f"{SERVER}/16") as (lab,):
+        lab.scheduler()
+        with farmd(lab, folder) as (home, daemon):
+            until(lambda: (status := known(home)) and status.scheduler.up, "farmd does not see the scheduler")
+            farm = Simulated(lab, nodes, jobs, seconds)
+            try:
+                wait_for_nodes(home, nodes)
+                yield lab, farm, home, daemon
+            finally:
+                farm.close()
 
 
 @contextlib.contextmanager
-def farmd(farm: Simulated, folder: Path) -> Iterator[tuple[Home, psutil.Process]]:
-    """A farmd that watches it; it has no nodes of its own to look after."""
+def farmd(lab: Namespace, folder: Path) -> Iterator[tuple[Home, psutil.Process]]:
+    """A farmd that watches the lab's scheduler; it has no nodes of its own to look after."""
     home = Home.at(folder)
     home.create()
-    config = Config(name="bench", address=f"{SCHEDULER}/16")
-    Running(config=config, interface="sim0", image="", started=time.time()).save(home)
-    argv = farm.inside(sys.executable, "-m", "farm.daemon", "--home", str(folder))
+    config = Config(name="bench", address=f"{SERVER}/16", scheduler=Scheduler(netname=NETNAME))
+    Running(config=config, interface=lab.interface, image="", started=time.time()).save(home)
+    argv = [*exec_prefix(lab.name), sys.executable, "-m", "farm.daemon", "--home", str(folder)]
     with (folder / "farmd.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)
     try:
@@ -123,36 +120,31 @@ def farmd(farm: Simulated, folder: Path) -> Iterator[tuple[Home, psutil.Process]
         process.wait(timeout=30)
 
 
+def known(home: Home) -> Status | None:
+    """What farmd knows, if it answers."""
+    try:
+        return fetch_status(home)
+    except FarmError:
+        return None
+
+
 def wait_for_nodes(home: Home, nodes: int) -> None:
     """Until farmd knows that many daemons with slots."""
-    deadline = time.monotonic() + START_PATIENCE
-    while (found := sum(host.slots > 0 for host in _status(home).hosts) if _answers(home) else 0) < nodes:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"only {found} of {nodes} nodes are known to farmd")
-        time.sleep(0.5)
 
+    def logged_in() -> int:
+        return sum(host.slots > 0 for host in fetch_status(home).hosts)
 
-def _answers(home: Home) -> bool:
-    try:
-        fetch_status(home)
-    except FarmError:
-        return False
-    return True
-
-
-def _status(home: Home) -> Status:
-    return fetch_status(home)
+    until(lambda: logged_in() >= nodes, "not all nodes are known to farmd", START_PATIENCE)
 
 
 def measure(folder: Path, *, nodes: int = 200, jobs: int = 400) -> Cost:
     """All viewers at once on one scheduler; first farmd alone."""
-    with simulated("cost", nodes, jobs) as farm, farmd(farm, folder) as (home, daemon):
-        wait_for_nodes(home, nodes)
+    with simulated(folder, nodes, jobs) as (lab, _, home, daemon):
         time.sleep(SETTLE_SECONDS)
         scheduler = next(
             process
             for process in psutil.process_iter(["name"])
-            if process.info["name"] == "icecc-scheduler" and inside(farm.namespace, process.pid)
+            if process.info["name"] == "icecc-scheduler" and inside(lab.name, process.pid)
         )
         before = sum(daemon.cpu_times()[:2])
         time.sleep(SECONDS)
@@ -160,12 +152,12 @@ def measure(folder: Path, *, nodes: int = 200, jobs: int = 400) -> Cost:
         with contextlib.ExitStack() as stack:
 
             def open_terminal(*argv: str) -> Terminal:
-                terminal = Terminal(farm.inside(*argv))
+                terminal = Terminal([*exec_prefix(lab.name), *argv])
                 stack.callback(terminal.close)
                 return terminal
 
-            sundae = open_terminal("icecream-sundae", "-s", SCHEDULER)
-            top = open_terminal(*FARM, "top", "--scheduler", SCHEDULER)
+            sundae = open_terminal("icecream-sundae", "-s", SERVER)
+            top = open_terminal(*FARM, "top", "--scheduler", SERVER)
             attached = open_terminal(*FARM, "--home", str(folder), "top")
             time.sleep(SETTLE_SECONDS)
             readings = [
@@ -188,23 +180,19 @@ def measure(folder: Path, *, nodes: int = 200, jobs: int = 400) -> Cost:
 
 
 def _ended(home: Home) -> int:
-    totals = _status(home).totals
+    totals = fetch_status(home).totals
     return totals.done + totals.failed + totals.local
 
 
 def measure_load(folder: Path, *, nodes: int = 500, jobs: int = 1000, seconds: float = 30.0) -> Load:
     """Whether farmd misses anything of what a simulator does."""
-    with simulated("load", 1, 0) as place, farmd(place, folder) as (home, daemon):
-        wait_for_nodes(home, 1)  # whatever is submitted from now on, farmd sees
-        with simulated("more", nodes, jobs, place) as farm:
-            wait_for_nodes(home, nodes + 1)
-            time.sleep(2)
-            before = _ended(home)
-            time.sleep(seconds)
-            rate = (_ended(home) - before) / seconds
-            counts = farm.counts()
+    with simulated(folder, nodes, jobs, seconds) as (_, farm, home, daemon):
+        before = _ended(home)
+        time.sleep(seconds / 2)
+        rate = (_ended(home) - before) / (seconds / 2)
+        counts = farm.counts()
         time.sleep(2)
-        totals = _status(home).totals
+        totals = fetch_status(home).totals
         megabytes = daemon.memory_info().rss / 1e6
     seen = {
         "requested": totals.requested,

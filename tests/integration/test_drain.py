@@ -24,7 +24,7 @@ from farm.running import Running
 from farm.scheduler.control import list_blocks, list_nodes, unblock
 from farm.view.status import NodeStatus
 from farm.virtual.namespace import exec_prefix, icecc_folder
-from farm.workstation.run import submitter_name
+from farm.workstation.membership import submitter_name
 from tests.lab import Namespace, namespaces, until
 
 SERVER, NODE = "10.99.31.1", "10.99.31.2"

@@ -17,7 +17,7 @@ from farm.home import Home
 from farm.running import Running
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
-from farm.workstation.run import submitter_name
+from farm.workstation.membership import submitter_name
 from tests.lab import Namespace, namespaces, until
 
 SERVER = "10.99.2.1"

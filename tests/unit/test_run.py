@@ -6,13 +6,13 @@ import pytest
 
 from farm.config import Config
 from farm.scheduler.control import ListedNode
+from farm.workstation.membership import submitter_name
 from farm.workstation.run import (
     ICECC_WRAPPERS,
     Slots,
     as_user,
     compile_environment,
     count_slots,
-    submitter_name,
     sudo_caller,
     uses_ccache,
 )

@@ -1,0 +1,101 @@
+"""Which farm this machine's compiler calls go to: that of its own server, or the one it has joined."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+from msgspec import Struct
+
+from farm.config import Config
+from farm.errors import FarmError
+from farm.home import Home, write_atomic
+from farm.running import Running
+
+SYSTEM = Path("/etc/farm/workstation.json")
+"""A machine that root has joined to a farm."""
+SYSTEM_SOCKET = "/run/icecc/iceccd.socket"
+"""Where icecc finds the daemon of the system; that of a user is at ``~/.iceccd.socket`` (client/main.cpp)."""
+
+How = Literal["server", "system", "user"]
+
+
+class Membership(Struct, frozen=True, kw_only=True):
+    """A machine that submits jobs to a farm."""
+
+    farm: str
+    netname: str
+    scheduler: str
+    """Address."""
+    port: int
+    submitter: str
+    """The name with which its iceccd logs in."""
+    socket: str = SYSTEM_SOCKET
+    """Of its iceccd."""
+    how: How
+    """The farm's own server; joined by root, iceccd as a service; joined by a user, iceccd as a process of theirs."""
+    api: str = ""
+    """Where farmd answers over HTTP; empty when it does not, or is asked over its own socket."""
+    joined: float = 0.0
+    """Unix time."""
+
+
+def submitter_name(config: Config) -> str:
+    """The name by which the server's own iceccd, which submits jobs, logs in to the farm's scheduler."""
+    return f"submitter-{config.name}"
+
+
+def user_file() -> Path:
+    """Where a user's membership is kept."""
+    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "farm" / "workstation.json"
+
+
+def of_server(running: Running) -> Membership:
+    """The membership of the machine on which a farm runs."""
+    config = running.config
+    return Membership(
+        farm=config.name,
+        netname=config.netname,
+        scheduler=config.server,
+        port=config.scheduler.port,
+        submitter=submitter_name(config),
+        how="server",
+    )
+
+
+def find(home: Home) -> Membership:
+    """The farm that runs here, else the one that this user has joined, else the one that root has joined.
+
+    Raises FarmError when there is none.
+    """
+    if Running.path(home).exists():
+        return of_server(Running.load(home))
+    for path in (user_file(), SYSTEM):
+        found = load(path)
+        if found is not None:
+            return found
+    raise FarmError(
+        "This machine belongs to no farm.",
+        f"No farm runs here, and there is neither {user_file()} nor {SYSTEM}.",
+        "Join one: farm join (on a server: sudo farm up)",
+    )
+
+
+def load(path: Path) -> Membership | None:
+    """A membership that was saved, or None; raises FarmError when the file cannot be understood."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Membership)
+    except FileNotFoundError:
+        return None
+    except (OSError, msgspec.DecodeError) as error:
+        raise FarmError(
+            "The record of the farm that was joined cannot be read.", f"{path}: {error}", "Join it anew: farm join"
+        ) from error
+
+
+def save(path: Path, membership: Membership) -> None:
+    """Write it down, whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(membership)) + b"\n")
