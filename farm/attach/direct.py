@@ -7,7 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
-from farm import watching
+from farm import orders, watching
 from farm.activity import Listed, Tick
 from farm.attach import Action, Lost
 from farm.errors import FarmError
@@ -135,20 +135,14 @@ class Direct:
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Block, unblock or kick, by the scheduler's control port."""
-        name = node.name
-        if action == "block":
-            await control.block(self.host, self.port, name)
-            return f"{name} is blocked: the scheduler sends it away, and refuses its log-in."
-        if action == "unblock":
-            await control.unblock(self.host, self.port, name)
-            return f"{name} may log in again; its daemon tries within a minute."
-        if action == "kick":
-            await control.kick(self.host, self.port, name)
-            return f"{name} is sent away; it logs in again by itself."
+        for order in orders.ORDERS:
+            if action == order:
+                word = orders.word(node, self.farm.activity.scheduler.blocked)
+                return await orders.give(order, self.host, self.port, word)
         raise FarmError(
-            f"{name} cannot be told to {action} from here.",
+            f"{node.name} cannot be told to {action} from here.",
             "Only a farm's own nodes can, and this is a scheduler without one.",
-            f"On the farm's server: farm node {action} {name}",
+            f"On the farm's server: farm node {action} {node.name}",
         )
 
     async def switch_image(self, version: str) -> str:

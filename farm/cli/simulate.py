@@ -111,7 +111,7 @@ def _own_scheduler(name: str | None) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _stopped_by_signals(simulation: Simulation, command: bool) -> Iterator[None]:
-    """SIGTERM ends the simulation and nothing else, so that all is tidied up; so does Ctrl-C, unless CMD has it."""
+    """SIGTERM, SIGHUP and, without CMD, Ctrl-C end the simulation and nothing else, so that all is tidied up."""
 
     def stop(_number: int, _frame: object) -> None:
         simulation.stop()
@@ -119,12 +119,13 @@ def _stopped_by_signals(simulation: Simulation, command: bool) -> Iterator[None]
     def leave_to_command(_number: int, _frame: object) -> None:
         pass
 
-    before = signal.signal(signal.SIGTERM, stop), signal.signal(signal.SIGINT, leave_to_command if command else stop)
+    handlers = {signal.SIGTERM: stop, signal.SIGHUP: stop, signal.SIGINT: leave_to_command if command else stop}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before[0])
-        signal.signal(signal.SIGINT, before[1])
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _run(simulation: Simulation, duration: float | None, argv: Sequence[str]) -> int:

@@ -1,8 +1,9 @@
-"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image] [boot]`."""
+"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image] [boot] [view]`."""
 
 from __future__ import annotations
 
 import os
+import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image
+from tests.bench import aoe, boot, image, view
 
-BENCHES = ("aoe", "image", "boot")
+BENCHES = ("aoe", "image", "boot", "view")
 
 
 def main() -> None:
@@ -28,6 +29,8 @@ def main() -> None:
         add_image(table)
     if "boot" in wanted:
         add_boot(table)
+    if "view" in wanted:
+        add_view(table)
     Console().print(table)
     Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
 
@@ -70,6 +73,35 @@ def add_boot(table: Table) -> None:
         registered = measured.stages["registered"]
         row(table, f"Power-on to registered at MTU {mtu}", f"{registered:.1f} s", "≤ 45 s", registered <= 45)
         row(table, f"  pulled; {stages}", f"{measured.megabytes:.0f} MB", "≤ 80 MB", measured.megabytes <= 80)
+
+
+def add_view(table: Table) -> None:
+    """farmd and the dashboard beside icecream-sundae; whether farmd misses anything; an hour's worth of jobs."""
+    with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
+        cost = view.measure(Path(folder))
+    row(table, "200 nodes, 400 jobs a second asked for", f"{cost.rate:.0f} a second; scheduler {cost.scheduler:.3f}")
+    row(table, "icecream-sundae", f"{cost.sundae:.3f} of a core")
+    for what, share, bound in (
+        ("farmd alone", cost.farmd, 1),
+        ("farmd with a dashboard attached", cost.farmd_watched, 1),
+        ("farm top on the scheduler", cost.top, 3),
+        ("farm top on farmd", cost.top_farmd, 3),
+    ):
+        ratio = share / cost.sundae
+        row(table, what, f"{share:.3f} of a core, {ratio:.2f} × sundae", f"≤ {bound} ×", ratio <= bound)
+    slowest = max(cost.keys) * 1000
+    middle = statistics.median(cost.keys) * 1000
+    row(table, "a key press answered", f"{middle:.0f} ms, {slowest:.0f} at most", "≤ 100 ms", slowest <= 100)
+    with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
+        load = view.measure_load(Path(folder))
+    same = "all seen" if load.seen == load.simulated else f"{load.seen} of {load.simulated}"
+    row(table, f"500 nodes, {load.rate:.0f} jobs a second", same, "all seen", load.seen == load.simulated)
+    with tempfile.TemporaryDirectory(prefix="farm-bench-") as folder:
+        hour = view.measure_hour(Path(folder))
+    whole = hour["ended"] == hour["remembered"]
+    megabytes, cpu = hour["megabytes"], hour["cpu"] / 3600
+    row(table, "an hour of 1,000 jobs a second, replayed", f"{megabytes:.0f} MB", "≤ 150 MB", megabytes <= 150)
+    row(table, "  folded and remembered", f"{cpu:.3f} of a core", "none missing", whole)
 
 
 if __name__ == "__main__":

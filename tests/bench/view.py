@@ -209,3 +209,11 @@ def measure_load(folder: Path, *, nodes: int = 500, jobs: int = 1000, seconds: f
         "local ended": counts["local_done"],
     }
     return Load(expected, seen, rate, megabytes)
+
+
+def measure_hour(folder: Path) -> dict[str, float]:
+    """An hour's jobs, replayed in a process of their own."""
+    argv = [sys.executable, "-m", "tests.bench.hour", str(folder)]
+    said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+    result: dict[str, float] = json.loads(said)
+    return result
