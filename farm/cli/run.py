@@ -16,15 +16,9 @@ from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.running import Running
 from farm.virtual import namespace
-from farm.workstation.run import (
-    Slots,
-    Summary,
-    as_user,
-    compile_environment,
-    sudo_caller,
-    survey_patiently,
-    uses_ccache,
-)
+from farm.workstation.environment import Slots, compile_environment, survey_patiently, uses_ccache
+from farm.workstation.membership import of_server
+from farm.workstation.run import Summary, as_user, sudo_caller
 from farm.workstation.run import run as run_command
 
 
@@ -45,7 +39,7 @@ def run(home: Home, require_remote: bool, jobs: int | None, json_file: Path | No
     running = Running.load(home)
     namespace.reenter(running, home)
     slots = survey_patiently(
-        running.config, lambda text: err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
+        of_server(running), lambda text: err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
     )
     if slots.obstacle:
         _say_local(slots, require_remote)
