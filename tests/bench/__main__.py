@@ -1,4 +1,4 @@
-"""Measure the farm's bounds on this machine and print them: `sudo python -m tests.bench [aoe] [image] [boot] [view]`."""
+"""Measure the farm's bounds on this machine, print them: `sudo python -m tests.bench [aoe] [image] [boot] [view]`."""
 
 from __future__ import annotations
 
