@@ -30,11 +30,16 @@ def attach_options(command: Command) -> Command:
     return click.option("--scheduler", metavar="HOST[:PORT]", help=text)(command)
 
 
+def attached(home: Home) -> Farmd:
+    """The farm that is up here. Raises FarmError when none is."""
+    Running.load(home)
+    return Farmd(home)
+
+
 async def attachment(home: Home, scheduler: str | None, netname: str | None) -> Attachment:
     """The farm of ``home``, or the scheduler that the options mean. Raises FarmError, UsageError."""
     if scheduler is None and netname is None:
-        Running.load(home)  # says so when the farm is not up
-        return Farmd(home)
+        return attached(home)
     host, port = await discovery.resolve(scheduler, netname)
     return Direct(host, port, netname or "")
 

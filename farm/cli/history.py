@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.attach import Attachment
-from farm.attach.farmd import Farmd
+from farm.cli.attaching import attached
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
 from farm.errors import FarmError
@@ -66,7 +66,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
     home: Home = ctx.obj
     now = time.time()
     all_of_them = submitter is None and since is None
-    told = asyncio.run(Farmd(home).builds(limit if all_of_them else MAX_BUILDS))
+    told = asyncio.run(attached(home).builds(limit if all_of_them else MAX_BUILDS))
     found = chosen(told, submitter, None if since is None else now - since)[:limit]
     if as_json:
         show_json({"schema": SCHEMA, "builds": [plain(build) for build in found]})
@@ -82,7 +82,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
 @click.pass_obj
 def show(home: Home, id: int, as_json: bool) -> None:
     """One build: its figures, nodes, failures, slowest files, and for whom it waited."""
-    (found,) = asyncio.run(fetch(Farmd(home), id))
+    (found,) = asyncio.run(fetch(attached(home), id))
     if as_json:
         show_json({"schema": SCHEMA, **plain_detail(found)})
     else:
@@ -96,7 +96,7 @@ def show(home: Home, id: int, as_json: bool) -> None:
 @click.pass_obj
 def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
     """Two builds side by side: `farm history compare last-1 last`."""
-    first, second = asyncio.run(fetch(Farmd(home), a, b))
+    first, second = asyncio.run(fetch(attached(home), a, b))
     if as_json:
         show_json({"schema": SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
     else:
@@ -111,7 +111,7 @@ def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
 @click.pass_obj
 def nodes(home: Home, hours: int, as_json: bool) -> None:
     """What each node did in the last hours."""
-    told = asyncio.run(Farmd(home).node_hours(hours))
+    told = asyncio.run(attached(home).node_hours(hours))
     if as_json:
         show_json({"schema": SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
     elif told:

@@ -107,7 +107,13 @@ def happenings(update: Update, known: dict[int, Job]) -> list[tuple[Happening, J
 @click.option("--ended", type=click.IntRange(min=0), default=20, show_default=True, help="So many that ended last.")
 @click.option("--node", "node_name", default="", metavar="NODE", help="Only those on this node (name or address).")
 @click.option("--submitter", default="", metavar="HOST", help="Only those that this host asked for.")
-@click.option("--state", "states", multiple=True, type=click.Choice([state.value for state in JobState]), help="Only those in this state.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice([state.value for state in JobState]),
+    help="Only those in this state.",
+)
 @click.option("--failed", is_flag=True, help="Only those that failed.")
 @click.pass_obj
 def jobs(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import AsyncIterator
 
@@ -70,7 +71,7 @@ async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamRea
     except TimeoutError:
         raise SchedulerLostError(host, port, f"No connection within {PATIENCE:.0f} s.") from None
     except OSError as error:
-        raise SchedulerLostError(host, port, error.strerror or str(error)) from error
+        raise SchedulerLostError(host, port, reason(error)) from error
     try:
         _keep_alive(writer.get_extra_info("socket"))
         yield reader, writer
@@ -92,6 +93,11 @@ async def _connected(host: str, port: int) -> socket.socket:
         connection.close()
         raise
     return connection
+
+
+def reason(error: OSError) -> str:
+    """The system's words for an error; asyncio puts its own, with the address in Python's writing, before them."""
+    return os.strerror(error.errno) if error.errno else str(error)
 
 
 def _keep_alive(connection: socket.socket) -> None:

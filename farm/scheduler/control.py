@@ -16,7 +16,7 @@ from typing import Literal, Self, cast
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking
+from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
 from farm.scheduler.protocol import ProtocolError
 
 MAX_REPLY = 16 << 20
@@ -172,7 +172,7 @@ class Control:
         except asyncio.IncompleteReadError:
             raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
         except OSError as error:
-            raise SchedulerLostError(self.host, self.port + 1, error.strerror or str(error)) from error
+            raise SchedulerLostError(self.host, self.port + 1, reason(error)) from error
         finally:
             if not whole:
                 await self.close()  # what was still to come must not be taken for the next reply

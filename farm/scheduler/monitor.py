@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking
+from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
 from farm.scheduler.control import Control, ListedJob, ListedNode, parse_jobs, parse_nodes
 from farm.scheduler.protocol import Event, JobDone, LocalDone, ProtocolError, SchedulerEnd, Session
 
@@ -74,7 +74,7 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             except TimeoutError:
                 raise SchedulerLostError(host, port, f"It fell silent for {PATIENCE:.0f} s within a message.") from None
             except OSError as error:
-                raise SchedulerLostError(host, port, error.strerror or str(error)) from error
+                raise SchedulerLostError(host, port, reason(error)) from error
             malformed = None
             try:
                 events, answer = session.receive(data)

@@ -19,12 +19,12 @@ from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from farm.config import Config, Dhcp
 from farm.daemon.client import fetch_status
-from farm.view.status import NodeStatus, Status
 from farm.errors import FarmError
 from farm.events import BOOT_STAGES, Stage
 from farm.home import Home
 from farm.netboot.render import dnsmasq_conf, nginx_conf
 from farm.running import Running, VirtualMachine
+from farm.view.status import NodeStatus, Status
 from tests.lab import NETNAME, Namespace, namespaces, until
 
 SERVER = "10.99.3.1"
