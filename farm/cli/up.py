@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import err, out, step_display
-from farm.view.status import NodeStatus
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
 from farm.home import Home
 from farm.running import Running
+from farm.view.status import NodeStatus
 
 
 @click.command()
