@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from farm.activity import Job, Sample, Totals
 from farm.history.records import Build, NodeHour
@@ -93,6 +95,14 @@ class Done(Struct, frozen=True, kw_only=True):
     schema: int = 1
     done: str
     """What was done, in a sentence."""
+
+
+class Tag(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a build is called in the history."""
+
+    submitter: Annotated[str, Meta(min_length=1, max_length=256)]
+    """The name with which the submitter's daemon logs in."""
+    text: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
 class Refusal(Struct, frozen=True):

@@ -27,6 +27,7 @@ from farm.daemon.answers import (
     Nodes,
     Readings,
     SchedulerNow,
+    Tag,
     Target,
 )
 from farm.daemon.hub import Hub
@@ -93,6 +94,8 @@ class Route(Struct, frozen=True, kw_only=True):
     name: str
     text: str
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    body: Any = None
+    """What a request's JSON says; None: it has none."""
     answer: Any = None
     content: str = "application/json"
     parameters: tuple[Parameter, ...] = ()
@@ -194,6 +197,15 @@ async def _build(request: web.Request) -> web.Response:
         raise ApiError(404, error.what, error.why, error.mend) from None
 
 
+async def _tag(request: web.Request) -> web.Response:
+    try:
+        tag = msgspec.json.decode(await request.read(), type=Tag)
+    except msgspec.DecodeError as error:
+        raise ApiError(400, "That is no tag.", str(error), "See docs/api.md.") from None
+    request.app[WATCHING].history.tag(tag.submitter, tag.text)
+    return answer(Done(done=f"The build of {tag.submitter} is called {tag.text}."))
+
+
 async def _images(request: web.Request) -> web.Response:
     watching = request.app[WATCHING]
     used = [node.image for node in watching.farm.nodes.values() if node.image and node.heard]
@@ -288,6 +300,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         path=r"/builds/{id:\d{1,15}}", name="build", text="One build, whole.", handler=_build, answer=BuildDetail,
         parameters=(BUILD,), errors=(404,),
+    ),
+    Route(
+        method="POST", path="/builds/tag", name="tag", text="Say what a submitter builds, as farm run does.",
+        handler=_tag, body=Tag, answer=Done, errors=(400,),
     ),
     Route(path="/images", name="images", text="The image store.", handler=_images, answer=Images, errors=(409,)),
     Route(path="/metrics", name="metrics", text="Metrics for Prometheus.", handler=_metrics, content=TEXT),

@@ -26,8 +26,9 @@ ABOUT = (
 
 def document() -> dict[str, Any]:
     """The whole description, as plain data."""
+    bodies = [route.body for route in ROUTES if route.body is not None]
     types = [route.answer for route in ROUTES if route.answer is not None]
-    schemas, components = msgspec.json.schema_components([*types, Refused], ref_template=REFERENCE)
+    schemas, components = msgspec.json.schema_components([*types, *bodies, Refused], ref_template=REFERENCE)
     by_route = dict(zip((route.name for route in ROUTES if route.answer is not None), schemas, strict=False))
     paths: dict[str, dict[str, Any]] = {}
     for route in ROUTES:
@@ -67,6 +68,9 @@ def _operation(route: Route, schema: dict[str, Any] | None) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": route.name, "summary": route.text}
     if route.parameters:
         operation["parameters"] = [_parameter(each, route) for each in route.parameters]
+    if route.body is not None:
+        schema_of_body = {"$ref": REFERENCE.format(name=route.body.__name__)}
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema_of_body}}}
     if route.path == "/ws":
         # OpenAPI has no word for what comes after the handshake.
         operation["responses"] = {"101": {"description": "The WebSocket; each text message is one of x-message."}}

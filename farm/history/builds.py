@@ -31,6 +31,7 @@ MAX_BLAMED = 32
 """At one moment; the rest are OTHERS."""
 MAX_HOURS = 16_384
 """Hours of nodes that wait to be written."""
+MAX_TAG = 200
 OTHERS = "(others)"
 
 _LOCAL = (Place.LOCAL, Place.FALLBACK)
@@ -70,6 +71,8 @@ class Ledger(Struct, frozen=True):
     """What nodes did since it was last written."""
     next: int = 1
     """The id that the next build gets."""
+    tags: Map[str, tuple[str, float]] = Map()
+    """For submitters' next builds, and since when."""
 
 
 # -- ended jobs
@@ -95,7 +98,10 @@ def _burst(ledger: Ledger, submitter: HostKey, time: float) -> tuple[Ledger, Hos
     if burst is not None and time - burst.last > QUIET_SECONDS:
         ledger, burst = _close(ledger, submitter), None
     if burst is None:
-        build = Build(id=ledger.next, submitter=submitter[0], address=submitter[1], started=time, ended=time, open=True)
+        ledger, tag = _take_tag(ledger, submitter[0], time)
+        build = Build(
+            id=ledger.next, submitter=submitter[0], address=submitter[1], started=time, ended=time, open=True, tag=tag
+        )
         burst = Burst(build, time)
         ledger = replace(ledger, open=ledger.open.set(submitter, burst), next=ledger.next + 1)
     return ledger, submitter, burst
@@ -305,6 +311,42 @@ def _close(ledger: Ledger, key: HostKey) -> Ledger:
     burst = ledger.open[key]
     burst = replace(burst, build=replace(burst.build, open=False))
     return replace(ledger, open=ledger.open.delete(key), closed=(*ledger.closed[1 - MAX_CLOSED :], burst))
+
+
+# -- tags
+
+
+def tagged(ledger: Ledger, submitter: str, text: str, time: float) -> Ledger:
+    """The ledger after someone said at ``time`` what ``submitter`` (a name) is building.
+
+    A build may get several: two may go on at once. The news of its first job may be slower than the tag.
+    """
+    text = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_TAG]).strip()
+    keys = [key for key, burst in ledger.open.items() if key[0] == submitter and abs(time - burst.last) < QUIET_SECONDS]
+    for key in keys:
+        burst = ledger.open[key]
+        build = replace(burst.build, tag=_with_tag(burst.build.tag, text))
+        ledger = replace(ledger, open=ledger.open.set(key, replace(burst, build=build)))
+    if keys:
+        return ledger
+    waiting = ledger.tags.get(submitter, ("", time))[0]
+    tags = ledger.tags.set(submitter, (_with_tag(waiting, text), time))
+    if len(tags) > MAX_OPEN:
+        tags = tags.delete(min(tags, key=lambda name: tags[name][1]))
+    return replace(ledger, tags=tags)
+
+
+def _with_tag(old: str, text: str) -> str:
+    known = old.split("; ") if old else []
+    return old if text in known else "; ".join([*known, text])[:MAX_TAG]
+
+
+def _take_tag(ledger: Ledger, submitter: str, time: float) -> tuple[Ledger, str]:
+    """What waits for a submitter's next build; nothing when that was said too long ago."""
+    if submitter not in ledger.tags:
+        return ledger, ""
+    text, since = ledger.tags[submitter]
+    return replace(ledger, tags=ledger.tags.delete(submitter)), text if abs(time - since) < QUIET_SECONDS else ""
 
 
 # -- what was written

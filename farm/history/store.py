@@ -83,6 +83,11 @@ class History:
         if self._path is None:
             self.flush()
 
+    def tag(self, submitter: str, text: str) -> None:
+        """Call a submitter's build (by the name of its daemon) that; the next one, when none has been seen yet."""
+        with self._changes:
+            self._ledger = builds.tagged(self._ledger, submitter, text, clock.time())
+
     def flush(self) -> None:
         """Write what is new. Nothing is lost, and nothing raised, when that fails: ``problem`` tells."""
         if clock.monotonic() < self._next_try:

@@ -139,6 +139,17 @@ def test_every_answer_is_as_described(lab: Lab) -> None:
     assert lab.curl("/status", "-X", "POST", "-d", "x" * 100_000)[0] == 405
 
 
+def test_everyone_on_the_server_may_tag_a_build(lab: Lab) -> None:
+    lab.farmd()
+    tag = ("-X", "POST", "-d")
+    status, body = lab.curl("/builds/tag", *tag, '{"submitter": "ws01", "text": "make all"}', user="nobody")
+    assert (status, body["done"]) == (200, "The build of ws01 is called make all.")
+    check("/builds/tag", "POST", status, body)
+    for wrong in ("", "[]", '{"submitter": "ws01"}', '{"submitter": "", "text": "x"}', json.dumps({"text": "x" * 300})):
+        status, body = lab.curl("/builds/tag", *tag, wrong)
+        assert (status, body["error"]["what"]) == (400, "That is no tag.")
+
+
 def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
     lab.farmd()
     lab.namespace.iceccd("pc07", SERVER, "-m", "2")
