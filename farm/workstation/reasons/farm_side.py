@@ -1,0 +1,168 @@
+"""Reasons that lie with the scheduler or a node."""
+
+from __future__ import annotations
+
+from farm.workstation.reasons.machine import error
+from farm.workstation.reasons.record import Reason
+
+ASSIGNED_HERE = "assigned-here"
+NO_SCHEDULER = "no-scheduler"
+NOT_LOGGED_IN = "not-logged-in"
+NO_ELIGIBLE_NODE = "no-eligible-node"
+PREFERRED_ABSENT = "preferred-host-absent"
+OWN_SLOT = "own-slot"
+NODES_BUSY = "nodes-busy"
+PASSED_OVER = "nodes-passed-over"
+ENVIRONMENT_REFUSED = "environment-install-failed"
+NODE_REFUSED = "node-refused"
+FELL_BACK = "remote-failed-fell-back"
+
+STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
+"""Before the words of a node that refuses."""
+
+SCHEDULER = (
+    Reason(
+        ASSIGNED_HERE,
+        "The farm gave this job to this machine itself.",
+        "See whether nodes are ready: farm status",
+        says=("building myself, but telling localhost",),
+    ),
+    Reason(
+        NO_SCHEDULER,
+        "The scheduler does not answer, so iceccd kept the job here.",
+        "On the farm's server: farm status, farm logs scheduler",
+    ),
+    Reason(
+        NOT_LOGGED_IN,
+        "This machine's iceccd is not logged in to the farm's scheduler.",
+        "Wait a minute after a restart; then see that its netname and scheduler are the farm's, and that it is not blocked.",
+    ),
+    Reason(
+        NO_ELIGIBLE_NODE,
+        "No node can take this job.",
+        "What keeps each node from it is listed; farm status shows them all.",
+    ),
+    Reason(
+        PREFERRED_ABSENT,
+        "ICECC_PREFERRED_HOST names a node that is not there or takes no jobs.",
+        "Unset it: unset ICECC_PREFERRED_HOST",
+    ),
+    Reason(
+        OWN_SLOT,
+        "This machine takes jobs like a node, and the scheduler chose it.",
+        "To keep jobs off it, start its iceccd with --no-remote.",
+    ),
+    Reason(
+        NODES_BUSY,
+        "All nodes were busy and this machine had a free slot.",
+        "Nothing is wrong; with more nodes it would have gone out.",
+    ),
+    Reason(
+        PASSED_OVER,
+        "Nodes look free, but the scheduler gave this job to none.",
+        "It may be unable to connect to the nodes' TCP port 10245, or they failed to unpack this compiler before: then they "
+        "are asked again when their iceccd logs in anew.",
+    ),
+)
+
+NODE = (
+    Reason(
+        "node-unreachable",
+        "The node that the scheduler chose could not be reached within ten seconds.",
+        "See that this machine may connect to the node's TCP port 10245.",
+        says=(error(2),),
+    ),
+    Reason(
+        "environment-not-sent",
+        "The compiler's environment could not be sent to the node.",
+        "Look at the network between here and the node.",
+        says=(error(6), error(8), error(22)),
+    ),
+    Reason(
+        "environment-gone",
+        "The node no longer has the compiler's environment, or it lacks parts.",
+        "Make it anew (icecc-create-env), or unset ICECC_VERSION so that iceccd makes it.",
+        says=(
+            STATUS + r".* is not executable.*",
+            STATUS + "(?:verify_env: |empty environment|compiler did not start).*",
+        ),
+    ),
+    Reason(
+        "node-cannot-chroot",
+        "The node's iceccd may not enter the compiler's environment.",
+        "Start iceccd on the node as root.",
+        says=(STATUS + r"(?:chdir to |chroot |cannot chroot|setgroups|setgid|setuid|UID is 0).*",),
+    ),
+    Reason(
+        "node-tmp",
+        "The node has no temporary folder that can be used.",
+        "Look at the node's disk and memory: farm node show NODE",
+        says=(STATUS + r"(?:can't write to /tmp|/tmp dir missing|could not create |open of object file).*",),
+    ),
+    Reason(
+        ENVIRONMENT_REFUSED,
+        "The node could not unpack or run the compiler's environment; the scheduler asks it no more for this one.",
+        "Check the environment (tar tf FILE must list usr/bin/as and bin/true) and the room on the node.",
+        says=(error(24, r"remote .* unable to handle environment.*"), error(25)),
+    ),
+    Reason(
+        "environment-unverifiable",
+        "ICECC_IGNORE_UNVERIFIED is set, and the node is too old to verify environments.",
+        "Update icecream on the node, or unset ICECC_IGNORE_UNVERIFIED.",
+        says=(error(26),),
+    ),
+    Reason(
+        "node-lost-sending",
+        "The connection to the node broke while the source was sent.",
+        "See whether the node is still up: farm status",
+        says=(error(9), error(12), error(15)),
+    ),
+    Reason(
+        "node-lost",
+        "The node was lost while it compiled, or took longer than twelve minutes.",
+        "See whether the node is still up: farm status",
+        says=(error(14), error(19)),
+    ),
+    Reason(
+        "node-protocol",
+        "The node answered something else than was asked.",
+        "See that it runs the same version of icecream.",
+        says=(error(13), error(20)),
+    ),
+    Reason(
+        NODE_REFUSED,
+        "The node refused the job; its own words are in the evidence.",
+        "Look at the node: farm node show NODE",
+        says=(error(23), STATUS + ".*"),
+    ),
+    Reason(
+        "remote-out-of-memory",
+        "The node had too little memory or disk for this file.",
+        "Give nodes fewer slots or more memory; a single huge file is best left here.",
+        says=(error(101),),
+    ),
+    Reason(
+        "compiler-output",
+        "The compiler had something to say, so icecc compiled here again, to show it with the line of source.",
+        "Mend the warning, or set ICECC_CARET_WORKAROUND=0 (messages then come without the line of source).",
+        says=(error(102),),
+    ),
+    Reason(
+        "remote-file-missing",
+        "The compiler on the node looked for a file that only this machine has.",
+        "Name such files in ICECC_EXTRAFILES.",
+        says=(error(104),),
+    ),
+    Reason(
+        "repeat-failed",
+        "One of the repeated compilations that ICECC_REPEAT_RATE asks for failed.",
+        "Unset it: unset ICECC_REPEAT_RATE",
+        says=(error(27),),
+    ),
+    Reason(
+        FELL_BACK,
+        "The node did not compile it, so it was compiled here again.",
+        "Look at the evidence: farm explain --last --evidence",
+        says=("(?:got exception|local build forced by remote exception:) .*",),
+    ),
+)
