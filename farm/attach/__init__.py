@@ -17,7 +17,7 @@ ACTIONS: tuple[Action, ...] = ("block", "unblock", "kick", "drain", "reboot", "o
 
 
 class Lost(Struct, frozen=True):
-    """farmd does not answer; it is asked again after ``retry`` seconds. Until a snapshot comes, what is known is old."""
+    """farmd does not answer; it is asked again after ``retry`` seconds. Until a snapshot comes, all is old news."""
 
     why: str
     retry: float
