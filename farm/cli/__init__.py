@@ -19,6 +19,7 @@ COMMANDS = {
     "status": "farm.cli.status",
     "top": "tui.command",
     "run": "farm.cli.run",
+    "explain": "farm.cli.explain",
     "jobs": "farm.cli.jobs",
     "scheduler": "farm.cli.scheduler",
     "history": "farm.cli.history",

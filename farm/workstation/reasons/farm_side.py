@@ -35,7 +35,7 @@ SCHEDULER = (
     Reason(
         NOT_LOGGED_IN,
         "This machine's iceccd is not logged in to the farm's scheduler.",
-        "Wait a minute after a restart; then see that its netname and scheduler are the farm's, and that it is not blocked.",
+        "Wait a minute after a restart; then see that its netname and scheduler are the farm's.",
     ),
     Reason(
         NO_ELIGIBLE_NODE,
@@ -60,8 +60,8 @@ SCHEDULER = (
     Reason(
         PASSED_OVER,
         "Nodes look free, but the scheduler gave this job to none.",
-        "It may be unable to connect to the nodes' TCP port 10245, or they failed to unpack this compiler before: then they "
-        "are asked again when their iceccd logs in anew.",
+        "It may be unable to connect to the nodes' TCP port 10245, or they failed to unpack this compiler before: then "
+        "they are asked again when their iceccd logs in anew.",
     ),
 )
 

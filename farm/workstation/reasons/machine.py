@@ -25,8 +25,8 @@ MACHINE = (
     Reason(
         BYPASSED,
         "The compiler was called without icecc.",
-        "Call it by a name that /usr/lib/icecc/bin has (gcc, g++, cc, c++, clang, clang++), without a path, or put "
-        "icecc before it: icecc gcc-12 -c …",
+        "Call it by a name that /usr/lib/icecc/bin has (gcc, g++, cc, c++, clang, clang++) and without a path, or put "
+        "icecc before it. What icecc would say: farm explain -- icecc COMPILER -c FILE",
     ),
     Reason(
         CCACHE_HIT,
@@ -34,7 +34,7 @@ MACHINE = (
     ),
     Reason(
         NO_CALL,
-        "The command called no compiler.",
+        "Nothing came by icecc: the command calls no compiler, or calls it by a path of its own.",
         "Give the command that compiles one file, as make or ninja -v prints it.",
     ),
     Reason(

@@ -1,0 +1,285 @@
+"""`farm explain`: where a compiler call ran, and why not on a node."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import rich_click as click
+from rich.console import Console
+from rich.text import Text
+
+from farm import command
+from farm.cli.output import clean, err, out, show_json
+from farm.errors import UsageError
+from farm.home import Home
+from farm.running import Running
+from farm.view.text import duration, milliseconds, size
+from farm.virtual import namespace
+from farm.workstation import explain as core
+from farm.workstation import membership
+from farm.workstation.environment import compile_environment, uses_ccache
+from farm.workstation.icecc_log import Call, Cause, Outcome
+from farm.workstation.last_run import LastRun, icecc_settings
+from farm.workstation.reasons import GROUPS, find
+from farm.workstation.run import as_user, sudo_caller
+
+LONGEST = 300
+"""Letters of a line of evidence."""
+OUTCOMES = {
+    Outcome.NODE: "on a node",
+    Outcome.HERE: "here",
+    Outcome.AGAIN: "here after a node",
+    Outcome.NOWHERE: "not compiled",
+    Outcome.UNFINISHED: "unfinished",
+}
+
+
+@click.command(context_settings={"allow_interspersed_args": False})
+@click.option("--last", "of_last", is_flag=True, help="Explain all calls of the last farm run.")
+@click.option("--all", "each", is_flag=True, help="With --last: list every call.")
+@click.option("--reason", metavar="CODE", default="", help="With --last: list the calls that have this reason.")
+@click.option(
+    "--file", "part", metavar="NAME", default="", help="With --last: list the calls whose file has this in it."
+)
+@click.option("--evidence", is_flag=True, help="Show what icecc wrote.")
+@click.option("--list", "listing", is_flag=True, help="List all reasons that there are.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/explain.md).")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@click.pass_obj
+def explain(
+    home: Home,
+    of_last: bool,
+    each: bool,
+    reason: str,
+    part: str,
+    evidence: bool,
+    listing: bool,
+    as_json: bool,
+    argv: tuple[str, ...],
+) -> None:
+    """Say where a compiler call ran, and why not on a node.
+
+    COMMAND is one compiler call as a build makes it. It is run, its output and exit code are passed on, and the
+    explanation goes to standard error: farm explain -- gcc -c foo.c
+    """
+    if listing:
+        _list(as_json)
+    elif of_last and not argv:
+        _last(home, Filter(each, reason, part), evidence, as_json)
+    elif argv and not (of_last or each or reason or part):
+        sys.exit(_one(home, argv, evidence, as_json))
+    else:
+        raise UsageError(
+            "What is to be explained?",
+            "It takes either a command after --, or --last.",
+            "farm explain -- gcc -c foo.c, or: farm explain --last",
+        )
+
+
+class Filter(msgspec.Struct, frozen=True):
+    """Which calls of a run are listed one by one."""
+
+    each: bool
+    reason: str
+    part: str
+
+    @property
+    def lists(self) -> bool:
+        """Whether any are."""
+        return bool(self.each or self.reason or self.part)
+
+    def passes(self, call: Call) -> bool:
+        """Whether this one is."""
+        codes = [cause.code for cause in call.causes]
+        return (not self.reason or self.reason in codes) and self.part in call.file
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        groups = {title: [_reason(Cause(each.code)) for each in group] for title, group in GROUPS.items()}
+        show_json({"schema": 1, "reasons": groups})
+        return
+    for title, group in GROUPS.items():
+        out.print(Text(title, style="bold"))
+        for each in group:
+            out.print(Text.assemble((f"  {each.code}", "cyan"), f"  {each.sentence}"), soft_wrap=True)
+
+
+def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> int:
+    """Run one command and explain it; its exit code."""
+    if Running.path(home).exists():
+        namespace.reenter(Running.load(home), home)
+    member = membership.find(home)
+    command.find("icecc")
+    user = sudo_caller(os.environ)
+    base = as_user(os.environ, user) if user else dict(os.environ)
+    environment = compile_environment(base, remote=True, jobs=os.cpu_count() or 1, ccache=uses_ccache(base))
+    code, calls = core.run(argv, environment, user, sys.stderr if as_json else None)
+    uncalled = None if calls else core.uncalled(argv, environment)
+    calls, kept, names = _with_scheduler(calls, member, icecc_settings(environment))
+    nodes = kept.nodes if kept else ()
+    if as_json:
+        told = {
+            "schema": 1,
+            "command": list(argv),
+            "exit": code,
+            "reason": _reason(uncalled) if uncalled else None,
+            "calls": [_json(call, names, evidence) for call in calls],
+            "nodes": msgspec.to_builtins(nodes),
+        }
+        show_json(told)
+        return code
+    if uncalled:
+        err.print(Text.assemble(("farm: ", "bold"), f"{clean(argv[0], LONGEST)} was not seen by icecc."))
+        _show_causes(err, (uncalled,))
+    for call in calls:
+        _show(err, call, names, evidence)
+    _show_nodes(err, nodes)
+    return code
+
+
+def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
+    user = sudo_caller(os.environ)
+    run, calls = core.last(core.last_run_folder(as_user(os.environ, user) if user else os.environ))
+    if Running.path(home).exists() and core.needs_look(calls):
+        namespace.reenter(Running.load(home), home)
+    calls, kept, names = _with_scheduler(calls, membership.find(home), run.settings)
+    nodes = kept.nodes if kept else ()
+    counted = core.summarise(calls)
+    listed = [call for call in calls if chosen.passes(call)] if chosen.lists or as_json else []
+    if as_json:
+        told = {
+            "schema": 1,
+            "run": msgspec.to_builtins(run),
+            "outcomes": _outcomes(calls),
+            "reasons": msgspec.to_builtins(counted),
+            "on": _per_node(calls, names),
+            "calls": [_json(call, names, evidence) for call in listed],
+            "nodes": msgspec.to_builtins(nodes),
+        }
+        show_json(told)
+        return
+    _heading(run, calls)
+    if chosen.lists:
+        for call in listed:
+            _show(out, call, names, evidence)
+        return
+    for each in counted:
+        out.print(Text.assemble((f"{each.count:>6}  {each.code}", "cyan"), f"  {each.sentence}"), soft_wrap=True)
+        out.print(Text(f"        {clean(', '.join(each.files), LONGEST)}", style="dim"), soft_wrap=True)
+        if each.mend:
+            out.print(Text.assemble(("        → ", "bold green"), each.mend), soft_wrap=True)
+    _show_nodes(out, nodes)
+    for name, count in _per_node(calls, names).items():
+        out.print(Text(f"{count:>6}  on {clean(name)}"))
+
+
+def _with_scheduler(
+    calls: list[Call], member: membership.Membership, settings: Mapping[str, str]
+) -> tuple[list[Call], core.Kept | None, dict[str, str]]:
+    """The calls with their true reasons, why the farm gave jobs back, and the names of the nodes."""
+    needs = core.needs_look(calls)
+    seen = core.look(member) if needs or any(call.host for call in calls) else core.Look(None)
+    elsewhere = any(call.outcome is Outcome.NODE for call in calls)
+    kept = core.kept_here(seen, member, settings, elsewhere=elsewhere) if needs else None
+    return core.refine(calls, kept, settings), kept, core.node_names(seen)
+
+
+def _outcomes(calls: Iterable[Call]) -> dict[str, int]:
+    counted = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+    for call in calls:
+        counted[call.outcome] += 1
+    return counted
+
+
+def _per_node(calls: Iterable[Call], names: Mapping[str, str]) -> dict[str, int]:
+    """How many calls each node compiled."""
+    counted: dict[str, int] = {}
+    for call in calls:
+        if call.outcome is Outcome.NODE:
+            name = names.get(call.host, call.host)
+            counted[name] = counted.get(name, 0) + 1
+    return dict(sorted(counted.items()))
+
+
+def _reason(cause: Cause) -> dict[str, str]:
+    reason = find(cause.code)
+    return {"code": reason.code, "sentence": reason.sentence, "mend": reason.mend, "line": cause.line}
+
+
+def _json(call: Call, names: Mapping[str, str], evidence: bool) -> dict[str, Any]:
+    told: dict[str, Any] = msgspec.to_builtins(call)
+    del told["causes"]
+    if not evidence:
+        del told["evidence"]
+    return {**told, "node": names.get(call.host, ""), "reasons": [_reason(cause) for cause in call.causes]}
+
+
+def _heading(run: LastRun, calls: list[Call]) -> None:
+    began = datetime.fromtimestamp(run.start).strftime("%Y-%m-%d %H:%M:%S")
+    took = "" if run.end is None else f", took {duration(run.end - run.start)}"
+    ended = "" if run.exit is None else f", exit {run.exit}"
+    out.print(Text.assemble((clean(" ".join(run.command), LONGEST), "bold"), f"  {began}{took}{ended}"), soft_wrap=True)
+    if run.obstacle:
+        out.print(Text(f"Compiled here alone from the start: {clean(run.obstacle, LONGEST)}"), soft_wrap=True)
+    counted = _outcomes(calls)
+    parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
+    calls_word = "1 compiler call" if len(calls) == 1 else f"{len(calls)} compiler calls"
+    out.print(f"{calls_word}: {', '.join(parts)}" if calls else "No compiler call came by icecc.")
+
+
+def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool) -> None:
+    """A call: where it ran, why, and how long it took."""
+    what = clean(call.file or call.command, LONGEST)
+    node = f"{clean(names[call.host])} ({clean(call.host)})" if call.host in names else clean(call.host)
+    match call.outcome:
+        case Outcome.NODE:
+            where = f"was compiled on {node}."
+        case Outcome.HERE:
+            where = "was done here."
+        case Outcome.AGAIN:
+            where = f"went to {node}, then was compiled here."
+        case Outcome.NOWHERE:
+            where = "was not compiled."
+        case Outcome.UNFINISHED:
+            where = "did not come to an end that icecc tells of."
+    console.print(Text.assemble(("farm: ", "bold"), f"{what} {where}"), soft_wrap=True)
+    if call.host:
+        console.print(Text(f"  {_figures(call)}", style="dim"), soft_wrap=True)
+    _show_causes(console, call.causes)
+    if evidence:
+        for line in call.evidence:
+            console.print(Text(f"    {clean(line, LONGEST)}", style="dim"), soft_wrap=True)
+
+
+def _figures(call: Call) -> str:
+    parts = [f"environment {size(call.environment_sent)} sent" if call.environment_sent else ""]
+    parts += [
+        f"source {size(call.sent)} sent" if call.sent else "",
+        f"object {size(call.got)} back" if call.got else "",
+    ]
+    parts += [f"{phase} {milliseconds(took)}" for phase, took in call.milliseconds.items()]
+    return ", ".join(part for part in parts if part)
+
+
+def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
+    for number, cause in enumerate(causes):
+        reason = find(cause.code)
+        also = "also " if number else ""
+        console.print(Text.assemble("  ", also, (reason.code, "cyan"), f"  {reason.sentence}"), soft_wrap=True)
+        if cause.line:
+            console.print(Text(f"    {clean(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
+        if reason.mend:
+            console.print(Text.assemble(("  → ", "bold green"), reason.mend), soft_wrap=True)
+
+
+def _show_nodes(console: Console, nodes: Iterable[core.NodeWhy]) -> None:
+    for node in nodes:
+        console.print(Text(f"  {clean(node.name)} ({clean(node.address)}): {clean(node.why, LONGEST)}"), soft_wrap=True)
+        if node.mend:
+            console.print(Text.assemble(("  → ", "bold green"), clean(node.mend, LONGEST)), soft_wrap=True)
