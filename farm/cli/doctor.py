@@ -1,0 +1,85 @@
+"""`farm doctor`: what is wrong with this machine's part in the farm, and what mends it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+from rich.text import Text
+
+from farm.cli.output import err, out, show_json
+from farm.doctor.check import Report, Result, Selection, State
+from farm.doctor.examine import examinations, examine
+from farm.doctor.place import Place, here
+from farm.home import Home
+from farm.running import Running
+from farm.virtual import namespace
+
+MARKS = {
+    State.OK: Text("✓", style="green"),
+    State.WARN: Text("!", style="yellow"),
+    State.FAIL: Text("✗", style="bold red"),
+    State.SKIPPED: Text("–", style="dim"),
+}
+
+
+@click.command()
+@click.option("--fix", is_flag=True, help="Carry out what is safe, and say what was done.")
+@click.option("--deep", is_flag=True, help="Run also what takes long or loads the farm.")
+@click.option("--only", metavar="CODE,...", default="", help="These checks alone, and those they rest on.")
+@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.pass_obj
+def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
+    """Examine this machine: a server, a developer's machine or a node; it finds out which.
+
+    Exits with 3 when something is wrong. docs/troubleshooting.md has all codes.
+    """
+    place = here(home)
+    if place.place is Place.SERVER:
+        namespace.reenter(Running.load(home), home)
+    codes = frozenset(code.strip() for code in only.split(",") if code.strip())
+    wanted = examinations(place, home, os.environ, Path.cwd(), Selection(codes, deep, fix))
+    if as_json:
+        report = examine(place, wanted, lambda check: None, lambda result: None)
+        show_json(msgspec.to_builtins(report))
+    else:
+        err.print(Text(place.about, style="dim"), soft_wrap=True)
+        with err.status("") as status:
+            report = examine(
+                place, wanted, lambda check: status.update(Text(f"{check.title}?")), lambda result: show(result)
+            )
+        conclude(report)
+    sys.exit(0 if report.ok else 3)
+
+
+def show(result: Result) -> None:
+    """One result, as soon as it is there."""
+    head = Text.assemble(MARKS[result.state], " ", (f"{result.code:<18}", "bold"), " ", result.title)
+    out.print(head, soft_wrap=True)
+    faulty = result.state in (State.WARN, State.FAIL)
+    if result.cause:
+        out.print(Text(f"    {result.cause}", style="red" if result.state is State.FAIL else "yellow"), soft_wrap=True)
+    _lines(result.evidence, "dim")
+    if faulty:
+        _lines([result.why], "dim italic")
+    if result.mend:
+        out.print(Text.assemble(("    → ", "bold green"), result.mend), soft_wrap=True)
+    if result.fixed:
+        out.print(Text.assemble(("    done: ", "bold green"), result.fixed), soft_wrap=True)
+
+
+def _lines(lines: Iterable[str], style: str) -> None:
+    for line in lines:
+        out.print(Text(f"    {line}", style=style), soft_wrap=True)
+
+
+def conclude(report: Report) -> None:
+    """How many of which kind."""
+    counts = {state: sum(result.state is state for result in report.results) for state in State}
+    words = {State.OK: "fine", State.WARN: "could be better", State.FAIL: "wrong", State.SKIPPED: "skipped"}
+    told = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
+    out.print(Text(f"{told}.", style="green" if report.ok else "bold red"), soft_wrap=True)

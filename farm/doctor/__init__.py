@@ -1,0 +1,5 @@
+"""`farm doctor`: ordered checks of a server, a developer's machine or a node, with what was seen and what mends it.
+
+`check.py` is what a check is and how they are run, `place.py` which machine this is, `catalogue.py` all checks there
+are; the rest are the checks themselves.
+"""

@@ -1,0 +1,144 @@
+"""Canaries: a small source, new each time so that no cache knows it, compiled on a node of our choice and here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from farm.doctor.facts import Canary, Peer
+from farm.errors import CommandError
+
+AT_A_TIME = 8
+GIVEN_SECONDS = 20.0
+"""So long may the scheduler leave a job alone that only one, free node may do."""
+WHOLE_SECONDS = 180.0
+"""A node may have to receive and unpack the compiler first."""
+POLL_SECONDS = 0.1
+MAX_TOLD = 6
+
+ASKED = "asking for host to use"
+GIVEN = re.compile(r"Have to use host ([^ ]+):\d+")
+COMPILED = "Compiled on "
+HERE = ("building_local", "building myself", "local build forced")
+TELLING = re.compile(r"Error \d+|error|cannot|can't|unable|failed|no local daemon|forced|refus", re.IGNORECASE)
+LINE = re.compile(r"^ICECC\[\d+\] [0-9:]+: *")
+
+
+def source(name: str) -> str:
+    """A C program text with a function that nobody else has."""
+    return (
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
+        f"int {name}(int many)\n{{\n"
+        f'    static const char text[] = "{name}";\n'
+        "    for (int i = 0; i < many; i++)\n"
+        '        if (printf("%s %d\\n", text + (size_t) i % sizeof text, rand()) < 0)\n'
+        "            return (int) strlen(text);\n"
+        "    return 0;\n}\n"
+    )
+
+
+def told(log: str) -> tuple[str, ...]:
+    """The lines of icecc's log that say what went wrong."""
+    lines = (LINE.sub("", line).strip() for line in log.splitlines())
+    return tuple(dict.fromkeys(line for line in lines if TELLING.search(line)))[:MAX_TOLD]
+
+
+def waits_for_scheduler(log: str) -> bool:
+    """It has asked for a node and was given none."""
+    return ASKED in log and not GIVEN.search(log) and not any(mark in log for mark in HERE)
+
+
+def given_to(log: str) -> str:
+    """The address of the node that the scheduler chose; empty when it chose none."""
+    found = GIVEN.search(log)
+    return found[1] if found else ""
+
+
+async def release(nodes: Sequence[Peer], icecc: str, compiler: str, environment: Mapping[str, str]) -> list[Canary]:
+    """Compile one here, and once on each node by its name. Raises CommandError when it cannot be compiled here."""
+    name = f"farm_doctor_{secrets.token_hex(8)}"
+    folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
+    turn = asyncio.Semaphore(AT_A_TIME)
+    try:
+        (folder / f"{name}.c").write_text(source(name))
+        await _compile_here([compiler, "-O1", "-c", f"{name}.c", "-o", "here.o"], environment, folder)
+        here = (folder / "here.o").read_bytes()
+
+        async def one(number: int, node: Peer) -> Canary:
+            async with turn:
+                argv = [icecc, compiler, "-O1", "-c", f"{name}.c", "-o", f"node{number}.o"]
+                return await _on(node, argv, environment, folder / f"node{number}", here)
+
+        return list(await asyncio.gather(*(one(number, node) for number, node in enumerate(nodes))))
+    finally:
+        shutil.rmtree(folder)
+
+
+async def _compile_here(argv: Sequence[str], environment: Mapping[str, str], folder: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        *argv, cwd=folder, env=environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise CommandError(list(argv), process.returncode, output.decode(errors="replace"))
+
+
+async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], base: Path, here: bytes) -> Canary:
+    log, result = base.with_suffix(".log"), base.with_suffix(".o")
+    settings = {"ICECC_PREFERRED_HOST": node.name, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
+    started = time.monotonic()
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        cwd=base.parent,
+        env={**environment, **settings},
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        await _end(process, log)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGKILL)
+        await process.wait()
+    text = _read(log)
+    ran = COMPILED in text and process.returncode == 0
+    return Canary(
+        node=node.name,
+        address=node.address,
+        given=given_to(text) == node.address,
+        ran=ran,
+        same=ran and result.is_file() and result.read_bytes() == here,
+        seconds=time.monotonic() - started,
+        told=told(text),
+    )
+
+
+async def _end(process: asyncio.subprocess.Process, log: Path) -> None:
+    """Wait for a compilation's end, but not for ever."""
+    deadline = time.monotonic() + WHOLE_SECONDS
+    waiting_since = 0.0
+    while process.returncode is None and time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), POLL_SECONDS)
+        if not waits_for_scheduler(_read(log)):
+            waiting_since = 0.0
+        elif not waiting_since:
+            waiting_since = time.monotonic()
+        elif time.monotonic() - waiting_since > GIVEN_SECONDS:
+            return
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

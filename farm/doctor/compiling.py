@@ -1,0 +1,275 @@
+"""Checks of compiling: the environment that nodes receive, canaries on every node, and how many jobs make sense."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from farm import command
+from farm.doctor import canary, daemon
+from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
+from farm.doctor.facts import Canary, Workstation
+from farm.errors import CommandError, FarmError
+from farm.workstation.environment import SPARE_JOBS
+
+UNPACK_SECONDS = 120.0
+RUN_SECONDS = 20.0
+ROUNDS = 3
+
+NO_COMPILER = Cause("There is no C compiler in PATH.", "Install one", "sudo apt-get install gcc")
+NOT_MADE = Cause(
+    "iceccd cannot pack {compiler} into an environment, so no node can be sent it.",
+    "See what fails",
+    "icecc --build-native {compiler}",
+)
+UNREADABLE = Cause(
+    "ICECC_VERSION names {path}, which cannot be read: icecc compiles everything here.",
+    "Make it anew, or leave the choice to iceccd",
+    "unset ICECC_VERSION",
+)
+DAMAGED = Cause(
+    "The environment {path} cannot be unpacked.",
+    "Make it anew; without ICECC_VERSION, iceccd does so itself",
+    "{anew}",
+)
+LACKS = Cause(
+    "The environment {path} is broken: {what}.",
+    "Make it anew; without ICECC_VERSION, iceccd does so itself",
+    "{anew}",
+)
+NOT_GIVEN = Cause(
+    "The scheduler gives {nodes} no job, although there is room: most likely it cannot connect to TCP port {port} "
+    "there (inferred; it tries once a minute, and leaves out who does not answer).",
+    "Let TCP {port} through from the scheduler's machine to the nodes; on that machine: nc -vz {address} {port}",
+)
+LOCAL = Cause(
+    "A canary for {node} was compiled here instead: {told}",
+    "See why in words",
+    "farm explain --last",
+)
+DIFFERENT = Cause(
+    "{nodes} made another object than this machine from the same source.",
+    "Its environment is not this compiler's, or its memory is bad: boot it anew",
+    "farm node reboot {first}",
+)
+FEW_SLOTS = Cause("No node has a free slot now: builds will wait.", "See who compiles", "farm jobs", warns=True)
+BOTTLENECK = Cause(
+    "This machine's preprocessor is the bottleneck: preprocessing takes {share} of the compiler's time, so {cpus} "
+    "processors here can feed about {fed} slots of {slots}.",
+    "More nodes will not help; precompiled headers, fewer includes, or ccache with its direct mode will",
+    warns=True,
+)
+
+
+def _environment(facts: Workstation) -> Outcome:
+    """What icecc would send: by ICECC_VERSION, else what iceccd has or makes."""
+    compiler = facts.compiler()
+    if not compiler:
+        return NO_COMPILER.found(f"PATH={facts.environment.get('PATH', '')}")
+    own = facts.environment.get("ICECC_VERSION", "")
+    if own:
+        paths = [Path(part.rpartition(":")[2].partition("=")[0]) for part in own.split(",") if part]
+        for path in paths:
+            if not os.access(path, os.R_OK) or not path.is_file():
+                return UNREADABLE.found(f"ICECC_VERSION={own}", path=path)
+    else:
+        assert facts.daemon is not None
+        made = daemon.native_environment(
+            facts.daemon.where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", "")
+        )
+        if not made or not os.access(made, os.R_OK):
+            return NOT_MADE.found(*_why_not_made(facts, compiler), compiler=compiler)
+        paths = [Path(made)]
+    anew = "unset ICECC_VERSION" if own else "sudo systemctl restart iceccd"
+    return together([_examine(path, anew) for path in paths])
+
+
+def _why_not_made(facts: Workstation, compiler: str) -> list[str]:
+    """What the program says that iceccd runs for it."""
+    with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
+        argv = ["icecc", "--build-native", compiler]
+        done = command.run(argv, check=False, timeout=UNPACK_SECONDS, cwd=Path(folder), env=facts.compiling())
+        return [*done.stdout.strip().splitlines()[-6:], f"exit code {done.returncode}"]
+
+
+def _examine(path: Path, anew: str) -> Outcome:
+    """Unpack an environment and run its assembler in it, as a node would."""
+    with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
+        argv = ["tar", "--extract", "--no-same-owner", "--exclude=dev/*", f"--file={path}", f"--directory={folder}"]
+        try:
+            command.run(argv, timeout=UNPACK_SECONDS)
+        except CommandError as error:
+            return DAMAGED.found(*error.why.splitlines()[-3:], path=path, anew=anew)
+        for program in ("as", "gcc", "clang"):
+            file = Path(folder, "usr/bin", program)
+            if program == "as" and not file.is_file():
+                return LACKS.found(f"{path} has no usr/bin/as.", path=path, what="it has no assembler", anew=anew)
+            if file.is_file() and not os.access(file, os.X_OK):
+                seen = f"usr/bin/{program} has mode {file.stat().st_mode & 0o7777:o}."
+                return LACKS.found(seen, path=path, what=f"its {program} may not be executed", anew=anew)
+        return _run_inside(path, Path(folder), anew)
+
+
+def _run_inside(path: Path, folder: Path, anew: str) -> Outcome:
+    os.chmod(folder, 0o755)
+    enter = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
+    try:
+        if enter:
+            command.run([*enter, "true"], timeout=RUN_SECONDS)
+    except FarmError:
+        return fine(str(path), "It unpacks; its assembler could not be run, as only root may enter it here.")
+    try:
+        done = command.run([*enter, "chroot", str(folder), "/usr/bin/as", "--version"], timeout=RUN_SECONDS)
+    except CommandError as error:
+        seen = error.why.splitlines()[-3:]
+        return LACKS.found(*seen, path=path, what="its assembler does not run", anew=anew)
+    version = done.stdout.partition("\n")[0]
+    return fine(f"{path}, {path.stat().st_size / 1e6:.1f} MB", f"Unpacked, its assembler says: {version}")
+
+
+def _given(facts: Workstation) -> Outcome:
+    if not facts.able:
+        return skip("No node can be given a job, as said above.")
+    facts.canaries = asyncio.run(canary.release(facts.able, facts.icecc, facts.compiler(), facts.compiling()))
+    missed = [each for each in facts.canaries if not each.given and not each.told]
+    seen = [
+        f"{each.node}: the scheduler gave it the job that was meant for it." for each in facts.canaries if each.given
+    ]
+    if missed:
+        names = ", ".join(each.node for each in missed[:8])
+        told = [f"{each.node}: asked for by name, waited {each.seconds:.0f} s, was given nothing." for each in missed]
+        return NOT_GIVEN.found(*told, *seen, nodes=names, port=10245, address=missed[0].address)
+    return fine(*seen, "That the scheduler reaches them is inferred: it gives jobs only to nodes it can connect to.")
+
+
+def _canaries(facts: Workstation) -> Outcome:
+    sent = [each for each in facts.canaries or [] if each.given or each.told]
+    if not sent:
+        return skip("No node was given a canary.")
+    found = [fine(*(_sung(each) for each in sent if each.same))]
+    for each in sent:
+        if not each.ran:
+            why = each.told[-1] if each.told else "icecc does not say why."
+            found.append(LOCAL.found(*(f"{each.node}: {line}" for line in each.told), node=each.node, told=why))
+    odd = [each for each in sent if each.ran and not each.same]
+    if odd:
+        names = ", ".join(each.node for each in odd)
+        found.append(DIFFERENT.found(nodes=names, first=odd[0].node))
+    return together(found)
+
+
+def _sung(each: Canary) -> str:
+    return f"{each.node}: compiled in {each.seconds:.1f} s, the same bytes as here"
+
+
+def _slots(facts: Workstation) -> Outcome:
+    able, cpus = facts.able, os.cpu_count() or 1
+    total = sum(node.slots for node in able)
+    if not able:
+        return skip("No node can be given a job.")
+    if all(node.jobs is None for node in able):
+        free, seen = total, f"{total} slots on {len(able)} nodes; how many are free, the scheduler does not tell here."
+    else:
+        free = sum(max(0, node.slots - (node.jobs or 0)) for node in able)
+        seen = f"{free} of {total} slots on {len(able)} nodes are free."
+    advice = f"-j{max(free + SPARE_JOBS, cpus)}: a job for each free slot and {SPARE_JOBS} more, at least one for each "
+    outcome = fine(seen, f"{advice}of the {cpus} processors here.")
+    return together([outcome, FEW_SLOTS.found()]) if not free else outcome
+
+
+def fed_slots(cpus: int, preprocess: float, compile_: float) -> int:
+    """How many slots a machine keeps busy: each job takes its processors ``preprocess`` s and a slot ``compile_`` s."""
+    return max(1, int(cpus * compile_ / max(preprocess, 1e-6)))
+
+
+SAMPLE_CXX = "#include <algorithm>\n#include <iostream>\n#include <map>\n#include <string>\n#include <vector>\n" + (
+    'int main() { std::map<std::string, std::vector<int>> all; all["a"].push_back(1);'
+    " for (auto& [k, v] : all) { std::sort(v.begin(), v.end()); std::cout << k; } }\n"
+)
+SAMPLE_C = (
+    '#include <stdio.h>\n#include <stdlib.h>\n#include <math.h>\nint main(void) { return printf("%f", rand()); }\n'
+)
+
+
+def _preprocessor(facts: Workstation) -> Outcome:
+    """Time what icecc does here for each job against what it hands out."""
+    cpus, slots = os.cpu_count() or 1, sum(node.slots for node in facts.nodes)
+    compiler = facts.compiler("g++", "clang++")
+    suffix, sample = (".cpp", SAMPLE_CXX) if compiler else (".c", SAMPLE_C)
+    compiler = compiler or facts.compiler()
+    if not compiler:
+        return skip("There is no compiler.")
+    with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
+        file = Path(folder, f"sample{suffix}")
+        file.write_text(sample)
+        merge = "-frewrite-includes" if "clang" in Path(compiler).name else "-fdirectives-only"
+        before = _quickest([compiler, "-E", merge, file.name, "-o", "merged"], facts, Path(folder))
+        options = ["-O2", *(["-std=c++17"] if suffix == ".cpp" else [])]
+        whole = _quickest([compiler, *options, "-c", file.name], facts, Path(folder))
+    fed = fed_slots(cpus, before, whole)
+    first, all_ = f"{before * 1000:.0f} ms", f"{whole * 1000:.0f} ms"
+    seen = [
+        f"{Path(compiler).name}: {first} to preprocess, {all_} to compile a file with usual headers.",
+        f"Rule: {cpus} processors × {all_} / {first} feed about {fed} slots; there are {slots}.",
+    ]
+    if slots > fed:
+        share = f"{before / whole:.0%}"
+        return BOTTLENECK.found(*seen, share=share, cpus=cpus, fed=fed, slots=slots)
+    return fine(*seen)
+
+
+def _quickest(argv: list[str], facts: Workstation, folder: Path) -> float:
+    """Seconds; the least of some, since other programs only add to it."""
+    least = float("inf")
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        command.run(argv, timeout=60, env=facts.compiling(), cwd=folder)
+        least = min(least, time.perf_counter() - started)
+    return least
+
+
+CHECKS: tuple[Check[Workstation], ...] = (
+    Check(
+        "environment",
+        "The compiler packs, unpacks and runs",
+        "Nodes have no compiler: each is sent this machine's.",
+        _environment,
+        causes=(NO_COMPILER, NOT_MADE, UNREADABLE, DAMAGED, LACKS),
+        needs=("iceccd",),
+    ),
+    Check(
+        "scheduler-to-node",
+        "The scheduler gives a job to each node",
+        "It leaves out nodes to which it cannot connect, and tells nobody.",
+        _given,
+        causes=(NOT_GIVEN,),
+        needs=("iceccd-login", "nodes", "environment"),
+    ),
+    Check(
+        "canary",
+        "Every node compiles to the same bytes as this machine",
+        "What a node makes must not differ from what you would have made.",
+        _canaries,
+        causes=(LOCAL, DIFFERENT),
+        needs=("iceccd-login", "nodes", "environment"),
+    ),
+    Check(
+        "slots",
+        "Slots are free",
+        "More jobs than slots wait, fewer leave nodes idle.",
+        _slots,
+        causes=(FEW_SLOTS,),
+        needs=("nodes",),
+    ),
+    Check(
+        "preprocessor",
+        "This machine can feed the farm",
+        "icecc merges includes here before it sends a file.",
+        _preprocessor,
+        causes=(BOTTLENECK,),
+        needs=("nodes",),
+    ),
+)

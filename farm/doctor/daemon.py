@@ -1,0 +1,180 @@
+"""The iceccd that icecc would talk to on this machine, found and asked the way icecc does it (client/main.cpp)."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import socket
+import struct
+from collections.abc import Mapping, Sequence
+
+import psutil
+from msgspec import Struct
+
+from farm.errors import FarmError
+from farm.scheduler.discovery import PORT
+from farm.scheduler.protocol import MAX_MESSAGE, VERSION, encode, encode_text, encode_version
+
+TCP = ("127.0.0.1", 10245)
+PATIENCE = 5.0
+NATIVE_PATIENCE = 240.0
+"""As long as icecc waits: iceccd may have to pack the compiler first."""
+GET_NATIVE_ENV, NATIVE_ENV = 69, 70
+COMPRESSION_SINCE = 42
+DEFAULT_NETNAME = "ICECREAM"
+
+_VALUES = {
+    "-n": "netname", "--netname": "netname", "-s": "scheduler", "--scheduler-host": "scheduler", "-N": "name",
+    "--name": "name", "-b": "folder", "--env-basedir": "folder", "-m": "slots", "--max-processes": "slots",
+    "-p": "port", "--port": "port",
+}  # fmt: skip
+_VALUELESS = ("-d", "--daemonize", "-v", "-vv", "-vvv", "--verbose", "--no-remote", "-h", "--help")
+
+
+class Options(Struct, frozen=True):
+    """What an iceccd was started with; empty: not given."""
+
+    netname: str = ""
+    scheduler: str = ""
+    """HOST or HOST:PORT; empty: it looks for one of its netname by broadcast."""
+    name: str = ""
+    folder: str = ""
+    slots: str = ""
+    port: str = ""
+    no_remote: bool = False
+
+    @property
+    def effective_netname(self) -> str:
+        """What it looks for, and takes whatever its scheduler says when it was given one."""
+        return self.netname or DEFAULT_NETNAME
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of the scheduler it was given; an empty host when it was not."""
+        host, _, port = self.scheduler.partition(":")
+        return host, int(port) if port.isdecimal() else PORT
+
+
+class Daemon(Struct, frozen=True):
+    """An iceccd that answers."""
+
+    where: str
+    """Socket file or address."""
+    protocol: int
+    """The highest that it speaks."""
+    pid: int = 0
+    """0: not to be found out."""
+    options: Options | None = None
+
+    @property
+    def login(self) -> str:
+        """The name with which it logs in."""
+        return (self.options.name if self.options else "") or platform.node()
+
+
+def parse_options(argv: Sequence[str]) -> Options:
+    """What an iceccd's command line says (daemon/main.cpp)."""
+    found: dict[str, str] = {}
+    words = iter(argv[1:])
+    for word in words:
+        name, equals, value = word.partition("=")
+        if word in _VALUELESS:
+            continue
+        if equals and name in _VALUES:
+            found[_VALUES[name]] = value
+        elif word in _VALUES:
+            found[_VALUES[word]] = next(words, "")
+        elif word[:2] in _VALUES and not word.startswith("--"):
+            found[_VALUES[word[:2]]] = word[2:]
+    return Options(**found, no_remote="--no-remote" in argv)
+
+
+def sockets(environment: Mapping[str, str]) -> list[str]:
+    """Where icecc looks, in its order."""
+    if test := environment.get("ICECC_TEST_SOCKET"):
+        return [test]
+    home = [f"{environment['HOME']}/.iceccd.socket"] if environment.get("HOME") else []
+    return ["/var/run/icecc/iceccd.socket", "/var/run/iceccd.socket", *home]
+
+
+def find(environment: Mapping[str, str]) -> tuple[Daemon | None, list[str]]:
+    """The first that answers, as for icecc, and what the others before it said."""
+    tried: list[str] = []
+    for path in sockets(environment):
+        try:
+            with _connect(path) as connection:
+                return Daemon(path, _handshake(connection)[0], *_peer(connection)), tried
+        except (OSError, struct.error) as error:
+            tried.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+    if "ICECC_TEST_SOCKET" not in environment:
+        try:
+            with socket.create_connection(TCP, PATIENCE) as connection:
+                return Daemon(f"{TCP[0]}:{TCP[1]}", _handshake(connection)[0]), tried
+        except (OSError, struct.error) as error:
+            tried.append(f"{TCP[0]}:{TCP[1]}: {getattr(error, 'strerror', None) or error}")
+    return None, tried
+
+
+def native_environment(where: str, compiler: str, compression: str = "") -> str:
+    """The tarball that iceccd has of a compiler, made now if need be; empty when it cannot make one.
+
+    Raises FarmError when it does not answer.
+    """
+    try:
+        with _connect(where) as connection:
+            _, protocol = _handshake(connection)
+            connection.settimeout(NATIVE_PATIENCE)
+            body = encode_text(compiler) + struct.pack("!I", 0)
+            body += encode_text(compression) if protocol >= COMPRESSION_SINCE else b""
+            connection.sendall(encode(GET_NATIVE_ENV, body))
+            length, kind = struct.unpack("!II", _exactly(connection, 8))
+            if kind != NATIVE_ENV or not 8 <= length <= MAX_MESSAGE:
+                return ""
+            return _exactly(connection, length - 4)[4:].split(b"\0")[0].decode(errors="replace")
+    except (OSError, struct.error) as error:
+        raise FarmError(
+            "iceccd gives no environment.",
+            f"{where}: {getattr(error, 'strerror', None) or error}",
+            "Look at its log: journalctl -u iceccd",
+        ) from error
+
+
+def _connect(where: str) -> socket.socket:
+    if not where.startswith("/"):
+        return socket.create_connection(TCP, PATIENCE)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(PATIENCE)
+    try:
+        connection.connect(where)
+    except OSError:
+        connection.close()
+        raise
+    return connection
+
+
+def _handshake(connection: socket.socket) -> tuple[int, int]:
+    """Its highest protocol, and the one agreed on."""
+    connection.sendall(encode_version(VERSION))
+    (highest,) = struct.unpack("<I", _exactly(connection, 4))
+    connection.sendall(encode_version(min(highest, VERSION)))
+    (agreed,) = struct.unpack("<I", _exactly(connection, 4))
+    return highest, agreed
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size:
+        more = connection.recv(size - len(data))
+        if not more:
+            raise ConnectionResetError(0, "it closed the connection")
+        data += more
+    return data
+
+
+def _peer(connection: socket.socket) -> tuple[int, Options | None]:
+    """Who listens at the other end, and its command line, which anyone may read."""
+    size = struct.calcsize("3i")
+    pid: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]
+    with contextlib.suppress(psutil.Error, ValueError):
+        return pid, parse_options(psutil.Process(pid).cmdline())
+    return pid, None

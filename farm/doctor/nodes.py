@@ -1,0 +1,134 @@
+"""Checks of a farm's nodes, from a workstation: are there any, can they be reached, do they take jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from farm.doctor.check import Cause, Check, Outcome, fine, together
+from farm.doctor.facts import Peer, Workstation
+from farm.doctor.peers import peers, round_trips
+
+FULL = 1000
+LOAD_PATIENCE = 6.0
+"""A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in."""
+
+NO_NODES = Cause("No node is logged in: there is nobody to compile.", "Switch nodes on, and look", "farm node list")
+UNREACHABLE = Cause(
+    "This machine cannot connect to {nodes} at TCP port {port} ({why}): icecc sends sources to nodes directly.",
+    "Let TCP {port} through from here to the nodes; on a node with a firewall: nft insert rule inet filter input tcp "
+    "dport {port} accept",
+)
+FULL_NODES = Cause(
+    "{nodes}: load 1000, so no job is given there. Less than 25 MiB for each free slot is left in the environment "
+    "folder or in RAM, or other programs take all of its processors.",
+    "Give it more RAM or fewer slots, or boot it anew to empty its RAM",
+    "farm node reboot {first}",
+)
+STUCK = Cause(
+    "{nodes}: busy receiving an environment for {seconds} s.",
+    "The way from the submitter to it is slow, or its RAM is full: look",
+    "farm node show {first}",
+    warns=True,
+)
+
+
+def ask(facts: Workstation) -> None:
+    """Ask the scheduler who is logged in. Raises FarmError."""
+    assert facts.scheduler is not None
+    facts.peers, blocked = asyncio.run(peers(facts.scheduler.address, facts.scheduler.port))
+    facts.blocked = blocked or ()
+
+
+def ask_until(facts: Workstation, holds: Callable[[], bool], seconds: float) -> None:
+    """Ask the scheduler until something holds, or for so long."""
+    deadline = time.monotonic() + seconds
+    ask(facts)
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(1)
+        ask(facts)
+
+
+def _nodes(facts: Workstation) -> Outcome:
+    if not facts.peers:
+        ask(facts)
+    nodes = facts.nodes
+    if not nodes:
+        seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
+        return NO_NODES.found(seen)
+    return fine(f"{len(nodes)} nodes with {sum(node.slots for node in nodes)} slots.")
+
+
+def _ports(facts: Workstation) -> Outcome:
+    nodes = facts.nodes
+    answers = asyncio.run(round_trips(nodes))
+    facts.reachable = {address for address, answer in answers.items() if isinstance(answer, float)}
+    found = []
+    for node in nodes:
+        answer = answers[node.address]
+        if isinstance(answer, float):
+            found.append(fine(f"{node.name} ({node.address}): {answer * 1000:.2f} ms there and back"))
+    lost = [node for node in nodes if node.address not in facts.reachable]
+    if lost:
+        why = answers[lost[0].address]
+        told = [f"{node.name} ({node.address}:{node.port}): {answers[node.address]}" for node in lost]
+        names = ", ".join(node.name for node in lost[:8])
+        found.append(UNREACHABLE.found(*told, nodes=names, port=lost[0].port, why=why))
+    found.append(fine("From here to the nodes is measured; nodes never connect to a machine that only submits."))
+    return together(found)
+
+
+def _room(facts: Workstation) -> Outcome:
+    def none_full() -> bool:
+        return all(node.load < FULL for node in facts.nodes)
+
+    if not none_full():
+        ask_until(facts, none_full, LOAD_PATIENCE)
+    seen = [_burden(node) for node in facts.nodes]
+    full = [node for node in facts.nodes if node.load >= FULL]
+    if full:
+        names = ", ".join(node.name for node in full[:8])
+        return FULL_NODES.found(*seen, nodes=names, first=full[0].name)
+    slow = [node for node in facts.nodes if (node.installing or 0) > 30]
+    if slow:
+        names = ", ".join(node.name for node in slow[:8])
+        return STUCK.found(*seen, nodes=names, seconds=slow[0].installing, first=slow[0].name)
+    return fine(*seen)
+
+
+def _burden(node: Peer) -> str:
+    parts = [f"{node.name}: load {node.load} of 1000, {node.slots} slots"]
+    if node.load_average is not None:
+        parts.append(f"load average {node.load_average:.1f}")
+    if node.free_memory is not None:
+        parts.append(f"{node.free_memory} MiB of memory free")
+    return ", ".join(parts)
+
+
+CHECKS: tuple[Check[Workstation], ...] = (
+    Check(
+        "nodes",
+        "Nodes are logged in",
+        "They are who compiles.",
+        _nodes,
+        causes=(NO_NODES,),
+        needs=("scheduler",),
+    ),
+    Check(
+        "node-port",
+        "Every node can be reached from here",
+        "Sources go from here to the node directly, not through the scheduler.",
+        _ports,
+        causes=(UNREACHABLE,),
+        needs=("nodes",),
+    ),
+    Check(
+        "node-room",
+        "Nodes have room for jobs",
+        "A node whose load is 1000 gets none.",
+        _room,
+        causes=(FULL_NODES, STUCK),
+        needs=("nodes",),
+    ),
+)
