@@ -141,7 +141,7 @@ def until(condition: Callable[[], object], complaint: str, seconds: float = 30) 
 
 @contextlib.contextmanager
 def namespaces(*addresses: str, interface: str = "lab0") -> Iterator[list[Namespace]]:
-    """One namespace (with a bridge for interface) or two (joined by a veth pair), each with an address (``A/24``)."""
+    """Namespaces, each with an address (``A/24``): two are joined by a veth pair, more by a bridge in the first one."""
     with tempfile.TemporaryDirectory(prefix="farm-test-") as folder, contextlib.ExitStack() as stack:
         os.chmod(folder, 0o755)
         found = []
@@ -150,11 +150,15 @@ def namespaces(*addresses: str, interface: str = "lab0") -> Iterator[list[Namesp
             _ip("netns", "add", namespace.name)
             stack.callback(namespace.close)
             found.append(namespace)
-        first = ["-n", found[0].name, "link", "add", interface, "type"]
-        if len(found) == 1:
-            _ip(*first, "bridge")
+        first = ["-n", found[0].name, "link"]
+        if len(found) == 2:
+            _ip(*first, "add", interface, "type", "veth", "peer", "name", interface, "netns", found[1].name)
         else:
-            _ip(*first, "veth", "peer", "name", interface, "netns", found[1].name)
+            _ip(*first, "add", interface, "type", "bridge")
+            for number, other in enumerate(found[1:]):
+                port = f"port{number}"
+                _ip(*first, "add", port, "type", "veth", "peer", "name", interface, "netns", other.name)
+                _ip(*first, "set", port, "master", interface, "up")
         for namespace, address in zip(found, addresses, strict=True):
             here = ["-n", namespace.name]
             _ip(*here, "address", "add", address, "brd", "+", "dev", interface)
