@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import os
+import pwd
+import resource
+import shlex
+import signal
 import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 import rich_click as click
+from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
@@ -16,10 +27,31 @@ from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.running import Running
 from farm.virtual import namespace
+from farm.workstation import last_run
 from farm.workstation.environment import Slots, compile_environment, survey_patiently, uses_ccache
-from farm.workstation.membership import of_server
-from farm.workstation.run import Summary, as_user, sudo_caller
+from farm.workstation.last_run import LastRun, icecc_settings, last_run_folder
+from farm.workstation.live_line import LiveLine, terminal
+from farm.workstation.membership import Membership, find
+from farm.workstation.run import Command, Ran, as_user, run_here, sudo_caller
 from farm.workstation.run import run as run_command
+from farm.workstation.tagging import default_tag, tag_build
+
+if TYPE_CHECKING:
+    from farm.workstation.summary import Summary
+
+SHOWN_REASONS = 6
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line says besides the command."""
+
+    require_remote: bool
+    jobs: int | None
+    json_file: Path | None
+    trace_file: Path | None
+    tag: str | None
+    live: bool
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -28,37 +60,124 @@ from farm.workstation.run import run as run_command
 @click.option(
     "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write where the jobs ran to."
 )
+@click.option(
+    "--trace", "trace_file", type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write a Chrome trace of the jobs to, for https://ui.perfetto.dev.",
+)  # fmt: skip
+@click.option("--tag", help="What the farm's history is to call the build; CMD itself unless given.")
+@click.option("--live/--no-live", default=True, help="Keep a line at the bottom of the terminal that shows the jobs.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 @click.pass_obj
-def run(home: Home, require_remote: bool, jobs: int | None, json_file: Path | None, argv: tuple[str, ...]) -> None:
+def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     """Run CMD with its compiler calls going to the farm; its exit code is passed on.
 
     CMD finds icecc in PATH (or behind ccache, where that is used) and a fitting number of jobs in FARM_JOBS:
     farm run -- sh -c 'make -j$FARM_JOBS'
     """
-    running = Running.load(home)
-    namespace.reenter(running, home)
-    slots = survey_patiently(
-        of_server(running), lambda text: err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
-    )
+    options = Options(**given)  # type: ignore[arg-type]  # click has seen to the types
+    membership = find(home)
+    if membership.how == "server":
+        namespace.reenter(Running.load(home), home)
+    slots = survey_patiently(membership, _say)
     if slots.obstacle:
-        _say_local(slots, require_remote)
+        _say_local(slots, options.require_remote)
     user = sudo_caller(os.environ)
     base = as_user(os.environ, user) if user else dict(os.environ)
     environment = compile_environment(
         base,
         remote=not slots.obstacle,
-        jobs=jobs or slots.parallel_jobs(os.cpu_count() or 1),
+        jobs=options.jobs or slots.parallel_jobs(os.cpu_count() or 1),
         ccache=uses_ccache(base),
-        make=jobs is not None,
+        make=options.jobs is not None,
     )
-    summary = run_command(argv, running.config, environment, remote=not slots.obstacle, user=user)
+    command = Command(argv, environment, user)
+    ran = _run(command, membership, slots, options, home.farmd_socket)
+    _leave(ran.returncode)
+
+
+def _run(command: Command, membership: Membership, slots: Slots, options: Options, socket: Path) -> Ran:
+    obstacle = slots.obstacle
+    tag = options.tag or default_tag(command.argv)
+    with _recorded(command, membership, obstacle) as (command, log, ended):
+        if obstacle:
+            ran = run_here(command)
+        else:
+            tty = terminal(os.environ) if options.live else None
+            telling = functools.partial(tag_build, membership, socket, tag, os.environ)
+            line = None if tty is None else LiveLine(tty)
+            ran = run_command(command, membership, log=log, names=slots.names, line=line, tag=telling)
+        ended(ran)
+    from farm.workstation.summary import summarise  # late, since the command need not wait for all that this imports
+
+    summary = summarise(ran, list(command.argv), membership.farm, tag, obstacle, log)
     _show(summary)
-    if json_file:
-        write_atomic(json_file, msgspec.json.format(msgspec.json.encode(summary)) + b"\n")
+    if options.json_file:
+        _write(options.json_file, msgspec.json.format(msgspec.json.encode(summary)) + b"\n", command.user)
+    if options.trace_file:
+        from farm.workstation.trace import trace
+
+        content = trace(ran.jobs, membership.submitter, shlex.join(command.argv), ran.started, ran.ended)
+        _write(options.trace_file, content + b"\n", command.user)
+    return ran
+
+
+@contextlib.contextmanager
+def _recorded(
+    command: Command, membership: Membership, obstacle: str
+) -> Iterator[tuple[Command, Path | None, Callable[[Ran], None]]]:
+    """Keep a record for `farm explain --last`: the command told of icecc's log, that log, and what to call at the end.
+
+    There is no log of ours where the user wants one elsewhere, or where it cannot be written.
+    """
+    environment = command.environment
+    homeless = not environment.get("XDG_STATE_HOME") and not os.path.isdir(environment.get("HOME", "/"))
+    owner = (command.user.pw_uid, command.user.pw_gid) if command.user else None
+    if homeless or environment.get("ICECC_LOGFILE") or environment.get("ICECC_DEBUG"):
+        yield command, None, lambda _: None
+        return
+    folder = last_run_folder(environment)
+    record = LastRun(
+        command=list(command.argv),
+        directory=os.getcwd(),
+        start=time.time(),
+        farm=membership.farm,
+        obstacle=obstacle,
+        settings=icecc_settings(environment),
+    )
+    try:
+        record, log = last_run.begin(folder, record, owner)
+    except OSError as error:
+        _say(f"Why calls stay here cannot be written down: {folder}: {error.strerror}.")
+        yield command, None, lambda _: None
+        return
+
+    def end(ran: Ran) -> None:
+        with contextlib.suppress(OSError):
+            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit), owner)
+
+    logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
+    yield Command(command.argv, logging, command.user), log, end
+
+
+def _write(path: Path, content: bytes, user: pwd.struct_passwd | None) -> None:
+    try:
+        write_atomic(path, content)
         if user:
-            os.chown(json_file, user.pw_uid, user.pw_gid)
-    sys.exit(summary.exit)
+            os.chown(path, user.pw_uid, user.pw_gid)
+    except OSError as error:
+        raise FarmError(f"{path} cannot be written.", error.strerror or str(error), "Name another file.") from error
+
+
+def _leave(returncode: int) -> NoReturn:
+    """End as the command did: a shell that sees that it was ended by Ctrl-C stops its script."""
+    if returncode < 0:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no handler to be removed
+            signal.signal(-returncode, signal.SIG_DFL)
+        os.kill(os.getpid(), -returncode)
+    sys.exit(returncode if returncode >= 0 else 128 - returncode)
 
 
 def _say(text: str) -> None:
@@ -78,19 +197,47 @@ def _show(summary: Summary) -> None:
         return
     total = sum(node.jobs for node in summary.nodes.values())
     where = f"{_count(total, 'job')} on {_count(len(summary.nodes), 'node')}, {summary.local} here"
-    err.print(Text.assemble(("farm: ", "bold"), where))
-    table = Table(box=None, show_header=False, pad_edge=False)
-    for name, node in summary.nodes.items():
-        failed = Text(f"{node.failed} failed", style="red") if node.failed else Text()
-        table.add_row(Text(f"  {clean(name)}"), _count(node.jobs, "job"), f"mean {node.mean_ms:.0f} ms", failed)
-    if summary.nodes:
-        err.print(table)
-    if summary.failed:
+    if summary.failed_over:
+        where += f", {summary.failed_over} of them after a node had tried"
+    err.print(Text.assemble(("farm: ", "bold"), f"{where}; {_duration(summary.seconds)}"))
+    _show_nodes(summary)
+    _show_reasons(summary)
+    if summary.failed and summary.failed_over is None:
         err.print("  What failed on a node was compiled here again.")
+    if summary.saved_seconds is not None:
+        err.print(f"  {_saved(summary.saved_seconds)}, by estimate: see docs/compiling.md")
     if not summary.complete:
         err.print("  The scheduler could not be watched all the time: there may have been more.")
     elif not total and not summary.local:
         err.print("  No compiler call came by: does the build name its compiler by a full path? See docs/compiling.md")
+
+
+def _show_nodes(summary: Summary) -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for name, node in summary.nodes.items():
+        failed = Text(f"{node.failed} failed", style="red") if node.failed else Text()
+        mean = f"mean {node.mean_ms:.0f} ms" if node.mean_ms else ""
+        table.add_row(Text(f"  {clean(name)}"), _count(node.jobs, "job"), mean, failed)
+    if summary.nodes:
+        err.print(table)
+
+
+def _show_reasons(summary: Summary) -> None:
+    for reason in summary.reasons[:SHOWN_REASONS]:
+        err.print(Text(f"  {reason.count} × {reason.code}: {reason.sentence}"), soft_wrap=True)
+    if len(summary.reasons) > SHOWN_REASONS:
+        err.print(f"  and {_count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
+    if any(reason.mend for reason in summary.reasons):
+        err.print("  What to do about them: farm explain --last")
+
+
+def _saved(seconds: float) -> str:
+    return f"{_duration(seconds)} saved" if seconds > 0 else f"Nothing saved ({_duration(-seconds)} lost)"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
 def _count(number: int, thing: str) -> str:

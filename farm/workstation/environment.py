@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.scheduler.connection import SchedulerLostError
@@ -34,6 +34,8 @@ class Slots:
     obstacle: str = ""
     logging_in: bool = False
     """The obstacle is this machine's own iceccd, which will log in by itself."""
+    names: Mapping[str, str] = field(default_factory=dict, compare=False)
+    """Address → name of each node."""
 
     def parallel_jobs(self, cpus: int) -> int:
         """How many jobs a build should run at a time."""
@@ -52,6 +54,7 @@ def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
         nodes=len(ready),
         total=sum(node.max_jobs for node in ready),
         free=sum(max(0, node.max_jobs - node.jobs) for node in ready),
+        names={node.address: node.name for node in ready},
     )
 
 

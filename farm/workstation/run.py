@@ -8,21 +8,29 @@ import os
 import pwd
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
-from farm.config import Config
 from farm.errors import FarmError
 from farm.scheduler.connection import PATIENCE
 from farm.scheduler.monitor import watch
-from farm.workstation.membership import submitter_name
-from farm.workstation.tally import NodeTally, Tally
+from farm.workstation.live_line import LiveLine
+from farm.workstation.membership import Membership
+from farm.workstation.own_calls import FollowedLog, OwnCalls
+from farm.workstation.tally import Counts, TalliedJob, Tally
 
 SETTLE_SECONDS = 5.0
 """The longest wait for reports of the last jobs' ends."""
+SETTLE_OWN_SECONDS = 1.0
+"""The same where icecc's log has told which jobs there are, so that only times would be missing."""
 QUIET_SECONDS = 0.3
+LOOK_SECONDS = 1.0
+"""Between two looks at icecc's log, and two pictures of the live line."""
+TAG_SECONDS = 10.0
+"""While jobs come; farmd takes half a minute without any for a build's end."""
 
 
 class NoSuchCommandError(FarmError):
@@ -37,18 +45,25 @@ class NotExecutableError(FarmError):
     exit_code = 126
 
 
-class Summary(Struct, frozen=True):
-    """Where a command's jobs ran; ``failed`` ones are run again here by icecc, so they count in ``local`` too."""
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended; times are Unix times in seconds."""
 
-    exit: int
-    """The command's exit code, 128 + n if signal n ended it."""
-    nodes: dict[str, NodeTally]
-    local: int | None
-    """Compiled or linked by this machine; None when icecc was not used, so that nobody counted."""
-    failed: int
-    complete: bool
-    """False when the scheduler was not watched all the time: jobs may be missing."""
-    schema: int = 1
+    returncode: int
+    """-n if signal n ended it."""
+    started: float
+    ended: float
+    counts: Counts | None = None
+    """None when icecc was not used, so that nobody counted."""
+    jobs: tuple[TalliedJob, ...] = ()
+    """Those whose times are known."""
+    complete: bool = True
+    """False when the scheduler was not watched all the time."""
+
+    @property
+    def exit(self) -> int:
+        """The exit code as a shell has it: 128 + n if signal n ended it."""
+        return self.returncode if self.returncode >= 0 else 128 - self.returncode
 
 
 def sudo_caller(environment: Mapping[str, str]) -> pwd.struct_passwd | None:
@@ -68,82 +83,202 @@ def as_user(environment: Mapping[str, str], user: pwd.struct_passwd) -> dict[str
     return {**kept, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
+@dataclass(frozen=True)
+class Command:
+    """What to run, and as whom (None: as ourselves)."""
+
+    argv: Sequence[str]
+    environment: Mapping[str, str]
+    user: pwd.struct_passwd | None = None
+
+
+def run_here(command: Command) -> Ran:
+    """Run a command that does not use the farm, to its end. Raises like `run`."""
+    _check(command)
+    started = time.time()
+    code = asyncio.run(_execute(command, None))
+    return Ran(code, started, time.time())
+
+
 def run(
-    argv: Sequence[str],
-    config: Config,
-    environment: Mapping[str, str],
+    command: Command,
+    membership: Membership,
     *,
-    remote: bool,
-    user: pwd.struct_passwd | None = None,
-) -> Summary:
-    """Run a command to its end, as ``user`` if given, and count its jobs if they may be ``remote``.
+    log: Path | None = None,
+    names: Mapping[str, str] | None = None,
+    line: LiveLine | None = None,
+    tag: Callable[[], object] = lambda: None,
+) -> Ran:
+    """Run a command to its end, and count its jobs.
 
-    Signals from the terminal reach the command directly, like those of a shell; SIGTERM and SIGHUP are passed on.
-    Raises NoSuchCommandError or NotExecutableError.
+    ``log``: the one that icecc writes; without it all jobs of this machine's iceccd count. ``names``: of nodes by
+    address, in case the command ends before the scheduler has told. ``tag`` is called now and
+    then, in a thread, when jobs have come. Signals from the terminal reach the command directly, like those of a shell;
+    SIGTERM and SIGHUP are passed on. Raises NoSuchCommandError or NotExecutableError.
     """
-    if shutil.which(argv[0], path=environment.get("PATH")) is None:
-        raise NoSuchCommandError(f"There is no command {argv[0]}.", "It is not in PATH.", "Check its spelling.")
-    return asyncio.run(_run(argv, config, environment, remote, user))
+    _check(command)
+    watched = _Watched(command, membership, log, line, tag)
+    watched.tally.names.update(names or {})
+    return asyncio.run(watched.run())
 
 
-async def _run(
-    argv: Sequence[str], config: Config, environment: Mapping[str, str], remote: bool, user: pwd.struct_passwd | None
-) -> Summary:
-    if not remote:
-        return Summary(await _execute(argv, environment, user), {}, None, 0, True)
-    tally = Tally(submitter_name(config))
-    ready = asyncio.Event()
-    watcher = asyncio.create_task(_watch(config, tally, ready))
-    try:
+def _check(command: Command) -> None:
+    if shutil.which(command.argv[0], path=command.environment.get("PATH")) is None:
+        raise NoSuchCommandError(f"There is no command {command.argv[0]}.", "It is not in PATH.", "Check its spelling.")
+
+
+class _Watched:
+    """A command, and what is seen of its jobs meanwhile."""
+
+    def __init__(
+        self,
+        command: Command,
+        membership: Membership,
+        log: Path | None,
+        line: LiveLine | None,
+        tag: Callable[[], object],
+    ) -> None:
+        self._command, self._membership, self._line, self._tag = command, membership, line, tag
+        self._own = OwnCalls() if log else None
+        self._log = FollowedLog(log, self._own) if log and self._own else None
+        self.tally = Tally(membership.submitter)
+        self._news = asyncio.Event()
+        """Something has been folded."""
+        self._tagged = 0
+        self._started = 0.0
+
+    async def run(self) -> Ran:
+        watcher = asyncio.create_task(self._watch())
+        try:
+            if self._own is None:
+                # Nothing but the scheduler tells of jobs; with icecc's log the command need not wait.
+                await self._until(lambda: self.tally.ready, PATIENCE)
+            seen_from_start = self._own is not None or self.tally.ready
+            self._started = time.time()
+            code = await self._accompanied()
+            ended = time.time()
+            self._look()
+            await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle())
+        finally:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+            if self._log:
+                self._log.close()
+        tally, own = self.tally, self._own
+        # A command may be over before the scheduler has answered; icecc's log knows its jobs all the same.
+        complete = seen_from_start and not tally.gaps and (own is not None or not tally.pending)
+        return Ran(code, self._started, ended, tally.counts(own), tuple(tally.jobs(own)), complete)
+
+    async def _watch(self) -> None:
+        events = watch(self._membership.scheduler, self._membership.port, seed=False)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self.tally.fold(event, time.time())
+                self._news.set()
+
+    async def _accompanied(self) -> int:
+        """Run the command, looking at what it does meanwhile."""
+        looking = asyncio.create_task(self._keep_looking())
+        try:
+            return await _execute(self._command, self._line, self._draw)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+            if self._line:
+                self._line.erase()
+
+    async def _keep_looking(self) -> None:
+        next_tag = time.monotonic() + TAG_SECONDS
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._look()
+            self._draw()
+            if time.monotonic() > next_tag:
+                await asyncio.to_thread(self._tag_news)
+                next_tag = time.monotonic() + TAG_SECONDS
+
+    def _look(self) -> None:
+        if self._log:
+            with contextlib.suppress(OSError):
+                self._log.read()
+
+    def _draw(self) -> None:
+        if self._line:
+            self._line.draw(self._text())
+
+    def _text(self) -> str:
+        now, own, tally = self.tally.now(self._own), self._own, self.tally
+        on_nodes = len(own.remote) - now.remote if own else tally.done_remote
+        here = own.here - now.local if own else tally.done_local
+        nodes = "1 node" if now.nodes == 1 else f"{now.nodes} nodes"
+        minutes, seconds = divmod(int(time.time() - self._started), 60)
+        running = f"{now.remote} on {nodes}, {now.local} here, {now.waiting} waiting"
+        return f"farm: {running}; done {max(0, on_nodes)} on nodes, {max(0, here)} here; {minutes}:{seconds:02}"
+
+    def _tag_news(self) -> None:
+        seen = len(self._own.remote) + self._own.here if self._own else self.tally.changes
+        if seen != self._tagged:
+            self._tagged = seen
+            self._tag()
+
+    async def _settle(self) -> None:
+        """Wait for the last jobs' ends, but not for ever."""
+        tally, own = self.tally, self._own
+        if own is not None:
+            if tally.connected:
+                await self._until(lambda: not tally.open(own), SETTLE_OWN_SECONDS)
+            return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ready.wait(), PATIENCE)
-        code = await _execute(argv, environment, user)
-        complete = ready.is_set()
-        await _settle(tally)
-    finally:
-        watcher.cancel()
-        await asyncio.wait([watcher])
-    failed = sum(node.failed for node in tally.nodes.values())
-    nodes = dict(sorted(tally.nodes.items()))
-    return Summary(code, nodes, tally.local, failed, complete and tally.complete and not tally.pending)
+            async with asyncio.timeout(SETTLE_SECONDS):
+                changes = -1
+                while tally.pending or tally.changes != changes:
+                    changes = tally.changes
+                    await asyncio.sleep(QUIET_SECONDS)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
 
 
-async def _watch(config: Config, tally: Tally, ready: asyncio.Event) -> None:
-    async with contextlib.aclosing(watch(config.server, config.scheduler.port, seed=False)) as events:
-        async for event in events:
-            tally.fold(event)
-            if tally.ready:
-                ready.set()
-
-
-async def _settle(tally: Tally) -> None:
-    """Wait until the end of every job has been reported and nothing more comes, but not for ever."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(SETTLE_SECONDS):
-            changes = -1
-            while tally.pending or tally.changes != changes:
-                changes = tally.changes
-                await asyncio.sleep(QUIET_SECONDS)
-
-
-async def _execute(argv: Sequence[str], environment: Mapping[str, str], user: pwd.struct_passwd | None) -> int:
+async def _execute(command: Command, line: LiveLine | None, draw: Callable[[], None] = lambda: None) -> int:
     identity: dict[str, Any] = {}
-    if user is not None:
+    if command.user is not None:
+        user = command.user
         groups = os.getgrouplist(user.pw_name, user.pw_gid)
         identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGQUIT):
         loop.add_signal_handler(number, lambda: None)  # not SIG_IGN, which the command would inherit
     try:
-        process = await asyncio.create_subprocess_exec(*argv, env=environment, **identity)
+        process = await asyncio.create_subprocess_exec(*command.argv, env=command.environment, **identity)
     except OSError as error:
-        raise NotExecutableError(f"{argv[0]} cannot be run.", error.strerror or "", "Look at its mode.") from error
+        name = command.argv[0]
+        raise NotExecutableError(f"{name} cannot be run.", error.strerror or "", "Look at its mode.") from error
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _send, process, number)
-    code = await process.wait()
-    return code if code >= 0 else 128 - code
+    if line is not None:
+        loop.add_signal_handler(signal.SIGTSTP, _stop, loop, line)
+        loop.add_signal_handler(signal.SIGWINCH, draw)
+    try:
+        return await process.wait()
+    finally:
+        if line is not None:
+            loop.remove_signal_handler(signal.SIGTSTP)
+            loop.remove_signal_handler(signal.SIGWINCH)
 
 
 def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
         process.send_signal(number)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, line: LiveLine) -> None:
+    """Ctrl-Z stops the command by itself; give the terminal back whole before we stop as well."""
+    line.erase()
+    loop.remove_signal_handler(signal.SIGTSTP)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    # Here we go on after SIGCONT; the next look draws the line again.
+    loop.add_signal_handler(signal.SIGTSTP, _stop, loop, line)

@@ -5,9 +5,8 @@ import os
 import pwd
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,77 +14,21 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.running import Running
-from farm.scheduler.control import list_nodes
-from farm.virtual.namespace import icecc_folder
-from farm.workstation.membership import submitter_name
-from tests.lab import Namespace, namespaces, until
+from tests.lab import until
+from tests.run_lab import Farm, add_node, farm_of_two
 
 SERVER = "10.99.2.1"
-CONFIG = Config(name="test", address=f"{SERVER}/24")
-
-
-@dataclass(frozen=True)
-class Farm:
-    """A scheduler and a submitter in one namespace, a node in the other, and the record of a running farm."""
-
-    home: Home
-    scheduler: subprocess.Popen[bytes]
-    server: Namespace
-    node: Namespace
-    sources: Path
-
-    def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            self.argv(*argv),
-            cwd=self.sources,
-            env=self.environment(**environment),
-            text=True,
-            capture_output=True,
-            timeout=120,
-            check=False,
-        )
-
-    def argv(self, *argv: str) -> list[str]:
-        main = "from farm.cli import main; main()"
-        return [sys.executable, "-c", main, "--home", str(self.home.directory), "run", *argv]
-
-    def environment(self, **changes: str) -> dict[str, str]:
-        dropped = ("CC", "CXX", "SUDO_UID")
-        kept = {name: value for name, value in os.environ.items() if name not in dropped}
-        return {**kept, **changes}
-
-    def wait_until_ready(self, nodes: int) -> None:
-        """Every daemon gets jobs."""
-
-        def ready() -> bool:
-            listed = self.server.gather(list_nodes(SERVER, 8765))
-            return len([node for node in listed if node.load < 1000]) == nodes
-
-        until(ready, "no node gets jobs")
 
 
 @pytest.fixture(scope="module")
 def farm() -> Iterator[Farm]:
-    with namespaces(f"{SERVER}/24", "10.99.2.2/24") as (server, node):
-        home = Home.at(server.folder / "home")
-        home.create()
-        Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
-        sources = server.folder / "sources"
-        sources.mkdir(mode=0o777)
-        sources.chmod(0o777)
-        for n in range(4):
-            (sources / f"part{n}.c").write_text(f'#include <stdio.h>\nint part{n}(void) {{ return puts("{n}"); }}\n')
-        (sources / "broken.c").write_text("int broken(void) { return nothing; }\n")
-        (sources / "Makefile").write_text("all: part0.o part1.o part2.o part3.o\n")
-        scheduler = server.scheduler()
-        server.iceccd(submitter_name(CONFIG), SERVER, "--no-remote", "-m", "2", icecc_folder=icecc_folder(home))
-        yield Farm(home, scheduler, server, node, sources)
+    with farm_of_two(SERVER, "10.99.2.2") as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
 def farm_with_node(farm: Farm) -> Farm:
-    farm.node.iceccd("pc01", SERVER, "-m", "2")
-    farm.wait_until_ready(2)
+    add_node(farm)
     return farm
 
 
@@ -120,12 +63,15 @@ def test_what_fails_counts_and_the_exit_code_is_passed_on(farm_with_node: Farm, 
     done = farm_with_node.run("--json", str(record), "--", *command, ICECC_PREFERRED_HOST="pc01")
     assert done.returncode == 1
     assert "nothing" in done.stderr
-    assert "What failed on a node was compiled here again." in done.stderr
+    assert "1 job on 1 node, 1 here, 1 of them after a node had tried" in done.stderr
     found = json.loads(record.read_text())
     assert (found["exit"], found["failed"], found["nodes"]["pc01"]["failed"], found["local"]) == (1, 1, 1, 1)
+    assert [(each["code"], each["count"]) for each in found["reasons"]] == [("compiler-output", 1)]
 
 
-@pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -TERM $$", 143)])
+@pytest.mark.parametrize(
+    ("script", "code"), [("exit 7", 7), ("kill -TERM $$", -signal.SIGTERM), ("kill -KILL $$", -signal.SIGKILL)]
+)
 def test_exit_codes(farm_with_node: Farm, script: str, code: int) -> None:
     assert farm_with_node.run("--", "sh", "-c", script).returncode == code
 
@@ -138,17 +84,32 @@ def test_an_unknown_command(farm_with_node: Farm) -> None:
 
 def test_sudo_runs_the_command_as_the_caller(farm_with_node: Farm) -> None:
     nobody = pwd.getpwnam("nobody")
+    state = farm_with_node.state / "nobody"
     done = farm_with_node.run(
         "--",
         "sh",
         "-c",
         "echo $USER $(id -u) $SUDO_UID; gcc -c part1.c -o mine.o",
         SUDO_UID=str(nobody.pw_uid),
+        XDG_STATE_HOME=str(state),
         ICECC_PREFERRED_HOST="pc01",
     )
     assert (done.returncode, done.stdout) == (0, f"nobody {nobody.pw_uid}\n")
     assert (farm_with_node.sources / "mine.o").stat().st_uid == nobody.pw_uid
     assert "1 job on 1 node, 0 here" in done.stderr
+    kept = [state / "farm", *(state / "farm").iterdir()]
+    assert len(kept) == 3
+    assert {(path.stat().st_uid, path.stat().st_mode & 0o077) for path in kept} == {(nobody.pw_uid, 0)}
+
+
+def test_a_user_without_a_home_gets_none(farm_with_node: Farm, tmp_path: Path) -> None:
+    record, home = tmp_path / "record.json", tmp_path / "gone"
+    done = farm_with_node.run(
+        "--json", str(record), "--", "gcc", "-c", "part0.c", "-o", "homeless.o", HOME=str(home), XDG_STATE_HOME=""
+    )
+    assert (done.returncode, home.exists()) == (0, False)
+    assert json.loads(record.read_text())["failed_over"] is None
+
 
 
 def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
@@ -190,8 +151,8 @@ def test_a_lost_scheduler_does_not_stop_the_command(farm_with_node: Farm) -> Non
 def test_a_lost_lab_is_named(farm: Farm, tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.create()
-    Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
-    lost = Farm(home, farm.scheduler, farm.server, farm.node, farm.sources)
-    done = lost.run("--", "true")
+    config = Config(name="test", address=f"{SERVER}/24")
+    Running(config=config, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
+    done = replace(farm, home=home).run("--", "true")
     assert done.returncode == 1
     assert "There is no network namespace ft-no-such." in done.stderr

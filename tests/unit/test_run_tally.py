@@ -9,7 +9,8 @@ from farm.scheduler.protocol import (
     NodeOffline,
     NodeStats,
 )
-from farm.workstation.tally import NodeTally, Tally
+from farm.workstation.own_calls import OwnCalls
+from farm.workstation.tally import NodeTally, Now, Tally
 
 ME, OTHER, PC01 = 1, 2, 3
 
@@ -19,19 +20,20 @@ def stats(host: int, name: str) -> NodeStats:
 
 
 def done(job: int, code: int = 0, real: int = 100) -> JobDone:
-    return JobDone(job, code, real, 0, 0, 0, 0, 0, 0, 0, from_submitter=False)
+    return JobDone(job, code, real, real // 2, real // 4, 0, 0, 0, 0, 0, from_submitter=False)
 
 
 def tally(*events: Event | Connected | Disconnected) -> Tally:
+    """Each event comes a second after the one before."""
     result = Tally("submitter-lab")
-    for event in (Connected("10.77.0.1", 8765, 43), stats(ME, "submitter-lab"), stats(OTHER, "desk"), *events):
-        result.fold(event)
+    seen = (Connected("10.77.0.1", 8765, 43), stats(ME, "submitter-lab"), stats(OTHER, "desk"), stats(PC01, "pc01"))
+    for time, event in enumerate((*seen, *events), start=-len(seen)):
+        result.fold(event, float(time))
     return result
 
 
 def test_jobs_on_a_node() -> None:
     result = tally(
-        stats(PC01, "pc01"),
         JobRequested(1, ME, "a.c", 0),
         JobBegun(1, PC01, 0),
         done(1, real=100),
@@ -39,20 +41,24 @@ def test_jobs_on_a_node() -> None:
         JobBegun(2, PC01, 0),
         done(2, code=255, real=300),
     )
-    assert result.nodes == {"pc01": NodeTally(jobs=2, failed=1, mean_ms=200)}
-    assert (result.local, result.pending, result.ready, result.complete) == (0, set(), True, True)
+    counts = result.counts(None)
+    assert counts.nodes == {"pc01": NodeTally(jobs=2, failed=1, mean_ms=200)}
+    assert (counts.local, counts.failed, counts.fallen, counts.remote_cpu_ms) == (0, 1, None, 300)
+    assert (result.open(None), result.ready, result.gaps) == (False, True, 0)
+    first = next(result.jobs(None))
+    assert (first.requested, first.begun, first.ended, first.real_ms) == (0.0, 1.0, 2.0, 100)
 
 
 def test_jobs_of_others_do_not_count() -> None:
     result = tally(
-        stats(PC01, "pc01"),
         JobRequested(1, OTHER, "a.c", 0),
         JobBegun(1, PC01, 0),
         done(1),
         LocalBegun(2, OTHER, 0, "a.o"),
         LocalDone(2),
     )
-    assert (result.nodes, result.local, result.changes) == ({}, 0, 0)
+    counts = result.counts(None)
+    assert (counts.nodes, counts.local, result.changes) == ({}, 0, 0)
 
 
 def test_local_jobs_and_those_given_back_to_the_submitter() -> None:
@@ -63,29 +69,71 @@ def test_local_jobs_and_those_given_back_to_the_submitter() -> None:
         JobBegun(2, ME, 0),
         done(2),
     )
-    assert (result.nodes, result.local, result.pending) == ({}, 2, set())
+    counts = result.counts(None)
+    assert (counts.nodes, counts.local, counts.local_ms, result.open(None)) == ({}, 2, 1100, False)
 
 
 def test_a_job_keeps_its_node_when_that_goes_away() -> None:
     result = tally(
-        stats(PC01, "pc01"),
         JobRequested(1, ME, "a.c", 0),
         JobBegun(1, PC01, 0),
         NodeOffline(PC01),
         NodeOffline(99),
         done(1, code=255),
     )
-    assert result.nodes["pc01"].failed == 1
+    assert result.counts(None).nodes["pc01"].failed == 1
 
 
 def test_a_job_that_never_began_is_on_no_node() -> None:
     result = tally(JobRequested(1, ME, "a.c", 0), done(1, code=107))
-    assert (result.nodes, result.pending) == ({}, set())
+    assert (result.counts(None).nodes, result.open(None)) == ({}, False)
 
 
 def test_a_lost_connection_leaves_a_gap() -> None:
     result = tally(JobRequested(1, ME, "a.c", 0), Disconnected("gone", 1.0))
-    assert (result.pending, result.ready, result.complete) == (set(), False, False)
+    assert (result.open(None), result.ready, result.gaps, result.connected) == (False, False, 1, False)
     for event in (Connected("10.77.0.1", 8765, 43), stats(7, "submitter-lab"), LocalBegun(9, 7, 0, "a.o")):
         result.fold(event)
-    assert (result.local, result.pending, result.ready, result.complete) == (1, {9}, True, False)
+    assert (result.open(None), result.ready, result.gaps) == (True, True, 1)
+
+
+def test_what_runs_now() -> None:
+    result = tally(
+        JobRequested(1, ME, "a.c", 0),
+        JobRequested(2, ME, "b.c", 0),
+        JobRequested(3, ME, "c.c", 0),
+        JobBegun(1, PC01, 0),
+        JobBegun(2, ME, 0),
+        LocalBegun(4, ME, 0, "a.out"),
+    )
+    assert result.now(None) == Now(remote=1, nodes=1, local=2, waiting=1)
+    assert result.now(OwnCalls(remote={1: "10.77.0.3"})) == Now(remote=1, nodes=1, local=0, waiting=1)
+
+
+def test_of_two_builds_on_a_machine_each_counts_its_own() -> None:
+    result = tally(
+        JobRequested(1, ME, "src/a.c", 0),
+        JobRequested(2, ME, "other/b.c", 0),
+        JobBegun(1, PC01, 0),
+        JobBegun(2, PC01, 0),
+        done(1),
+        done(2),
+        LocalBegun(3, ME, 0, "/home/me/src/prog"),
+        LocalBegun(4, ME, 0, "/home/me/other/tool"),
+        LocalDone(3),
+        LocalDone(4),
+        JobRequested(5, ME, "other/c.c", 0),
+    )
+    own = OwnCalls(remote={1: "10.77.0.3"}, here=1, here_ms=70, names={"prog"})
+    counts = result.counts(own)
+    assert counts.nodes == {"pc01": NodeTally(jobs=1, failed=0, mean_ms=100)}
+    assert (counts.local, counts.local_ms, counts.fallen) == (1, 70, 0)
+    assert [job.id for job in result.jobs(own)] == [1, 3]
+    assert (result.open(own), result.open(None)) == (False, True)
+
+
+def test_the_log_knows_jobs_of_which_the_scheduler_told_nothing() -> None:
+    own = OwnCalls(remote={7: "10.77.0.3", 8: "10.77.0.3", 9: "10.77.0.99"}, fallen={9})
+    counts = tally(done(7, real=40)).counts(own)  # its begin was before the connection
+    assert counts.nodes == {"10.77.0.99": NodeTally(1, 1), "pc01": NodeTally(jobs=2, failed=0, mean_ms=40)}
+    assert (counts.failed, counts.fallen) == (1, 1)

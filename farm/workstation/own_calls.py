@@ -1,0 +1,127 @@
+"""Which jobs are a run's own, from icecc's log of it: a daemon's jobs may come from several builds at a time.
+
+icecc names the scheduler's job id of what it sends to a node, and says when it compiles something here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MAX_LOG = 64 << 20
+"""Bytes after which a log is begun anew."""
+MAX_REMEMBERED = 500_000
+"""Jobs, and names of files."""
+CHUNK = 1 << 20
+
+_LINE = re.compile(
+    rb"^ICECC\[(\d+)\] [^\n]{19}: (?:"
+    rb"(?P<begin>invoked as: )"
+    rb"|preparing (?P<source>[^\n]+) to be compiled "
+    rb"|Have to use host (?P<host>\S+):\d+ - Job ID: (?P<job>\d{1,10}) "
+    rb"|(?P<own>building myself, )"
+    rb"|(?P<here><building_local>)"
+    rb"|</building_local: (?P<ms>\d{1,10})ms>"
+    rb"|(?P<alone>no local daemon found)"
+    rb"|invoking: (?P<invoked>[^\n]+)"
+    rb")",
+    re.MULTILINE,
+)
+
+
+@dataclass
+class OwnCalls:
+    """What icecc's log has told so far."""
+
+    remote: dict[int, str] = field(default_factory=dict)
+    """Job ids, and the address that each was sent to."""
+    here: int = 0
+    """Compiled, linked or preprocessed by this machine, in whatever way it came to that."""
+    here_ms: int = 0
+    fallen: set[int] = field(default_factory=set)
+    """Job ids of what was compiled here after all."""
+    names: set[str] = field(default_factory=set)
+    """Of the files that were compiled or made here, without folders."""
+    _present: dict[bytes, int] = field(default_factory=dict)
+    """Process → the job that it sent away."""
+    _local: set[bytes] = field(default_factory=set)
+    """Processes that compile here."""
+    _rest: bytes = b""
+
+    def feed(self, data: bytes) -> None:
+        """Take in what has been written since; a line that is not whole yet waits."""
+        text, newline, rest = (self._rest + data).rpartition(b"\n")
+        self._rest = rest[-CHUNK:]
+        if newline:
+            for match in _LINE.finditer(text):
+                self._line(match)
+
+    def _line(self, match: re.Match[bytes]) -> None:
+        process, said = match[1], match.lastgroup
+        match said:
+            case "begin":
+                self._present.pop(process, None)
+                self._local.discard(process)
+            case "job":
+                if len(self.remote) < MAX_REMEMBERED:
+                    self.remote[int(match["job"])] = match["host"].decode(errors="replace")
+                self._present[process] = int(match["job"])
+            case "own" | "here" | "alone":
+                self.here += process not in self._local
+                self._local.add(process)
+                if process in self._present:
+                    self.fallen.add(self._present.pop(process))
+            case "ms":
+                self.here_ms += int(match["ms"])
+            case "source":
+                self._name(match["source"])
+            case "invoked" if process in self._local:
+                words = match["invoked"].split()
+                after = words.index(b"-o") + 1 if b"-o" in words else 0
+                self._name(words[after] if 0 < after < len(words) else b"a.out")
+            case _:
+                pass
+
+    def _name(self, path: bytes) -> None:
+        if len(self.names) < MAX_REMEMBERED:
+            self.names.add(os.path.basename(path.decode(errors="replace")))
+
+
+class FollowedLog:
+    """icecc's log while it is written: each icecc appends to the file of that name."""
+
+    def __init__(self, path: Path, calls: OwnCalls, most: int = MAX_LOG) -> None:
+        self._path, self._calls, self._most = path, calls, most
+        self._files = [path.open("rb")]
+
+    def read(self) -> None:
+        """Take in what is new; a log that has become too long is begun anew, so that its last part is kept."""
+        for file in self._files:
+            while data := file.read(CHUNK):
+                self._calls.feed(data)
+        with contextlib.suppress(OSError):
+            status = os.fstat(self._files[-1].fileno())
+            if status.st_size > self._most:
+                self._renew(status)
+
+    def _renew(self, old: os.stat_result) -> None:
+        """Processes that have the old file open go on writing there, where nobody but us sees it."""
+        fresh = self._path.with_suffix(".new")
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            if old.st_uid != os.geteuid():
+                os.fchown(handle, old.st_uid, old.st_gid)
+        finally:
+            os.close(handle)
+        fresh.replace(self._path)
+        for file in self._files[:-1]:
+            file.close()
+        self._files = [self._files[-1], self._path.open("rb")]
+
+    def close(self) -> None:
+        """Stop reading."""
+        for file in self._files:
+            file.close()

@@ -1,0 +1,93 @@
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.workstation.own_calls import FollowedLog, OwnCalls
+
+CLOCK = "2026-11-23 09:29:11"
+
+
+def said(process: int, *texts: str) -> bytes:
+    return "".join(f"ICECC[{process}] {CLOCK}: {text}\n" for text in texts).encode()
+
+
+HOST = "Have to use host 10.99.47.2:10245 - Job ID: {} - env: x86_64 - has env: true - match j: 0"
+REMOTE = said(
+    10, "invoked as: gcc -c a.c -o a.o", "preparing ../src/a.c to be compiled for x86_64", HOST.format(1),
+    "<wait for cs>", "</wait for cs: 8ms>",
+)  # fmt: skip
+LINK = said(
+    11, "invoked as: gcc a.o -o out/prog", "<building_local>", "invoking: /usr/bin/gcc a.o -o out/prog",
+    "</building_local: 69ms>",
+)  # fmt: skip
+FALLBACK = said(
+    12, "invoked as: gcc -c b.c", "preparing b.c to be compiled for x86_64", HOST.format(4),
+    "local build forced by remote exception: Error 102", "<building_local>", "invoking: /usr/bin/gcc -c b.c -o b.o",
+    "</building_local: 19ms>",
+)  # fmt: skip
+OWN = said(
+    13, "invoked as: gcc -c c.c", "preparing c.c to be compiled for x86_64",
+    "building myself, but telling localhost", "invoking: /usr/bin/gcc -c c.c -o c.o",
+)  # fmt: skip
+ALONE = said(14, "invoked as: gcc -c d.c", "no local daemon found", "invoking: /usr/bin/gcc -c d.c -o d.o")
+
+
+def fed(*parts: bytes) -> OwnCalls:
+    calls = OwnCalls()
+    for part in parts:
+        calls.feed(part)
+    return calls
+
+
+def test_what_went_where() -> None:
+    calls = fed(REMOTE + LINK + FALLBACK + OWN + ALONE)
+    assert calls.remote == {1: "10.99.47.2", 4: "10.99.47.2"}
+    assert (calls.here, calls.here_ms, calls.fallen) == (4, 88, {4})
+    assert calls.names == {"a.c", "b.c", "c.c", "prog", "b.o", "c.o", "d.o"}
+
+
+def test_a_process_number_may_come_again() -> None:
+    calls = fed(REMOTE, said(10, "invoked as: gcc a.o", "<building_local>", "invoking: /usr/bin/gcc a.o"))
+    assert (calls.here, calls.fallen, "a.out" in calls.names) == (1, set(), True)
+
+
+@given(st.integers(0, len(REMOTE + LINK + FALLBACK)))
+def test_it_may_come_in_pieces(cut: int) -> None:
+    whole = REMOTE + LINK + FALLBACK
+    assert fed(whole[:cut], whole[cut:]) == fed(whole)
+
+
+@given(st.binary())
+def test_whatever_is_in_it(data: bytes) -> None:
+    fed(data, b"\n" + REMOTE)
+
+
+def test_a_log_is_followed(tmp_path: Path) -> None:
+    log, calls = tmp_path / "run-1.log", OwnCalls()
+    log.write_bytes(REMOTE[:40])
+    followed = FollowedLog(log, calls)
+    followed.read()
+    assert calls.remote == {}
+    with log.open("ab") as file:
+        file.write(REMOTE[40:])
+    followed.read()
+    assert list(calls.remote) == [1]
+    followed.close()
+
+
+def test_a_long_log_is_begun_anew_and_nothing_is_missed(tmp_path: Path) -> None:
+    log, calls = tmp_path / "run-1.log", OwnCalls()
+    log.touch()
+    followed = FollowedLog(log, calls, most=len(REMOTE))
+    with log.open("ab") as late:  # an icecc that opened it before
+        late.write(REMOTE + LINK)
+        late.flush()
+        followed.read()
+        assert (log.read_bytes(), log.stat().st_mode & 0o777) == (b"", 0o600)
+        late.write(FALLBACK)
+    with log.open("ab") as file:
+        file.write(OWN)
+    followed.read()
+    assert (sorted(calls.remote), calls.here) == ([1, 4], 3)
+    followed.close()
