@@ -15,7 +15,7 @@ from rich.text import Text
 
 from farm import command
 from farm.cli.output import clean, err, out, show_json
-from farm.errors import UsageError
+from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.running import Running
 from farm.view.text import duration, milliseconds, size
@@ -112,9 +112,9 @@ def _list(as_json: bool) -> None:
 
 def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> int:
     """Run one command and explain it; its exit code."""
-    if Running.path(home).exists():
-        namespace.reenter(Running.load(home), home)
     member = membership.find(home)
+    if member.how == "server":
+        namespace.reenter(Running.load(home), home)
     command.find("icecc")
     user = sudo_caller(os.environ)
     base = as_user(os.environ, user) if user else dict(os.environ)
@@ -146,9 +146,8 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
 def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
     user = sudo_caller(os.environ)
     run, calls = core.last(core.last_run_folder(as_user(os.environ, user) if user else os.environ))
-    if Running.path(home).exists() and core.needs_look(calls):
-        namespace.reenter(Running.load(home), home)
-    calls, kept, names = _with_scheduler(calls, membership.find(home), run.settings)
+    calls, kept, names = _with_scheduler(calls, _reachable(home, calls), run.settings)
+    names = {**run.nodes, **names}
     nodes = kept.nodes if kept else ()
     counted = core.summarise(calls)
     listed = [call for call in calls if chosen.passes(call)] if chosen.lists or as_json else []
@@ -179,10 +178,25 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
         out.print(Text(f"{count:>6}  on {clean(name)}"))
 
 
+def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
+    """The farm to ask about a run that is over; None when there is none to be asked, or nothing to ask."""
+    if not any(call.host for call in calls) and not core.needs_look(calls):
+        return None
+    try:
+        member = membership.find(home)
+        if member.how == "server":
+            namespace.reenter(Running.load(home), home)
+    except FarmError:
+        return None
+    return member
+
+
 def _with_scheduler(
-    calls: list[Call], member: membership.Membership, settings: Mapping[str, str]
+    calls: list[Call], member: membership.Membership | None, settings: Mapping[str, str]
 ) -> tuple[list[Call], core.Kept | None, dict[str, str]]:
     """The calls with their true reasons, why the farm gave jobs back, and the names of the nodes."""
+    if member is None:
+        return core.refine(calls, None, settings), None, {}
     needs = core.needs_look(calls)
     seen = core.look(member) if needs or any(call.host for call in calls) else core.Look(None)
     elsewhere = any(call.outcome is Outcome.NODE for call in calls)

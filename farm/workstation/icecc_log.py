@@ -242,6 +242,8 @@ def _close(call: _Open) -> Call:
     causes = tuple(call.causes.values())
     if outcome is Outcome.NODE:
         causes = ()
+    elif outcome is Outcome.NOWHERE:
+        causes = causes[::-1]  # what came last made icecc give up
     elif outcome is Outcome.HERE and (not call.asked or not causes):
         # ICECC=disable does not look for the daemon, and neither value of ICECC is logged.
         causes = (*causes, Cause(DISABLED))

@@ -36,6 +36,8 @@ class LastRun(Struct, frozen=True, kw_only=True):
     """Why everything was compiled here from the start; empty when the farm could be used."""
     settings: Mapping[str, str] = {}
     """icecream's own variables (ICECC…) as the command had them."""
+    nodes: Mapping[str, str] = {}
+    """Names of nodes by their addresses."""
     log: str = ""
     """Name of icecc's log, in the same folder; set by `begin`."""
     schema: int = 1

@@ -13,7 +13,6 @@ PREFERRED_ABSENT = "preferred-host-absent"
 OWN_SLOT = "own-slot"
 NODES_BUSY = "nodes-busy"
 PASSED_OVER = "nodes-passed-over"
-ENVIRONMENT_REFUSED = "environment-install-failed"
 NODE_REFUSED = "node-refused"
 FELL_BACK = "remote-failed-fell-back"
 
@@ -60,7 +59,7 @@ SCHEDULER = (
     Reason(
         PASSED_OVER,
         "Nodes look free, but the scheduler gave this job to none.",
-        "It may be unable to connect to the nodes' TCP port 10245, or they failed to unpack this compiler before: then "
+        "It may be unable to connect to the nodes' TCP port 10245, or they could not run this compiler before: then "
         "they are asked again when their iceccd logs in anew.",
     ),
 )
@@ -100,10 +99,17 @@ NODE = (
         says=(STATUS + r"(?:can't write to /tmp|/tmp dir missing|could not create |open of object file).*",),
     ),
     Reason(
-        ENVIRONMENT_REFUSED,
-        "The node could not unpack or run the compiler's environment; the scheduler asks it no more for this one.",
-        "Check the environment (tar tf FILE must list usr/bin/as and bin/true) and the room on the node.",
-        says=(error(24, r"remote .* unable to handle environment.*"), error(25)),
+        "environment-install-failed",
+        "The node could not unpack the compiler's environment.",
+        "Check the archive (tar tf FILE) and the room on the node. To have iceccd make a new one: unset ICECC_VERSION",
+        says=(error(25),),
+    ),
+    Reason(
+        "environment-unusable",
+        "The node cannot run what is in the compiler's environment; the scheduler asks it no more for this one.",
+        "Check the archive: tar tf FILE must list bin/true, usr/bin/as and their libraries, for the node's processor. "
+        "To have iceccd make a new one: unset ICECC_VERSION",
+        says=(error(24, r"remote .* unable to handle environment.*"),),
     ),
     Reason(
         "environment-unverifiable",
