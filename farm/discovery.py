@@ -1,6 +1,7 @@
-"""Multicast DNS on the lab's network: the nodes' advertisements, and the farm's own.
+"""Multicast DNS: the nodes' advertisements on the lab's network, the farm's own, and farms that a workstation may join.
 
-What arrives is a hint from a stranger. It is bounded here in number and size, and judged in `farm.state`.
+What arrives is a hint from a stranger. It is bounded here in number and size, and judged in `farm.state`, or by the
+person who joins.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ import contextlib
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
+from ipaddress import IPv4Address
 
-from zeroconf import IPVersion, ServiceStateChange, Zeroconf
+from msgspec import Struct
+from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from farm.config import Config
@@ -24,8 +27,11 @@ MAX_TEXT = 128
 MAX_QUESTIONS = 64
 """Instances asked about at a time; the details of more than these are not fetched."""
 ANSWER_MILLISECONDS = 3000
+FARM_SECONDS = 2.0
+"""For farms to say that they are there, and once more for what they say."""
 
 _MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
+_ADDRESS_AND_PORT = re.compile(r"(?P<address>[0-9.]{7,15}):(?P<port>[1-9][0-9]{0,4})")
 
 Publish = Callable[[BeaconSeen | BeaconLost], None]
 
@@ -110,17 +116,85 @@ async def discovering(address: str, publish: Publish) -> AsyncIterator[AsyncZero
         await zeroconf.async_close()
 
 
+class FoundFarm(Struct, frozen=True):
+    """What somebody says is a farm."""
+
+    name: str
+    netname: str
+    scheduler: str
+    """Address."""
+    port: int
+    api: str
+    """Where farmd answers over HTTP, on the scheduler's machine; empty when it does not."""
+
+
+def parse_farm(properties: Mapping[bytes, bytes | None]) -> FoundFarm | None:
+    """An advertisement's text as a record; None when it is not one of a farm's."""
+    text = {}
+    for key in ("farm", "netname", "scheduler", "api"):
+        value = (properties.get(key.encode()) or b"")[: MAX_TEXT + 1].decode(errors="replace")
+        if len(value) > MAX_TEXT or not value.isprintable():
+            return None
+        text[key] = value
+    scheduler = _address_and_port(text["scheduler"])
+    if not text["farm"] or not text["netname"] or scheduler is None:
+        return None
+    api = _address_and_port(text["api"].removeprefix("http://")) if text["api"].startswith("http://") else None
+    if text["api"] and (api is None or api[0] != scheduler[0]):
+        return None  # whoever has a token for the farm would show it to somebody else
+    return FoundFarm(text["farm"], text["netname"], *scheduler, text["api"])
+
+
+def _address_and_port(text: str) -> tuple[str, int] | None:
+    match = _ADDRESS_AND_PORT.fullmatch(text)
+    if match is None:
+        return None
+    try:
+        address = IPv4Address(match["address"])
+    except ValueError:
+        return None
+    usable = not (address.is_unspecified or address.is_multicast)
+    return (str(address), int(match["port"])) if usable and int(match["port"]) < 65535 else None
+
+
+async def find_farms(seconds: float = FARM_SECONDS) -> list[FoundFarm]:
+    """The farms that say within ``seconds``, on any network of this machine, that they are there; by name."""
+    names: dict[str, None] = {}
+
+    def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
+        if len(names) < MAX_QUESTIONS and state_change is not ServiceStateChange.Removed:
+            names[name] = None
+
+    try:
+        zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
+    except (OSError, Error):  # no network, or none that multicast may be sent to
+        return []
+    try:
+        browser = AsyncServiceBrowser(zeroconf.zeroconf, FARMS, handlers=[changed])
+        await asyncio.sleep(seconds)
+        await browser.async_cancel()
+        infos = [AsyncServiceInfo(FARMS, name) for name in names]
+        await asyncio.gather(*[info.async_request(zeroconf.zeroconf, seconds * 1000) for info in infos])
+    finally:
+        await zeroconf.async_close()
+    found = {farm for info in infos if (farm := parse_farm(info.properties)) is not None}
+    return sorted(found, key=lambda farm: (farm.name, farm.scheduler, farm.port))
+
+
 def farm_advertisement(config: Config) -> AsyncServiceInfo:
-    """What the server says of itself: farm, where it is served from, the scheduler."""
+    """What the server says of itself: farm, scheduler, and where farmd answers, if it does on this network."""
+    properties = {
+        "farm": config.name,
+        "netname": config.netname,
+        "scheduler": f"{config.server}:{config.scheduler.port}",
+    }
+    if config.api.port:
+        properties["api"] = f"http://{config.server}:{config.api.port}"
     return AsyncServiceInfo(
         FARMS,
         f"{config.name}.{FARMS}",
         parsed_addresses=[config.server],
-        port=config.http_port,
-        properties={
-            "farm": config.name,
-            "api": f"http://{config.server}:{config.http_port}",
-            "scheduler": f"{config.server}:{config.scheduler.port}",
-        },
+        port=config.scheduler.port,
+        properties=properties,
         server=f"{config.name}-server.local.",
     )

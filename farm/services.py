@@ -216,8 +216,8 @@ class Supervisor:
         """End services whose supervisord was killed: they would hold its ports."""
         pid = self.pid
         if pid is not None:
-            _end([psutil.Process(pid)])
-        _end(self.orphans())
+            end_processes([psutil.Process(pid)])
+        end_processes(self.orphans())
         with contextlib.suppress(FileNotFoundError):
             self.home.supervisor_socket.unlink()
 
@@ -280,7 +280,7 @@ def processes_with_environment(name: str, value: str) -> list[psutil.Process]:
     return found
 
 
-def _end(processes: Sequence[psutil.Process]) -> None:
+def end_processes(processes: Sequence[psutil.Process]) -> None:
     """SIGTERM, five seconds, SIGKILL."""
     for process in processes:
         with contextlib.suppress(psutil.Error):

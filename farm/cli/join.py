@@ -1,0 +1,215 @@
+"""`farm join` and `farm leave`: which farm this machine's compiler calls go to."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import msgspec
+import rich_click as click
+from rich.table import Table
+from rich.text import Text
+
+from farm.cli.output import clean, err, out, show_json
+from farm.errors import FarmError, UsageError
+from farm.home import Home
+from farm.running import Running
+from farm.workstation.finding import Candidate, check_installed, check_netname, look_around, reach
+from farm.workstation.join import Joined
+from farm.workstation.join import join as join_farm
+from farm.workstation.join import leave as leave_farm
+from farm.workstation.login import Offer, wait_for_login
+from farm.workstation.membership import Membership, find
+
+NOT_LOGGED_IN = 3
+STATUS_SECONDS = 3.0
+ALL_PROCESSORS = "auto"
+
+
+@click.command()
+@click.argument("server", required=False)
+@click.option("--netname", metavar="NAME", help="Instead of the netname that the scheduler says.")
+@click.option(
+    "--accept-jobs",
+    metavar="[=N]",
+    is_flag=False,
+    flag_value=ALL_PROCESSORS,
+    help="Take jobs from others too, at most N at a time; without N as many as processors. Needs root.",
+)
+@click.option("--list", "list_only", is_flag=True, help="Only show what could be joined.")
+@click.option("--status", is_flag=True, help="Show what was joined; exit code 3 when iceccd is not logged in.")
+@click.option("--json", "as_json", is_flag=True, help="Print it as JSON; without SERVER, what could be joined.")
+@click.pass_obj
+def join(
+    home: Home,
+    server: str | None,
+    netname: str | None,
+    accept_jobs: str | None,
+    list_only: bool,
+    status: bool,
+    as_json: bool,
+) -> None:
+    """Have this machine's compiler calls go to a farm: SERVER is its address, host name or name, or HOST:PORT.
+
+    As root for all users, by the distribution's icecream service; otherwise for you alone, by an iceccd of your own
+    that takes no jobs. Without SERVER it lists the farms that it finds and asks. Undo it with: farm leave
+    """
+    if status:
+        _status(home, as_json)
+        return
+    jobs = _jobs(accept_jobs)
+    if server is None and (list_only or as_json):
+        _list(asyncio.run(look_around()), as_json)
+        return
+    _refuse_on_server(home)
+    check_installed()
+    if netname is not None:
+        check_netname(netname)
+    target = asyncio.run(reach(server or _choose(), netname))
+    if target.rivals:
+        others = ", ".join(target.rivals[:8])
+        _say(f"Other schedulers call themselves {target.netname} too: {others}. This machine goes to yours alone.")
+    joined = join_farm(target, jobs)
+    offer = asyncio.run(wait_for_login(joined.membership))
+    if as_json:
+        show_json(_json(joined.membership, offer) | {"already": joined.already, "notes": list(joined.notes)})
+    else:
+        _show_joined(joined, offer)
+    if not offer.logged_in:
+        raise _not_logged_in(joined.membership)
+
+
+@click.command()
+def leave() -> None:
+    """Undo `farm join`: files and services are as they were before, to the byte."""
+    for note in leave_farm():
+        _say(note)
+    _say("Left. This machine's files and services are as before it joined.")
+
+
+def _jobs(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if os.geteuid() != 0:
+        raise UsageError(
+            "Only root can take jobs from others.", "iceccd compiles them in a chroot.", "sudo farm join …"
+        )
+    if text == ALL_PROCESSORS:
+        return 0
+    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1024):
+        raise UsageError(
+            f"{text!r} is no number of jobs.", "It is 1 to 1024.", "farm join SERVER --accept-jobs=4, or --accept-jobs"
+        )
+    return int(text)
+
+
+def _refuse_on_server(home: Home) -> None:
+    if Running.path(home).exists():
+        name = Running.load(home).config.name
+        raise FarmError(
+            "This machine serves a farm itself, and submits to that one.",
+            f"Farm {name} is up here.",
+            "Build on it: farm run -- make; or take it down first: sudo farm down",
+        )
+
+
+def _choose() -> str:
+    """Ask which one to join; without a terminal say how to name it. Raises FarmError."""
+    candidates = asyncio.run(look_around())
+    if not candidates:
+        raise FarmError(
+            "No farm was found.",
+            "Neither by zeroconf nor by icecream's own broadcast has anybody answered.",
+            "If you know where it is: farm join ADDRESS",
+        )
+    if not (sys.stdin.isatty() and err.is_terminal):
+        _list(candidates, as_json=False)
+        raise FarmError(
+            "Which farm is this machine to join?",
+            "There is no terminal to ask at, and none is joined by guess.",
+            f"Name it: farm join {candidates[0].target}",
+        )
+    err.print(_table(candidates))
+    number = click.prompt("Join number", type=click.IntRange(1, len(candidates)), err=True)
+    return candidates[number - 1].target
+
+
+def _list(candidates: list[Candidate], as_json: bool) -> None:
+    if as_json:
+        show_json({"schema": 1, "found": msgspec.to_builtins(candidates)})
+    elif candidates:
+        out.print(_table(candidates))
+    else:
+        err.print("No farm was found.")
+
+
+def _table(candidates: list[Candidate]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "FARM", "NETNAME", "SCHEDULER", "FOUND BY", ""):
+        table.add_column(heading, no_wrap=True)
+    for number, one in enumerate(candidates, 1):
+        silent = "" if one.protocol else "its scheduler does not answer from here"
+        table.add_row(
+            str(number),
+            Text(clean(one.farm) or "—", style="bold"),
+            Text(clean(one.netname)),
+            Text(f"{one.scheduler}:{one.port}"),
+            ", ".join(one.found),
+            silent,
+        )
+    return table
+
+
+def _json(membership: Membership, offer: Offer) -> dict[str, object]:
+    return {"schema": 1, "membership": msgspec.to_builtins(membership), **msgspec.to_builtins(offer)}
+
+
+def _show_joined(joined: Joined, offer: Offer) -> None:
+    head = "Already joined to" if joined.already else "Joined"
+    _show(head, joined.membership, offer)
+    for note in joined.notes:
+        _say(note)
+    if offer.logged_in:
+        out.print("Build on it: farm run -- make")
+
+
+def _show(head: str, membership: Membership, offer: Offer) -> None:
+    where = f"scheduler {membership.scheduler}:{membership.port}, netname {clean(membership.netname)}"
+    out.print(Text.assemble(f"{head} ", (clean(membership.farm), "bold"), f" ({where})."), soft_wrap=True)
+    if offer.logged_in:
+        slots = f"{_count(offer.slots, 'slot')} on {_count(offer.nodes, 'node')}"
+        offered = slots if offer.nodes else "no node is there"
+        out.print(Text(f"This machine's iceccd is logged in as {clean(membership.submitter)}: {offered}."))
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def _status(home: Home, as_json: bool) -> None:
+    membership = find(home)
+    offer = asyncio.run(wait_for_login(membership, STATUS_SECONDS))
+    if as_json:
+        show_json(_json(membership, offer))
+    else:
+        _show("Submitting to", membership, offer)
+        if not offer.logged_in:
+            out.print(
+                Text(f"This machine's iceccd ({clean(membership.submitter)}) is not logged in.", style="bold red")
+            )
+    if not offer.logged_in:
+        sys.exit(NOT_LOGGED_IN)
+
+
+def _not_logged_in(membership: Membership) -> FarmError:
+    return FarmError(
+        "This machine's iceccd has not logged in to the scheduler yet.",
+        f"It runs, as {membership.submitter}, and goes on trying; the scheduler at "
+        f"{membership.scheduler}:{membership.port} does not have it.",
+        "See whether it does later: farm join --status. Is it blocked there (farm scheduler)? Undo it: farm leave",
+    )
+
+
+def _say(text: str) -> None:
+    err.print(Text(clean(text, 400)), soft_wrap=True)

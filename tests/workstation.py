@@ -1,0 +1,138 @@
+"""A developer's machine for integration tests: a namespace with a folder for /etc, its own /run, processes and name."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+
+from farm.virtual.namespace import exec_prefix
+from tests.lab import Namespace, until
+
+NAME = "desk"
+INIT = """
+import os, time
+while True:
+    try:
+        os.wait()
+    except ChildProcessError:
+        time.sleep(0.05)
+"""
+"""Process 1 of the machine: its only duty is to take in processes whose parents have ended."""
+SETUP = """
+set -eu
+mount --bind "$0" /etc
+mount -t tmpfs -o mode=755 none /run
+mount -t tmpfs -o mode=755 none /var/log
+mount -t tmpfs -o mode=755 none /var/cache
+mkdir /run/icecc /var/cache/icecc
+chown icecc:icecc /run/icecc /var/cache/icecc
+hostname "$1"
+shift
+exec "$@"
+"""
+FARM = (sys.executable, "-c", "from farm.cli import main; main()")
+
+
+class Workstation:
+    """What has been installed on it is what this machine has; /etc is a copy, in ``etc``."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+        self.folder = namespace.folder / "machine"
+        self.etc = self.folder / "etc"
+        self.home = self.folder / "home"
+        """Of its user, nobody."""
+        self.pid = 0
+        """Of its process 1, as seen from outside."""
+
+    def boot(self) -> None:
+        """Make the folders and start process 1."""
+        self.folder.mkdir()
+        subprocess.run(["cp", "-a", "/etc", str(self.etc)], check=True)
+        self.home.mkdir()
+        (self.home / ".profile").write_text("# mine\n")
+        subprocess.run(["chown", "-R", "nobody:nogroup", str(self.home)], check=True)
+        unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        inside = ["sh", "-c", SETUP, str(self.etc), NAME, sys.executable, "-c", INIT]
+        process = subprocess.Popen([*exec_prefix(self.namespace.name), *unshare, *inside], stdin=subprocess.DEVNULL)
+        self._unshare = process
+        until(self._booted, "the machine does not boot")
+
+    def _booted(self) -> bool:
+        for child in psutil.Process(self._unshare.pid).children():
+            with contextlib.suppress(psutil.Error):
+                self.pid = child.pid
+                return INIT in child.cmdline()
+        return False
+
+    def shut_down(self) -> None:
+        """End all that runs on it."""
+        self._unshare.kill()
+        self._unshare.wait()
+
+    def argv(self, *argv: str | Path, root: bool = False, **environment: str) -> list[str]:
+        """What runs a command on it, by its user or by root."""
+        enter = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--pid", "--net", f"--wdns={self.home}"]
+        become = [] if root else ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        sbin = "/usr/local/sbin:/usr/sbin:/sbin:" if root else ""
+        base = {"PATH": f"{sbin}/usr/local/bin:/usr/bin:/bin", "HOME": "/root" if root else str(self.home), "LANG": "C.UTF-8"}
+        settings = [f"{name}={value}" for name, value in {**base, **environment}.items()]
+        return [*enter, *become, "env", "-i", *settings, *map(str, argv)]
+
+    def run(
+        self, *argv: str | Path, root: bool = False, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command on it to its end."""
+        done = subprocess.run(
+            self.argv(*argv, root=root, **environment),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert not check or done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def farm(
+        self, *words: str | Path, root: bool = False, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command of ours on it."""
+        return self.run(*FARM, *words, root=root, check=check, **environment)
+
+    def processes(self) -> dict[int, list[str]]:
+        """What runs on it besides process 1, by the machine's own numbers."""
+        listed = self.run("ps", "-e", "-o", "pid=,args=", root=True).stdout.splitlines()
+        found = {int(pid): words for pid, *words in (line.split() for line in listed)}
+        return {pid: words for pid, words in found.items() if pid != 1 and words[:1] != ["ps"]}
+
+
+@contextlib.contextmanager
+def workstation(namespace: Namespace) -> Iterator[Workstation]:
+    """A machine on the network of a namespace."""
+    machine = Workstation(namespace)
+    machine.boot()
+    try:
+        yield machine
+    finally:
+        machine.shut_down()
+
+
+def tree(folder: Path) -> Mapping[str, tuple[int, int, int, bytes]]:
+    """Everything below a folder: mode, owner, group, and content or where a link leads."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        status = path.lstat()
+        content = b""
+        if path.is_symlink():
+            content = os.fsencode(path.readlink())
+        elif path.is_file():
+            content = path.read_bytes()
+        found[str(path.relative_to(folder))] = status.st_mode, status.st_uid, status.st_gid, content
+    return found
