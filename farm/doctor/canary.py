@@ -26,7 +26,8 @@ MAX_TOLD = 6
 
 ASKED = "asking for host to use"
 GIVEN = re.compile(r"Have to use host ([^ ]+):\d+")
-COMPILED = "Compiled on "
+RECEIVED = re.compile(r"\bgot \d+ bytes")
+"""The object came from the node."""
 HERE = ("building_local", "building myself", "local build forced")
 TELLING = re.compile(r"Error \d+|error|cannot|can't|unable|failed|no local daemon|forced|refus", re.IGNORECASE)
 LINE = re.compile(r"^ICECC\[\d+\] [0-9:]+: *")
@@ -110,7 +111,7 @@ async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], b
             process.send_signal(signal.SIGKILL)
         await process.wait()
     text = _read(log)
-    ran = COMPILED in text and process.returncode == 0
+    ran = process.returncode == 0 and bool(RECEIVED.search(text)) and not any(mark in text for mark in HERE)
     return Canary(
         node=node.name,
         address=node.address,

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
 import time
+import urllib.request
 from collections.abc import Callable
+
+import msgspec
 
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Peer, Workstation
 from farm.doctor.peers import peers, round_trips
+from farm.events import Telemetry
 
 FULL = 1000
-LOAD_PATIENCE = 6.0
-"""A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in."""
+LOAD_PATIENCE = 15.0
+"""A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
+whenever all of its processors are busy with something else."""
+ROOM_PER_SLOT = 25 << 20
+"""Free bytes that iceccd wants in its environment folder for each free slot, and for one more (daemon/main.cpp)."""
+TELEMETRY_PORT = 9105
+TELEMETRY_SECONDS = 2.0
+MAX_TELEMETRY = 1 << 20
 
 NO_NODES = Cause("No node is logged in: there is nobody to compile.", "Switch nodes on, and look", "farm node list")
 UNREACHABLE = Cause(
@@ -22,9 +33,21 @@ UNREACHABLE = Cause(
 )
 FULL_NODES = Cause(
     "{nodes}: load 1000, so no job is given there. Less than 25 MiB for each free slot is left in the environment "
-    "folder or in RAM, or other programs take all of its processors.",
+    "folder, or its memory is full, or other programs take all of its processors.",
     "Give it more RAM or fewer slots, or boot it anew to empty its RAM",
     "farm node reboot {first}",
+)
+NO_ROOM = Cause(
+    "{nodes}: its RAM disk is full ({free} MiB are left, {wanted} are wanted), so its load is 1000 and no job is given "
+    "there.",
+    "Give it more RAM or fewer slots, or boot it anew to empty its RAM",
+    "farm node reboot {first}",
+)
+BUSY = Cause(
+    "{nodes}: something else takes all of its processors, so its load is 1000 and no job is given there.",
+    "See what runs there",
+    "farm node ssh {first} -- top -bn1",
+    warns=True,
 )
 STUCK = Cause(
     "{nodes}: busy receiving an environment for {seconds} s.",
@@ -88,13 +111,35 @@ def _room(facts: Workstation) -> Outcome:
     seen = [_burden(node) for node in facts.nodes]
     full = [node for node in facts.nodes if node.load >= FULL]
     if full:
-        names = ", ".join(node.name for node in full[:8])
-        return FULL_NODES.found(*seen, nodes=names, first=full[0].name)
+        return together([fine(*seen), *(_full(node) for node in full)])
     slow = [node for node in facts.nodes if (node.installing or 0) > 30]
     if slow:
         names = ", ".join(node.name for node in slow[:8])
         return STUCK.found(*seen, nodes=names, seconds=slow[0].installing, first=slow[0].name)
     return fine(*seen)
+
+
+def _full(node: Peer) -> Outcome:
+    """Why a node's load is 1000: a node of a farm's tells how much room it has."""
+    told = _telemetry(node.address)
+    names = {"nodes": node.name, "first": node.name}
+    if told is None or not told.overlay.total:
+        return FULL_NODES.found(f"{node.name} answers no question about its RAM.", **names)
+    free, wanted = told.overlay.total - told.overlay.used, ROOM_PER_SLOT * (node.slots + 1)
+    seen = f"{node.name}: {free >> 20} MiB of its RAM disk free, {told.memory.available >> 20} MiB of memory available"
+    if free < wanted:
+        return NO_ROOM.found(seen, free=free >> 20, wanted=wanted >> 20, **names)
+    return BUSY.found(seen, **names)
+
+
+def _telemetry(address: str) -> Telemetry | None:
+    """What a node says of itself; None when it is no node of a farm's, or does not answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{address}:{TELEMETRY_PORT}/status.json", timeout=TELEMETRY_SECONDS) as answer:
+            return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
+    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+        return None
 
 
 def _burden(node: Peer) -> str:
@@ -128,7 +173,7 @@ CHECKS: tuple[Check[Workstation], ...] = (
         "Nodes have room for jobs",
         "A node whose load is 1000 gets none.",
         _room,
-        causes=(FULL_NODES, STUCK),
+        causes=(NO_ROOM, FULL_NODES, BUSY, STUCK),
         needs=("nodes",),
     ),
 )
