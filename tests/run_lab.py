@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.config import Config
@@ -15,6 +15,7 @@ from farm.home import Home
 from farm.running import Running
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
+from farm.workstation.environment import count_slots
 from farm.workstation.membership import submitter_name
 from tests.lab import Namespace, namespaces, until
 
@@ -30,6 +31,7 @@ class Farm:
     server: Namespace
     node: Namespace
     sources: Path
+    nodes: list[str] = field(default_factory=list)
 
     def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -48,6 +50,8 @@ class Farm:
         return self.server.folder / "state"
 
     def argv(self, *argv: str) -> list[str]:
+        """The command line, when every node gets jobs: one that this machine keeps busy otherwise gets none."""
+        until(lambda: self.ready() >= len(self.nodes), "no node gets jobs")
         main = "from farm.cli import main; main()"
         return [sys.executable, "-c", main, "--home", str(self.home.directory), "run", *argv]
 
@@ -56,14 +60,15 @@ class Farm:
         kept = {name: value for name, value in os.environ.items() if name not in dropped}
         return {**kept, "XDG_STATE_HOME": str(self.state), **changes}
 
-    def wait_until_ready(self, nodes: int) -> None:
-        """Every daemon gets jobs."""
+    def ready(self) -> int:
+        """Nodes that get jobs."""
+        if not self.nodes:
+            return 0
+        return count_slots(self.server.gather(list_nodes(self.address, 8765)), self.submitter).nodes
 
-        def ready() -> bool:
-            listed = self.server.gather(list_nodes(self.address, 8765))
-            return len([node for node in listed if node.load < 1000]) == nodes
-
-        until(ready, "no node gets jobs")
+    @property
+    def submitter(self) -> str:
+        return submitter_name(Running.load(self.home).config)
 
 
 @contextlib.contextmanager
@@ -90,4 +95,5 @@ def farm_of_two(server_address: str, node_address: str) -> Iterator[Farm]:
 def add_node(farm: Farm, name: str = "pc01") -> None:
     """Start the node's daemon, and wait until it gets jobs."""
     farm.node.iceccd(name, farm.address, "-m", "2")
-    farm.wait_until_ready(2)
+    farm.nodes.append(name)
+    until(lambda: farm.ready() == len(farm.nodes), "no node gets jobs")

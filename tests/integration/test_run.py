@@ -111,7 +111,6 @@ def test_a_user_without_a_home_gets_none(farm_with_node: Farm, tmp_path: Path) -
     assert json.loads(record.read_text())["failed_over"] is None
 
 
-
 def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
     """As from a terminal: the whole process group gets the signal, the command decides."""
     script = "trap 'echo interrupted; exit 3' INT; touch waiting; while :; do sleep 0.1; done"
@@ -153,6 +152,6 @@ def test_a_lost_lab_is_named(farm: Farm, tmp_path: Path) -> None:
     home.create()
     config = Config(name="test", address=f"{SERVER}/24")
     Running(config=config, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
-    done = replace(farm, home=home).run("--", "true")
+    done = replace(farm, home=home, nodes=[]).run("--", "true")
     assert done.returncode == 1
     assert "There is no network namespace ft-no-such." in done.stderr

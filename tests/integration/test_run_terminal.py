@@ -1,0 +1,246 @@
+"""`farm run` in a terminal: its line at the bottom, Ctrl-C, Ctrl-Z, changes of size. An emulator says what is seen."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import struct
+import subprocess
+import termios
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pyte
+import pytest
+
+from tests.lab import until
+from tests.run_lab import Farm, add_node, farm_of_two
+
+SERVER = "10.99.48.1"
+COLUMNS, ROWS = 80, 12
+TERM = "xterm-256color"
+
+
+class Terminal:
+    """A terminal with a command in it, as the only job of a shell that passes on how it ended."""
+
+    def __init__(self, argv: list[str], cwd: Path, environment: dict[str, str]) -> None:
+        self.screen = pyte.HistoryScreen(COLUMNS, ROWS, history=500)
+        self._stream = pyte.ByteStream(self.screen)
+        self._lock = threading.Lock()
+        self.master, slave = pty.openpty()
+        self.resize(COLUMNS, ROWS)
+        self.process = subprocess.Popen(
+            argv,
+            cwd=cwd,
+            env={"PS1": "$ ", **environment},
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # it becomes theirs
+        )
+        os.close(slave)
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def _read(self) -> None:
+        try:
+            while data := os.read(self.master, 1 << 16):
+                with self._lock:
+                    self._stream.feed(data)
+        except OSError:
+            pass  # nobody has it open any more
+
+    def type(self, text: str) -> None:
+        os.write(self.master, text.encode())
+
+    def resize(self, columns: int, rows: int) -> None:
+        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        with self._lock:
+            self.screen.resize(rows, columns)
+
+    @property
+    def rows(self) -> list[str]:
+        with self._lock:
+            return [row.rstrip() for row in self.screen.display]
+
+    @property
+    def everything(self) -> list[str]:
+        """What has scrolled away as well."""
+        with self._lock:
+            gone = ["".join(line[x].data for x in range(COLUMNS)).rstrip() for line in self.screen.history.top]
+        return gone + self.rows
+
+    def wait_for(self, text: str) -> None:
+        until(lambda: any(text in row for row in self.everything), f"{text} is not shown")
+
+    def end(self) -> int:
+        code = self.process.wait(timeout=60)
+        self._reader.join(timeout=10)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            for process in psutil.Process(self.process.pid).children(recursive=True):
+                process.kill()
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(timeout=10)
+        os.close(self.master)
+
+
+@pytest.fixture(scope="module")
+def farm() -> Iterator[Farm]:
+    with farm_of_two(SERVER, "10.99.48.2") as found:
+        add_node(found)
+        yield found
+
+
+@pytest.fixture
+def terminals(farm: Farm) -> Iterator[list[Terminal]]:
+    opened: list[Terminal] = []
+    yield opened
+    for terminal in opened:
+        terminal.close()
+
+
+def run(farm: Farm, terminals: list[Terminal], *argv: str, **environment: str) -> Terminal:
+    terminals.append(Terminal(farm.argv(*argv), farm.sources, farm.environment(**{"TERM": TERM, **environment})))
+    return terminals[-1]
+
+
+def bare(farm: Farm, terminals: list[Terminal], *argv: str) -> Terminal:
+    terminals.append(Terminal(list(argv), farm.sources, farm.environment(TERM=TERM)))
+    return terminals[-1]
+
+
+def shell(farm: Farm, terminals: list[Terminal]) -> Terminal:
+    return bare(farm, terminals, "bash", "--norc", "--noprofile", "-i")
+
+
+def live(terminal: Terminal) -> bool:
+    """Our line is at the bottom."""
+    return terminal.rows[-1].startswith("farm: ") and " waiting; done " in terminal.rows[-1]
+
+
+OUTPUT = "for n in $(seq 1 30); do echo line $n; sleep 0.1; done"
+
+
+def test_the_line_stays_apart_from_what_the_command_writes(farm: Farm, terminals: list[Terminal]) -> None:
+    script = f"printf prompt; {OUTPUT}; until [ -e seen ]; do sleep 0.1; done; gcc -c part0.c -o seen.o"
+    (farm.sources / "seen").unlink(missing_ok=True)
+    terminal = run(farm, terminals, "--", "sh", "-c", script)
+    terminal.wait_for("line 30")
+    until(lambda: live(terminal), "there is no line")
+    (farm.sources / "seen").touch()
+    assert terminal.end() == 0
+    shown = [row for row in terminal.everything if row]
+    # Whole and in order, and nothing of ours is left in it; the summary follows.
+    lines = ["promptline 1", *(f"line {n}" for n in range(2, 31))]
+    assert shown[: len(lines)] == lines
+    assert shown[len(lines)].startswith("farm: ")
+    assert not any(" waiting; done " in row for row in shown)
+    assert terminal.screen.margins is None
+
+
+@pytest.mark.parametrize(
+    ("option", "environment"), [("--no-live", {}), ("--live", {"CI": "true"}), ("--live", {"TERM": "dumb"})]
+)
+def test_without_the_line(farm: Farm, terminals: list[Terminal], option: str, environment: dict[str, str]) -> None:
+    terminal = run(farm, terminals, option, "--", "sh", "-c", "sleep 2.5; echo done", **environment)
+    terminal.wait_for("done")
+    assert not any(" waiting; " in row for row in terminal.everything)
+    assert terminal.end() == 0
+
+
+MAKEFILE = """all: one.o two.o
+%.o:
+\ttouch started-$@; sleep 100; touch $@
+"""
+
+
+@pytest.mark.parametrize("key", ["\x03", "\x1c"], ids=["interrupt", "quit"])
+def test_keys_end_make_as_without_us(farm: Farm, terminals: list[Terminal], key: str, tmp_path: Path) -> None:
+    """The same status, and the same words of make's."""
+    makefile = tmp_path / "Makefile"
+    makefile.write_text(MAKEFILE)
+    make = ("make", "-j2", "-f", str(makefile), f"--directory={tmp_path}")
+    ends = []
+    for terminal in (bare(farm, terminals, *make), run(farm, terminals, "--", *make)):
+        until(lambda: len(list(tmp_path.glob("started-*"))) == 2, "make does not start")
+        if terminal is terminals[1]:
+            until(lambda: live(terminal), "there is no line")  # noqa: B023
+        terminal.type(key)
+        code = terminal.end()
+        ends.append((code, sorted(row for row in terminal.everything if row.startswith("make: ***"))))
+        for path in tmp_path.glob("started-*"):
+            path.unlink()
+    assert ends[0] == ends[1]
+    assert ends[0][0] == (-signal.SIGINT if key == "\x03" else 1)  # make ends by the one, and exits at the other
+
+
+def test_stopped_and_continued_by_a_shell(farm: Farm, terminals: list[Terminal]) -> None:
+    for name in ("on", "off"):
+        (farm.sources / name).unlink(missing_ok=True)
+    terminal = shell(farm, terminals)
+    script = "touch on; until [ -e off ]; do sleep 0.1; done; echo the end"
+    quoted = " ".join(f"'{word}'" for word in farm.argv("--", "sh", "-c", script))
+    terminal.type(f"{quoted}\n")
+    until(lambda: live(terminal), "there is no line")
+    terminal.type("\x1a")
+    terminal.wait_for("Stopped")
+    assert not live(terminal)
+    assert terminal.screen.margins is None
+    terminal.type("echo the shell $((1 + 1))\n")
+    terminal.wait_for("the shell 2")
+    terminal.type("fg\n")
+    until(lambda: live(terminal), "the line does not come back")
+    terminal.type("\x1a")
+    until(lambda: terminal.screen.margins is None, "the line does not go")
+    terminal.type("bg\n")
+    (farm.sources / "off").touch()
+    terminal.wait_for("the end")
+    terminal.type("wait; exit 5\n")
+    assert terminal.end() == 5
+    assert not any(" waiting; done " in row for row in terminal.rows)
+
+
+def test_a_terminal_that_changes_its_size(farm: Farm, terminals: list[Terminal]) -> None:
+    (farm.sources / "sized").unlink(missing_ok=True)
+    script = "trap 'stty size' WINCH; until [ -e sized ]; do sleep 0.1; done; echo last"
+    terminal = run(farm, terminals, "--", "sh", "-c", script)
+    until(lambda: live(terminal), "there is no line")
+    for rows in (20, 9):
+        terminal.resize(COLUMNS, rows)
+        terminal.wait_for(f"{rows} {COLUMNS}")
+        until(lambda: live(terminal), "there is no line")
+        assert terminal.screen.margins == (0, rows - 2)
+    terminal.resize(COLUMNS, 4)
+    until(lambda: terminal.screen.margins is None, "it takes a row of a tiny terminal")
+    (farm.sources / "sized").touch()
+    assert terminal.end() == 0
+
+
+def test_a_program_that_has_the_terminal_to_itself(farm: Farm, terminals: list[Terminal]) -> None:
+    """While keys are read one by one, nothing is drawn; afterwards it is again."""
+    for name in ("raw", "cooked", "over"):
+        (farm.sources / name).unlink(missing_ok=True)
+    raw, cooked, over = (f"until [ -e {name} ]; do sleep 0.1; done" for name in ("raw", "cooked", "over"))
+    script = f"{raw}; stty -icanon; clear; {cooked}; stty icanon; {over}"
+    terminal = run(farm, terminals, "--", "sh", "-c", script)
+    until(lambda: live(terminal), "there is no line")
+    (farm.sources / "raw").touch()
+    until(lambda: not live(terminal), "the screen is not cleared")
+    time.sleep(2.5)
+    assert not live(terminal)
+    (farm.sources / "cooked").touch()
+    until(lambda: live(terminal), "the line does not come back")
+    (farm.sources / "over").touch()
+    assert terminal.end() == 0
+    assert terminal.screen.margins is None
