@@ -13,13 +13,17 @@ from pathlib import Path
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
-from farm.workstation.membership import Membership
+from farm.workstation.iceccd import answers
+from farm.workstation.membership import SYSTEM_SOCKET, Membership
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"
 """cc, c++, gcc, g++, clang and clang++, each of them icecc."""
 CMAKE_LAUNCHERS = ("CMAKE_C_COMPILER_LAUNCHER", "CMAKE_CXX_COMPILER_LAUNCHER")
 SPARE_JOBS = 2
 """More jobs than slots, so that preprocessing here and compiling there overlap."""
+FED_BY_A_PROCESSOR = 8
+"""Jobs elsewhere that one processor here keeps busy: icecc preprocesses on this machine, one call per processor at a
+time (client/util.cpp, dcc_lock_host). docs/builds.md has what was measured."""
 LOGIN_SECONDS = 60.0
 """iceccd comes back 20 to 51 s after it has lost its scheduler (daemon/main.cpp, reconnect)."""
 
@@ -38,8 +42,19 @@ class Slots:
     """Address → name of each node."""
 
     def parallel_jobs(self, cpus: int) -> int:
-        """How many jobs a build should run at a time."""
-        return max(self.free + SPARE_JOBS, cpus) if self.nodes else cpus
+        """How many jobs a build should run at a time: what the free slots take, if this machine can feed so many."""
+        return max(min(self.free + SPARE_JOBS, cpus * FED_BY_A_PROCESSOR), cpus) if self.nodes else cpus
+
+    def why_parallel_jobs(self, cpus: int) -> str:
+        """What decided that number."""
+        here = f"this machine has {cpus} processor{'s' if cpus != 1 else ''}"
+        if not self.nodes:
+            return f"{here}, and no node takes jobs"
+        wanted, fed = self.free + SPARE_JOBS, cpus * FED_BY_A_PROCESSOR
+        free = f"{self.free} of the farm's {self.total} slots are free, and {SPARE_JOBS} more keep them busy"
+        if wanted > fed:
+            return f"{free}; but {here}, and each preprocesses for some {FED_BY_A_PROCESSOR} jobs"
+        return free if wanted >= cpus else f"{free}; but {here}"
 
 
 def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
@@ -85,7 +100,7 @@ def uses_ccache(environment: Mapping[str, str]) -> bool:
         return True
     if any(_first_program(environment, name) == "ccache" for name in ("CC", "CXX", *CMAKE_LAUNCHERS)):
         return True
-    compiler = shutil.which("gcc", path=_path_without_wrappers(environment))
+    compiler = shutil.which("gcc", path=path_without_wrappers(environment))
     return compiler is not None and Path(compiler).resolve().name == "ccache"
 
 
@@ -97,12 +112,13 @@ def compile_environment(
     icecc comes in by PATH or, where ccache is used, behind it, or where CMake has it for a launcher, by that: never two
     ways at once (icecc refuses to call itself). Where cc is gcc, CC says gcc (likewise CXX):
     icecc makes an environment for each name, and nodes would receive the same one twice. ``jobs`` is passed on as
-    FARM_JOBS, and with ``make`` to make itself.
+    FARM_JOBS, and with ``make`` to make itself and to `cmake --build`.
     """
     environment = {**base, "FARM_JOBS": str(jobs)}
     if make:
         environment["MAKEFLAGS"] = f"{base.get('MAKEFLAGS', '')} -j{jobs}".strip()
-    path = _path_without_wrappers(base)
+        environment["CMAKE_BUILD_PARALLEL_LEVEL"] = str(jobs)
+    path = path_without_wrappers(base)
     if not remote:
         return {**environment, "ICECC": "disable"}
     if ccache:
@@ -111,12 +127,19 @@ def compile_environment(
         environment["PATH"] = path
     else:
         environment["PATH"] = os.pathsep.join([ICECC_WRAPPERS, path])
-    compilers = {
-        variable: name
-        for variable, generic, name in (("CC", "cc", "gcc"), ("CXX", "c++", "g++"))
-        if variable not in base and _same_program(generic, name, path)
-    }
-    return environment | compilers
+    return environment | _compiler_names(base, path)
+
+
+def _compiler_names(base: Mapping[str, str], path: str) -> dict[str, str]:
+    """CC and CXX where they have to change; a compiler named by its full path would pass by what PATH has in front."""
+    names = {}
+    for variable, generic, name in (("CC", "cc", "gcc"), ("CXX", "c++", "g++")):
+        given = base.get(variable, "")
+        if variable not in base and _same_program(generic, name, path):
+            names[variable] = name
+        elif given.startswith("/") and _same_program(given, Path(given).name, path):
+            names[variable] = Path(given).name
+    return names
 
 
 def _first_program(environment: Mapping[str, str], variable: str) -> str:
@@ -129,6 +152,24 @@ def _same_program(one: str, other: str, path: str) -> bool:
     return all(found) and len({Path(file).resolve() for file in found if file}) == 1
 
 
-def _path_without_wrappers(environment: Mapping[str, str]) -> str:
+def path_without_wrappers(environment: Mapping[str, str]) -> str:
+    """PATH, icecc's folder not in it."""
     folders = environment.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(folder for folder in folders if folder.rstrip("/") != ICECC_WRAPPERS)
+
+
+def socket_variable(membership: Membership, environment: Mapping[str, str]) -> dict[str, str]:
+    """ICECC_TEST_SOCKET where icecc would find another daemon than the farm's; else nothing.
+
+    It tries three sockets in turn (client/main.cpp, get_local_daemon). With the variable it tries that one only, and a
+    compiler call fails when nobody listens there, where without it the call would go on alone: so not without need.
+    """
+    tried = [SYSTEM_SOCKET, "/run/iceccd.socket"]
+    if "HOME" in environment:
+        tried.append(f"{environment['HOME']}/.iceccd.socket")
+    for path in tried:
+        if os.path.realpath(path) == os.path.realpath(membership.socket):
+            return {}
+        if answers(Path(path)):
+            break
+    return {"ICECC_TEST_SOCKET": membership.socket}

@@ -1,0 +1,210 @@
+"""Compilers other than this machine's gcc: environments made once, kept by what they were made of, told to icecc.
+
+An environment is the archive in which a node receives a compiler. Left alone, iceccd makes one for each compiler it
+meets and forgets them all when it starts; ICECC_VERSION names kept ones instead (client/remote.cpp,
+parse_icecc_version): ``ARCHIVE`` for compilers without a prefix, ``ARCHIVE=PREFIX`` for those with one, where the
+prefix is what stands before the last hyphen of the name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from farm import command
+from farm.errors import FarmError
+from farm.home import write_atomic
+
+NAME = re.compile(r"(?P<prefix>.+-)?(?P<family>gcc|clang)(?P<version>-[\d.]+)?")
+"""The compilers that icecc knows, by their file's name (services/util.cpp, is_c_compiler)."""
+PLUS_PLUS = {"gcc": "g++", "clang": "clang++"}
+SECONDS = 240
+"""As long as icecc itself waits for an environment (client/main.cpp)."""
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A C compiler, its C++ sibling if there is one, and the names by which builds call them."""
+
+    path: Path
+    name: str
+    cxx: Path | None = None
+    cxx_name: str = ""
+
+    @property
+    def names(self) -> dict[str, Path]:
+        """Name → program."""
+        return {self.name: self.path} | ({self.cxx_name: self.cxx} if self.cxx else {})
+
+    @property
+    def prefixes(self) -> list[str]:
+        """Those by which ICECC_VERSION tells its calls from others; none for plain gcc and clang."""
+        return [prefix for name in self.names if (prefix := name.rpartition("-")[0])]
+
+
+class Kept(Struct, frozen=True, kw_only=True):
+    """An environment and what it was made of."""
+
+    compiler: str
+    """Path."""
+    version: str
+    """What the compiler says of itself."""
+    digest: str
+    """Of path, version, size and time of change of the compiler."""
+    archive: str
+    """File name: icecc-create-env's digest of all that is inside."""
+    bytes: int
+    made: float
+    """Unix time."""
+
+
+def cache() -> Path:
+    """What is kept between builds: this user's, or for root the machine's."""
+    chosen = os.environ.get("XDG_CACHE_HOME")
+    if os.geteuid() == 0 and not chosen:
+        return Path("/var/cache/farm")
+    return Path(chosen or Path.home() / ".cache") / "farm"
+
+
+def find_compiler(word: str, path: str, triplet: str = "") -> Compiler:
+    """The compiler of that name (sought in ``path``) or path; with a triplet its calls have that for a prefix.
+
+    Raises FarmError.
+    """
+    found = shutil.which(word, path=path)
+    if found is None:
+        raise FarmError(f"There is no compiler {word}.", "It is not in PATH, or not a program.", "Check its spelling.")
+    file = Path(found).absolute()
+    named = NAME.fullmatch(file.name)
+    if named is None:
+        raise FarmError(
+            f"icecc does not know {file.name} for a compiler.",
+            "It goes by the name: gcc or clang, with TRIPLET- before it or -VERSION after it.",
+            "Name the compiler itself, not what calls it.",
+        )
+    prefix, family, version = named["prefix"] or "", named["family"], named["version"] or ""
+    sibling = file.with_name(f"{prefix}{PLUS_PLUS[family]}{version}")
+    cxx = sibling if os.access(sibling, os.X_OK) else None
+    if triplet and file.name.rpartition("-")[0] != triplet:
+        return Compiler(file, f"{triplet}-{family}", cxx, f"{triplet}-{PLUS_PLUS[family]}")
+    return Compiler(file, file.name, cxx, sibling.name)
+
+
+def environment_of(compiler: Compiler, folder: Path) -> Kept:
+    """The environment of a compiler, made if it is not kept in ``folder`` yet (some 10 s). Raises FarmError."""
+    version, digest = _identify(compiler.path)
+    record = folder / f"{digest}.json"
+    kept = _read(record)
+    if kept is None or not (folder / kept.archive).is_file():
+        kept = _make(compiler.path, version, digest, folder)
+        write_atomic(record, msgspec.json.encode(kept))
+    return kept
+
+
+def _identify(compiler: Path) -> tuple[str, str]:
+    said = command.run([str(compiler), "--version"], timeout=30, env={"LC_ALL": "C"}).stdout
+    version = next(iter(said.splitlines()), "")
+    file = compiler.resolve().stat()
+    parts = (str(compiler), version, str(file.st_size), str(file.st_mtime_ns))
+    return version, hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+def _make(compiler: Path, version: str, digest: str, folder: Path) -> Kept:
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as workplace:
+        command.run(
+            ["icecc-create-env", str(compiler)],
+            cwd=Path(workplace),
+            timeout=SECONDS,
+            mend="It needs the programs file and objcopy: apt-get install file binutils",
+        )
+        (made,) = Path(workplace).glob("*.tar*")
+        size = made.stat().st_size
+        os.replace(made, folder / made.name)
+    return Kept(compiler=str(compiler), version=version, digest=digest, archive=made.name, bytes=size, made=time.time())
+
+
+def _read(record: Path) -> Kept | None:
+    try:
+        return msgspec.json.decode(record.read_bytes(), type=Kept)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
+
+
+def icecc_version(native: Path, others: Iterable[tuple[Compiler, Path]]) -> str:
+    """ICECC_VERSION: the archive of compilers without a prefix, and those of others.
+
+    Raises FarmError when icecc cannot tell two of them apart.
+    """
+    archives: dict[str, Path] = {}
+    for compiler, archive in others:
+        for prefix in compiler.prefixes:
+            if archives.setdefault(prefix, archive) != archive:
+                raise FarmError(
+                    f"icecc cannot tell {compiler.name} from the other {prefix}-….",
+                    "In ICECC_VERSION it knows compilers by what stands before the last hyphen.",
+                    "Name one of them only; the other's environment is then made by iceccd for each session.",
+                )
+    words = [str(native), *(f"{archive}={prefix}" for prefix, archive in archives.items())]
+    for word in words:
+        if "," in word or ":" in word or "=" in word.rpartition("=")[0]:
+            raise FarmError(
+                f"The path {word} cannot stand in ICECC_VERSION.",
+                "Commas, colons and equals signs divide its parts.",
+                "Keep environments elsewhere: set XDG_CACHE_HOME.",
+            )
+    return ",".join(words)
+
+
+def link_names(names: dict[str, Path], folder: Path) -> Path:
+    """A folder of links for PATH, name → program, the same one each time for the same links."""
+    digest = hashlib.sha256("\0".join(f"{name}={path}" for name, path in sorted(names.items())).encode()).hexdigest()
+    place = folder / digest[:16]
+    if not place.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as workplace:
+            made = Path(workplace, "links")
+            made.mkdir(mode=0o755)
+            for name, path in names.items():
+                (made / name).symlink_to(path)
+            if not place.is_dir():
+                made.rename(place)
+    return place
+
+
+def kept_environments(folder: Path) -> list[Kept]:
+    """What is kept, by compiler."""
+    found = (_read(record) for record in folder.glob("*.json"))
+    return sorted((kept for kept in found if kept), key=lambda kept: (kept.compiler, kept.made))
+
+
+def is_current(kept: Kept) -> bool:
+    """Whether the compiler is still the one that the environment was made of."""
+    try:
+        return _identify(Path(kept.compiler))[1] == kept.digest
+    except (FarmError, OSError):
+        return False
+
+
+def prune(folder: Path) -> Sequence[str]:
+    """Remove the environments whose compiler is gone or another one now; returns the names of the archives."""
+    stay = set()
+    for kept in kept_environments(folder):
+        if is_current(kept):
+            stay.add(kept.archive)
+        else:
+            (folder / f"{kept.digest}.json").unlink(missing_ok=True)
+    gone = [file for file in sorted(folder.glob("*.tar*")) if file.name not in stay]
+    for file in gone:
+        file.unlink(missing_ok=True)
+    return [file.name for file in gone]
