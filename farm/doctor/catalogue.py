@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from farm.doctor import workstation
+from farm.doctor import fleet, server, workstation
 from farm.doctor.check import Check
 
 PLACES: Mapping[str, tuple[Check[Any], ...]] = {
+    "Server": (*server.CHECKS, *fleet.CHECKS),
     "Workstation": workstation.CHECKS,
 }

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.doctor import workstation
+from farm.doctor import fleet, server, workstation
 from farm.doctor.check import Check, Examination, Report, Result, Selection, State, require_known
 from farm.doctor.facts import Workstation
-from farm.doctor.place import Here
+from farm.doctor.place import Here, Place
+from farm.doctor.server import Server
 from farm.home import Home
+from farm.running import Running
 
 Before = Callable[[Check[Any]], None]
 After = Callable[[Result], None]
@@ -21,7 +23,11 @@ def examinations(
 ) -> list[Examination[Any]]:
     """The checks of the machine's kind; a server submits jobs too, so it gets a workstation's as well."""
     facts = Workstation(environment=environment, folder=folder, membership=here.membership)
-    return [Examination(workstation.CHECKS, facts, selection)]
+    found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
+    if here.place is Place.SERVER:
+        checks = (*server.CHECKS, *fleet.CHECKS)
+        found.insert(0, Examination(checks, Server(home, Running.load(home)), selection))
+    return found
 
 
 def examine(here: Here, examinations: list[Examination[Any]], before: Before, after: After) -> Report:
