@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from farm.virtual.namespace import exec_prefix
+from farm.virtual.namespace import namespace_path
 from tests.lab import Namespace, until
 
 NAME = "desk"
@@ -60,7 +60,9 @@ class Workstation:
         subprocess.run(["chown", "-R", "nobody:nogroup", str(self.home)], check=True)
         unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         inside = ["sh", "-c", SETUP, str(self.etc), NAME, sys.executable, "-c", INIT]
-        process = subprocess.Popen([*exec_prefix(self.namespace.name), *unshare, *inside], stdin=subprocess.DEVNULL)
+        # Not by `ip netns exec`, which mounts another /sys, without the control groups that a systemd needs.
+        enter = ["nsenter", f"--net={namespace_path(self.namespace.name)}"]
+        process = subprocess.Popen([*enter, *unshare, *inside], stdin=subprocess.DEVNULL)
         self._unshare = process
         until(self._booted, "the machine does not boot")
 
