@@ -135,7 +135,7 @@ MACHINE = (
         "process-limit",
         "This machine could start no more processes.",
         "Raise the limit (ulimit -u), or run fewer jobs at a time.",
-        says=(error(10), error(18), error(32)),
+        says=(error(10), error(18)),
     ),
     Reason(
         "source-unreadable",

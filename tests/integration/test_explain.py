@@ -1,0 +1,404 @@
+"""`farm explain` of real compiler calls: each way of staying here is provoked, and its true cause must be named."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from farm.config import Config
+from farm.home import Home
+from farm.running import Running
+from farm.scheduler.control import list_nodes
+from farm.virtual.namespace import icecc_folder
+from farm.workstation.last_run import LastRun, begin, last_run_folder
+from farm.workstation.membership import submitter_name
+from tests.lab import Namespace, namespaces, until
+
+SERVER = "10.99.31.1"
+NODE = "10.99.31.2"
+CONFIG = Config(name="test", address=f"{SERVER}/24")
+PC01 = {"ICECC_PREFERRED_HOST": "pc01"}
+
+SOURCES = {
+    "a.c": '#include <stdio.h>\nint a(void) { return puts("a"); }\n',
+    "b.c": "int b(void) { return 1; }\n",
+    "main.c": "int main(void) { return 0; }\n",
+    "conftest.c": "int main(void) { return 0; }\n",
+    "a.h": "int a(void);\n",
+    "a.s": ".globl a\n",
+    "a.S": ".globl a\n",
+    "a.f": "      end\n",
+    "a.xyz": "int a;\n",
+    "warns.c": "int warns(void) { int unused; return 0; }\n",
+    "lacks.c": "#include <no-such-header.h>\n",
+    "memory.c": '_Static_assert(0, "out of memory");\n',
+    "file.c": '_Static_assert(0, "file not found");\n',
+    "slow.cc": "constexpr int f() { int x = 0;\n"
+    "for (int i = 0; i < 2000; i++) for (int k = 0; k < 1500; k++) x ^= i + k;\n"
+    "return x; }\nconstexpr int y = f();\nint g() { return y; }\n",
+    "response": "-c a.c -O1",
+    "broken.tar.gz": "no archive at all\n" * 100,
+    "environment.bin": "x" * 1000,
+    "assembler-options": "--warn\n",
+    "foo-cc": '#!/bin/sh\nexec /usr/bin/gcc "$@"\n',
+}
+
+
+@dataclass(frozen=True)
+class Farm:
+    """A scheduler and a submitter in one namespace, a node in the other, and the record of a running farm."""
+
+    home: Home
+    server: Namespace
+    node: Namespace
+    sources: Path
+
+    def start(self, *argv: str, **environment: str) -> subprocess.Popen[str]:
+        main = "from farm.cli import main; main()"
+        full = [sys.executable, "-c", main, "--home", str(self.home.directory), "explain", *argv]
+        dropped = ("CC", "CXX", "SUDO_UID", "XDG_STATE_HOME")
+        kept = {name: value for name, value in os.environ.items() if name not in dropped}
+        told = {**kept, "HOME": str(self.sources), **environment}
+        return subprocess.Popen(
+            full, cwd=self.sources, env=told, text=True, stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def say(self, *argv: str, **environment: str) -> tuple[int, str, str]:
+        process = self.start(*argv, **environment)
+        out, told = process.communicate(timeout=120)
+        return process.returncode, out, told
+
+    def explain(self, *argv: str, **environment: str) -> dict[str, Any]:
+        _, out, told = self.say("--json", "--evidence", "--", *argv, **environment)
+        assert out, told
+        found: dict[str, Any] = json.loads(out)
+        return found
+
+    def wait_until_ready(self, *names: str) -> None:
+        def ready() -> bool:
+            listed = self.server.gather(list_nodes(SERVER, 8765))
+            return {node.name for node in listed if node.load < 1000} >= set(names)
+
+        until(ready, "no node gets jobs")
+
+    def submitter(self) -> subprocess.Popen[bytes]:
+        folder = icecc_folder(self.home)
+        return self.server.iceccd(submitter_name(CONFIG), SERVER, "--no-remote", "-m", "2", icecc_folder=folder)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Farm]:
+    with namespaces(f"{SERVER}/24", f"{NODE}/24") as (server, node):
+        home = Home.at(server.folder / "home")
+        home.create()
+        Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        sources = server.folder / "sources"
+        sources.mkdir(mode=0o777)
+        sources.chmod(0o777)
+        for name, text in SOURCES.items():
+            (sources / name).write_text(text)
+        (sources / "foo-cc").chmod(0o755)
+        subprocess.run(["gcc", "-x", "c-header", "a.h", "-o", "before.h.gch"], cwd=sources, check=True)
+        server.scheduler()
+        yield Farm(home, server, node, sources)
+
+
+@pytest.fixture(scope="module")
+def farm(lab: Farm) -> Farm:
+    lab.submitter()
+    lab.node.iceccd("pc01", SERVER, "-m", "2")
+    lab.wait_until_ready("pc01", submitter_name(CONFIG))
+    return lab
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "gcc -c a.c",
+        "gcc -S a.c",
+        "gcc -c -MD a.c",
+        "gcc -c -march=native a.c",
+        "gcc @response",
+        "gcc -c -pedantic a.c",
+        "gcc -c -g -gsplit-dwarf a.c",
+        "gcc -c -include before.h a.c",
+        "icecc /usr/bin/gcc -c a.c",
+        "g++ -x c++ -c a.c",
+    ],
+)
+def test_what_goes_to_the_node(farm: Farm, argv: str) -> None:
+    told = farm.explain(*argv.split(), **PC01)
+    assert (told["exit"], told["reason"], told["nodes"]) == (0, None, [])
+    (call,) = told["calls"]
+    assert (call["outcome"], call["node"], call["host"], call["reasons"]) == ("node", "pc01", NODE, [])
+    assert call["file"] == "a.c"
+    assert call["sent"] > 0 < call["got"]
+    assert call["milliseconds"]["node"] > 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [
+        ("gcc -E a.c", "preprocess-only"),
+        ("gcc -M a.c", "dependencies-only"),
+        ("gcc -MM a.c", "dependencies-only"),
+        ("gcc -fsyntax-only a.c", "syntax-only"),
+        ("gcc -c -fdump-tree-all a.c", "compiler-dump"),
+        ("gcc -c -ftime-report a.c", "time-report"),
+        ("gcc -c -combine a.c", "combine"),
+        ("gcc -c -B/usr/bin a.c", "compiler-path"),
+        ("gcc -c -Wa,@assembler-options a.c", "response-file"),
+        ("gcc -c -Wa,-al=listing a.c", "assembler-listing"),
+        ("gcc -c -Wa,absent.s a.c", "assembler-file-missing"),
+        ("gcc -c a.h", "precompiled-header"),
+        ("gcc -c -x c-header a.h", "precompiled-header"),
+        ("g++ -c -x c++-header a.h", "precompiled-header"),
+        ("gcc -c -Xclang -building-pch-with-obj a.c", "precompiled-header"),
+        ("gcc -c -I -O2 a.c", "missing-argument"),
+        ("gcc -c a.s", "assembler"),
+        ("gcc -c a.S", "assembler"),
+        ("gcc -c -x assembler a.s", "assembler"),
+        ("gcc -c a.f", "source-language"),
+        ("gcc -c -x f95 a.f", "source-language"),
+        ("gcc -c --coverage a.c", "coverage"),
+        ("gcc -c -fprofile-arcs a.c", "coverage"),
+        ("gcc -c -fprofile-generate a.c", "profile"),
+        ("gcc -c -s a.c", "strip-flag"),
+        ("gcc -c -save-temps a.c", "save-temps"),
+        ("g++ -c -frepo a.c", "repo-templates"),
+        ("gcc -c -x c -", "stdin"),
+        ("gcc -c -finput-charset UTF-8 a.c", "charset-flag"),
+        ("gcc -c a.c -o -", "output-to-stdout"),
+        ("gcc -c -fplugin=./absent.so a.c", "plugin-missing"),
+        ("gcc -c -Xclang -load -Xclang absent.so a.c", "plugin-missing"),
+        ("gcc -c -fsanitize-blacklist=absent a.c", "extra-file-missing"),
+        ("gcc -shared a.o -o liba.so", "linking"),
+        ("gcc main.c -o main", "no-dash-c"),
+        ("gcc --version", "compiler-query"),
+        ("gcc -c conftest.c", "configure-test"),
+        ("gcc -c a.c b.c", "several-inputs"),
+        ("gcc -c a.xyz", "unknown-extension"),
+        ("gcc -c a.c -o /dev/null", "output-not-a-file"),
+        ("icecc ./foo-cc -c a.c", "unsupported-compiler"),
+        ("icerun gcc -c a.c", "icerun"),
+    ],
+)
+def test_what_the_command_itself_keeps_here(farm: Farm, argv: str, code: str) -> None:
+    told = farm.explain(*argv.split())
+    (call,) = told["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", code), call["evidence"]
+    assert told["nodes"] == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "environment", "outcome", "code"),
+    [
+        ("gcc -c a.c", {"ICECC": "disable"}, "here", "disabled-by-environment"),
+        ("gcc -c a.c", {"ICECC": "no"}, "here", "disabled-by-environment"),
+        ("gcc -c a.c", {"ICECC_VERSION": "/absent.tar.gz"}, "here", "environment-missing"),
+        ("gcc -c a.c", {"ICECC_VERSION": "environment.bin"}, "here", "environment-not-tar"),
+        ("gcc -c a.c", {"ICECC_VERSION": "broken.tar.gz=arm-linux"}, "here", "environment-for-other-compiler"),
+        ("gcc -c a.c", {"ICECC_EXTRAFILES": "absent"}, "here", "extra-file-missing"),
+        ("gcc -c a.c", {"ICECC_TEST_SOCKET": "/absent"}, "nowhere", "test-socket"),
+        ("gcc -c a.c", {"ICECC_PREFERRED_HOST": "nobody"}, "here", "preferred-host-absent"),
+        ("gcc -c a.c", {"_ICECC_SAFEGUARD": "2"}, "nowhere", "recursion"),
+        ("gcc-no-such -c a.c", {"PATH": ".:/usr/bin:/bin:/usr/sbin:/sbin"}, "nowhere", "compiler-not-found"),
+        ("gcc -c lacks.c", PC01, "again", "preprocessing-failed"),
+        ("gcc -c -Wall warns.c", PC01, "again", "compiler-output"),
+        ("gcc -c memory.c", PC01, "again", "remote-out-of-memory"),
+        ("gcc -c file.c", {**PC01, "ICECC_CARET_WORKAROUND": "0"}, "again", "remote-file-missing"),
+        ("gcc -c a.c -o absent/a.o", PC01, "again", "output-not-written"),
+    ],
+)
+def test_what_lies_at_this_machine_or_the_node(
+    farm: Farm, argv: str, environment: dict[str, str], outcome: str, code: str
+) -> None:
+    link = farm.sources / "gcc-no-such"
+    if not link.is_symlink():
+        link.symlink_to("/usr/bin/icecc")
+    told = farm.explain(*argv.split(), **environment)
+    (call,) = told["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == (outcome, code), call["evidence"]
+
+
+def test_an_environment_that_is_no_archive(farm: Farm) -> None:
+    told = farm.explain("gcc", "-c", "a.c", ICECC_VERSION=str(farm.sources / "broken.tar.gz"), **PC01)
+    (call,) = told["calls"]
+    assert (told["exit"], call["outcome"]) == (0, "again")
+    assert call["reasons"][0]["code"] == "environment-install-failed", call["evidence"]
+
+
+def test_an_environment_that_does_not_run_is_not_tried_twice(farm: Farm) -> None:
+    archive = farm.sources / "unusable.tar.gz"
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add("/bin/true", "bin/true")  # without its libraries
+    told = farm.explain("gcc", "-c", "a.c", ICECC_VERSION=str(archive), **PC01)
+    (call,) = told["calls"]
+    assert (told["exit"], call["outcome"]) == (0, "again")
+    assert call["reasons"][0]["code"] == "environment-unusable", call["evidence"]
+    told = farm.explain("gcc", "-c", "a.c", ICECC_VERSION=str(archive))
+    (call,) = told["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "nodes-passed-over"), call["evidence"]
+
+
+def test_an_environment_without_an_assembler(farm: Farm) -> None:
+    archive = farm.sources / "lacking.tar.gz"
+    subprocess.run(["gcc", "-static", "main.c", "-o", "true"], cwd=farm.sources, check=True)
+    with tarfile.open(archive, "w:gz") as tar:
+        tar.add(farm.sources / "true", "bin/true")
+    told = farm.explain("gcc", "-c", "a.c", ICECC_VERSION=str(archive), **PC01)
+    (call,) = told["calls"]
+    assert (told["exit"], call["outcome"]) == (0, "again")
+    assert call["reasons"][0]["code"] == "environment-gone", call["evidence"]
+    assert "usr/bin/as" in call["reasons"][0]["line"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "code"),
+    [("/usr/bin/gcc -c a.c", "wrapper-bypassed"), ("sh -c /usr/bin/true", "no-compiler-call")],
+)
+def test_what_icecc_does_not_see(farm: Farm, argv: str, code: str) -> None:
+    told = farm.explain(*argv.split())
+    assert (told["exit"], told["calls"], told["reason"]["code"]) == (0, [], code)
+
+
+def test_it_is_said_in_words_and_output_and_exit_code_are_passed_on(farm: Farm) -> None:
+    code, out, told = farm.say("--evidence", "--", "gcc", "-E", "b.c")
+    assert (code, "int b(void)" in out) == (0, True)
+    assert "b.c was done here." in told
+    assert "preprocess-only" in told
+    assert "preprocessing, building locally" in told
+    code, out, told = farm.say("--", "gcc", "-c", "a.c", **PC01)
+    assert (code, out) == (0, "")
+    assert f"a.c was compiled on pc01 ({NODE})." in told
+    assert farm.say("--", "sh", "-c", "exit 7")[0] == 7
+
+
+def test_a_whole_run_is_explained(farm: Farm) -> None:
+    folder = last_run_folder({"HOME": str(farm.sources)})
+    run = LastRun(command=["make"], directory=str(farm.sources), start=time.time(), farm="test")
+    _, log = begin(folder, run)
+    script = "gcc -c a.c; gcc -c b.c; gcc -E a.c >/dev/null; gcc -E b.c > /dev/null; gcc main.c -o main"
+    # What `farm run` does: the log is where `begin` says.
+    inside = f"export ICECC_LOGFILE={log} ICECC_DEBUG=debug; {script}"
+    assert farm.say("--json", "--", "sh", "-c", inside, **PC01)[0] == 0
+    told = json.loads(farm.say("--last", "--json")[1])
+    assert [(each["code"], each["count"], each["files"]) for each in told["reasons"]] == [
+        ("preprocess-only", 2, ["a.c", "b.c"]),
+        ("no-dash-c", 1, ["main.c"]),
+    ]
+    assert told["on"] == {"pc01": 2}
+    assert told["outcomes"] == {"node": 2, "here": 3, "again": 0, "nowhere": 0, "unfinished": 0}
+    words = farm.say("--last")[1]
+    assert "5 compiler calls: 2 on a node, 3 here" in words
+    assert "2  preprocess-only" in words
+    listed = farm.say("--last", "--reason", "preprocess-only", "--file", "b.c")[1]
+    assert "b.c was done here." in listed
+    assert "a.c was" not in listed
+
+
+def test_a_node_killed_in_the_middle(farm: Farm) -> None:
+    daemon = farm.node.iceccd("pc02", SERVER, "-m", "2", "-p", "10246")
+    farm.wait_until_ready("pc02")
+    process = farm.start(
+        "--json",
+        "--evidence",
+        "--",
+        "g++",
+        "-c",
+        "-fconstexpr-ops-limit=1000000000",
+        "slow.cc",
+        ICECC_PREFERRED_HOST="pc02",
+    )
+
+    def compiling() -> list[int]:
+        return [pid for pid in _family(daemon.pid) if "cc1plus" in _command(pid)]
+
+    until(compiling, "nothing is compiled")
+    for pid in _family(daemon.pid):
+        os.kill(pid, signal.SIGKILL)
+    out, told = process.communicate(timeout=120)
+    assert out, told
+    (call,) = json.loads(out)["calls"]
+    assert (process.returncode, call["outcome"], call["host"]) == (0, "again", NODE)
+    assert call["reasons"][0]["code"] == "node-lost", call["evidence"]
+
+
+def _family(pid: int) -> list[int]:
+    """A process and its descendants, children before parents."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [*(one for child in children for one in _family(int(child))), pid]
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+@pytest.fixture
+def lonely() -> Iterator[Farm]:
+    """A scheduler and a submitter alone."""
+    with namespaces("10.99.32.1/24") as (server,):
+        home = Home.at(server.folder / "home")
+        home.create()
+        config = Config(name="test", address="10.99.32.1/24")
+        Running(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        (server.folder / "a.c").write_text("int a;\n")
+        yield Farm(home, server, server, server.folder)
+
+
+def start(farm: Farm, *options: str, name: str = submitter_name(CONFIG)) -> subprocess.Popen[bytes]:
+    own = icecc_folder(farm.home) if name == submitter_name(CONFIG) else None
+    return farm.server.iceccd(name, farm.server.address, *options, icecc_folder=own)
+
+
+@pytest.mark.parametrize(
+    ("options", "nodes"),
+    [((), []), (("-m", "0"), [("pc01", "no-slots")]), (("--no-remote", "-m", "2"), [("pc01", "no-remote")])],
+)
+def test_no_node_can_take_it(lonely: Farm, options: tuple[str, ...], nodes: list[tuple[str, str]]) -> None:
+    lonely.server.scheduler()
+    start(lonely, "--no-remote", "-m", "2")
+    if options:
+        start(lonely, *options, "-p", "10246", name="pc01")
+    told = lonely.explain("gcc", "-c", "a.c")
+    (call,) = told["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "no-eligible-node"), call["evidence"]
+    assert [(node["name"], node["code"]) for node in told["nodes"]] == nodes
+
+
+def test_the_scheduler_is_away_then_the_daemon_too(lonely: Farm) -> None:
+    scheduler = lonely.server.scheduler()
+    daemon = start(lonely, "--no-remote", "-m", "2")
+    lonely.server.stop(scheduler)
+    (call,) = lonely.explain("gcc", "-c", "a.c")["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "no-scheduler"), call["evidence"]
+    lonely.server.stop(daemon)
+    (call,) = lonely.explain("gcc", "-c", "a.c")["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "no-daemon"), call["evidence"]
+
+
+def test_the_daemon_is_logged_in_elsewhere(lonely: Farm) -> None:
+    lonely.server.scheduler()
+    folder = icecc_folder(lonely.home)
+    environments = lonely.server.folder / "envs"
+    environments.mkdir()
+    shutil.chown(environments, "icecc", "icecc")
+    argv = ["iceccd", "-n", "another-network", "-N", submitter_name(CONFIG), "-b", str(environments), "--no-remote"]
+    lonely.server.start("astray", *argv, "-u", "icecc", icecc_folder=folder)
+    until((folder / "iceccd.socket").exists, "iceccd does not start")
+    (call,) = lonely.explain("gcc", "-c", "a.c")["calls"]
+    assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "not-logged-in"), call["evidence"]

@@ -1,0 +1,135 @@
+"""Why the farm gave a job back, counts of reasons, the record of the last run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from farm.activity import Host, Scheduler, Totals
+from farm.errors import FarmError
+from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
+from farm.workstation import last_run
+from farm.workstation.explain import Kept, Look, kept_here, refine, summarise, uncalled
+from farm.workstation.icecc_log import Call, Cause, Outcome
+from farm.workstation.last_run import LastRun, last_run_folder
+from farm.workstation.membership import Membership
+
+MEMBER = Membership(farm="lab", netname="lab", scheduler="10.0.0.1", port=8765, submitter="dev", how="user")
+UP = SchedulerStatus(up=True, address="10.0.0.1:8765", netname="lab", since=0.0, why="")
+OWN = host_status(Host(name="dev", address="10.0.0.9", no_remote=True, platform="x86_64", protocol=43), Scheduler())
+NODE = host_status(
+    Host(name="pc01", address="10.0.0.2", slots=2, platform="x86_64", protocol=43, since=900.0), Scheduler()
+)
+CALL = Call(pid=1, time=0.0, command="gcc -c a.c", file="a.c", outcome=Outcome.HERE)
+
+
+def seen(*hosts: HostStatus) -> Look:
+    return Look(Status(farm="", farmd=False, scheduler=UP, nodes=[], hosts=list(hosts), totals=Totals()))
+
+
+def kept(look: Look, elsewhere: bool = False, **settings: str) -> Kept:
+    return kept_here(look, MEMBER, settings, elsewhere=elsewhere, now=1000.0)
+
+
+@pytest.mark.parametrize(
+    ("look", "code"),
+    [
+        (Look(None, "Connection refused."), "no-scheduler"),
+        (seen(NODE), "not-logged-in"),
+        (seen(OWN), "no-eligible-node"),
+        (seen(OWN, replace(NODE, no_remote=True)), "no-eligible-node"),
+        (seen(OWN, replace(NODE, slots=0)), "no-eligible-node"),
+        (seen(OWN, replace(NODE, load=1000)), "no-eligible-node"),
+        (seen(OWN, replace(NODE, platform="aarch64")), "no-eligible-node"),
+        (seen(OWN, replace(NODE, jobs_running=2)), "nodes-busy"),
+        (seen(OWN, NODE), "nodes-passed-over"),
+        (seen(replace(OWN, slots=2, no_remote=False), NODE), "own-slot"),
+    ],
+)
+def test_why_the_farm_gave_a_job_back(look: Look, code: str) -> None:
+    assert kept(look).code == code
+
+
+def test_each_node_has_its_own_cause() -> None:
+    other = replace(NODE, name="pc02", address="10.0.0.3", load=1000)
+    found = kept(seen(OWN, replace(NODE, platform="aarch64"), other))
+    assert [(node.name, node.code) for node in found.nodes] == [("pc01", "platform"), ("pc02", "load-1000")]
+
+
+def test_a_preferred_host_must_be_there() -> None:
+    assert kept(seen(OWN, NODE), ICECC_PREFERRED_HOST="pc07").code == "preferred-host-absent"
+    assert kept(seen(OWN, NODE), ICECC_PREFERRED_HOST="pc01").code == "nodes-passed-over"
+
+
+def test_where_other_jobs_found_a_node_they_were_busy() -> None:
+    assert kept(seen(OWN, NODE), elsewhere=True).code == "nodes-busy"
+
+
+def test_what_the_log_does_not_tell_is_put_in_its_place() -> None:
+    here = replace(CALL, causes=(Cause("assigned-here", "building myself"),))
+    silent = replace(CALL, causes=(Cause("disabled-by-environment"),))
+    first, second = refine([here, silent], Kept("no-scheduler", "Refused."), {"ICECC_VERSION": "a.tar=arm"})
+    assert first.causes == (Cause("no-scheduler", "Refused."),)
+    assert second.causes == (Cause("environment-for-other-compiler", "a.tar=arm"),)
+    assert refine([silent], None, {"ICECC": "no", "ICECC_VERSION": "a.tar=arm"}) == [silent]
+
+
+def test_reasons_are_counted() -> None:
+    calls = [
+        replace(CALL, causes=(Cause("linking"),), file="prog"),
+        replace(CALL, causes=(Cause("preprocess-only"), Cause("no-daemon"))),
+        replace(CALL, causes=(Cause("preprocess-only"),), file="b.c"),
+        replace(CALL, outcome=Outcome.AGAIN),
+        replace(CALL, outcome=Outcome.NODE),
+    ]
+    assert [(each.code, each.count, each.files) for each in summarise(calls)] == [
+        ("preprocess-only", 2, ("a.c", "b.c")),
+        ("linking", 1, ("prog",)),
+        ("remote-failed-fell-back", 1, ("a.c",)),
+    ]
+
+
+def test_what_icecc_did_not_see(tmp_path: Path) -> None:
+    ccache = tmp_path / "ccache"
+    ccache.touch(mode=0o755)
+    (tmp_path / "gcc").symlink_to(ccache)
+    environment = {"PATH": str(tmp_path)}
+    assert uncalled(["gcc", "-c", "a.c"], environment).code == "ccache-hit"
+    assert uncalled(["ccache", "gcc"], environment).code == "ccache-hit"
+    assert uncalled(["/opt/bin/arm-linux-gcc-12", "-c", "a.c"], environment).code == "wrapper-bypassed"
+    assert uncalled(["make"], environment).code == "no-compiler-call"
+
+
+def test_the_record_of_the_last_run(tmp_path: Path) -> None:
+    folder = last_run_folder({"XDG_STATE_HOME": str(tmp_path)})
+    assert folder == tmp_path / "farm"
+    with pytest.raises(FarmError, match="Nothing has been run yet"):
+        last_run.read(folder)
+    (tmp_path / "farm").mkdir()
+    stale = folder / "run-4194305.log"
+    stale.touch()
+    run, log = last_run.begin(folder, LastRun(command=["make"], directory="/src", start=1.0))
+    assert log.read_bytes() == b""
+    assert not stale.exists()
+    assert (folder.stat().st_mode | log.stat().st_mode) & 0o022 == 0
+    last_run.end(folder, replace(run, end=2.0, exit=0))
+    again, same = last_run.read(folder)
+    assert (again.exit, again.command, same) == (0, ["make"], log)
+    log.unlink()
+    with pytest.raises(FarmError, match="is not there"):
+        last_run.read(folder)
+
+
+def test_a_record_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
+    last_run.end(tmp_path, LastRun(command=[], directory="", start=0.0, log="../../etc/passwd"))
+    with pytest.raises(FarmError):
+        last_run.read(tmp_path)
+
+
+def test_where_the_record_is_kept() -> None:
+    assert last_run_folder({"HOME": "/home/ann"}) == Path("/home/ann/.local/state/farm")
+    assert last_run_folder({"HOME": "/home/ann", "XDG_STATE_HOME": "relative"}) == Path("/home/ann/.local/state/farm")
+    assert os.path.isabs(last_run_folder({}))
