@@ -65,7 +65,7 @@ class LiveLine:
         Index and back up: on the last row this scrolls, everywhere else it does nothing, and the column stays.
         """
         gone = f"{_SAVE}\x1b[r\x1b[{self._rows};1H{_ERASE_ROW}{_RESTORE}" if 0 < self._rows < rows else ""
-        return f"{gone}\x1bD{_SAVE}\x1b[1;{rows - 1}r{_RESTORE}\x1b[A"
+        return f"{gone}\x1bD\x1b[A{_SAVE}\x1b[1;{rows - 1}r{_RESTORE}"
 
     def _in_foreground(self) -> bool:
         try:
