@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from farm.events import BootEvent, Stage
+from farm.netboot.rival import PROBE
 
 MAX_LINE = 4096
 MAX_UPTIME = 1e8
@@ -67,6 +68,8 @@ def parse_dnsmasq(line: str, now: float) -> BootEvent | None:
     said = _DHCP.match(found["text"])
     if said is None:
         return None
+    if _mac(said["mac"]).startswith(PROBE.hex(":")):
+        return None  # somebody looks for other DHCP servers
     if said["kind"] == "DHCPDISCOVER":
         return BootEvent(Stage.POWERED, time, mac=_mac(said["mac"]))
     return BootEvent(None, time, mac=_mac(said["mac"]), address=said["address"]) if said["address"] else None

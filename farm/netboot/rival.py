@@ -10,6 +10,8 @@ import time
 
 from farm.errors import FarmError
 
+PROBE = b"\x02farm"
+"""How the MACs begin from which requests come: no card's, and a farm that is up knows them for no machine's."""
 _MAGIC = b"\x63\x82\x53\x63"
 _SERVER_ID = 54
 _ETH_P_IP = 0x0800
@@ -54,7 +56,7 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
     Answers are read below IP: this machine's filters, routes and DHCP clients do not hide a server from it.
     Raises FarmError when the interface cannot be used.
     """
-    transaction, mac = os.urandom(4), bytes([0x02, *os.urandom(5)])
+    transaction, mac = os.urandom(4), PROBE + os.urandom(1)
     with (
         socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as answers,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from farm.events import BootEvent, Stage
 from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.netboot.rival import PROBE
 
 MAC = "52:54:00:00:00:01"
 NOW = datetime(2026, 11, 23, 2, 0, 0).timestamp()
@@ -31,6 +32,11 @@ def test_a_discover_is_a_machine_that_is_powered_on() -> None:
 def test_an_ack_tells_the_address() -> None:
     assert BootEvent(None, TIME, mac=MAC, address="10.77.0.57") == dhcp(f"DHCPACK(farm0) 10.77.0.57 {MAC} pc01")
     assert BootEvent(None, TIME, mac=MAC, address="10.77.0.57") == dhcp(f"123 DHCPACK(farm0) 10.77.0.57 {MAC.upper()}")
+
+
+def test_a_search_for_other_dhcp_servers_is_no_machine() -> None:
+    mac = (PROBE + b"\x07").hex(":")
+    assert dhcp(f"DHCPDISCOVER(farm0) {mac}") is None
 
 
 def test_other_dhcp_lines_are_no_events() -> None:
