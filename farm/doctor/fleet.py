@@ -103,6 +103,6 @@ CHECKS: tuple[Check[Server], ...] = (
     Check("nodes-booting", "No node hangs in its boot", "It will not come up by itself.", _boots, (STUCK,), _TOLD),
     Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
     Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
-    Check("nodes-image", "Nodes run the chosen image", "An old one lacks what has changed.", _outdated, (OUTDATED,), _TOLD),
+    Check("nodes-image", "Nodes run the chosen image", "An old one lacks changes.", _outdated, (OUTDATED,), _TOLD),
     Check("nodes-blocked", "No block was forgotten", "A blocked node is idle.", _blocked, (FORGOTTEN,), _TOLD),
 )  # fmt: skip
