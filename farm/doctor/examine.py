@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.doctor import fleet, server, workstation
+from farm.doctor import fleet, node, server, workstation
 from farm.doctor.check import Check, Examination, Report, Result, Selection, State, require_known
 from farm.doctor.facts import Workstation
 from farm.doctor.place import Here, Place
@@ -22,6 +22,8 @@ def examinations(
     here: Here, home: Home, environment: Mapping[str, str], folder: Path, selection: Selection
 ) -> list[Examination[Any]]:
     """The checks of the machine's kind; a server submits jobs too, so it gets a workstation's as well."""
+    if here.place is Place.NODE:
+        return [Examination(node.CHECKS, node.Node(), selection)]
     facts = Workstation(environment=environment, folder=folder, membership=here.membership)
     found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
     if here.place is Place.SERVER:

@@ -18,6 +18,12 @@ RIVALS = Cause(
     "Stop them, or give the farm a netname of its own (scheduler: netname in farm.yaml)",
 )
 STUCK = Cause("{node} hangs at stage {stage}: {sentence}", "Look at it", "farm node show {node}")
+STRANGER = Cause(
+    "{node}, which farm.yaml does not list, asked for an address and has fetched nothing since.",
+    "If it is to be a node, let it boot from the network first; if not, nothing",
+    "farm node show {node}",
+    warns=True,
+)
 LOST = Cause(
     "{nodes}: was up, and nothing is heard of it any more.",
     "Look at its screen, or switch it on",
@@ -62,7 +68,9 @@ def _boots(facts: Server) -> Outcome:
     found = []
     for node in nodes:
         hang = boot.hanging(node, boots[node.key], usual)
-        if hang is not None:
+        if hang is not None and node.stage is Stage.POWERED and not node.known:
+            found.append(STRANGER.found(f"{node.name}: {node.mac}, {hang.missing}", node=node.name))
+        elif hang is not None:
             found.append(STUCK.found(node=node.name, stage=hang.stage, sentence=hang.sentence))
         else:
             found.append(fine(f"{node.name}: {node.stage}"))
@@ -100,7 +108,7 @@ CHECKS: tuple[Check[Server], ...] = (
         "farm-status", "farmd answers and sees one scheduler", "It knows how the nodes are.", _status,
         (NO_FARMD, DOWN, RIVALS),
     ),
-    Check("nodes-booting", "No node hangs in its boot", "It will not come up by itself.", _boots, (STUCK,), _TOLD),
+    Check("nodes-booting", "No node hangs in its boot", "It does not come up.", _boots, (STUCK, STRANGER), _TOLD),
     Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
     Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
     Check("nodes-image", "Nodes run the chosen image", "An old one lacks changes.", _outdated, (OUTDATED,), _TOLD),

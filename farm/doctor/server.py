@@ -319,7 +319,7 @@ CHECKS: tuple[Check[Server], ...] = (
     ),
     _check(
         "exports", "Every image is exported",
-        "Without its export a node has no root.", _exports, NOT_EXPORTED, OLD_FILE, needs=("services",),
+        "Without its export a node has no root.", _exports, NOT_EXPORTED, OLD_FILE,
     ),
     _check(
         "socket-buffer", "The kernel allows the export its buffer",

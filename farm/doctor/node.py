@@ -1,0 +1,76 @@
+"""Checks of a node: what `farm.node` finds, which has to do without the rest of the farm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from farm.doctor.check import Cause, Check, Outcome, fine, skip
+from farm.node import doctor
+
+
+@dataclass
+class Node:
+    """A node, examined once."""
+
+    root: str = "/"
+    findings: list[doctor.Finding] = field(default_factory=list)
+
+    def finding(self, code: str) -> doctor.Finding | None:
+        """What was found under that code."""
+        self.findings = self.findings or doctor.examine(self.root)
+        return next((each for each in self.findings if each["code"] == code), None)
+
+
+def _look(code: str, cause: Cause) -> Callable[[Node], Outcome]:
+    def look(facts: Node) -> Outcome:
+        found = facts.finding(code)
+        if found is None:
+            return skip("The node was not configured.")
+        return fine(found["seen"]) if found["ok"] else cause.found(found["seen"])
+
+    return look
+
+
+def _check(code: str, title: str, why: str, cause: Cause) -> Check[Node]:
+    return Check(code, title, why, _look(code, cause), (cause,))
+
+
+CHECKS: tuple[Check[Node], ...] = (
+    _check(
+        "node-configured",
+        "The node has its settings",
+        "Without them nothing starts.",
+        Cause("The node was not told what it is.", "Do it again", "systemctl restart farm-node-configure"),
+    ),
+    _check(
+        "node-iceccd",
+        "iceccd answers",
+        "It is who compiles.",
+        Cause("iceccd does not answer.", "Start it, and look at its log", "systemctl restart iceccd"),
+    ),
+    _check(
+        "node-folder",
+        "The environment folder is iceccd's",
+        "In another's folder it can unpack no compiler, and takes no jobs.",
+        Cause("The environment folder is not the user icecc's.", "Give it back", "chown icecc /var/cache/icecc"),
+    ),
+    _check(
+        "node-space",
+        "The environment folder has room",
+        "With less than 25 MiB for each slot and one more, iceccd says that its load is 1000.",
+        Cause("The RAM disk is full.", "Boot it anew, or give it more RAM or fewer slots", "reboot"),
+    ),
+    _check(
+        "node-scheduler",
+        "The scheduler can be reached",
+        "Jobs come from it.",
+        Cause("The scheduler does not answer from here.", "Look at the server", "farm status"),
+    ),
+    _check(
+        "node-clock",
+        "The clock runs",
+        "Files that are older than the software confuse build tools.",
+        Cause("The clock is years behind.", "Boot it anew; its battery may be empty", "reboot"),
+    ),
+)
