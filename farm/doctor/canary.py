@@ -15,6 +15,7 @@ from pathlib import Path
 
 from farm.doctor.facts import Canary, Peer
 from farm.errors import CommandError
+from farm.workstation.icecc_log import Outcome, parse
 
 AT_A_TIME = 8
 GIVEN_SECONDS = 20.0
@@ -22,15 +23,10 @@ GIVEN_SECONDS = 20.0
 WHOLE_SECONDS = 180.0
 """A node may have to receive and unpack the compiler first."""
 POLL_SECONDS = 0.1
-MAX_TOLD = 6
 
 ASKED = "asking for host to use"
 GIVEN = re.compile(r"Have to use host ([^ ]+):\d+")
-RECEIVED = re.compile(r"\bgot \d+ bytes")
-"""The object came from the node."""
 HERE = ("building_local", "building myself", "local build forced")
-TELLING = re.compile(r"Error \d+|error|cannot|can't|unable|failed|no local daemon|forced|refus", re.IGNORECASE)
-LINE = re.compile(r"^ICECC\[\d+\] [0-9:]+: *")
 
 
 def source(name: str) -> str:
@@ -44,12 +40,6 @@ def source(name: str) -> str:
         "            return (int) strlen(text);\n"
         "    return 0;\n}\n"
     )
-
-
-def told(log: str) -> tuple[str, ...]:
-    """The lines of icecc's log that say what went wrong."""
-    lines = (LINE.sub("", line).strip() for line in log.splitlines())
-    return tuple(dict.fromkeys(line for line in lines if TELLING.search(line)))[:MAX_TOLD]
 
 
 def waits_for_scheduler(log: str) -> bool:
@@ -111,15 +101,19 @@ async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], b
             process.send_signal(signal.SIGKILL)
         await process.wait()
     text = _read(log)
-    ran = process.returncode == 0 and bool(RECEIVED.search(text)) and not any(mark in text for mark in HERE)
+    calls = parse(text.encode().splitlines())
+    ran = process.returncode == 0 and [call.outcome for call in calls] == [Outcome.NODE]
+    causes = [cause for call in calls for cause in call.causes]
     return Canary(
         node=node.name,
         address=node.address,
         given=given_to(text) == node.address,
+        waited=process.returncode == -signal.SIGKILL and waits_for_scheduler(text),
         ran=ran,
         same=ran and result.is_file() and result.read_bytes() == here,
         seconds=time.monotonic() - started,
-        told=told(text),
+        reason=causes[0].code if causes else "",
+        told=tuple(cause.line for cause in causes),
     )
 
 

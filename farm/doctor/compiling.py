@@ -13,7 +13,9 @@ from farm.doctor import canary, daemon
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.facts import Canary, Workstation
 from farm.errors import CommandError, FarmError
-from farm.workstation.environment import SPARE_JOBS
+from farm.workstation import reasons
+from farm.workstation.environment import Slots
+from farm.workstation.reasons.record import Reason
 
 UNPACK_SECONDS = 120.0
 RUN_SECONDS = 20.0
@@ -46,10 +48,10 @@ NOT_GIVEN = Cause(
     "Let TCP {port} through from the scheduler's machine to the nodes; on that machine: nc -vz {address} {port}",
 )
 LOCAL = Cause(
-    "A canary for {node} was compiled here instead: {told}",
-    "See why in words",
-    "farm explain --last",
+    "A canary for {node} was compiled here instead: {reason}",
+    "{mend}",
 )
+UNTOLD = Reason("untold", "icecc does not say why.", "Look at the node: farm node list")
 DIFFERENT = Cause(
     "{nodes} made another object than this machine from the same source.",
     "Its environment is not this compiler's, or its memory is bad: boot it anew",
@@ -134,7 +136,7 @@ def _given(facts: Workstation) -> Outcome:
     if not facts.able:
         return skip("No node can be given a job, as said above.")
     facts.canaries = asyncio.run(canary.release(facts.able, facts.icecc, facts.compiler(), facts.compiling()))
-    missed = [each for each in facts.canaries if not each.given and not each.told]
+    missed = [each for each in facts.canaries if each.waited]
     seen = [
         f"{each.node}: the scheduler gave it the job that was meant for it." for each in facts.canaries if each.given
     ]
@@ -146,14 +148,17 @@ def _given(facts: Workstation) -> Outcome:
 
 
 def _canaries(facts: Workstation) -> Outcome:
-    sent = [each for each in facts.canaries or [] if each.given or each.told]
+    sent = [each for each in facts.canaries or [] if not each.waited]
     if not sent:
         return skip("No node was given a canary.")
     found = [fine(*(_sung(each) for each in sent if each.same))]
     for each in sent:
         if not each.ran:
-            why = each.told[-1] if each.told else "icecc does not say why."
-            found.append(LOCAL.found(*(f"{each.node}: {line}" for line in each.told), node=each.node, told=why))
+            why = reasons.find(each.reason) if each.reason else UNTOLD
+            seen = (f"{each.node}: {why.code}: {line}" for line in each.told)
+            found.append(
+                LOCAL.found(*seen, node=each.node, reason=why.sentence, mend=why.mend or "See docs/explain.md")
+            )
     odd = [each for each in sent if each.ran and not each.same]
     if odd:
         names = ", ".join(each.node for each in odd)
@@ -175,8 +180,8 @@ def _slots(facts: Workstation) -> Outcome:
     else:
         free = sum(max(0, node.slots - (node.jobs or 0)) for node in able)
         seen = f"{free} of {total} slots on {len(able)} nodes are free."
-    advice = f"-j{max(free + SPARE_JOBS, cpus)}: a job for each free slot and {SPARE_JOBS} more, at least one for each "
-    outcome = fine(seen, f"{advice}of the {cpus} processors here.")
+    offer = Slots(nodes=len(able), total=total, free=free)
+    outcome = fine(seen, f"-j{offer.parallel_jobs(cpus)} fits: {offer.why_parallel_jobs(cpus)}.")
     return together([outcome, FEW_SLOTS.found()]) if not free else outcome
 
 

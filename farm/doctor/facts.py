@@ -50,13 +50,17 @@ class Canary(Struct, frozen=True):
     address: str
     given: bool
     """The scheduler gave it to that node."""
+    waited: bool
+    """The scheduler gave it to nobody, though it was waited for long."""
     ran: bool
     """The node compiled it."""
     same: bool
     """The object is the same bytes as the one made here."""
     seconds: float
+    reason: str = ""
+    """Why the node did not compile it: a code of farm.workstation.reasons."""
     told: tuple[str, ...] = ()
-    """What icecc said of it."""
+    """The lines of icecc's log that say so."""
 
 
 @dataclass

@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 
-from farm import command
 from farm.doctor import daemon
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.facts import Peer, Workstation
@@ -16,6 +15,9 @@ from farm.errors import FarmError
 from farm.scheduler import discovery
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.protocol import OLDEST
+from farm.workstation import iceccd
+from farm.workstation.finding import Target
+from farm.workstation.settings import layout
 
 LOGIN_PATIENCE = 5.0
 """iceccd looks for its scheduler every 3 s."""
@@ -120,15 +122,22 @@ SYSTEMD_START = "sudo systemctl start iceccd"
 
 
 def _start_iceccd(facts: Workstation) -> str:
-    """Start the distribution's service where it is what this machine uses; elsewhere a person has to decide."""
-    how = facts.membership.how if facts.membership else "system"
-    if facts.daemon is not None or how != "system" or os.geteuid() != 0 or not os.path.isdir("/run/systemd/system"):
+    """Start the iceccd that this machine is meant to have; what is none of this user's is left to others."""
+    member = facts.membership
+    if facts.daemon is not None or (member is not None and member.how == "server"):
         return ""
-    command.run(["systemctl", "start", "iceccd"], timeout=30)
-    deadline = time.monotonic() + LOGIN_PATIENCE
-    while time.monotonic() < deadline and daemon.find(facts.environment)[0] is None:
-        time.sleep(0.2)
-    return "Started: systemctl start iceccd"
+    if member is not None and member.how == "user":
+        own = iceccd.user_daemon()
+        target = Target(
+            farm=member.farm, netname=member.netname, scheduler=member.scheduler, port=member.port, protocol=0
+        )
+        own.start(own.argv(target, member.submitter))
+        return f"Started iceccd, which listens at {own.socket}."
+    if os.geteuid() != 0:
+        return ""
+    service = iceccd.service(layout())
+    service.restart()
+    return f"Started the service {service.name}."
 
 
 def _meant(facts: Workstation) -> tuple[str, int, str]:
@@ -150,6 +159,8 @@ def _scheduler(facts: Workstation) -> Outcome:
         if not any(found.netname.lower() == netname.lower() for found in facts.found) and netname:
             others = [f"{each.netname} at {each.address}" for each in facts.found]
             return NOBODY.found(*others or ["Nobody answers at all."], netname=netname)
+        if not facts.found:
+            return NOBODY.found("Nobody answers at all.", netname="whatever")
         chosen = discovery.choose(facts.found, netname or None)
         host, port = chosen.address, chosen.port
     answers = asyncio.run(discovery.discover(port, host=host))

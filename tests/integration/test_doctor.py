@@ -196,8 +196,9 @@ def test_the_scheduler_does_not_reach_the_node(bare: Desk) -> None:
     bare.compiler()
     until(lambda: "failed to accept an incoming connection" in bare.server.log("scheduler-8765"), "it is not tried")
     bare.ready()
-    found = bare.faults("--only", "scheduler-to-node,node-port")
-    assert set(found) == {"scheduler-to-node"}
+    report = bare.report("--only", "scheduler-to-node,node-port")
+    found = {result["code"]: result for result in report["results"] if result["state"] == "fail"}
+    assert set(found) == {"scheduler-to-node"}, json.dumps(report, indent=1)
     assert "The scheduler gives pc01 no job, although there is room" in found["scheduler-to-node"]["cause"]
     assert "from the scheduler's machine to the nodes" in found["scheduler-to-node"]["mend"]
 
