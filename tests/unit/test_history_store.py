@@ -185,7 +185,9 @@ def test_the_oldest_go_when_it_grows_too_large(tmp_path: Path, stored: bool) -> 
 # -- bad days
 
 
-@pytest.mark.parametrize("content", [b"not a database" * 1000, b"SQLite format 3\x00" + os.urandom(5000)])
+@pytest.mark.parametrize(
+    "content", [b"not a database" * 1000, b"SQLite format 3\x00" + os.urandom(5000)], ids=["text", "garbage"]
+)
 def test_a_corrupt_file_is_moved_aside(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "history.db"
     path.write_bytes(content)
