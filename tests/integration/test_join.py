@@ -8,13 +8,12 @@ import pty
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from farm.scheduler.control import list_nodes
 from tests.lab import NETNAME, Namespace, namespaces, until
-from tests.workstation import NAME, Workstation, tree, workstation
+from tests.workstation import GROUP, NAME, Workstation, tree, workstation
 
 SERVER, DESK = "10.99.41.1", "10.99.41.2"
 ADVERTISE = f"""
@@ -31,18 +30,10 @@ async def main():
 asyncio.run(main())
 """
 USER_MANAGER = """
-set -eu
-mkdir -p /run/systemd/system "$1"
-chown nobody "$1"
-for hierarchy in /sys/fs/cgroup/systemd /sys/fs/cgroup/unified /sys/fs/cgroup; do
-  [ -e "$hierarchy/cgroup.procs" ] || continue
-  mkdir -p "$hierarchy/$0/manager"
-  chown -R nobody "$hierarchy/$0"
-  echo $$ > "$hierarchy/$0/manager/cgroup.procs"
-done
+mkdir -p /run/systemd/system "$0" && chown nobody "$0" &&
 exec setpriv --reuid nobody --regid nogroup --clear-groups /usr/bin/systemd --user
 """
-"""systemd's user manager, without a systemd below: it wants control groups of its own, and a sign that there is one."""
+"""systemd's user manager, without a systemd below: it wants a sign that there is one."""
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +49,15 @@ def server() -> Iterator[tuple[Namespace, Namespace]]:
 
 
 @pytest.fixture
-def desk(server: tuple[Namespace, Namespace], tmp_path: Path) -> Iterator[Workstation]:
+def desk(server: tuple[Namespace, Namespace]) -> Iterator[Workstation]:
     with workstation(server[1]) as machine:
         yield machine
-    subprocess.run(["rm", "-rf", str(machine.folder)], check=True)
+
+
+@pytest.fixture
+def desk_with_systemd(server: tuple[Namespace, Namespace]) -> Iterator[Workstation]:
+    with workstation(server[1], systemd=True) as machine:
+        yield machine
 
 
 def compiles_on_node(desk: Workstation, node: Namespace, name: str, root: bool = False, **environment: str) -> None:
@@ -158,9 +154,9 @@ def test_a_user_beside_the_systems_iceccd(desk: Workstation, server: tuple[Names
 
 
 def test_by_the_users_systemd(desk: Workstation, server: tuple[Namespace, Namespace]) -> None:
-    name = f"{server[0].name}-user"
     runtime = "/run/user/65534"
-    argv = desk.argv("sh", "-c", USER_MANAGER, name, runtime, root=True, XDG_RUNTIME_DIR=runtime, HOME=str(desk.home))
+    start = ("sh", "-c", GROUP, desk.group, "nobody", "sh", "-c", USER_MANAGER, runtime)
+    argv = desk.argv(*start, root=True, XDG_RUNTIME_DIR=runtime, HOME=str(desk.home))
     manager = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     session = {"XDG_RUNTIME_DIR": runtime}
     try:
@@ -183,15 +179,6 @@ def test_by_the_users_systemd(desk: Workstation, server: tuple[Namespace, Namesp
     finally:
         desk.shut_down()
         manager.wait(timeout=30)
-        remove_groups(name)
-
-
-def remove_groups(name: str) -> None:
-    """Control groups end when nothing runs in them any more, innermost first."""
-    for hierarchy in Path("/sys/fs/cgroup"), *Path("/sys/fs/cgroup").iterdir():
-        if (hierarchy / name).is_dir():
-            argv = ["find", str(hierarchy / name), "-depth", "-type", "d", "-exec", "rmdir", "{}", ";"]
-            until(lambda argv=argv: subprocess.run(argv, check=False).returncode == 0, "control groups stay")
 
 
 def test_root_joins_compiles_and_leaves(desk: Workstation, server: tuple[Namespace, Namespace]) -> None:
@@ -240,6 +227,34 @@ def test_root_leaves_the_service_as_it_was(desk: Workstation) -> None:
     desk.farm("leave", root=True)
     (after,) = desk.processes().values()
     assert (etc, before) == (tree(desk.etc), after)
+
+
+def test_root_joins_where_systemd_runs(desk_with_systemd: Workstation, server: tuple[Namespace, Namespace]) -> None:
+    desk = desk_with_systemd
+
+    def state() -> tuple[str, str]:
+        active = desk.run("systemctl", "is-active", "iceccd", root=True, check=False).stdout.strip()
+        return active, desk.run("systemctl", "is-enabled", "iceccd", root=True, check=False).stdout.strip()
+
+    desk.run("systemctl", "disable", "iceccd", root=True)
+    etc = tree(desk.etc)
+    assert ("inactive", "disabled") == state()
+    joined = json.loads(desk.farm("join", SERVER, "--json", root=True).stdout)
+    assert (True, []) == (joined["logged_in"], joined["notes"])
+    assert ("active", "enabled") == state()
+    compiles_on_node(desk, server[0], "systemd")
+    desk.farm("leave", root=True)
+    assert ("inactive", "disabled") == state()
+    assert etc == tree(desk.etc)
+
+    desk.run("systemctl", "enable", "iceccd", root=True)
+    desk.run("systemctl", "start", "iceccd", root=True)
+    etc = tree(desk.etc)
+    assert not json.loads(desk.farm("join", SERVER, "--json", root=True).stdout)["already"]
+    assert json.loads(desk.farm("join", SERVER, "--json", root=True).stdout)["already"]
+    desk.farm("leave", root=True)
+    assert ("active", "enabled") == state()
+    assert etc == tree(desk.etc)
 
 
 def test_what_went_wrong_half_way_can_be_undone(desk: Workstation) -> None:
