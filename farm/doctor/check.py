@@ -93,6 +93,8 @@ class Check(Generic[Facts]):
     causes: tuple[Cause, ...] = ()
     """All that it may find, for the documentation; a FarmError that ``look`` raises is a cause of its own."""
     needs: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    """Codes whose facts it uses, whatever came of them."""
     deep: bool = False
     """Takes long or loads the farm: only on demand."""
     fix: Callable[[Facts], str] | None = None
@@ -214,7 +216,7 @@ def wanted(checks: Collection[Check[Facts]], selection: Selection) -> set[str]:
         code = queue.pop()
         if code in by_code and code not in found:
             found.add(code)
-            queue += by_code[code].needs
+            queue += [*by_code[code].needs, *by_code[code].after]
     return found
 
 

@@ -12,6 +12,7 @@ from farm import command
 from farm.doctor import canary, daemon
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.facts import Canary, Workstation
+from farm.doctor.nodes import LOAD_PATIENCE, ask_until
 from farm.errors import CommandError, FarmError
 from farm.workstation import reasons
 from farm.workstation.environment import Slots
@@ -133,8 +134,9 @@ def _run_inside(path: Path, folder: Path, anew: str) -> Outcome:
 
 
 def _given(facts: Workstation) -> Outcome:
+    ask_until(facts, lambda: bool(facts.able), LOAD_PATIENCE)
     if not facts.able:
-        return skip("No node can be given a job, as said above.")
+        return skip("No node can be given a job now: its load is 1000, or it cannot be reached.")
     facts.canaries = asyncio.run(canary.release(facts.able, facts.icecc, facts.compiler(), facts.compiling()))
     missed = [each for each in facts.canaries if each.waited]
     seen = [
@@ -252,6 +254,7 @@ CHECKS: tuple[Check[Workstation], ...] = (
         _given,
         causes=(NOT_GIVEN,),
         needs=("iceccd-login", "nodes", "environment"),
+        after=("node-port",),
     ),
     Check(
         "canary",
@@ -260,6 +263,7 @@ CHECKS: tuple[Check[Workstation], ...] = (
         _canaries,
         causes=(LOCAL, DIFFERENT),
         needs=("iceccd-login", "nodes", "environment"),
+        after=("scheduler-to-node",),
     ),
     Check(
         "slots",
@@ -268,6 +272,7 @@ CHECKS: tuple[Check[Workstation], ...] = (
         _slots,
         causes=(FEW_SLOTS,),
         needs=("nodes",),
+        after=("node-port",),
     ),
     Check(
         "preprocessor",

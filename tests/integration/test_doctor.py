@@ -196,9 +196,16 @@ def test_the_scheduler_does_not_reach_the_node(bare: Desk) -> None:
     bare.compiler()
     until(lambda: "failed to accept an incoming connection" in bare.server.log("scheduler-8765"), "it is not tried")
     bare.ready()
-    report = bare.report("--only", "scheduler-to-node,node-port")
-    found = {result["code"]: result for result in report["results"] if result["state"] == "fail"}
-    assert set(found) == {"scheduler-to-node"}, json.dumps(report, indent=1)
+    found: dict[str, dict[str, Any]] = {}
+
+    def named() -> bool:
+        """Unless the node's machine is too busy to be given anything."""
+        report = bare.report("--only", "scheduler-to-node")
+        found.update({result["code"]: result for result in report["results"]})
+        return found["scheduler-to-node"]["state"] != "skipped"
+
+    until(named, "no node can be given a job", seconds=240)
+    assert [code for code, result in found.items() if result["state"] == "fail"] == ["scheduler-to-node"]
     assert "The scheduler gives pc01 no job, although there is room" in found["scheduler-to-node"]["cause"]
     assert "from the scheduler's machine to the nodes" in found["scheduler-to-node"]["mend"]
 
