@@ -20,7 +20,7 @@ _ERROR = b"\0\5\0\0stop\0"
 def find_tftp_servers(broadcast: str, seconds: float = 2.0) -> set[str]:
     """Addresses of those that answer a read request to a broadcast address, be it that there is no such file.
 
-    Servers may leave broadcasts alone (dnsmasq does): whoever answers is there, who does not may be. Raises FarmError.
+    Servers may leave broadcasts alone (dnsmasq does not): who does not answer may be there yet. Raises FarmError.
     """
     found: set[str] = set()
     end = time.monotonic() + seconds
