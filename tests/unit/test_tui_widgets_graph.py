@@ -43,7 +43,9 @@ def test_any_share_makes_a_bar(part: float, whole: float, width: int) -> None:
 
 
 def test_scales_are_round_and_short() -> None:
-    assert [1, 1, 2, 3, 10, 0.05, 80] == [ceiling(v) for v in (0, 1, 1.1, 3, 9, 0.045, 64)]
+    assert [1, 1, 2, 3, 10, 0.05, 80, 120] == [ceiling(v) for v in (0, 1, 1.1, 3, 9, 0.045, 64, 113)]
+    gib = 1 << 30
+    assert [20 * gib, 800 * gib, 1024, gib, 6] == [ceiling(v, 1024) for v in (10.9 * gib, 701 * gib, 1000, gib, 6)]
     assert ["0", "0.25", "12", "3.4k", "12k", "1M", "5G"] == [short(v) for v in (0, 0.25, 12, 3400, 12000, 1e6, 5e9)]
     times = ["0s", "200ms", "2.5s", "40s", "2m30s", "3h", "2d", "1d1h"]
     assert times == [duration(v) for v in (0, 0.2, 2.5, 40, 150, 10800, 172800, 90061)]

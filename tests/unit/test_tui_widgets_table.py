@@ -287,3 +287,22 @@ async def test_another_theme_paints_anew() -> None:
         await pilot.pause()
         assert before.text == app.table.render_line(2).text
         assert before != app.table.render_line(2)
+
+
+async def test_stays_at_the_top_until_the_reader_moves() -> None:
+    app = Tables()
+    async with app.run_test(size=(40, 8)) as pilot:
+        table: LiveTable[Node] = LiveTable(COLUMNS, key=lambda n: n.name, sort="load", stays=True)
+        await app.mount(table)
+        table.focus()
+        table.set_rows([Node("a", 3), Node("b", 2), Node("c", 1)])
+        assert "a" == table.cursor
+        table.set_rows([Node("a", 1), Node("b", 2), Node("c", 3)])
+        assert "c" == table.cursor
+        await pilot.press("down")
+        assert "b" == table.cursor
+        table.set_rows([Node("a", 3), Node("b", 1), Node("c", 2)])
+        assert "b" == table.cursor
+        await pilot.press("home")
+        table.set_rows([Node("a", 1), Node("b", 2), Node("c", 3)])
+        assert "c" == table.cursor

@@ -41,12 +41,22 @@ def short(value: float) -> str:
     return f"{value:.0f}" if size >= 9.95 or value == int(value) else f"{value:.2g}"
 
 
-def ceiling(value: float) -> float:
-    """The least round number that is not below the value: 1, 2, 3, 4, 5, 6, 8, 10, 20…; 1 for nothing at all."""
+def ceiling(value: float, unit: int = 1000) -> float:
+    """The least round number that is not below the value: 1, 2, 3, 4, 5, 6, 8, 10, 20…, 100, 120, 150, 200…
+
+    It is 1 for nothing at all. Half of it is round, too.
+
+    ``unit``: round is what is round when written with a prefix for each power of it: 1000, or 1024 for bytes.
+    """
     if not 0 < value < math.inf:
         return 1.0
+    whole = 1.0
+    while value > 800 * whole:
+        whole *= unit
+    value /= whole
     power = 10.0 ** math.floor(math.log10(value))
-    return next((step * power for step in (1, 2, 3, 4, 5, 6, 8) if step * power >= value), 10 * power)
+    steps = (1, 1.2, 1.5, 2, 3, 4, 5, 6, 8) if power >= 100 else (1, 2, 3, 4, 5, 6, 8)
+    return whole * next((step * power for step in steps if step * power >= value), 10 * power)
 
 
 def clock(when: float, step: float) -> str:

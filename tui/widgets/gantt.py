@@ -11,12 +11,11 @@ from rich.style import Style
 from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 
 from tui.widgets.axis import LABEL, clock, duration, time_step
 from tui.widgets.cells import Part, joined
 from tui.widgets.lanes import KINDS, UNKNOWN, Bar, Kind, Lane, Lanes, bar_text, cells, runs
-from tui.widgets.lines import LineView
+from tui.widgets.rows import News, RowView
 from tui.widgets.text import fit
 
 ZOOMS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
@@ -25,7 +24,7 @@ LIMIT = 20_000
 """Ended bars that are kept unless said otherwise."""
 
 
-class Gantt(LineView):
+class Gantt(RowView):
     """Lanes with bars, the present at the right edge until the reader scrolls back.
 
     ::
@@ -50,38 +49,26 @@ class Gantt(LineView):
         empty: shown when there are no lanes.
     """
 
-    class Picked(Message):
+    class Picked(News):
         """A bar was chosen, by enter or a click."""
 
         def __init__(self, gantt: Gantt, bar: Bar) -> None:
-            super().__init__()
-            self.gantt = gantt
+            super().__init__(gantt)
             self.bar = bar
             self.key = bar.id
 
-        @property
-        def control(self) -> Gantt:
-            """The chart, for ``@on(Gantt.Picked, "#id")``."""
-            return self.gantt
-
-    class Pointed(Message):
+    class Pointed(News):
         """The cursor or the mouse is on another bar, or on none."""
 
         def __init__(self, gantt: Gantt, bar: Bar | None) -> None:
-            super().__init__()
-            self.gantt = gantt
+            super().__init__(gantt)
             self.bar = bar
 
-        @property
-        def control(self) -> Gantt:
-            """The chart, for ``@on(Gantt.Pointed, "#id")``."""
-            return self.gantt
-
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "lane(-1)", "Lane up", show=False, id="gantt.up"),
-        Binding("down,j", "lane(1)", "Lane down", show=False, id="gantt.down"),
-        Binding("pageup", "lane_page(-1)", "Page up", show=False, id="gantt.pageup"),
-        Binding("pagedown", "lane_page(1)", "Page down", show=False, id="gantt.pagedown"),
+        Binding("up,k", "move(-1)", "Lane up", show=False, id="gantt.up"),
+        Binding("down,j", "move(1)", "Lane down", show=False, id="gantt.down"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="gantt.pageup"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="gantt.pagedown"),
         Binding("left", "time(-1)", "Earlier", show=False, id="gantt.earlier"),
         Binding("right", "time(1)", "Later", show=False, id="gantt.later"),
         Binding("home", "first", "First bar", show=False, id="gantt.first"),
@@ -92,14 +79,10 @@ class Gantt(LineView):
         Binding("right_square_bracket", "bar(1)", "Next bar", key_display="]", show=False, id="gantt.next"),
         Binding("enter", "pick", "Open", id="gantt.open"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {"gantt--axis", "gantt--cursor", "gantt--empty"}
     DEFAULT_CSS = """
     Gantt {
         overflow-x: hidden;
-        & > .gantt--axis { background: $panel; color: $foreground; }
-        & > .gantt--cursor { background: $block-cursor-blurred-background; color: $block-cursor-blurred-foreground; }
-        &:focus > .gantt--cursor { background: $block-cursor-background; color: $block-cursor-foreground; }
-        & > .gantt--empty { color: $foreground-muted; }
+        & > .rows--header { text-style: none; }
     }
     """
 
@@ -127,7 +110,6 @@ class Gantt(LineView):
         self._now = 0.0
         self._zoom = min(range(len(ZOOMS)), key=lambda i: abs(ZOOMS[i] - per_cell))
         self._right: float | None = None
-        self._index = 0
         self._bar: Hashable | None = None
         self._pointed: Hashable | None = None
         self._lines: dict[Hashable, tuple[object, list[Segment]]] = {}
@@ -141,7 +123,7 @@ class Gantt(LineView):
         self._chosen_rows = True
         self._rows = list(lanes)
         self._index = next((i for i, (key, _) in enumerate(self._rows) if key == at), self._index)
-        self._index = max(0, min(self._index, len(self._rows) - 1))
+        self._index = self._within(self._index)
         self._measure()
         self.repaint()
 
@@ -233,24 +215,17 @@ class Gantt(LineView):
 
     # -- cursor
 
-    def action_lane(self, lanes: int) -> None:
-        """Move the cursor by so many lanes, to the bar nearest in time."""
+    def _go(self, index: int) -> None:
+        """To the lane, and there to the bar nearest in time."""
         if not self._rows:
             return
         at = self.bar
-        self._index = max(0, min(self._index + lanes, len(self._rows) - 1))
-        top = self.scroll_offset.y
-        if not top <= self._index < top + self._height:
-            y = self._index if self._index < top else self._index - self._height + 1
-            self.scroll_to(y=y, animate=False, force=True)
+        self._index = self._within(index)
+        self._reveal()
         begin, end = self.span
         when = at.start if at else end
         near = self._lane(self.lane).between(begin, end)
         self._point(min(near, key=lambda bar: abs(bar.start - when), default=None))
-
-    def action_lane_page(self, pages: int) -> None:
-        """Move the cursor by so many screenfuls of lanes."""
-        self.action_lane(pages * max(1, self._height - 1))
 
     def action_bar(self, step: int) -> None:
         """Go to the next bar of the lane or the one before, and show it."""
@@ -290,36 +265,33 @@ class Gantt(LineView):
 
     # -- mouse
 
-    def bar_at(self, x: int, y: int) -> Bar | None:
-        """The bar that is drawn at this place of the widget's content."""
-        index = y - 1 + self.scroll_offset.y
+    def _bar_at(self, x: int, index: int) -> Bar | None:
+        """The bar that is drawn in this column of this row."""
         column = x - self._label_width
-        if y < 1 or index >= len(self._rows) or not 0 <= column < self._width:
+        if index < 0 or not 0 <= column < self._width:
             return None
         bars, owners, _ = self._cells(self._lane(self._rows[index][0]))
         return bars[owners[column]] if owners[column] >= 0 else None
 
     def on_click(self, event: events.Click) -> None:
         """A click puts the cursor on a lane, and opens the bar it hits."""
-        offset = event.get_content_offset(self)
-        if offset is None or not 0 <= (index := offset.y - 1 + self.scroll_offset.y) < len(self._rows):
+        hit = self._hit(event)
+        if hit is None or hit[1] < 0:
             return
-        self._index = index
-        bar = self.bar_at(offset.x, offset.y)
-        self._point(bar)
+        self._index = hit[1]
+        self._point(self._bar_at(*hit))
         self.action_pick()
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
         """Tell which bar the mouse is on."""
-        offset = event.get_content_offset(self)
-        if offset is not None:
-            self._tell(self.bar_at(offset.x, offset.y) or self.bar)
+        hit = self._hit(event)
+        self._tell((hit and self._bar_at(*hit)) or self.bar)
 
     # -- drawing
 
     @property
-    def _height(self) -> int:
-        return max(1, self.size.height - 1)
+    def _count(self) -> int:
+        return len(self._rows)
 
     @property
     def _width(self) -> int:
@@ -346,18 +318,12 @@ class Gantt(LineView):
         self._styles.clear()
         super().notify_style_update()
 
-    def draw(self, y: int) -> list[Segment]:
-        """The time axis, a lane, or nothing."""
-        if y == 0:
-            return self._draw_axis()
-        index = self.scroll_offset.y + y - 1
-        if index < len(self._rows):
-            return self._draw_lane(index)
-        if y == 2 and not self._rows:
-            return self.centred(self._empty, self.get_component_rich_style("gantt--empty"))
-        return [Segment(" " * self.size.width, self.plain)]
+    def why_empty(self) -> str:
+        """As it was told."""
+        return self._empty
 
-    def _draw_axis(self) -> list[Segment]:
+    def draw_header(self) -> list[Segment]:
+        """The time axis."""
         begin, end = self.span
         step = time_step(self.per_cell, LABEL + 3)
         line = [" "] * self._width
@@ -368,7 +334,7 @@ class Gantt(LineView):
                 line[x : x + len(label)] = label
         state = f"█={duration(self.per_cell)}" + ("" if self.following else " held")
         text = fit(state, self._label_width - 1) + " " * bool(self._label_width) + "".join(line)
-        return [Segment(fit(text, self.size.width), self.get_component_rich_style("gantt--axis"))]
+        return [Segment(fit(text, self.size.width), self.get_component_rich_style("rows--header"))]
 
     def _cells(self, lane: Lane) -> tuple[list[Bar], list[int], float]:
         """The bars in sight, which of them each cell shows, and the time at the left edge."""
@@ -377,7 +343,8 @@ class Gantt(LineView):
         width = round((end - begin) / self.per_cell)
         return bars, cells(bars, begin, self.per_cell, width, self._now, self._kinds), begin
 
-    def _draw_lane(self, index: int) -> list[Segment]:
+    def draw_row(self, index: int) -> list[Segment]:
+        """A lane: as it was kept, if nothing in it has changed."""
         key, label = self._rows[index]
         lane = self._lane(key)
         chosen = index == self._index
@@ -387,7 +354,7 @@ class Gantt(LineView):
         kept = self._lines.get(key)
         if kept is not None and kept[0] == signature:
             return kept[1]
-        style = self.get_component_rich_style("gantt--cursor") if chosen else self.plain
+        style = self.get_component_rich_style("rows--cursor") if chosen else self.plain
         pieces: list[Part] = [(fit(label, self._label_width - 1), style), (" " * bool(self._label_width), self.plain)]
         bars, owners, begin = self._cells(lane)
         last: str | None = None
@@ -412,7 +379,7 @@ class Gantt(LineView):
         if marked:
             text = head + label + tail
             text = f"[{text[1:-1]}]" if length > 1 else "◆"
-            return [(text, self.get_component_rich_style("gantt--cursor"))]
+            return [(text, self.get_component_rich_style("rows--cursor"))]
         styles = self._styles.get(bar.kind)
         if styles is None:
             tone = self.plain + self.paint(kind.tone)

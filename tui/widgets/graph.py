@@ -81,6 +81,7 @@ class Graph(LineView, can_focus=False):
         span: seconds from the left edge to the right.
         top: the value at the upper edge; a round number above the greatest value if None.
         form: writes a value in five cells or so.
+        unit: the next greater unit is so many of the one before; 1024 for bytes that are written so.
         empty: shown when there is no point in the span.
     """
 
@@ -97,6 +98,7 @@ class Graph(LineView, can_focus=False):
         span: float = 300.0,
         top: float | None = None,
         form: Callable[[float], str] = short,
+        unit: int = 1000,
         empty: str = "nothing measured yet",
         name: str | None = None,
         id: str | None = None,
@@ -107,6 +109,7 @@ class Graph(LineView, can_focus=False):
         self.span = span
         self._top = top
         self._form = form
+        self._unit = unit
         self._empty = empty
         self._series: dict[str, Series] = {}
         self._now: float | None = None
@@ -178,7 +181,7 @@ class Graph(LineView, can_focus=False):
             picture = [[Segment(" " * width, self.plain)] for _ in range(height)]
             picture[height // 2] = self.centred(self._empty, self.plain + self.paint("muted"))
             return picture
-        top = self._top or ceiling(max(known))
+        top = self._top or ceiling(max(known), self._unit)
         for number, (series, curve) in enumerate(zip(self._series.values(), curves, strict=True)):
             raster.plot(curve, top, number, series.fill)
         lines = [self._legend(curves)] if legend else []

@@ -10,19 +10,19 @@ from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
-from textual.message import Message
 from textual.strip import Strip
 
 from tui.widgets.cells import Part, fitted, joined, marked
 from tui.widgets.columns import GAP, Column, Row, layout, ordered
-from tui.widgets.lines import LineView, Paint
+from tui.widgets.lines import Paint
+from tui.widgets.rows import News, RowView
 from tui.widgets.text import fit
 
 SIDEWAYS = 8
 """Cells that left and right scroll."""
 
 
-class LiveTable(LineView, Generic[Row]):
+class LiveTable(RowView, Generic[Row]):
     """Rows of any kind, shown by columns; the owner replaces the rows as often as it likes.
 
     Only visible rows are drawn, and only lines that changed are painted. The cursor stays with its row's key,
@@ -43,7 +43,7 @@ class LiveTable(LineView, Generic[Row]):
         table.cursor, table.cursor_row               # key and row, or None
 
         def on_live_table_opened(self, message: LiveTable.Opened) -> None:  # enter, double click
-            message.key, message.table
+            message.key
         def on_live_table_moved(self, message: LiveTable.Moved) -> None:    # the cursor is on another row
             message.key
 
@@ -54,33 +54,22 @@ class LiveTable(LineView, Generic[Row]):
         reverse: the direction; as the column has it if not given.
         tone: the tone of a whole row, such as "muted"; cells with a tone of their own keep it.
         empty: shown when there are no rows: say why.
+        stays: the cursor stays on the first row, whichever that is, until the reader moves it, and again from `home`.
     """
 
-    class Opened(Message):
+    class Opened(News):
         """A row was chosen, by enter or a double click."""
 
         def __init__(self, table: LiveTable[Any], key: Hashable) -> None:
-            super().__init__()
-            self.table = table
+            super().__init__(table)
             self.key = key
 
-        @property
-        def control(self) -> LiveTable[Any]:
-            """The table, for ``@on(LiveTable.Opened, "#id")``."""
-            return self.table
-
-    class Moved(Message):
+    class Moved(News):
         """The cursor stands on another row; None when there are no rows."""
 
         def __init__(self, table: LiveTable[Any], key: Hashable | None) -> None:
-            super().__init__()
-            self.table = table
+            super().__init__(table)
             self.key = key
-
-        @property
-        def control(self) -> LiveTable[Any]:
-            """The table, for ``@on(LiveTable.Moved, "#id")``."""
-            return self.table
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False, id="table.up"),
@@ -95,29 +84,11 @@ class LiveTable(LineView, Generic[Row]):
         Binding("s", "sort_next", "Sort", tooltip="Sort by the next column", id="table.sort"),
         Binding("S", "reverse", "Reverse", tooltip="Sort the other way round", id="table.reverse"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "livetable--header",
-        "livetable--sorted",
-        "livetable--cursor",
-        "livetable--match",
-        "livetable--empty",
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"livetable--sorted", "livetable--match"}
     DEFAULT_CSS = """
     LiveTable {
-        & > .livetable--header { background: $panel; color: $foreground; text-style: bold; }
         & > .livetable--sorted { background: $panel; color: $text-primary; text-style: bold; }
-        & > .livetable--cursor {
-            background: $block-cursor-blurred-background;
-            color: $block-cursor-blurred-foreground;
-            text-style: $block-cursor-blurred-text-style;
-        }
-        &:focus > .livetable--cursor {
-            background: $block-cursor-background;
-            color: $block-cursor-foreground;
-            text-style: $block-cursor-text-style;
-        }
         & > .livetable--match { text-style: reverse; }
-        & > .livetable--empty { color: $foreground-muted; }
     }
     """
 
@@ -130,6 +101,7 @@ class LiveTable(LineView, Generic[Row]):
         reverse: bool | None = None,
         tone: Callable[[Row], Paint] | None = None,
         empty: str = "no rows",
+        stays: bool = False,
         name: str | None = None,
         id: str | None = None,
         classes: str | None = None,
@@ -148,8 +120,8 @@ class LiveTable(LineView, Generic[Row]):
         self._highlight = ""
         self._sort = sort
         self._reverse = self._columns[sort].descending if sort and reverse is None else bool(reverse)
+        self._stays = self._at_top = stays
         self._cursor: Hashable | None = None
-        self._index = 0
 
     # -- contents
 
@@ -202,6 +174,10 @@ class LiveTable(LineView, Generic[Row]):
     def empty(self, text: str) -> None:
         self._empty = text
         self.repaint()
+
+    @property
+    def _count(self) -> int:
+        return len(self._order)
 
     # -- columns and order
 
@@ -273,17 +249,10 @@ class LiveTable(LineView, Generic[Row]):
                 return True
         return False
 
-    def action_move(self, rows: int) -> None:
-        """Move the cursor by so many rows."""
-        self._go(self._index + rows)
-
-    def action_page(self, pages: int) -> None:
-        """Move the cursor by so many screenfuls."""
-        self._go(self._index + pages * max(1, self._height - 1))
-
     def action_first(self) -> None:
         """Move the cursor to the first row."""
         self._go(0)
+        self._at_top = self._stays
 
     def action_last(self) -> None:
         """Move the cursor to the last row."""
@@ -301,7 +270,8 @@ class LiveTable(LineView, Generic[Row]):
             self.post_message(self.Opened(self, self._cursor))
 
     def _go(self, index: int) -> None:
-        self._place(max(0, min(index, len(self._order) - 1)))
+        self._at_top = False
+        self._place(self._within(index))
         self._reveal()
         self.repaint()
 
@@ -314,28 +284,19 @@ class LiveTable(LineView, Generic[Row]):
 
     def _follow(self) -> None:
         """Find the cursor's row again; a row that is gone leaves the cursor to the one now in its place."""
+        if self._at_top:
+            self._place(0)
+            return
         seen = 0 <= self._index - self.scroll_offset.y < self._height
         index = self._index
         if not (index < len(self._order) and self._order[index][0] == self._cursor):
             index = next((i for i, (key, _) in enumerate(self._order) if key == self._cursor), index)
         moved = index != self._index
-        self._place(max(0, min(index, len(self._order) - 1)))
+        self._place(self._within(index))
         if moved and seen:
             self._reveal()
 
-    def _reveal(self) -> None:
-        top = self.scroll_offset.y
-        if self._index < top:
-            self.scroll_to(y=self._index, animate=False, force=True)
-        elif self._index >= top + self._height:
-            self.scroll_to(y=self._index - self._height + 1, animate=False, force=True)
-
     # -- drawing
-
-    @property
-    def _height(self) -> int:
-        """Rows that fit below the header."""
-        return max(1, self.size.height - 1)
 
     def on_resize(self) -> None:
         """Lay the columns out for the new width, and keep the cursor in sight."""
@@ -353,11 +314,12 @@ class LiveTable(LineView, Generic[Row]):
 
     def on_click(self, event: events.Click) -> None:
         """A click chooses a row or a column to sort by, a double click opens."""
-        if (offset := event.get_content_offset(self)) is None:
+        if (hit := self._hit(event)) is None:
             return
-        if offset.y == 0:
-            self._sort_at(offset.x + self.scroll_offset.x)
-        elif (index := offset.y - 1 + self.scroll_offset.y) < len(self._order):
+        x, index = hit
+        if index < 0:
+            self._sort_at(x + self.scroll_offset.x)
+        else:
             self._go(index)
             if event.chain == 2:
                 self.action_open()
@@ -371,26 +333,20 @@ class LiveTable(LineView, Generic[Row]):
             x -= width + GAP
 
     def draw(self, y: int) -> list[Segment]:
-        """The header, a row, or nothing."""
-        index = self.scroll_offset.y + y - 1
-        if y == 0:
-            line = self._draw_header()
-        elif index < len(self._order):
-            line = self._draw_row(index)
-        elif y == 2 and not self._order:
-            return self.centred(self._why_empty(), self.get_component_rich_style("livetable--empty"))
-        else:
-            return [Segment(" " * self.size.width, self.plain)]
+        """What of the line is in sight when the table is wider than its place."""
+        line = super().draw(y)
         x, width = self.scroll_offset.x, self.size.width
         if x == 0 and self.virtual_size.width == width:
             return line
         return list(Strip(line).crop_extend(x, x + width, line[-1].style if line else self.plain))
 
-    def _why_empty(self) -> str:
+    def why_empty(self) -> str:
+        """That the filter hides all, or why there are none."""
         return f"none of {len(self._rows)} matches" if self._rows else self._empty
 
-    def _draw_header(self) -> list[Segment]:
-        plain = self.get_component_rich_style("livetable--header")
+    def draw_header(self) -> list[Segment]:
+        """Titles, with the direction where it is sorted by."""
+        plain = self.get_component_rich_style("rows--header")
         line: list[Segment] = []
         for column, width in zip(self._visible, self._widths, strict=True):
             style, title = plain, column.title
@@ -402,10 +358,11 @@ class LiveTable(LineView, Generic[Row]):
             line.append(Segment(fit(title, width, column.align), style))
         return line
 
-    def _draw_row(self, index: int) -> list[Segment]:
+    def draw_row(self, index: int) -> list[Segment]:
+        """The cells of a row."""
         key, row = self._order[index]
         chosen = key == self._cursor
-        base = self.get_component_rich_style("livetable--cursor") if chosen else self.plain
+        base = self.get_component_rich_style("rows--cursor") if chosen else self.plain
         if self._tone and not chosen:
             base += self.paint(self._tone(row))
         pieces: list[Part] = []
