@@ -289,7 +289,8 @@ def _blame(ledger: Ledger, pending: Counter[HostKey], holding: Counter[HostKey],
         shares = Counter({OTHERS: rest if key in most else rest - holding[key]})
         for holder, held in most.items():
             if holder != key:
-                shares[holder[0] if holder[0] in burst.waits or len(burst.waits) < MAX_HOLDERS else OTHERS] += held
+                name = holder[0] or OTHERS
+                shares[name if name in burst.waits or len(burst.waits) < MAX_HOLDERS else OTHERS] += held
         waits = burst.waits.update(
             (name, burst.waits.get(name, 0.0) + waiting * seconds * held / slots)
             for name, held in shares.items()

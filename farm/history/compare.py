@@ -31,7 +31,7 @@ FIGURES: tuple[tuple[str, Figure, Callable[[float], str]], ...] = (
     ("local after a failure", lambda each: each.build.fallback, str),
     ("failed", lambda each: each.build.failed, str),
     ("lost", lambda each: each.build.lost, str),
-    ("nodes used", lambda each: len(each.nodes), str),
+    ("nodes used", lambda each: sum(share.node != each.build.submitter for share in each.nodes), str),
     ("time of all jobs", lambda each: each.build.real_ms, milliseconds),
     ("time of a job", lambda each: each.build.real_ms / each.build.jobs if each.build.jobs else 0.0, milliseconds),
     ("slowest job", lambda each: each.slowest[0].real_ms if each.slowest else 0, milliseconds),

@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from farm.activity import Activity, Job, JobState, Place, fold
+from farm.activity import NOBODY, Activity, Job, JobState, Place, fold
 from farm.history import builds
 from farm.history.builds import (
     HOUR,
@@ -232,6 +233,16 @@ def test_waiting_falls_to_those_who_hold_slots() -> None:
 
     assert [Wait("ws02", 2.0), Wait("ws03", 1.0)] == ledger.open[WS01].detail().waits
     assert [] == ledger.open[WS02].detail().waits
+
+
+def test_jobs_of_unknown_submitters_hold_slots_as_others() -> None:
+    activity = begun(asked(daemons("ws01", "ws02", "pc01"), 1, 2, START), 1, 3, START)
+    activity = replace(activity, jobs=activity.jobs.set(1, replace(activity.jobs[1], submitter=NOBODY)))
+    activity = asked(activity, 2, 1, START)
+
+    burst = moment(Ledger(), activity, activity, START, START + 1).open[WS01]
+
+    assert [Wait(builds.OTHERS, 1.0)] == burst.detail().waits
 
 
 def test_who_is_alone_waits_for_nobody() -> None:

@@ -48,6 +48,7 @@ def test_builds_side_by_side() -> None:
     assert ("2.0", "2.0", "=") == rows["at a time, on average"]
     assert ("4.0 s", "4.0 s", "=") == rows["time of a job"]
     assert ("4.5 s", "4.5 s", "=") == rows["for other submitters"]
+    assert ("1", "1", "=") == rows["nodes used"]
 
 
 def test_a_build_that_has_just_begun_can_be_compared() -> None:
