@@ -43,12 +43,14 @@ NODE_ACTIONS: dict[Action, NodeAction] = {
 
 
 def warning(node: NodeStatus, action: Action) -> str:
-    """What is lost by it now; empty when nothing is."""
+    """What becomes of running jobs; empty when they just go on."""
     running = node.host.jobs_running if node.host else 0
     if not running or action in ("unblock", "drain"):
         return ""
-    jobs = "The job that it runs is" if running == 1 else f"The {running} jobs that it runs are"
-    return f"{jobs} lost; the submitters compile them themselves."
+    jobs = "The job that it runs" if running == 1 else f"The {running} jobs that it runs"
+    if action in ("block", "kick"):
+        return f"{jobs} will still end there and reach the submitters; the scheduler calls them failed."
+    return f"{jobs} will be lost; the submitters compile them themselves."
 
 
 SHELL: tuple[Binding, ...] = (

@@ -46,6 +46,7 @@ def summary(build: Build) -> str:
 class BuildDetailScreen(Detail):
     """A build and its four tables; one that still runs is asked for again."""
 
+    TITLE = "A build"
     ABOUT = (
         "Nodes: how many of the build's jobs each compiled, and how long one took there on average. Slowest: the files "
         "that took longest. Waited for: whose jobs held slots while jobs of this build were pending, in job-seconds."
@@ -158,7 +159,7 @@ def _file_table(title: str, name: str) -> LiveTable[FileTime]:
             column(name="file", title=title, width=20, min_width=8, elastic=True, cell=lambda each: each.file),
             column(name="node", title="Node", width=12, min_width=6, cell=lambda each: each.node),
             column(name="took", title="Took", width=7, align="right", cell=lambda each: milliseconds(each.real_ms)),
-            column(name="exit", title="Exit", width=14, min_width=6, cell=_exit),
+            column(name="exit", title="Exit", width=19, min_width=6, cell=_exit),
         ],
         key=id,
         empty="none",

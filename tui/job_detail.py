@@ -7,8 +7,6 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from msgspec import Struct
-from rich.table import Table
-from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
@@ -17,15 +15,13 @@ from farm.activity import HostKey, Job, JobState, Place, stem
 from farm.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from farm.attach import Attachment
 from farm.view.live import Live
-from farm.view.text import duration, exit_words, language, milliseconds, size
+from farm.view.text import CLIENT_GONE, NODE_LOST, NODE_UNUSABLE, duration, exit_words, language, milliseconds, size
 from tui.filter import LOST, state_of
-from tui.page import Page
+from tui.page import Page, sheet
 from tui.view import Detail
-from tui.widgets.text import clean
 
 RELATED_SECONDS = 3.0
 """So often are other jobs of the same file looked for."""
-LABEL = 11
 OTHERS = 8
 """Other compilations of the file that are listed."""
 PLACES = {
@@ -35,11 +31,13 @@ PLACES = {
     Place.FALLBACK: "by the submitter, after a node had failed",
 }
 WHY = {
-    107: "The client went away while it was compiled: the build was interrupted, or its machine was lost.",
-    118: "The client could not use the node: it could not connect to it (port 10245), the node could not install the "
-    "environment (disk or RAM full, a missing library), or sent back what the client could not use. "
+    CLIENT_GONE: "The client went away while it was compiled: the build was interrupted, or its machine was lost.",
+    NODE_UNUSABLE: "The client could not use the node: it could not connect to it (port 10245), the node could not "
+    "install the environment (disk or RAM full, a missing library), or sent back what the client could not use. "
     "The client compiles the file itself then, unless ICECC_TEST_REMOTEBUILD is set.",
-    255: "The node was lost while it compiled: it was switched off, its daemon was restarted, or its cable was out.",
+    NODE_LOST: "The scheduler lost the node, or sent it away (block, kick), and calls every job there failed. "
+    "A compile that had begun goes on if the machine does, and the submitter has its result; "
+    "it was lost if the machine was switched off or its cable was out.",
 }
 
 
@@ -203,19 +201,10 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
     return out
 
 
-def page(said: Iterable[Fact]) -> Table:
-    """Facts below one another, their texts wrapped beside their labels."""
-    table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=LABEL, no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
-    for fact in said:
-        table.add_row(Text(fact.label), Text(clean(fact.text), style=fact.tone))
-    return table
-
-
 class JobDetail(Detail):
     """Shows one job, and goes on doing so while it runs."""
 
+    TITLE = "A job"
     ABOUT = (
         "Real time is what the node's clock says, processor time what its kernel counted. "
         "A job that fails on a node is compiled anew by its submitter, which then stands here too."
@@ -249,7 +238,7 @@ class JobDetail(Detail):
         said = [*facts(self._job, now), *related_facts(self._job, self._related, now)]
         if said != self._said:
             self._said = said
-            self.query_one("Page > Static", Static).update(page(said))
+            self.query_one("Page > Static", Static).update(sheet((fact.label, fact.text, fact.tone) for fact in said))
 
     def _now_known(self) -> Job:
         """The present record of this job."""

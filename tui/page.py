@@ -1,11 +1,18 @@
-"""A scrolling page of text."""
+"""A scrolling page of text, and facts to be read on one."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
+from rich.table import Table
+from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
+
+from tui.widgets.text import clean
+
+LABEL = 11
 
 
 class Page(VerticalScroll, inherit_bindings=False):
@@ -22,3 +29,13 @@ class Page(VerticalScroll, inherit_bindings=False):
     DEFAULT_CSS = """
     Page { scrollbar-size: 1 1; }
     """
+
+
+def sheet(facts: Iterable[tuple[str, str, str]]) -> Table:
+    """Label, text and style of each, below one another; a long text is wrapped beside its label."""
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=LABEL, no_wrap=True, style="dim")
+    table.add_column(overflow="fold")
+    for label, text, style in facts:
+        table.add_row(Text(clean(label)), Text(clean(text), style=style))
+    return table

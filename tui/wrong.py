@@ -9,7 +9,7 @@ from farm.events import Stage
 from farm.state import NO_JOBS
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import duration
+from farm.view.text import NODE_LOST, NODE_UNUSABLE, duration
 from tui import words
 
 NAMED = 3
@@ -36,8 +36,13 @@ def recent(live: Live, now: float, seconds: float = RECENT_SECONDS) -> Iterator[
 
 def named(nodes: Sequence[NodeStatus]) -> str:
     """Their names, a few at most."""
-    names = ", ".join(node.name for node in nodes[:NAMED])
-    return f"{names} and {len(nodes) - NAMED} more" if len(nodes) > NAMED else names
+    return few([node.name for node in nodes])
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    said = ", ".join(names[:NAMED])
+    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
 
 
 def count(number: int, one: str, many: str) -> str:
@@ -53,14 +58,25 @@ def _nodes(live: Live, now: float) -> Iterable[str]:
         yield f"{count(len(lost), 'node is', 'nodes are')} lost: {named(lost)}, the last {least} ago."
     if live.overview is None or not live.overview.scheduler.up:
         return
-    blocked = [node for node in nodes if node.host is not None and node.host.blocked]
-    if blocked:
-        yield f"{count(len(blocked), 'node is', 'nodes are')} blocked: {named(blocked)}. Unblock with u in Nodes."
+    yield from _blocked(nodes, live.overview.scheduler.blocked)
     full = [n for n in nodes if n.host and n.host.online and n.host.slots and n.host.load >= NO_JOBS]
     full = [node for node in full if now - node.since > RECENT_SECONDS / 2]
     if full:
         yield f"{count(len(full), 'node says', 'nodes say')} that the load is 1000 and {_gets(full)}: {named(full)}."
     yield from _passed_over(live, now)
+
+
+def _blocked(nodes: Iterable[NodeStatus], words: Sequence[str]) -> Iterable[str]:
+    """Nodes that may not log in, and names and addresses of which no node is known."""
+    blocked = [node for node in nodes if node.host is not None and node.host.blocked]
+    if blocked:
+        yield f"{count(len(blocked), 'node is', 'nodes are')} blocked: {named(blocked)}. Unblock with u in Nodes."
+    known = {word for node in blocked for word in (node.name, node.address)}
+    known |= {word for node in blocked if node.host for word in node.host.key}
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        verb = "is blocked and has" if len(unknown) == 1 else "are blocked and have"
+        yield f"{few(unknown)} {verb} not been seen. Unblock with u in Scheduler."
 
 
 def _gets(nodes: Sequence[NodeStatus]) -> str:
@@ -84,12 +100,16 @@ def _passed_over(live: Live, now: float) -> Iterable[str]:
 
 
 def _jobs(live: Live, now: float) -> Iterable[str]:
-    fallbacks = lost = 0
+    fallbacks = failed = lost = 0
     for job in recent(live, now):
         fallbacks += job.place is Place.FALLBACK
-        lost += job.exit in (118, 255)
+        failed += job.exit == NODE_UNUSABLE
+        lost += job.exit == NODE_LOST
+    if failed:
+        yield f"{count(failed, 'job has', 'jobs have')} failed in the last minute through a node, not the compiler."
     if lost:
-        yield f"{count(lost, 'job has', 'jobs have')} failed in the last minute through a node, not the compiler."
+        ran = count(lost, "job was", "jobs were")
+        yield f"{ran} on a node that the scheduler lost or sent away in the last minute; it calls them failed."
     if fallbacks:
         files = count(fallbacks, "file was compiled by its submitter", "files were compiled by their submitters")
         yield f"{files} after failing on a node."

@@ -5,10 +5,13 @@ from __future__ import annotations
 from farm.activity import Job
 
 LANGUAGES = ("C", "C++", "Objective-C", "Objective-C++", "custom")
+CLIENT_GONE, NODE_UNUSABLE, NODE_LOST = 107, 118, 255
+"""Exit codes that are icecream's own. The scheduler gives the last to every job of a daemon whose connection ends,
+also when it ends it itself; a compile that has begun there goes on all the same, unless the machine is off."""
 EXITS = {
-    107: "the client went away (107)",
-    118: "the client could not use the node (118)",
-    255: "the node was lost (255)",
+    CLIENT_GONE: "client gone (107)",
+    NODE_UNUSABLE: "node unusable (118)",
+    NODE_LOST: "node dropped (255)",
 }
 
 

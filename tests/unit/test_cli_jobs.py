@@ -64,7 +64,7 @@ def test_a_line_says_what_happened_to_a_job() -> None:
     at = time.mktime((2026, 3, 4, 12, 34, 56, 0, 0, -1))
     assert "12:34:56 begun 1 src/a.cpp  dev → pc01" == line("begun", RUNNING, at).plain
     assert "12:34:56 ended 1 src/a.cpp  dev → pc01 1.9 s" == line("ended", DONE, at).plain
-    assert line("ended", FAILED, at).plain.endswith("1.9 s the node was lost (255)")
+    assert line("ended", FAILED, at).plain.endswith("1.9 s node dropped (255)")
     assert "12:34:56 begun 2 a.o  dev → (fallback)" == line("begun", LOCAL, at).plain
 
 
@@ -74,7 +74,7 @@ def test_the_table_tells_state_time_and_place() -> None:
     assert "5s" in said
     assert "4s" in said
     assert "1.9 s" in said
-    assert "the node was lost (255)" in said
+    assert "node dropped (255)" in said
     assert "(fallback)" == where(LOCAL)
     assert all(len(each) <= 80 for each in said.splitlines())
 

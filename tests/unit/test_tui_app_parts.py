@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from farm.activity import Sample, Totals
 from farm.attach import Lost
 from farm.errors import ConfigError, FarmError
-from farm.view.live import Live, encode
+from farm.view.live import Delta, Live, encode
 from tests.unit.tui_fixtures import (
     HOSTILE,
     NOW,
@@ -86,9 +86,32 @@ def test_what_is_wrong() -> None:
         "1 node is lost: node-b2, the last 2m10s ago.",
         "1 node says that the load is 1000 and gets no jobs: node-c1.",
         "3 jobs wait while 1 node is idle (passed-over): node-a2.",
-        "1 job has failed in the last minute through a node, not the compiler.",
+        "1 job was on a node that the scheduler lost or sent away in the last minute; it calls them failed.",
         "1 file was compiled by its submitter after failing on a node.",
     ]
+
+
+def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:
+    known = live()
+    scheduler = replace(overview().scheduler, blocked=("node-z9", "10.0.0.99"))
+    known.apply(Delta(time=NOW + 1, overview=replace(overview(), scheduler=scheduler)))
+    assert "node-z9, 10.0.0.99 are blocked and have not been seen. Unblock with u in Scheduler." in wrong(known, NOW)
+
+    node = nodes()[0]
+    assert node.host is not None
+    blocked = replace(node, host=replace(node.host, blocked=True))
+    scheduler = replace(scheduler, blocked=(node.name, "node-z9"))
+    known.apply(Delta(time=NOW + 2, nodes=[blocked], overview=replace(overview(), scheduler=scheduler)))
+    said = wrong(known, NOW)
+    assert f"1 node is blocked: {node.name}. Unblock with u in Nodes." in said
+    assert "node-z9 is blocked and has not been seen. Unblock with u in Scheduler." in said
+
+
+def test_a_node_that_clients_cannot_use_fails_jobs() -> None:
+    known = Live()
+    unusable = [replace(job, exit=118) if job.exit == 255 else job for job in ended()]
+    known.apply(replace(snapshot(), ended=unusable))
+    assert "1 job has failed in the last minute through a node, not the compiler." in wrong(known, NOW)
 
 
 def test_without_a_scheduler_nodes_are_not_blamed() -> None:

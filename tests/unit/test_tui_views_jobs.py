@@ -143,14 +143,14 @@ async def test_a_job_opens_and_goes_on() -> None:
         app.live.apply(Delta(time=fixtures.NOW + 1, ended=[done]))
         app.flush()
         await pilot.pause()
-        assert "failed: the client could not use the node (118)" in app.text()
+        assert "failed: node unusable (118)" in app.text()
         await pilot.press("escape")
         assert not isinstance(app.screen, JobDetail)
 
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(255, "The node was lost"), (118, "port 10245"), (107, "went away"), (137, "signal 9"), (1, "says no")],
+    [(255, "The scheduler lost the node"), (118, "port 10245"), (107, "went away"), (137, "signal 9"), (1, "says no")],
 )
 def test_says_why_a_job_failed(code: int, words: str) -> None:
     assert words in why_failed(replace(FAILED, exit=code))
@@ -167,7 +167,7 @@ def test_what_followed_a_failure_is_the_fallback_and_back() -> None:
         Fact("then", "the submitter compiled it itself: ended after 3.0 s; how, submitters do not tell")
         == related_facts(FAILED, after, 0.0)[0]
     )
-    assert "had failed with it: the node was lost (255)" in related_facts(FALLBACK, before, 0.0)[0].text
+    assert "had failed with it: node dropped (255)" in related_facts(FALLBACK, before, 0.0)[0].text
     alone = related(FAILED, [])
     assert "did not compile it itself" in related_facts(FAILED, alone, 0.0)[0].text
 
