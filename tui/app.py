@@ -67,6 +67,8 @@ PARTS: dict[str, type[DOMNode]] = {
     "this help": HelpScreen,
 }
 """What else has keys of its own."""
+NOT_IN_HELP = ("help", "node", "node_menu", "pause", "image")
+"""Actions that have no meaning while the help is read."""
 NO_NODE = "Put the cursor on a node first, in the tab Nodes for instance."
 
 
@@ -229,11 +231,12 @@ class FarmTop(App[None]):
 
     def action_help(self) -> None:
         """What is seen here, and all keys."""
-        if isinstance(self.screen, Detail):
-            title, about = "in a node", self.screen.ABOUT
-        else:
-            title, about = self.view.TITLE, self.view.ABOUT
-        self.push_screen(HelpScreen(title, about, key_sections(), self.remapped))
+        shown = self.screen if isinstance(self.screen, Detail) else self.view
+        self.push_screen(HelpScreen(shown.TITLE, shown.ABOUT, key_sections(), self.remapped))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Above the help there is nothing that could be acted on or held."""
+        return not (isinstance(self.screen, HelpScreen) and action in NOT_IN_HELP) if self.screen_stack else True
 
     # -- what can be done
 

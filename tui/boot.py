@@ -71,8 +71,8 @@ def scale(found: Sequence[BootRow]) -> float:
 def bar(boot: Sequence[Span], across: float, width: int) -> list[tuple[str, Tone | None]]:
     """The stages as pieces of text, together at most ``width`` cells for ``across`` seconds.
 
-    A stage begins with ``┃`` and its name as far as both fit, so that no colour is needed; ``▸`` ends what goes on,
-    ``»`` what is longer than the place.
+    A stage begins with ``┃`` and has its name where that fits whole, so that no colour is needed; ``▸`` ends what goes
+    on, ``»`` what is longer than the place.
     """
     pieces: list[tuple[str, Tone | None]] = []
     done = 0.0
@@ -83,9 +83,9 @@ def bar(boot: Sequence[Span], across: float, width: int) -> list[tuple[str, Tone
         cut = end > width
         length = min(end, width) - at
         if length > 0:
-            text = ("┃" * (length > 1) + span.stage)[:length].ljust(length, "━")
-            if cut or span.open:
-                text = text[:-1] + ("»" if cut else "▸")
+            last = "»" if cut else "▸" if span.open else ""
+            name = span.stage if 1 + len(span.stage) + len(last) <= length else ""
+            text = f"┃{name}".ljust(length, "━")[: length - len(last)] + last
             pieces.append((text, SEGMENT_TONES[index % 2]))
             at += length
         if cut:

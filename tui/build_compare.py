@@ -27,6 +27,7 @@ def title(letter: str, build: Build) -> str:
 class BuildCompare(Detail):
     """Each figure of both builds, and how much b is of a."""
 
+    TITLE = "Two builds"
     ABOUT = (
         "Each figure of both builds; the last column says how much that of b is of that of a (= when they are equal)."
     )

@@ -92,7 +92,8 @@ class HelpScreen(Screen[None]):
     def _texts(self) -> Iterator[Content]:
         if self._about:
             yield Content.assemble((self._heading, "bold underline"), "\n", self._about)
-        here = [title for title in self._sections if title == self._heading]
+        own = (self._heading, f"in {self._heading[:1].lower()}{self._heading[1:]}")
+        here = [title for title in self._sections if title in own]
         for title in [*here, *(title for title in self._sections if title not in here)]:
             if self._sections[title]:
                 yield section(f"Keys: {title}", self._sections[title], self._remapped)

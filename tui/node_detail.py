@@ -8,7 +8,7 @@ from statistics import fmean
 
 from msgspec import Struct
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
@@ -22,7 +22,7 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.text import duration, milliseconds, size
 from tui import words
-from tui.page import Page
+from tui.page import Page, sheet
 from tui.view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series
@@ -33,7 +33,6 @@ from tui.widgets.text import clean
 READING_SECONDS = 5.0
 """Agents are asked so often."""
 SPAN = 900.0
-LABEL = 12
 Line = tuple[str, str]
 
 
@@ -111,13 +110,6 @@ def boot_lines(node: NodeStatus) -> list[Line]:
     return lines
 
 
-def listed(title: str, lines: Sequence[Line]) -> Content:
-    """Names and values under a title."""
-    rows = [Content.styled(title, "bold underline")]
-    rows += [Content.assemble((f"{clean(name):<{LABEL}} ", "$foreground-muted"), clean(value)) for name, value in lines]
-    return Content("\n").join(rows)
-
-
 def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
     if reason is None:
@@ -152,6 +144,7 @@ def rates(readings: Sequence[Reading]) -> list[tuple[float, float]]:
 class NodeDetail(Detail):
     """A node by its key; it may go, come back and change while it is looked at."""
 
+    TITLE = "A node"
     ABOUT = (
         "Slots with the file that each compiles; graphs of what the node's agent measured in the last quarter of an "
         "hour (only nodes of a farm have one); how it booted; and why it is idle, when it is."
@@ -165,7 +158,9 @@ class NodeDetail(Detail):
         & #graphs > Graph { width: 1fr; margin-right: 1; }
         & #graphs.-none { display: none; }
         & #columns { height: auto; }
-        & #columns > Static { width: 1fr; height: auto; padding: 0 1; }
+        & #columns > Vertical { width: 1fr; height: auto; padding: 0 1; }
+        & #columns Static { height: auto; }
+        & #columns .title { text-style: bold underline; }
         &.-narrow #columns { layout: vertical; }
         &.-narrow #graphs { height: 12; layout: vertical; }
     }
@@ -177,11 +172,12 @@ class NodeDetail(Detail):
         self._node = live.nodes.get(key)
         self._now = 0.0
         self._texts: dict[str, Content] = {}
+        self._lists: dict[str, Sequence[Line]] = {}
         self._readings: list[Reading] = []
         self._table = self._slot_table()
         self._processor = Graph(span=SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
-        self._memory = Graph(span=SPAN, form=short_size, id="memory")
-        self._network = Graph(span=SPAN, form=short_size, id="network")
+        self._memory = Graph(span=SPAN, form=short_size, unit=1024, id="memory")
+        self._network = Graph(span=SPAN, form=short_size, unit=1024, id="network")
 
     def _slot_table(self) -> LiveTable[Slot]:
         return LiveTable(
@@ -206,8 +202,12 @@ class NodeDetail(Detail):
                 yield self._memory
                 yield self._network
             with Horizontal(id="columns"):
-                yield Static(id="facts", markup=False)
-                yield Static(id="boot", markup=False)
+                with Vertical():
+                    yield Static("Node", classes="title")
+                    yield Static(id="facts", markup=False)
+                with Vertical():
+                    yield Static("Boot", classes="title")
+                    yield Static(id="boot", markup=False)
 
     def on_mount(self) -> None:
         """Ask for what its agent measured, now and then again."""
@@ -259,13 +259,18 @@ class NodeDetail(Detail):
         self._write("why", title + idle_text(node, reason))
         self._table.set_rows(slots(node, self.live))
         self._table.styles.height = min(12, max(3, len(self._table.rows) + 1))
-        self._write("facts", listed("Node", facts(node, now)))
-        self._write("boot", listed("Boot", boot_lines(node) or [("", "it has not booted from this server")]))
+        self._list("facts", facts(node, now))
+        self._list("boot", boot_lines(node) or [("", "it has not booted from this server")])
 
     def _write(self, name: str, text: Content) -> None:
         if self._texts.get(name) != text:
             self._texts[name] = text
             self.query_one(f"#{name}", Static).update(text)
+
+    def _list(self, name: str, lines: Sequence[Line]) -> None:
+        if self._lists.get(name) != lines:
+            self._lists[name] = lines
+            self.query_one(f"#{name}", Static).update(sheet((label, text, "") for label, text in lines))
 
     def _elapsed(self, slot: Slot) -> Cell:
         if slot.job is None or not slot.job.begun:

@@ -177,6 +177,7 @@ class OverviewView(View):
             sort="rate",
             reverse=True,
             empty="no node has a job",
+            stays=True,
             id="top-nodes",
         )
 
@@ -218,6 +219,7 @@ class OverviewView(View):
             sort="running",
             reverse=True,
             empty="nobody compiles",
+            stays=True,
             id="top-submitters",
         )
 

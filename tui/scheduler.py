@@ -147,9 +147,7 @@ def _sums(totals: Totals) -> Iterable[Line]:
     """What was counted since the watching began."""
     yield Line("asked", "jobs", f"{totals.requested:,} asked for, {totals.begun:,} begun by nodes")
     yield Line("done", "", f"{totals.done:,} done, {totals.failed:,} failed, {totals.lost:,} lost")
-    yield Line(
-        "local", "", f"{totals.local:,} by submitters themselves, {totals.fallback:,} of them after a node failed"
-    )
+    yield Line("local", "", f"{totals.local:,} by submitters, {totals.fallback:,} of them after a node failed")
     if totals.begun and totals.waited:
         mean = milliseconds(1000 * totals.waited / totals.begun)
         yield Line("waited", "waited", f"{duration(totals.waited)} for nodes, {mean} a job")

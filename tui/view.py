@@ -56,6 +56,8 @@ class View(Vertical):
 class Detail(Screen[None]):
     """A full screen above the tabs, for one thing out of a view; like a view it gets `show`. Escape leads back."""
 
+    TITLE = ""
+    """What it is of; the help calls it so, and the sections of its own keys."""
     ABOUT = ""
     """As a view's."""
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -254,7 +254,8 @@ async def test_an_action_is_confirmed_and_done(key: str, action: Action) -> None
         await press(app, pilot, "2", key)
         assert isinstance(app.screen, Confirm)
         assert "node-a1?" in screen(app)
-        assert ("4 jobs that it runs are lost" in screen(app)) == (action not in ("unblock", "drain"))
+        assert ("4 jobs that it runs will be lost" in screen(app)) == (action in ("reboot", "off"))
+        assert ("4 jobs that it runs will still end there" in screen(app)) == (action in ("block", "kick"))
         await press(app, pilot, "n")
         assert attachment.done == []
         await press(app, pilot, key, "y")
@@ -343,6 +344,17 @@ async def test_help_names_every_key() -> None:
         assert "Load is the daemon's own" in text
         await press(app, pilot, "escape")
         assert app.view.TITLE == "Nodes"
+
+
+async def test_help_says_what_it_is_of_and_offers_no_more_than_the_way_back() -> None:
+    async with running() as (app, pilot):
+        await press(app, pilot, "3", "enter", "question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        assert screen(app).lstrip().startswith("A job")
+        offered = {shown.binding.action for shown in app.screen.active_bindings.values() if shown.binding.show}
+        assert "pause" not in offered
+        assert "node_menu" not in offered
+        assert "dismiss" in offered
 
 
 def test_every_class_with_keys_is_in_the_registry() -> None:

@@ -111,7 +111,7 @@ def test_a_bar_never_leaves_its_place(parts: list[tuple[BootStage, float, bool]]
 
 
 def test_a_bar_names_its_stages() -> None:
-    assert "┃power┃loader┃kernel━━━━━━┃root━━━━━━━━━━━┃agr" == "".join(
+    assert "┃━━━━━┃loader┃kernel━━━━━━┃root━━━━━━━━━━━┃━━┃" == "".join(
         text for text, _ in bar(spans(ready("a"), NOW), 33.0, 46)
     )
 
