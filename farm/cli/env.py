@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
 import time
@@ -112,8 +113,12 @@ def _refuse_outside(home: Home) -> None:
 
 def _triplet_and_compiler(word: str) -> tuple[str, str]:
     triplet, separator, compiler = word.partition("=")
-    if not (triplet and separator and compiler):
-        raise UsageError(f"--cross {word}", "It wants TRIPLET=COMPILER.", "As in: --cross arm-none-eabi=/opt/arm/gcc")
+    if not (re.fullmatch(r"[\w.-]+", triplet) and separator and compiler):
+        raise UsageError(
+            f"--cross {word} is not understood.",
+            "It wants TRIPLET=COMPILER.",
+            "As in: --cross arm-none-eabi=/opt/arm/gcc",
+        )
     return triplet, compiler
 
 

@@ -155,15 +155,14 @@ def icecc_version(native: Path, others: Iterable[tuple[Compiler, Path]]) -> str:
                     "In ICECC_VERSION it knows compilers by what stands before the last hyphen.",
                     "Name one of them only; the other's environment is then made by iceccd for each session.",
                 )
-    words = [str(native), *(f"{archive}={prefix}" for prefix, archive in archives.items())]
-    for word in words:
-        if "," in word or ":" in word or "=" in word.rpartition("=")[0]:
+    for archive in (native, *archives.values()):
+        if set(",:=") & set(str(archive)):
             raise FarmError(
-                f"The path {word} cannot stand in ICECC_VERSION.",
+                f"The path {archive} cannot stand in ICECC_VERSION.",
                 "Commas, colons and equals signs divide its parts.",
                 "Keep environments elsewhere: set XDG_CACHE_HOME.",
             )
-    return ",".join(words)
+    return ",".join([str(native), *(f"{archive}={prefix}" for prefix, archive in archives.items())])
 
 
 def link_names(names: dict[str, Path], folder: Path) -> Path:
