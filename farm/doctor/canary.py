@@ -20,6 +20,8 @@ from farm.workstation.icecc_log import Outcome, parse
 AT_A_TIME = 8
 GIVEN_SECONDS = 20.0
 """So long may the scheduler leave a job alone that only one, free node may do."""
+FILLER_LINE = 768
+"""Random bytes in a line of filler; written as base64, they grow by a third."""
 WHOLE_SECONDS = 180.0
 """A node may have to receive and unpack the compiler first."""
 POLL_SECONDS = 0.1
@@ -29,9 +31,11 @@ GIVEN = re.compile(r"Have to use host ([^ ]+):\d+")
 HERE = ("building_local", "building myself", "local build forced")
 
 
-def source(name: str) -> str:
-    """A C program text with a function that nobody else has."""
-    return (
+def source(name: str, filler: int = 0) -> str:
+    """A C program text with a function that nobody else has, and as many bytes that cannot be compressed well."""
+    lines = (secrets.token_urlsafe(FILLER_LINE) for _ in range(filler // (FILLER_LINE * 4 // 3)))
+    stuffing = "".join(f'    "{line}"\n' for line in lines)
+    return (f'const char {name}_filler[] =\n{stuffing}    "";\n' if filler else "") + (
         "#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n"
         f"int {name}(int many)\n{{\n"
         f'    static const char text[] = "{name}";\n'
@@ -53,13 +57,15 @@ def given_to(log: str) -> str:
     return found[1] if found else ""
 
 
-async def release(nodes: Sequence[Peer], icecc: str, compiler: str, environment: Mapping[str, str]) -> list[Canary]:
+async def release(
+    nodes: Sequence[Peer], icecc: str, compiler: str, environment: Mapping[str, str], filler: int = 0
+) -> list[Canary]:
     """Compile one here, and once on each node by its name. Raises CommandError when it cannot be compiled here."""
     name = f"farm_doctor_{secrets.token_hex(8)}"
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
     turn = asyncio.Semaphore(AT_A_TIME)
     try:
-        (folder / f"{name}.c").write_text(source(name))
+        (folder / f"{name}.c").write_text(source(name, filler))
         await _compile_here([compiler, "-O1", "-c", f"{name}.c", "-o", "here.o"], environment, folder)
         here = (folder / "here.o").read_bytes()
 
@@ -112,6 +118,8 @@ async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], b
         ran=ran,
         same=ran and result.is_file() and result.read_bytes() == here,
         seconds=time.monotonic() - started,
+        sent=calls[0].sent if calls else 0,
+        send_ms=calls[0].milliseconds.get("preprocess", 0) if calls else 0,
         reason=causes[0].code if causes else "",
         told=tuple(cause.line for cause in causes),
     )

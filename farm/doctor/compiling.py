@@ -16,8 +16,12 @@ from farm.doctor.nodes import LOAD_PATIENCE, ask_until
 from farm.errors import CommandError, FarmError
 from farm.workstation import reasons
 from farm.workstation.environment import Slots
+from farm.workstation.reasons.farm_side import ASSIGNED_HERE
 from farm.workstation.reasons.record import Reason
 
+FILLER_BYTES = 6 << 20
+SLOW_RATE = 8.0
+"""MB/s: what a network of 100 Mbit/s cannot do."""
 UNPACK_SECONDS = 120.0
 RUN_SECONDS = 20.0
 ROUNDS = 3
@@ -44,9 +48,16 @@ LACKS = Cause(
     "{anew}",
 )
 NOT_GIVEN = Cause(
-    "The scheduler gives {nodes} no job, although there is room: most likely it cannot connect to TCP port {port} "
-    "there (inferred; it tries once a minute, and leaves out who does not answer).",
-    "Let TCP {port} through from the scheduler's machine to the nodes; on that machine: nc -vz {address} {port}",
+    "The scheduler gives {nodes} no job and sends it back instead: most likely it cannot connect to TCP port {port} "
+    "there (inferred; an iceccd that may not chroot, or that has refused this compiler, looks the same).",
+    "Let TCP {port} through from the scheduler's machine to the nodes (it tries again by itself); try there",
+    "nc -vz {address} {port}",
+)
+WAITED = Cause(
+    "{nodes} could have been given a job, but was not within {seconds} s: others were in front, or its load rose.",
+    "Look again when the farm is less busy",
+    "farm status",
+    warns=True,
 )
 LOCAL = Cause(
     "A canary for {node} was compiled here instead: {reason}",
@@ -57,6 +68,11 @@ DIFFERENT = Cause(
     "{nodes} made another object than this machine from the same source.",
     "Its environment is not this compiler's, or its memory is bad: boot it anew",
     "farm node reboot {first}",
+)
+SLOW = Cause(
+    "The way to {node} carries {rate} MB/s.",
+    "Look for a link of 100 Mbit/s (ethtool), Wi-Fi, or a busy switch",
+    warns=True,
 )
 FEW_SLOTS = Cause("No node has a free slot now: builds will wait.", "See who compiles", "farm jobs", warns=True)
 BOTTLENECK = Cause(
@@ -138,19 +154,26 @@ def _given(facts: Workstation) -> Outcome:
     if not facts.able:
         return skip("No node can be given a job now: its load is 1000, or it cannot be reached.")
     facts.canaries = asyncio.run(canary.release(facts.able, facts.icecc, facts.compiler(), facts.compiling()))
-    missed = [each for each in facts.canaries if each.waited]
-    seen = [
-        f"{each.node}: the scheduler gave it the job that was meant for it." for each in facts.canaries if each.given
-    ]
-    if missed:
-        names = ", ".join(each.node for each in missed[:8])
-        told = [f"{each.node}: asked for by name, waited {each.seconds:.0f} s, was given nothing." for each in missed]
-        return NOT_GIVEN.found(*told, *seen, nodes=names, port=10245, address=missed[0].address)
-    return fine(*seen, "That the scheduler reaches them is inferred: it gives jobs only to nodes it can connect to.")
+    returned = [each for each in facts.canaries if each.reason == ASSIGNED_HERE]
+    waited = [each for each in facts.canaries if each.waited]
+    given = [each for each in facts.canaries if each.given]
+    found = [fine(*(f"{each.node}: the scheduler gave it the job that was meant for it." for each in given))]
+    if returned:
+        told = [f"{each.node}: asked for by name, and sent back at once." for each in returned]
+        first = returned[0]
+        found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=10245, address=first.address))
+    if waited:
+        found.append(WAITED.found(nodes=_names(waited), seconds=f"{canary.GIVEN_SECONDS:.0f}"))
+    found.append(fine("How the scheduler reaches them is inferred: it gives jobs only to nodes it can connect to."))
+    return together(found)
+
+
+def _names(canaries: list[Canary]) -> str:
+    return ", ".join(each.node for each in canaries[:8])
 
 
 def _canaries(facts: Workstation) -> Outcome:
-    sent = [each for each in facts.canaries or [] if not each.waited]
+    sent = [each for each in facts.canaries or [] if not each.waited and each.reason != ASSIGNED_HERE]
     if not sent:
         return skip("No node was given a canary.")
     found = [fine(*(_sung(each) for each in sent if each.same))]
@@ -163,13 +186,30 @@ def _canaries(facts: Workstation) -> Outcome:
             )
     odd = [each for each in sent if each.ran and not each.same]
     if odd:
-        names = ", ".join(each.node for each in odd)
-        found.append(DIFFERENT.found(nodes=names, first=odd[0].node))
+        found.append(DIFFERENT.found(nodes=_names(odd), first=odd[0].node))
     return together(found)
 
 
 def _sung(each: Canary) -> str:
     return f"{each.node}: compiled in {each.seconds:.1f} s, the same bytes as here"
+
+
+def _throughput(facts: Workstation) -> Outcome:
+    """One node after another, so that they do not share the way."""
+    if not facts.able:
+        return skip("No node can be given a job.")
+    compiler, environment = facts.compiler(), facts.compiling()
+    found = []
+    for node in facts.able:
+        (sent,) = asyncio.run(canary.release([node], facts.icecc, compiler, environment, FILLER_BYTES))
+        if not sent.ran or not sent.send_ms:
+            found.append(skip(f"{node.name}: the large canary was not compiled there."))
+            continue
+        rate = sent.sent / sent.send_ms / 1000
+        seen = f"{node.name}: {sent.sent / 1e6:.1f} MB sent in {sent.send_ms} ms, {rate:.1f} MB/s with preprocessing"
+        slow = rate < SLOW_RATE
+        found.append(SLOW.found(seen, node=node.name, rate=f"{rate:.1f}") if slow else fine(seen))
+    return together(found)
 
 
 def _slots(facts: Workstation) -> Outcome:
@@ -252,7 +292,7 @@ CHECKS: tuple[Check[Workstation], ...] = (
         "The scheduler gives a job to each node",
         "It leaves out nodes to which it cannot connect, and tells nobody.",
         _given,
-        causes=(NOT_GIVEN,),
+        causes=(NOT_GIVEN, WAITED),
         needs=("iceccd-login", "nodes", "environment"),
         after=("node-port",),
     ),
@@ -264,6 +304,16 @@ CHECKS: tuple[Check[Workstation], ...] = (
         causes=(LOCAL, DIFFERENT),
         needs=("iceccd-login", "nodes", "environment"),
         after=("scheduler-to-node",),
+    ),
+    Check(
+        "throughput",
+        "Sources travel fast",
+        "Each job's source goes to a node, and the compiler once to each.",
+        _throughput,
+        causes=(SLOW,),
+        needs=("iceccd-login", "nodes", "environment"),
+        after=("node-port",),
+        deep=True,
     ),
     Check(
         "slots",

@@ -57,6 +57,10 @@ class Canary(Struct, frozen=True):
     same: bool
     """The object is the same bytes as the one made here."""
     seconds: float
+    sent: int = 0
+    """Bytes of source, compressed."""
+    send_ms: int = 0
+    """Until they were sent, preprocessing included, which goes on at the same time."""
     reason: str = ""
     """Why the node did not compile it: a code of farm.workstation.reasons."""
     told: tuple[str, ...] = ()

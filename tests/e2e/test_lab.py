@@ -41,6 +41,10 @@ def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
         assert node["image"] == status["image"]
 
 
+def test_the_doctor_finds_nothing_wrong(lab: Lab) -> None:
+    lab.farm("doctor")  # exits with 3 when something is wrong
+
+
 def test_objects_are_compiled_on_both_nodes(lab: Lab, tmp_path: Path) -> None:
     record = lab.compile(tmp_path / "build", 10)
     assert sorted(record["nodes"]) == NODES
