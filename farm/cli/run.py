@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import os
 import pwd
 import resource
 import shlex
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,7 +30,13 @@ from farm.home import Home, write_atomic
 from farm.running import Running
 from farm.virtual import namespace
 from farm.workstation import last_run
-from farm.workstation.environment import Slots, compile_environment, survey_patiently, uses_ccache
+from farm.workstation.environment import (
+    Slots,
+    compile_environment,
+    socket_variable,
+    survey_patiently,
+    uses_ccache,
+)
 from farm.workstation.last_run import LastRun, icecc_settings, last_run_folder
 from farm.workstation.live_line import LiveLine, terminal
 from farm.workstation.membership import Membership, find
@@ -78,6 +86,8 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     membership = find(home)
     if membership.how == "server":
         namespace.reenter(Running.load(home), home)
+    # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
+    threading.Thread(target=importlib.import_module, args=("farm.workstation.summary",), daemon=True).start()
     slots = survey_patiently(membership, _say)
     if slots.obstacle:
         _say_local(slots, options.require_remote)
@@ -90,6 +100,8 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
         ccache=uses_ccache(base),
         make=options.jobs is not None,
     )
+    if not slots.obstacle:
+        environment |= socket_variable(membership, environment)
     command = Command(argv, environment, user)
     ran = _run(command, membership, slots, options, home.farmd_socket)
     _leave(ran.returncode)
@@ -105,9 +117,17 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
             tty = terminal(os.environ) if options.live else None
             telling = functools.partial(tag_build, membership, socket, tag, os.environ)
             line = None if tty is None else LiveLine(tty)
-            ran = run_command(command, membership, log=log, names=slots.names, line=line, tag=telling)
+            ran = run_command(
+                command,
+                membership,
+                log=log,
+                names=slots.names,
+                from_start=options.trace_file is not None,
+                line=line,
+                tag=telling,
+            )
         ended(ran)
-    from farm.workstation.summary import summarise  # late, since the command need not wait for all that this imports
+    from farm.workstation.summary import summarise
 
     summary = summarise(ran, list(command.argv), membership.farm, tag, obstacle, log)
     _show(summary)

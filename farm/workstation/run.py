@@ -106,20 +106,22 @@ def run(
     *,
     log: Path | None = None,
     names: Mapping[str, str] | None = None,
+    from_start: bool = False,
     line: LiveLine | None = None,
     tag: Callable[[], object] = lambda: None,
 ) -> Ran:
     """Run a command to its end, and count its jobs.
 
     ``log``: the one that icecc writes; without it all jobs of this machine's iceccd count. ``names``: of nodes by
-    address, in case the command ends before the scheduler has told. ``tag`` is called now and
+    address, in case the command ends before the scheduler has told. ``from_start``: wait for the scheduler, which may
+    take two seconds, so that no job's time is missed. ``tag`` is called now and
     then, in a thread, when jobs have come. Signals from the terminal reach the command directly, like those of a shell;
     SIGTERM and SIGHUP are passed on. Raises NoSuchCommandError or NotExecutableError.
     """
     _check(command)
     watched = _Watched(command, membership, log, line, tag)
     watched.tally.names.update(names or {})
-    return asyncio.run(watched.run())
+    return asyncio.run(watched.run(from_start or log is None))
 
 
 def _check(command: Command) -> None:
@@ -147,11 +149,10 @@ class _Watched:
         self._tagged = 0
         self._started = 0.0
 
-    async def run(self) -> Ran:
+    async def run(self, from_start: bool) -> Ran:
         watcher = asyncio.create_task(self._watch())
         try:
-            if self._own is None:
-                # Nothing but the scheduler tells of jobs; with icecc's log the command need not wait.
+            if from_start:
                 await self._until(lambda: self.tally.ready, PATIENCE)
             seen_from_start = self._own is not None or self.tally.ready
             self._started = time.time()

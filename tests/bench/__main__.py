@@ -1,4 +1,4 @@
-"""Measure the farm's bounds on this machine, print them: `sudo python -m tests.bench [aoe] [image] [boot] [view]`."""
+"""Measure the farm's bounds on this machine: `sudo python -m tests.bench [aoe] [image] [boot] [view] [run]`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, view
+from tests.bench import aoe, boot, image, run, view
 
-BENCHES = ("aoe", "image", "boot", "view")
+BENCHES = ("aoe", "image", "boot", "view", "run")
 
 
 def main() -> None:
@@ -31,6 +31,8 @@ def main() -> None:
         add_boot(table)
     if "view" in wanted:
         add_view(table)
+    if "run" in wanted:
+        add_run(table)
     Console().print(table)
     Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
 
@@ -102,6 +104,18 @@ def add_view(table: Table) -> None:
     megabytes, cpu = hour["megabytes"], hour["cpu"] / 3600
     row(table, "an hour of 1,000 jobs a second, replayed", f"{megabytes:.0f} MB", "≤ 150 MB", megabytes <= 150)
     row(table, "  folded and remembered", f"{cpu:.3f} of a core", "none missing", whole)
+
+
+def add_run(table: Table) -> None:
+    """One build by `farm run` and by icecc alone."""
+    cost = run.measure()
+    for what, builds in (("make with icecc in PATH", cost.bare), ("farm run -- make", cost.ours)):
+        seconds = ", ".join(f"{build.seconds:.1f}" for build in builds)
+        row(table, f"Build of {run.FILES} files: {what}", f"{seconds} s")
+    row(table, "  farm run : icecc alone, median of pairs", f"{cost.ratio:.3f}", "≤ 1.02", cost.ratio <= 1.02)
+    row(table, "  the same of the submitter's processor time", f"{cost.cpu_ratio:.3f}")
+    beside = ", ".join(f"{build.beside:.2f}" for build in cost.ours)
+    row(table, "  farm run before and after the command", f"{beside} s")
 
 
 if __name__ == "__main__":
