@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
 from textual.screen import ModalScreen
-from textual.widgets import ContentSwitcher, Footer
+from textual.widgets import ContentSwitcher
 
 from farm.attach import ACTIONS, Action, Attachment, Lost
 from farm.errors import FarmError
@@ -28,6 +28,7 @@ from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
 from tui.job_detail import JobDetail
 from tui.jobs import JobsView
+from tui.keybar import KeyBar
 from tui.node_detail import NodeDetail
 from tui.nodes import NodesView
 from tui.overview import OverviewView
@@ -136,7 +137,7 @@ class FarmTop(App[None]):
         yield TabBar([view.TITLE for view in self._views])
         with ContentSwitcher(initial=None):
             yield from self._views
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """Begin to watch and to draw."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import sys
@@ -63,6 +64,7 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
         raise UsageError("farm top needs a terminal.", "Input or output is none.", "For scripts: farm status --json")
     app = _application(home, options)
     if screenshot is None:
+        gc.freeze()  # What is loaded by now stays; a key need not wait until it has been looked through for garbage.
         app.run()
     else:
         _write(screenshot, asyncio.run(_picture(app, options["after"], options["press"], options["size"])))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar
 
@@ -11,12 +12,15 @@ from textual.content import Content
 from textual.dom import DOMNode
 from textual.keys import format_key
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
+from tui.keybar import KeyBar
 from tui.page import Page
 
 KEY_WIDTH = 10
 TITLE_WIDTH = 13
+NARROWEST = 20
+"""Cells that a text has at least."""
 KEYS_FILE = """\
 Keys can be given to other commands in ~/.config/farm/keys.toml, or a file named by --keys; what stands in brackets
 is the command's name there: top.pause = "space". Several keys are separated by commas."""
@@ -37,19 +41,22 @@ def keys_shown(binding: Binding, keymap: Mapping[str, str]) -> str:
     return " ".join(map(format_key, (keys or binding.key).split(",")))
 
 
-def section(title: str, bindings: Sequence[Binding], keymap: Mapping[str, str]) -> Content:
-    """A group of keys."""
+def section(title: str, bindings: Sequence[Binding], keymap: Mapping[str, str], width: int) -> Content:
+    """A group of keys in lines of so many cells; what is longer goes on below itself."""
     lines = [Content.styled(title, "bold underline")]
+    indent = KEY_WIDTH + TITLE_WIDTH + 2
+    room = max(NARROWEST, width - indent)
     for binding in bindings:
         tip = binding.tooltip if binding.tooltip and binding.tooltip != binding.description else ""
-        lines.append(
-            Content.assemble(
-                (f"{keys_shown(binding, keymap):<{KEY_WIDTH}} ", "bold $text-accent"),
-                f"{binding.description:<{TITLE_WIDTH}} ",
-                f"{tip}  " if tip else "",
-                (f"[{binding.id}]" if binding.id else "", "$foreground-muted"),
-            )
+        name = f"[{binding.id}]" if binding.id else ""
+        *above, last = textwrap.wrap(tip, room) or [""]
+        if last and len(last) + 2 + len(name) > room:
+            above, last = [*above, last], ""
+        said = Content(f"\n{' ' * indent}").join(
+            [*map(Content, above), Content.assemble(f"{last}  " if last else "", (name, "$foreground-muted"))]
         )
+        keys = (f"{keys_shown(binding, keymap):<{KEY_WIDTH}} ", "bold $text-accent")
+        lines.append(Content.assemble(keys, f"{binding.description:<{TITLE_WIDTH}} ", said))
     return Content("\n").join(lines)
 
 
@@ -68,7 +75,7 @@ class HelpScreen(Screen[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen Page { padding: 0 1; height: 1fr; }
-    HelpScreen Static { height: auto; margin-bottom: 1; }
+    HelpScreen Static { height: auto; }
     """
 
     def __init__(
@@ -81,21 +88,24 @@ class HelpScreen(Screen[None]):
     def compose(self) -> ComposeResult:
         """What is seen, then the keys, those of this view first."""
         with Page():
-            for text in self._texts():
-                yield Static(text)
-        yield Footer(compact=True, show_command_palette=False)
+            yield Static()
+        yield KeyBar()
 
     def on_mount(self) -> None:
         """The page takes the keys that scroll."""
         self.query_one(Page).focus()
 
-    def _texts(self) -> Iterator[Content]:
+    def on_resize(self) -> None:
+        """Wrap it for this width."""
+        self.query_one(Static).update(Content("\n\n").join(self._texts(self.size.width - 3)))
+
+    def _texts(self, width: int) -> Iterator[Content]:
         if self._about:
             yield Content.assemble((self._heading, "bold underline"), "\n", self._about)
         own = (self._heading, f"in {self._heading[:1].lower()}{self._heading[1:]}")
         here = [title for title in self._sections if title in own]
         for title in [*here, *(title for title in self._sections if title not in here)]:
             if self._sections[title]:
-                yield section(f"Keys: {title}", self._sections[title], self._remapped)
+                yield section(f"Keys: {title}", self._sections[title], self._remapped, width)
         yield Content.assemble(("Signs", "bold underline"), "\n", SIGNS)
         yield Content.assemble(("Other keys", "bold underline"), "\n", KEYS_FILE)

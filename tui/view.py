@@ -8,12 +8,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
-from textual.widgets import Footer
 
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from tui.heading import Heading
+from tui.keybar import KeyBar
 
 
 class View(Vertical):
@@ -73,7 +73,7 @@ class Detail(Screen[None]):
         """The heading, what `body` gives, and the footer."""
         yield Heading()
         yield from self.body()
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyBar()
 
     def body(self) -> ComposeResult:
         """The widgets between heading and footer."""

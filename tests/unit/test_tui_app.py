@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Iterable
@@ -12,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 from textual.dom import DOMNode
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 import tui
@@ -22,6 +24,7 @@ from tests.unit.tui_fixtures import HOSTILE, IMAGE, NOW, OLDER, FakeAttachment, 
 from tui.app import VIEWS, FarmTop, key_sections
 from tui.dialogs import ChooseOne, Confirm
 from tui.help import HelpScreen
+from tui.keybar import KeyBar
 from tui.node_detail import NodeDetail
 from tui.tabs import TabBar
 
@@ -414,3 +417,25 @@ async def test_a_state_can_be_read_without_colour(theme: str) -> None:
         await settle(app, pilot)
     for part in ("● ready", "◑ kernel", "✖ lost", "◕ registered", "○ off", "▲1000"):
         assert part in text
+
+
+async def test_the_last_line_names_keys_whole_and_a_click_presses_one() -> None:
+    async with running(size=(50, 20)) as (app, pilot):
+        await press(app, pilot, "2")
+        bar = app.screen.query_one(KeyBar)
+        assert {"help", "quit"} <= {entry.action for entry in bar.entries}
+        assert sum(entry.width for entry in bar.entries) <= 51
+        before = sum(entry.width for entry in bar.entries[: [e.action for e in bar.entries].index("help")])
+        await pilot.click(bar, offset=(before, 0))
+        await pilot.pause()
+        assert isinstance(app.screen, HelpScreen)
+
+
+async def test_nothing_of_the_last_line_is_left_behind() -> None:
+    async with running() as (app, pilot):
+        await press(app, pilot, "2", "3")
+        gc.collect()
+        before = len([each for each in gc.get_objects() if isinstance(each, Widget)])
+        await press(app, pilot, "2", "3", "2", "3", "question_mark", "escape")
+        gc.collect()
+        assert len([each for each in gc.get_objects() if isinstance(each, Widget)]) <= before + 5

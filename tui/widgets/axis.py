@@ -42,9 +42,9 @@ def short(value: float) -> str:
 
 
 def ceiling(value: float, unit: int = 1000) -> float:
-    """The least round number that is not below the value: 1, 2, 3, 4, 5, 6, 8, 10, 20…, 100, 120, 150, 200…
+    """The least round number that is not below the value: 1, 2, 3, 4, 5, 6, 8, 10, 20, and so on.
 
-    It is 1 for nothing at all. Half of it is round, too.
+    From 100 on there are 120 and 150, too. It is 1 for nothing at all.
 
     ``unit``: round is what is round when written with a prefix for each power of it: 1000, or 1024 for bytes.
     """
