@@ -23,6 +23,11 @@ from farm.virtual.namespace import BIND_AND_RUN, exec_prefix, namespace_path
 T = TypeVar("T")
 NETNAME = "icecream-test"
 CLONE_NEWNET = 0x40000000
+AS_NOBODY = [
+    "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
+    "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
+]  # fmt: skip
+"""Runs a program as a user without any right, but for reading: the checkout may lie in a folder of root's alone."""
 
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from farm.virtual.namespace import namespace_path
-from tests.lab import Namespace, until
+from tests.lab import AS_NOBODY, Namespace, until
 
 NAME = "desk"
 INIT = """
@@ -114,7 +114,7 @@ class Workstation:
     def argv(self, *argv: str | Path, root: bool = False, **environment: str) -> list[str]:
         """What runs a command on it, by its user or by root."""
         enter = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--pid", "--net", f"--wdns={self.home}"]
-        become = [] if root else ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
+        become = [] if root else AS_NOBODY
         sbin = "/usr/local/sbin:/usr/sbin:/sbin:" if root else ""
         base = {
             "PATH": f"{sbin}/usr/local/bin:/usr/bin:/bin",

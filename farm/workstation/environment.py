@@ -7,13 +7,14 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
 from farm.workstation.iceccd import answers
+from farm.workstation.login import logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"
@@ -38,6 +39,8 @@ class Slots:
     obstacle: str = ""
     logging_in: bool = False
     """The obstacle is this machine's own iceccd, which will log in by itself."""
+    free_known: bool = True
+    """False: as far as is known all are free."""
     names: Mapping[str, str] = field(default_factory=dict, compare=False)
     """Address → name of each node."""
 
@@ -51,10 +54,15 @@ class Slots:
         if not self.nodes:
             return f"{here}, and no node takes jobs"
         wanted, fed = self.free + SPARE_JOBS, cpus * FED_BY_A_PROCESSOR
-        free = f"{self.free} of the farm's {self.total} slots are free, and {SPARE_JOBS} more keep them busy"
+        slots = f"{self.free} of the farm's {self.total} slots are free" if self.free_known else self._all_slots
+        free = f"{slots}, and {SPARE_JOBS} more keep them busy"
         if wanted > fed:
             return f"{free}; but {here}, and each preprocesses for some {FED_BY_A_PROCESSOR} jobs"
         return free if wanted >= cpus else f"{free}; but {here}"
+
+    @property
+    def _all_slots(self) -> str:
+        return f"the farm has {self.total} slots (only its server can tell which are free)"
 
 
 def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
@@ -74,12 +82,19 @@ def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
 
 
 def survey(membership: Membership) -> Slots:
-    """Ask the scheduler what the farm has to offer now."""
+    """Ask the scheduler what the farm has to offer now.
+
+    Its control port knows which slots are free, but a farm's server opens that to nobody else; others are told of all
+    slots by the scheduler itself.
+    """
     try:
-        nodes = asyncio.run(list_nodes(membership.scheduler, membership.port))
+        try:
+            nodes, free_known = asyncio.run(list_nodes(membership.scheduler, membership.port)), True
+        except (SchedulerLostError, ProtocolError):
+            nodes, free_known = asyncio.run(logged_in(membership)), False
     except (SchedulerLostError, ProtocolError) as error:
         return Slots(obstacle=f"{error.what} {error.why}")
-    return count_slots(nodes, membership.submitter)
+    return replace(count_slots(nodes, membership.submitter), free_known=free_known)
 
 
 def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slots:

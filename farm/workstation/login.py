@@ -11,7 +11,8 @@ import contextlib
 from msgspec import Struct
 
 from farm.scheduler.connection import poking
-from farm.scheduler.monitor import Connected, Watched, watch_batches
+from farm.scheduler.control import ListedNode
+from farm.scheduler.monitor import Connected, Watched, watch_batches, watch_once
 from farm.scheduler.protocol import NodeOffline, NodeStats
 from farm.workstation.iceccd import answers
 from farm.workstation.membership import Membership
@@ -79,6 +80,34 @@ async def wait_for_login(membership: Membership, seconds: float = LOGIN_SECONDS)
                 follower.cancel()
                 await asyncio.wait([follower])
     return hosts.offer(membership.submitter)
+
+
+async def logged_in(membership: Membership) -> list[ListedNode]:
+    """The daemons that are logged in, as the control port would list them, but for the jobs that they have in hand.
+
+    Raises SchedulerLostError or ProtocolError.
+    """
+    found: dict[int, NodeStats] = {}
+    with contextlib.suppress(TimeoutError):
+        async with contextlib.aclosing(watch_once(membership.scheduler, membership.port)) as events:
+            await anext(events)  # connected; a scheduler that is away ends here
+            async with asyncio.timeout(SETTLE_SECONDS):
+                async for event in events:
+                    if isinstance(event, NodeStats):
+                        found[event.host] = event
+    return [
+        ListedNode(
+            name=host.name,
+            address=host.address,
+            port=0,
+            platform=host.platform,
+            speed=host.speed,
+            jobs=0,
+            max_jobs=0 if host.no_remote else host.max_jobs,
+            load=host.load,
+        )
+        for host in found.values()
+    ]
 
 
 async def _follow(membership: Membership, hosts: Hosts) -> None:

@@ -14,6 +14,8 @@ import pytest
 from farm.home import Home
 from farm.services import Supervisor
 from tests.e2e.conftest import Lab, environment
+from tests.e2e.joined import join_build_leave
+from tests.projects import LEAST_FILES
 
 NODES = ["virtual-1", "virtual-2"]
 
@@ -50,6 +52,12 @@ def test_objects_are_compiled_on_both_nodes(lab: Lab, tmp_path: Path) -> None:
     assert sorted(record["nodes"]) == NODES
     assert sum(node["jobs"] for node in record["nodes"].values()) == 11
     assert record["failed"] == 0
+
+
+def test_a_machine_joins_builds_by_every_build_system_and_leaves(lab: Lab) -> None:
+    jobs = join_build_leave(lab)
+    assert sum(jobs[name] for name in [*NODES, "pc"]) >= 3 * LEAST_FILES
+    assert any(jobs[name] > 0 for name in NODES)
 
 
 def test_a_drained_node_ends_its_jobs_is_blocked_and_comes_back(lab: Lab, tmp_path: Path) -> None:

@@ -15,10 +15,10 @@ import pytest
 
 from farm.scheduler.control import list_blocks, list_jobs, list_nodes
 from farm.virtual.namespace import exec_prefix
-from tests.lab import NETNAME, Namespace, namespaces, until
+from tests.lab import AS_NOBODY, NETNAME, Namespace, namespaces, until
 
 SERVER = "10.99.32.1"
-NOBODY = ["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "env", "-i", "COLUMNS=120"]
+NOBODY = [*AS_NOBODY, "env", "-i", "COLUMNS=120"]
 FARM = [sys.executable, "-m", "farm", "--home", "/nonexistent"]
 
 

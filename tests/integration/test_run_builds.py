@@ -143,9 +143,20 @@ def test_a_log_of_the_users_own_is_left_alone(farm: Farm, tmp_path: Path) -> Non
     assert (found["complete"], found["failed_over"], found["nodes"]["pc01"]["jobs"]) == (True, None, 1)
 
 
+CONTROL_PORT_CLOSED = """
+table inet farm {
+  chain input {
+    type filter hook input priority 0;
+    iifname "lab0" tcp dport 8766 reject with tcp reset
+  }
+}
+"""
+
+
 def test_on_a_workstation_that_a_user_has_joined(tmp_path: Path) -> None:
-    """No root, no farm.yaml, nothing but the package and icecc."""
+    """No root, no farm.yaml, nothing but the package and icecc; and a server that keeps its control port to itself."""
     with namespaces("10.99.50.1/24", "10.99.50.2/24") as (server, desk):
+        server.run("nft", CONTROL_PORT_CLOSED)
         server.scheduler()
         server.iceccd("pc01", "10.99.50.1", "-m", "2")
         with workstation(desk) as machine:
@@ -157,6 +168,7 @@ def test_on_a_workstation_that_a_user_has_joined(tmp_path: Path) -> None:
                 "gcc", "-c", str(source), "-o", str(machine.home / "part.o"), ICECC_PREFERRED_HOST="pc01",
             )  # fmt: skip
             assert "1 job on 1 node, 0 here" in done.stderr
+            assert "the farm has 2 slots" in machine.farm("env", "--why").stderr
             found = json.loads((machine.home / "record.json").read_text())
             assert (found["nodes"]["pc01"]["jobs"], found["obstacle"]) == (1, "")
             machine.farm("leave")
