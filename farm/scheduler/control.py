@@ -154,19 +154,32 @@ class Control:
                     raise
             return await self._ask(words)  # it had been lost before
 
-    async def _ask(self, words: Iterable[str]) -> list[str]:
+    async def ask_last(self, *words: str) -> list[str]:
+        """`ask`, and end the connection. The scheduler holds replies back for 0.2 s, unless it is told to quit."""
+        for word in words:
+            check_word(word)
+        async with self._turn:
+            await self.close()
+            return await self._ask(words, last=True)
+
+    async def _ask(self, words: Iterable[str], *, last: bool = False) -> list[str]:
         whole = False
         try:
             async with asyncio.timeout(PATIENCE):
-                reader, writer = self._streams or await self._connect()
                 # The daemons' names are in the reply, so one of them could contain the line that ends it. What nobody
                 # can guess does: the error about a command that does not exist.
                 mark = f"end-{secrets.token_hex(8)}"
-                writer.write(f"{' '.join(words)}\n{mark}\n".encode())
+                goodbye = "quit\n" if last else ""
+                question = f"{' '.join(words)}\n{mark}\n{goodbye}".encode()
+                if self._streams:
+                    reader, writer = self._streams
+                    writer.write(question)
+                else:
+                    reader = await self._connect(question)
                 lines = await _lines(reader, f"Invalid command '{mark}'")
                 if await _line(reader) != DONE or not lines or lines.pop() != DONE:
                     raise ProtocolError("A reply on the control port has no end.")
-                whole = True
+                whole = not last
         except TimeoutError:
             raise SchedulerLostError(self.host, self.port + 1, f"No reply within {PATIENCE:.0f} s.") from None
         except asyncio.IncompleteReadError:
@@ -179,15 +192,17 @@ class Control:
         self._last_used = asyncio.get_running_loop().time()
         return lines
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connect(self, question: bytes) -> asyncio.StreamReader:
+        """Connect and ask at once, without waiting to be greeted."""
         reader, writer = await self._connection.enter_async_context(connect(self.host, self.port + 1))
+        writer.write(question)
         async with poking(self.host, self.port):
             hello = await _line(reader)
         if not hello.startswith(HELLO):
             raise ProtocolError("What answers on the control port is no icecream scheduler.")
         await _line(reader)  # how to use it
         self._streams = reader, writer
-        return self._streams
+        return reader
 
 
 def check_word(word: str) -> None:
@@ -207,7 +222,7 @@ def check_word(word: str) -> None:
 async def ask(host: str, port: int, *words: str) -> list[str]:
     """`Control.ask` over a connection for this once."""
     async with Control(host, port) as control:
-        return await control.ask(*words)
+        return await control.ask_last(*words)
 
 
 async def list_nodes(host: str, port: int) -> list[ListedNode]:
