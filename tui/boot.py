@@ -23,7 +23,7 @@ from tui.widgets.columns import Column, layout
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.table import LiveTable
 from tui.widgets.text import clean
-from tui.words import STAGES
+from tui.words import STAGES, natural
 
 NARROW = ("node", "stage", "for", "bar")
 WIDE = ("node", "stage", "for", "total", "bar")
@@ -52,13 +52,13 @@ def rows(machines: Iterable[NodeStatus], now: float) -> list[BootRow]:
     return sorted(found, key=_order)
 
 
-def _order(row: BootRow) -> tuple[int, int, str]:
+def _order(row: BootRow) -> tuple[int, int, tuple[str | int, ...]]:
     node = row.node
     if row.hang:
-        return 0, node.stage.rank, node.name
+        return 0, node.stage.rank, natural(node.name)
     if booting(node):
-        return 1, node.stage.rank, node.name
-    return {Stage.LOST: 2, Stage.READY: 3}.get(node.stage, 4), 0, node.name
+        return 1, node.stage.rank, natural(node.name)
+    return {Stage.LOST: 2, Stage.READY: 3}.get(node.stage, 4), 0, natural(node.name)
 
 
 def scale(found: Sequence[BootRow]) -> float:
@@ -154,7 +154,7 @@ class BootView(View):
                     width=16,
                     min_width=8,
                     cell=lambda r: r.node.name,
-                    value=lambda r: r.node.name,
+                    value=lambda r: natural(r.node.name),
                 ),
                 Column[BootRow](
                     name="stage", title="Stage", width=12, cell=_stage_cell, value=lambda r: r.node.stage.rank

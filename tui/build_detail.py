@@ -93,7 +93,7 @@ class BuildDetailScreen(Detail):
         column = Column[NodeShare]
         return LiveTable(
             [
-                column(name="node", title="Nodes", width=16, min_width=8, elastic=True, cell=lambda each: each.node),
+                column(name="node", title="Nodes", width=16, min_width=8, elastic=True, cell=self._node),
                 column(name="jobs", title="Jobs", width=6, align="right", cell=lambda each: str(each.jobs)),
                 column(name="share", title="", width=BAR, min_width=0, cell=self._share),
                 column(name="failed", title="Failed", width=6, align="right", cell=lambda each: _failed(each.failed)),
@@ -109,6 +109,9 @@ class BuildDetailScreen(Detail):
             empty="no node compiled for it",
             id="nodes",
         )
+
+    def _node(self, each: NodeShare) -> str:
+        return f"{each.node} (itself)" if each.node == self._detail.build.submitter else each.node
 
     def _share(self, each: NodeShare) -> Text:
         return bar(each.jobs, max((other.jobs for other in self._detail.nodes), default=0), BAR)

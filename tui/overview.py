@@ -27,6 +27,7 @@ from tui.widgets.graph import Graph, Series, bar
 from tui.widgets.lines import Cell
 from tui.widgets.table import LiveTable
 from tui.widgets.text import clean
+from tui.words import natural
 from tui.wrong import recent, wrong
 
 SPAN = 300.0
@@ -166,7 +167,7 @@ class OverviewView(View):
         return LiveTable(
             [
                 Column[NodeStatus](
-                    name="name", title="Busiest nodes", width=16, min_width=8, cell=_name, value=_name, elastic=True
+                    name="name", title="Busiest nodes", width=16, min_width=8, cell=_name, value=_natural, elastic=True
                 ),
                 Column[NodeStatus](name="busy", title="Busy", width=BAR + 8, min_width=7, cell=_busy, value=_running),
                 Column[NodeStatus](
@@ -288,6 +289,10 @@ class OverviewView(View):
 
 def _name(node: NodeStatus) -> str:
     return node.name
+
+
+def _natural(node: NodeStatus) -> tuple[str | int, ...]:
+    return natural(node.name)
 
 
 def _running(node: NodeStatus) -> int:

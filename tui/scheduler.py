@@ -20,6 +20,7 @@ from tui.view import View
 from tui.widgets.columns import Column
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.table import LiveTable
+from tui.words import natural
 
 RELEASES = ((44, "later than icecream 1.4"), (43, "icecream 1.4"), (42, "1.3"), (39, "1.2"), (37, "1.1"))
 """The first protocol of each release; older ones are told by their number alone."""
@@ -250,7 +251,7 @@ class SchedulerView(View):
 def _daemon_columns() -> list[Column[NodeStatus]]:
     column = Column[NodeStatus]
     return [
-        column(name="name", title="Daemon", width=16, min_width=8, cell=lambda n: n.name, value=lambda n: n.name),
+        column(name="name", title="Daemon", width=16, min_width=8, cell=lambda n: n.name, value=_natural),
         column(name="protocol", title="Proto", width=6, align="right", cell=_protocol_cell, value=_protocol_order),
         column(name="platform", title="Platform", width=9, min_width=6, cell=_platform, value=_platform),
         column(name="features", title="Features", width=9, min_width=8, cell=_feature_cell, value=_feature_cell),
@@ -269,6 +270,10 @@ def _daemon_columns() -> list[Column[NodeStatus]]:
             value=lambda n: sum(each.bytes for each in n.telemetry.environments) if n.telemetry else None,
         ),
     ]
+
+
+def _natural(node: NodeStatus) -> tuple[str | int, ...]:
+    return natural(node.name)
 
 
 def _daemon_tone(node: NodeStatus) -> Paint:

@@ -40,9 +40,9 @@ def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
 def state(node: NodeStatus) -> str:
     """What a node does, in one of STATES."""
     host = node.host
+    if host is not None and not node.mac and not host.slots:
+        return SUBMITS
     if host is not None and host.online:
-        if not node.mac and not host.slots:
-            return SUBMITS
         return BUSY if host.jobs_running else IDLE
     return OFFLINE if node.stage in (Stage.OFF, Stage.LOST) else BOOTING
 

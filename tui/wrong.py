@@ -108,8 +108,8 @@ def _jobs(live: Live, now: float) -> Iterable[str]:
     if failed:
         yield f"{count(failed, 'job has', 'jobs have')} failed in the last minute through a node, not the compiler."
     if lost:
-        ran = count(lost, "job was", "jobs were")
-        yield f"{ran} on a node that the scheduler lost or sent away in the last minute; it calls them failed."
+        ran = count(lost, "job was on a node that was", "jobs were on nodes that were")
+        yield f"{ran} lost or sent away in the last minute."
     if fallbacks:
         files = count(fallbacks, "file was compiled by its submitter", "files were compiled by their submitters")
         yield f"{files} after failing on a node."

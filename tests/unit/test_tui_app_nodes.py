@@ -178,6 +178,12 @@ def test_states() -> None:
     ]
 
 
+def test_who_only_submits_is_no_node_that_was_lost() -> None:
+    gone = nodes()[-1]
+    assert gone.host is not None
+    assert words.state(replace(gone, host=replace(gone.host, online=False))) == "submits only"
+
+
 def test_blocked_is_said_instead_of_the_stage() -> None:
     node = nodes()[0]
     assert node.host is not None

@@ -86,7 +86,7 @@ def test_what_is_wrong() -> None:
         "1 node is lost: node-b2, the last 2m10s ago.",
         "1 node says that the load is 1000 and gets no jobs: node-c1.",
         "3 jobs wait while 1 node is idle (passed-over): node-a2.",
-        "1 job was on a node that the scheduler lost or sent away in the last minute; it calls them failed.",
+        "1 job was on a node that was lost or sent away in the last minute.",
         "1 file was compiled by its submitter after failing on a node.",
     ]
 
