@@ -84,11 +84,12 @@ class HelpScreen(Screen[None]):
         super().__init__()
         self._heading, self._about = title, about
         self._sections, self._remapped = sections, keymap
+        self._width = 0
 
     def compose(self) -> ComposeResult:
         """What is seen, then the keys, those of this view first."""
         with Page():
-            yield Static()
+            yield Static(self._text(self.app.size.width))
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -97,9 +98,15 @@ class HelpScreen(Screen[None]):
 
     def on_resize(self) -> None:
         """Wrap it for this width."""
-        self.query_one(Static).update(Content("\n\n").join(self._texts(self.size.width - 3)))
+        if self.size.width != self._width:
+            self.query_one(Static).update(self._text(self.size.width))
 
-    def _texts(self, width: int) -> Iterator[Content]:
+    def _text(self, width: int) -> Content:
+        """All of it, for a screen of this width."""
+        self._width = width
+        return Content("\n\n").join(self._parts(width - 3))
+
+    def _parts(self, width: int) -> Iterator[Content]:
         if self._about:
             yield Content.assemble((self._heading, "bold underline"), "\n", self._about)
         own = (self._heading, f"in {self._heading[:1].lower()}{self._heading[1:]}")
