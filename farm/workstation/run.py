@@ -159,7 +159,7 @@ class _Watched:
             code = await self._accompanied()
             ended = time.time()
             self._look()
-            await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle())
+            await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle(from_start))
         finally:
             watcher.cancel()
             await asyncio.wait([watcher])
@@ -222,12 +222,12 @@ class _Watched:
             self._tagged = seen
             self._tag()
 
-    async def _settle(self) -> None:
-        """Wait for the last jobs' ends, but not for ever."""
+    async def _settle(self, times: bool) -> None:
+        """Wait for the last jobs' ends, but not for ever; longer where their ``times`` are wanted."""
         tally, own = self.tally, self._own
         if own is not None:
             if tally.connected:
-                await self._until(lambda: not tally.open(own), SETTLE_OWN_SECONDS)
+                await self._until(lambda: not tally.open(own), SETTLE_SECONDS if times else SETTLE_OWN_SECONDS)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(SETTLE_SECONDS):

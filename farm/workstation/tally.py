@@ -85,6 +85,8 @@ class Tally:
     pending: dict[int, TalliedJob] = field(default_factory=dict)
     """Jobs whose end has not been reported."""
     ended: deque[TalliedJob] = field(default_factory=lambda: deque(maxlen=MAX_ENDED))
+    over: set[int] = field(default_factory=set)
+    """Ids of those that have ended."""
     strays: dict[int, JobDone] = field(default_factory=dict)
     """Ends of jobs whose begin was before the connection."""
     changes: int = 0
@@ -140,6 +142,7 @@ class Tally:
         job.ended = time
         if job.node:
             self.ended.append(job)
+            self.over.add(job.id)
             self.done_local += job.node == self.submitter
             self.done_remote += job.node != self.submitter
         self.changes += 1
@@ -161,6 +164,8 @@ class Tally:
         """Whether an end is still to be reported."""
         if own is None:
             return bool(self.pending)
+        if not own.remote.keys() <= self.over:
+            return True  # the news of them are on their way
         return any(map(_belongs(self.submitter, own), self.pending.values()))
 
     def now(self, own: OwnCalls | None) -> Now:
