@@ -14,7 +14,7 @@ from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
 from farm.workstation.iceccd import answers
-from farm.workstation.login import logged_in
+from farm.workstation.login import LOGIN_SECONDS, logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"
@@ -25,8 +25,6 @@ SPARE_JOBS = 2
 FED_BY_A_PROCESSOR = 8
 """Jobs elsewhere that one processor here keeps busy: icecc preprocesses on this machine, one call per processor at a
 time (client/util.cpp, dcc_lock_host). docs/builds.md has what was measured."""
-LOGIN_SECONDS = 60.0
-"""iceccd comes back 20 to 51 s after it has lost its scheduler (daemon/main.cpp, reconnect)."""
 
 
 @dataclass(frozen=True)

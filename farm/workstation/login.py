@@ -41,6 +41,11 @@ class Hosts:
     def __init__(self) -> None:
         self._hosts: dict[int, NodeStats] = {}
 
+    @property
+    def all(self) -> list[NodeStats]:
+        """What each last said."""
+        return list(self._hosts.values())
+
     def fold(self, event: Watched) -> None:
         """Take in an event."""
         match event:
@@ -87,14 +92,13 @@ async def logged_in(membership: Membership) -> list[ListedNode]:
 
     Raises SchedulerLostError or ProtocolError.
     """
-    found: dict[int, NodeStats] = {}
+    hosts = Hosts()
     with contextlib.suppress(TimeoutError):
         async with contextlib.aclosing(watch_once(membership.scheduler, membership.port)) as events:
             await anext(events)  # connected; a scheduler that is away ends here
             async with asyncio.timeout(SETTLE_SECONDS):
                 async for event in events:
-                    if isinstance(event, NodeStats):
-                        found[event.host] = event
+                    hosts.fold(event)
     return [
         ListedNode(
             name=host.name,
@@ -106,7 +110,7 @@ async def logged_in(membership: Membership) -> list[ListedNode]:
             max_jobs=0 if host.no_remote else host.max_jobs,
             load=host.load,
         )
-        for host in found.values()
+        for host in hosts.all
     ]
 
 

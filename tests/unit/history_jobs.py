@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from functools import reduce
+from pathlib import Path
 
 from farm.activity import Activity, Said, fold
+from farm.history.builds import QUIET_SECONDS
+from farm.history.store import History
 from farm.scheduler import protocol
 from tests.scheduler_says import done, stats
 
@@ -47,3 +51,28 @@ def local(activity: Activity, job: int, submitter: int, time: float, seconds: fl
         (protocol.LocalDone(job), time),
     ]
     return reduce(lambda activity, event: fold(activity, *event), events, activity)
+
+
+FARM = daemons("ws01", "ws02", "pc01")
+
+
+def burst(history: History, time: float = START, submitter: int = 1, jobs: int = 3, *, over: bool = True) -> None:
+    """A build of a few jobs that end at one time; ``over``: and then it is quiet."""
+    activity = FARM
+    for job in range(jobs):
+        activity = compiled(activity, job, submitter, 3, time)
+    history.record(activity, 0)
+    history.tick(activity, time)
+    if over:
+        history.tick(activity, time + QUIET_SECONDS + 1)
+
+
+def opened(path: Path | None, **more: float) -> History:
+    """A history that tries again at once, and forgets nothing of what is long ago."""
+    return History(path, days=36500, retry=0.0, **more)  # type: ignore[arg-type]
+
+
+def kept(path: Path) -> list[int]:
+    """The numbers of jobs of all builds, as another process would read them later."""
+    with closing(opened(path)) as history:
+        return [build.jobs for build in history.builds()]

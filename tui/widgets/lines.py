@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
@@ -61,9 +62,9 @@ class LineView(ScrollView, can_focus=True):
         """The cells that can be drawn on: scrollbars take theirs from the content."""
         return self.scrollable_content_region.size
 
+    @abstractmethod
     def draw(self, y: int) -> list[Segment]:
         """The line ``y`` of what is visible, counted from 0, as wide as ``self.size.width``."""
-        raise NotImplementedError
 
     def repaint(self) -> None:
         """Have those visible lines painted that differ from what the screen shows."""
