@@ -121,7 +121,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     environment = compile_environment(base, remote=True, jobs=os.cpu_count() or 1, ccache=uses_ccache(base))
     code, calls = core.run(argv, environment, user, sys.stderr if as_json else None)
     uncalled = None if calls else core.uncalled(argv, environment)
-    calls, kept, names = _with_scheduler(calls, member, icecc_settings(environment))
+    calls, kept, names = _with_scheduler(core.failed_there(code, calls), member, icecc_settings(environment))
     nodes = kept.nodes if kept else ()
     if as_json:
         told = {

@@ -28,14 +28,17 @@ from farm.workstation.membership import Membership
 from farm.workstation.reasons import Reason, farm_side, find, machine
 
 __all__ = [
-    "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "kept_here", "last", "last_run_folder", "look",
-    "needs_look", "node_names", "refine", "run", "summarise", "uncalled",
+    "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "kept_here", "last", "last_run_folder",
+    "look", "needs_look", "node_names", "refine", "run", "summarise", "uncalled",
 ]  # fmt: skip
 
 MAX_FILES = 5
 """Examples given for a reason."""
 FREE = frozenset(("nothing-queued", "next", "passed-over"))
 """What `idle_reason` says of a node that could take a job."""
+EXIT_KILLED = 105
+"""icecc's exit code where a signal ended the compiler on the node: workit.cpp presets EXIT_OUT_OF_MEMORY and writes the
+true one only over a compiler that exited."""
 
 
 class NodeWhy(Struct, frozen=True):
@@ -123,6 +126,16 @@ def run(
             raise FarmError(f"{argv[0]} cannot be run.", error.strerror or "", "Look at its mode.") from error
         calls = icecc_log.read(log)
     return (done.returncode if done.returncode >= 0 else 128 - done.returncode), calls
+
+
+def failed_there(code: int, calls: list[Call]) -> list[Call]:
+    """The calls of a command that ended with ``code``, with what became of a compiler that failed on a node.
+
+    icecc's log does not tell, so it is known only where the code is that of a single call.
+    """
+    if code == 0 or len(calls) != 1 or calls[0].outcome is not Outcome.NODE:
+        return calls
+    return [replace(calls[0], causes=(Cause(farm_side.KILLED if code == EXIT_KILLED else farm_side.FAILED),))]
 
 
 def last(folder: Path) -> tuple[LastRun, list[Call]]:

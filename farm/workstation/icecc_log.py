@@ -80,7 +80,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """The source, or else the output, where the command names one."""
     outcome: Outcome
     causes: tuple[Cause, ...] = ()
-    """Why it was not compiled on a node; the first is the true one. Empty where it was."""
+    """Why it was not compiled on a node, or not without error; the first is the true one. Empty where it was."""
     host: str = ""
     """Address of the node that had it."""
     port: int = 0

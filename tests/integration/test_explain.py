@@ -308,42 +308,79 @@ def test_a_whole_run_is_explained(farm: Farm) -> None:
     assert "a.c was" not in listed
 
 
-def test_a_node_killed_in_the_middle(farm: Farm) -> None:
-    daemon = farm.node.iceccd("pc02", SERVER, "-m", "2", "-p", "10246")
-    farm.wait_until_ready("pc02")
-    process = farm.start(
-        "--json",
-        "--evidence",
-        "--",
-        "g++",
-        "-c",
-        "-fconstexpr-ops-limit=1000000000",
-        "slow.cc",
-        ICECC_PREFERRED_HOST="pc02",
-    )
+@dataclass(frozen=True)
+class Slow:
+    """A call that takes long on a node of its own, caught while the compiler runs."""
 
-    def compiling() -> list[int]:
-        return [pid for pid in _family(daemon.pid) if "cc1plus" in _command(pid)]
+    call: subprocess.Popen[str]
+    daemon: int
 
-    until(compiling, "nothing is compiled")
-    for pid in _family(daemon.pid):
-        os.kill(pid, signal.SIGKILL)
-    out, told = process.communicate(timeout=120)
-    assert out, told
-    (call,) = json.loads(out)["calls"]
-    assert (process.returncode, call["outcome"], call["host"]) == (0, "again", NODE)
+    def processes(self) -> list[int]:
+        """The node's, parents before children."""
+        return _family(self.daemon)
+
+    def running(self, *names: str) -> list[int]:
+        """Those that run one of these programs."""
+        return [pid for pid in self.processes() if _program(pid) in names]
+
+    def ended(self) -> tuple[int, dict[str, Any]]:
+        """Its exit code and how it is explained, when it has ended."""
+        out, told = self.call.communicate(timeout=120)
+        assert out, told
+        (call,) = json.loads(out)["calls"]
+        return self.call.returncode, call
+
+
+@pytest.fixture
+def slow(farm: Farm, request: pytest.FixtureRequest) -> Iterator[Slow]:
+    name, port, environment = request.param
+    daemon = farm.node.iceccd(name, SERVER, "-m", "2", "-p", port)
+    farm.wait_until_ready(name)
+    argv = ["g++", "-c", "-fconstexpr-ops-limit=1000000000", "slow.cc"]
+    caught = Slow(farm.start("--json", "--evidence", "--", *argv, ICECC_PREFERRED_HOST=name, **environment), daemon.pid)
+    until(lambda: caught.running("cc1plus"), "nothing is compiled")
+    yield caught
+    daemon.kill()
+    daemon.wait()
+
+
+@pytest.mark.parametrize("slow", [("pc02", "10246", {})], indirect=True)
+def test_a_node_lost_in_the_middle(slow: Slow) -> None:
+    everything = slow.processes()
+    for each in (signal.SIGSTOP, signal.SIGKILL):  # all at once, as power fails: nobody is left to tell of the others
+        for pid in everything:
+            os.kill(pid, each)
+    code, call = slow.ended()
+    assert (code, call["outcome"], call["host"]) == (0, "again", NODE)
     assert call["reasons"][0]["code"] == "node-lost", call["evidence"]
 
 
+@pytest.mark.parametrize(
+    ("slow", "killed", "exit_code", "reason"),
+    [
+        (("pc03", "10247", {}), ("g++", "cc1plus"), 105, "killed-on-node"),
+        (("pc04", "10248", {"ICECC_CARET_WORKAROUND": "0"}), ("cc1plus",), 1, "failed-on-node"),
+    ],
+    indirect=["slow"],
+)
+def test_a_compiler_killed_on_a_node(slow: Slow, killed: tuple[str, ...], exit_code: int, reason: str) -> None:
+    """As a kernel does that is out of memory. The build fails, since icecc does not try it again."""
+    for pid in slow.running(*killed):
+        os.kill(pid, signal.SIGKILL)
+    code, call = slow.ended()
+    assert (code, call["outcome"], call["host"]) == (exit_code, "node", NODE)
+    assert call["reasons"][0]["code"] == reason, call["evidence"]
+
+
 def _family(pid: int) -> list[int]:
-    """A process and its descendants, children before parents."""
+    """A process and its descendants, parents before children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [*(one for child in children for one in _family(int(child))), pid]
+    return [pid, *(one for child in children for one in _family(int(child)))]
 
 
-def _command(pid: int) -> str:
+def _program(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
+        return os.path.basename(Path(f"/proc/{pid}/cmdline").read_text().partition("\0")[0])
     except (FileNotFoundError, ProcessLookupError):
         return ""
 

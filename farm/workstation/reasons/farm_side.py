@@ -15,6 +15,8 @@ NODES_BUSY = "nodes-busy"
 PASSED_OVER = "nodes-passed-over"
 NODE_REFUSED = "node-refused"
 FELL_BACK = "remote-failed-fell-back"
+KILLED = "killed-on-node"
+FAILED = "failed-on-node"
 
 STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
 """Before the words of a node that refuses."""
@@ -148,9 +150,21 @@ NODE = (
         says=(error(101),),
     ),
     Reason(
+        KILLED,
+        "The compiler was killed on the node, most often for want of memory; icecc does not try it again.",
+        "Give nodes fewer slots or more memory, and build again; this file alone, here: ICECC=disable COMMAND",
+    ),
+    Reason(
+        FAILED,
+        "The compiler ended with an error on the node; it tells why in its own words. "
+        "If they are that a signal killed it, the node had too little memory.",
+        "See whether it compiles here: ICECC=disable COMMAND",
+    ),
+    Reason(
         "compiler-output",
-        "The compiler had something to say, so icecc compiled here again, to show it with the line of source.",
-        "Mend the warning, or set ICECC_CARET_WORKAROUND=0 (messages then come without the line of source).",
+        "The compiler had something to say, a warning or that it was killed, so icecc compiled here again, to show it "
+        "with the line of source.",
+        "Mend what it warns of, or set ICECC_CARET_WORKAROUND=0 (messages then come without the line of source).",
         says=(error(102),),
     ),
     Reason(
