@@ -15,7 +15,7 @@ from farm.home import Home
 from farm.running import Running
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
-from farm.workstation.environment import count_slots
+from farm.workstation.environment.variables import count_slots
 from farm.workstation.membership import submitter_name
 from tests.lab import Namespace, namespaces, until
 

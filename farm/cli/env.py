@@ -20,11 +20,12 @@ from farm.home import Home, write_atomic
 from farm.running import Running
 from farm.view.text import duration
 from farm.virtual import namespace
-from farm.workstation import environment_formats as formats
-from farm.workstation import membership, toolchains
-from farm.workstation.environment import survey
-from farm.workstation.environment_setup import Setup, Wish, set_up
-from farm.workstation.environment_undo import applied, changes_back, with_record
+from farm.workstation import membership
+from farm.workstation.environment import formats as formats
+from farm.workstation.environment import toolchains
+from farm.workstation.environment.setup import Setup, Wish, set_up
+from farm.workstation.environment.undo import applied, changes_back, with_record
+from farm.workstation.environment.variables import survey
 
 FORMATS = ("sh", "fish", "auto", "json", "cmake-preset", "meson", "envrc")
 

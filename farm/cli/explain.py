@@ -20,13 +20,13 @@ from farm.home import Home
 from farm.running import Running
 from farm.view.text import duration, milliseconds, size
 from farm.virtual import namespace
-from farm.workstation import explain as core
 from farm.workstation import membership
-from farm.workstation.environment import compile_environment, uses_ccache
-from farm.workstation.icecc_log import Call, Cause, Outcome
-from farm.workstation.last_run import LastRun, icecc_settings
-from farm.workstation.reasons import GROUPS, find
-from farm.workstation.run import as_user, sudo_caller
+from farm.workstation.environment.variables import compile_environment, uses_ccache
+from farm.workstation.explaining import explain as core
+from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
+from farm.workstation.explaining.last_run import LastRun, icecc_settings
+from farm.workstation.explaining.reasons import GROUPS, find
+from farm.workstation.running.run import as_user, sudo_caller
 
 LONGEST = 300
 """Letters of a line of evidence."""

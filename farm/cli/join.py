@@ -15,11 +15,11 @@ from farm.cli.output import clean, err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.running import Running
-from farm.workstation.finding import Candidate, check_installed, check_netname, look_around, reach
-from farm.workstation.join import Joined
-from farm.workstation.join import join as join_farm
-from farm.workstation.join import leave as leave_farm
-from farm.workstation.login import Offer, wait_for_login
+from farm.workstation.joining.finding import Candidate, check_installed, check_netname, look_around, reach
+from farm.workstation.joining.join import Joined
+from farm.workstation.joining.join import join as join_farm
+from farm.workstation.joining.join import leave as leave_farm
+from farm.workstation.joining.login import Offer, wait_for_login
 from farm.workstation.membership import Membership, find
 
 NOT_LOGGED_IN = 3

@@ -29,23 +29,23 @@ from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.running import Running
 from farm.virtual import namespace
-from farm.workstation import last_run
-from farm.workstation.environment import (
+from farm.workstation.environment.variables import (
     Slots,
     compile_environment,
     socket_variable,
     survey_patiently,
     uses_ccache,
 )
-from farm.workstation.last_run import LastRun, icecc_settings, last_run_folder
-from farm.workstation.live_line import LiveLine, terminal
+from farm.workstation.explaining import last_run
+from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder
 from farm.workstation.membership import Membership, find
-from farm.workstation.run import Command, Ran, as_user, run_here, sudo_caller
-from farm.workstation.run import run as run_command
-from farm.workstation.tagging import default_tag, tag_build
+from farm.workstation.running.live_line import LiveLine, terminal
+from farm.workstation.running.run import Command, Ran, as_user, run_here, sudo_caller
+from farm.workstation.running.run import run as run_command
+from farm.workstation.running.tagging import default_tag, tag_build
 
 if TYPE_CHECKING:
-    from farm.workstation.summary import Summary
+    from farm.workstation.running.summary import Summary
 
 SHOWN_REASONS = 6
 
@@ -87,7 +87,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if membership.how == "server":
         namespace.reenter(Running.load(home), home)
     # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
-    threading.Thread(target=importlib.import_module, args=("farm.workstation.summary",), daemon=True).start()
+    threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True).start()
     slots = survey_patiently(membership, _say)
     if slots.obstacle:
         _say_local(slots, options.require_remote)
@@ -127,14 +127,14 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
                 tag=telling,
             )
         ended(ran)
-    from farm.workstation.summary import summarise
+    from farm.workstation.running.summary import summarise
 
     summary = summarise(ran, list(command.argv), membership.farm, tag, obstacle, log)
     _show(summary)
     if options.json_file:
         _write(options.json_file, msgspec.json.format(msgspec.json.encode(summary)) + b"\n", command.user)
     if options.trace_file:
-        from farm.workstation.trace import trace
+        from farm.workstation.running.trace import trace
 
         content = trace(ran.jobs, membership.submitter, shlex.join(command.argv), ran.started, ran.ended)
         _write(options.trace_file, content + b"\n", command.user)

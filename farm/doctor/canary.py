@@ -15,7 +15,7 @@ from pathlib import Path
 
 from farm.doctor.facts import Canary, Peer
 from farm.errors import CommandError
-from farm.workstation.icecc_log import Outcome, parse
+from farm.workstation.explaining.icecc_log import Outcome, parse
 
 AT_A_TIME = 8
 GIVEN_SECONDS = 20.0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from farm.workstation.environment import CMAKE_LAUNCHERS, ICECC_WRAPPERS
+from farm.workstation.environment.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
 COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "clang++")
 """The names that icecc's folder of wrappers has."""

@@ -14,10 +14,10 @@ from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.facts import Canary, Workstation
 from farm.doctor.nodes import LOAD_PATIENCE, ask_until
 from farm.errors import CommandError, FarmError
-from farm.workstation import reasons
-from farm.workstation.environment import Slots
-from farm.workstation.reasons.farm_side import ASSIGNED_HERE
-from farm.workstation.reasons.record import Reason
+from farm.workstation.environment.variables import Slots
+from farm.workstation.explaining import reasons
+from farm.workstation.explaining.reasons.farm_side import ASSIGNED_HERE
+from farm.workstation.explaining.reasons.record import Reason
 
 FILLER_BYTES = 6 << 20
 SLOW_RATE = 8.0

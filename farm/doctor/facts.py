@@ -62,7 +62,7 @@ class Canary(Struct, frozen=True):
     send_ms: int = 0
     """Until they were sent, preprocessing included, which goes on at the same time."""
     reason: str = ""
-    """Why the node did not compile it: a code of farm.workstation.reasons."""
+    """Why the node did not compile it: a code of farm.workstation.explaining.reasons."""
     told: tuple[str, ...] = ()
     """The lines of icecc's log that say so."""
 

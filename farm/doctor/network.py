@@ -15,9 +15,9 @@ from farm.errors import FarmError
 from farm.scheduler import discovery
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.protocol import OLDEST
-from farm.workstation import iceccd
-from farm.workstation.finding import Target
-from farm.workstation.settings import layout
+from farm.workstation.joining import iceccd
+from farm.workstation.joining.finding import Target
+from farm.workstation.joining.settings import layout
 
 LOGIN_PATIENCE = 5.0
 """iceccd looks for its scheduler every 3 s."""

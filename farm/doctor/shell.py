@@ -20,7 +20,7 @@ from farm.doctor.chain import (
 )
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Workstation
-from farm.workstation.environment import CMAKE_LAUNCHERS, ICECC_WRAPPERS
+from farm.workstation.environment.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
 NOT_INSTALLED = Cause(
     "icecream is not installed: there is no icecc in PATH.", "Install it", "sudo apt-get install icecc"

@@ -20,7 +20,7 @@ from farm.home import Home
 from farm.running import Running
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
-from farm.workstation.last_run import LastRun, begin, last_run_folder
+from farm.workstation.explaining.last_run import LastRun, begin, last_run_folder
 from farm.workstation.membership import submitter_name
 from tests.lab import Namespace, namespaces, until
 

@@ -4,7 +4,7 @@ import pytest
 
 from farm.config import Config
 from farm.scheduler.control import ListedNode
-from farm.workstation.environment import ICECC_WRAPPERS, Slots, compile_environment, count_slots, uses_ccache
+from farm.workstation.environment.variables import ICECC_WRAPPERS, Slots, compile_environment, count_slots, uses_ccache
 from farm.workstation.membership import submitter_name
 
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import FarmError
-from farm.workstation import environment_formats as formats
-from farm.workstation.environment import Slots, compile_environment, socket_variable
-from farm.workstation.environment_setup import Setup, Wish, set_up
-from farm.workstation.environment_undo import VARIABLE, applied, changes_back, with_record
+from farm.workstation.environment import formats as formats
+from farm.workstation.environment.setup import Setup, Wish, set_up
+from farm.workstation.environment.undo import VARIABLE, applied, changes_back, with_record
+from farm.workstation.environment.variables import Slots, compile_environment, socket_variable
 from farm.workstation.membership import Membership
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from farm.activity import Host, Scheduler, Totals
 from farm.errors import FarmError
 from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
-from farm.workstation import last_run
-from farm.workstation.explain import Kept, Look, kept_here, refine, summarise, uncalled
-from farm.workstation.icecc_log import Call, Cause, Outcome
-from farm.workstation.last_run import LastRun, last_run_folder
+from farm.workstation.explaining import last_run
+from farm.workstation.explaining.explain import Kept, Look, kept_here, refine, summarise, uncalled
+from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
+from farm.workstation.explaining.last_run import LastRun, last_run_folder
 from farm.workstation.membership import Membership
 
 MEMBER = Membership(farm="lab", netname="lab", scheduler="10.0.0.1", port=8765, submitter="dev", how="user")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from farm.workstation.reasons.machine import error
-from farm.workstation.reasons.record import Reason
+from farm.workstation.explaining.reasons.machine import error
+from farm.workstation.explaining.reasons.record import Reason
 
 ASSIGNED_HERE = "assigned-here"
 NO_SCHEDULER = "no-scheduler"

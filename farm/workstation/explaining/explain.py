@@ -21,11 +21,11 @@ from farm.errors import FarmError
 from farm.events import Stage
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Overview, Status
-from farm.workstation import icecc_log, last_run
-from farm.workstation.icecc_log import Call, Cause, Outcome
-from farm.workstation.last_run import LastRun, last_run_folder
+from farm.workstation.explaining import icecc_log, last_run
+from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
+from farm.workstation.explaining.last_run import LastRun, last_run_folder
+from farm.workstation.explaining.reasons import Reason, farm_side, find, machine
 from farm.workstation.membership import Membership
-from farm.workstation.reasons import Reason, farm_side, find, machine
 
 __all__ = [
     "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "kept_here", "last", "last_run_folder",

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from farm.workstation import explain, icecc_log
-from farm.workstation.explain import ReasonCount
-from farm.workstation.run import Ran
-from farm.workstation.tally import NodeTally
+from farm.workstation.explaining import explain, icecc_log
+from farm.workstation.explaining.explain import ReasonCount
+from farm.workstation.running.run import Ran
+from farm.workstation.running.tally import NodeTally
 
 
 class Summary(Struct, frozen=True, kw_only=True):

@@ -15,10 +15,10 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from farm.workstation.reasons import Reason, recognise
-from farm.workstation.reasons.command import LINKING, SOURCES, suffix, without_dash_c
-from farm.workstation.reasons.farm_side import NODE_REFUSED, STATUS
-from farm.workstation.reasons.machine import DISABLED
+from farm.workstation.explaining.reasons import Reason, recognise
+from farm.workstation.explaining.reasons.command import LINKING, SOURCES, suffix, without_dash_c
+from farm.workstation.explaining.reasons.farm_side import NODE_REFUSED, STATUS
+from farm.workstation.explaining.reasons.machine import DISABLED
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
 SPLIT_BEYOND = 1024

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.errors import FarmError
-from farm.workstation import undo
-from farm.workstation.finding import Target, check_installed, own_name
-from farm.workstation.iceccd import (
+from farm.workstation.joining import undo
+from farm.workstation.joining.finding import Target, check_installed, own_name
+from farm.workstation.joining.iceccd import (
     SYSTEMD,
     Service,
     UserDaemon,
@@ -26,10 +26,10 @@ from farm.workstation.iceccd import (
     state_folder,
     user_manager,
 )
-from farm.workstation.iceccd import user_daemon as daemon_of_user
+from farm.workstation.joining.iceccd import user_daemon as daemon_of_user
+from farm.workstation.joining.settings import LAYOUTS, Layout, assign, layout, override, wanted, without
+from farm.workstation.joining.undo import SavedFile, Undo, beside
 from farm.workstation.membership import SYSTEM, SYSTEM_SOCKET, Membership, load, save, user_file
-from farm.workstation.settings import LAYOUTS, Layout, assign, layout, override, wanted, without
-from farm.workstation.undo import SavedFile, Undo, beside
 
 EDITED = ".before-leave"
 """Added to the name of a file that somebody has changed since this machine joined: its state then is kept there."""

@@ -20,9 +20,9 @@ from farm import command
 from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
 from farm.services import end_processes, processes_with_environment
-from farm.workstation.finding import Target
+from farm.workstation.joining.finding import Target
+from farm.workstation.joining.settings import Layout
 from farm.workstation.membership import SYSTEM_SOCKET
-from farm.workstation.settings import Layout
 
 MARK = "FARM_WORKSTATION"
 UNIT = "farm-iceccd.service"

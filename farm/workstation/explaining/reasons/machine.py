@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farm.workstation.reasons.record import Reason
+from farm.workstation.explaining.reasons.record import Reason
 
 
 def error(number: int, text: str = ".*") -> str:

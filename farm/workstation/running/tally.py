@@ -19,7 +19,7 @@ from farm.scheduler.protocol import (
     NodeOffline,
     NodeStats,
 )
-from farm.workstation.own_calls import OwnCalls
+from farm.workstation.running.own_calls import OwnCalls
 
 MAX_ENDED = 500_000
 """Jobs whose times are kept."""

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import FarmError
-from farm.workstation.environment import (
+from farm.workstation.environment.toolchains import (
+    Compiler,
+    environment_of,
+    find_compiler,
+    icecc_version,
+    link_names,
+)
+from farm.workstation.environment.undo import Changes
+from farm.workstation.environment.variables import (
     ICECC_WRAPPERS,
     Slots,
     compile_environment,
@@ -17,15 +25,7 @@ from farm.workstation.environment import (
     socket_variable,
     uses_ccache,
 )
-from farm.workstation.environment_undo import Changes
 from farm.workstation.membership import Membership
-from farm.workstation.toolchains import (
-    Compiler,
-    environment_of,
-    find_compiler,
-    icecc_version,
-    link_names,
-)
 
 CCACHE_FOLDERS = ("/usr/lib/ccache", "/usr/lib64/ccache", "/usr/lib/ccache/bin")
 """Links to ccache by compilers' names: Debian's, Fedora's, Arch's and Gentoo's."""

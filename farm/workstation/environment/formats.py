@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 from farm.errors import FarmError
-from farm.workstation.environment import ICECC_WRAPPERS
-from farm.workstation.environment_setup import Setup
-from farm.workstation.environment_undo import Changes
+from farm.workstation.environment.setup import Setup
+from farm.workstation.environment.undo import Changes
+from farm.workstation.environment.variables import ICECC_WRAPPERS
 
 MARK = "Written by `farm env`"
 PRESET = "farm"

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from farm.workstation.tally import TalliedJob
+from farm.workstation.running.tally import TalliedJob
 
 HERE = "this machine"
 

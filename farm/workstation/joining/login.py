@@ -14,7 +14,7 @@ from farm.scheduler.connection import poking
 from farm.scheduler.control import ListedNode
 from farm.scheduler.monitor import Connected, Watched, watch_batches, watch_once
 from farm.scheduler.protocol import NodeOffline, NodeStats
-from farm.workstation.iceccd import answers
+from farm.workstation.joining.iceccd import answers
 from farm.workstation.membership import Membership
 
 LOGIN_SECONDS = 60.0

@@ -6,10 +6,10 @@ of icecc 1.4 (client/arg.cpp, main.cpp, remote.cpp); git master says the same of
 
 from __future__ import annotations
 
-from farm.workstation.reasons.command import COMMAND
-from farm.workstation.reasons.farm_side import NODE, SCHEDULER
-from farm.workstation.reasons.machine import MACHINE
-from farm.workstation.reasons.record import Reason, Recogniser
+from farm.workstation.explaining.reasons.command import COMMAND
+from farm.workstation.explaining.reasons.farm_side import NODE, SCHEDULER
+from farm.workstation.explaining.reasons.machine import MACHINE
+from farm.workstation.explaining.reasons.record import Reason, Recogniser
 
 __all__ = ["GROUPS", "REASONS", "Reason", "as_markdown", "find", "recognise"]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
-from farm.workstation.iceccd import answers
-from farm.workstation.login import LOGIN_SECONDS, logged_in
+from farm.workstation.joining.iceccd import answers
+from farm.workstation.joining.login import LOGIN_SECONDS, logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"

@@ -2,6 +2,6 @@
 
 import sys
 
-from farm.workstation.reasons import as_markdown
+from farm.workstation.explaining.reasons import as_markdown
 
 sys.stdout.write(as_markdown())

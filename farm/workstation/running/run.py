@@ -17,10 +17,10 @@ from typing import Any
 from farm.errors import FarmError
 from farm.scheduler.connection import PATIENCE
 from farm.scheduler.monitor import watch
-from farm.workstation.live_line import LiveLine
 from farm.workstation.membership import Membership
-from farm.workstation.own_calls import FollowedLog, OwnCalls
-from farm.workstation.tally import Counts, TalliedJob, Tally
+from farm.workstation.running.live_line import LiveLine
+from farm.workstation.running.own_calls import FollowedLog, OwnCalls
+from farm.workstation.running.tally import Counts, TalliedJob, Tally
 
 SETTLE_SECONDS = 5.0
 """The longest wait for reports of the last jobs' ends."""

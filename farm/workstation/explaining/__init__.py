@@ -1,0 +1,1 @@
+"""Where compiler calls ran, and why."""

@@ -1,0 +1,1 @@
+"""Joining a farm and leaving it."""

@@ -1,0 +1,1 @@
+"""Running a build on the farm, and telling how it went."""
