@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ctypes
 import itertools
+import json
 import os
 import shutil
 import socket
@@ -17,17 +18,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
+from farm.errors import FarmError
 from farm.scheduler.connection import poke
+from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import BIND_AND_RUN, exec_prefix, namespace_path
 
 T = TypeVar("T")
 NETNAME = "icecream-test"
+PATIENCE = 120.0
+"""Seconds; a limit is there to end a broken test, not to measure: it is far beyond what a busy machine needs."""
 CLONE_NEWNET = 0x40000000
 AS_NOBODY = [
     "setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups",
     "--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search",
 ]  # fmt: skip
 """Runs a program as a user without any right, but for reading: the checkout may lie in a folder of root's alone."""
+LEFT_ALONE = 'mount --bind "$0" /proc/stat && exec "$@"'
+"""Lets a daemon see this machine as it was at a moment, and so idle for ever: else other tests' work on the same
+processors would now and then make it report load 1000, at which it gets no job."""
 
 _numbers = itertools.count()
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -48,7 +56,7 @@ class Namespace:
     def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end."""
         full = [*exec_prefix(self.name), *argv]
-        return subprocess.run(full, check=check, text=True, capture_output=True, timeout=60, **options)
+        return subprocess.run(full, check=check, text=True, capture_output=True, timeout=PATIENCE, **options)
 
     def start(self, name: str, *argv: str, icecc_folder: Path | None = None) -> subprocess.Popen[bytes]:
         """Start a program inside, its output in ``folder/NAME.log``, /run/icecc its own."""
@@ -68,7 +76,7 @@ class Namespace:
         self._processes.remove(process)
         process.terminate()
         try:
-            process.wait(timeout=5)
+            process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -105,24 +113,38 @@ class Namespace:
         environments.mkdir(exist_ok=True)
         shutil.chown(environments, "icecc", "icecc")
         icecc_folder = icecc_folder or self.folder / f"{name}-icecc"
+        idle = self.folder / f"{name}-stat"
+        idle.write_bytes(Path("/proc/stat").read_bytes())
         argv = ["iceccd", "-n", NETNAME, "-s", scheduler, "-N", name, "-b", str(environments), "-u", "icecc", "-vvv"]
-        process = self.start(name, *argv, *options, icecc_folder=icecc_folder)
+        before = self._log_ins(name)
+        process = self.start(name, "sh", "-c", LEFT_ALONE, str(idle), *argv, *options, icecc_folder=icecc_folder)
 
-        def logged_in() -> bool:
+        def connected() -> bool:
             # iceccd looks for its scheduler every 3 s, or sooner when someone talks to it.
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as visitor:
                 visitor.connect(str(icecc_folder / "iceccd.socket"))
             self.gather(poke(scheduler, 8765))
-            return "Connected to scheduler" in self.log(name)
+            return self._log_ins(name) > before
 
-        until(logged_in, f"{name} does not log in")
+        def listed() -> bool:
+            with contextlib.suppress(FarmError):
+                return name in [node.name for node in self.gather(list_nodes(scheduler, 8765))]
+            return False
+
+        until(connected, f"{name} does not log in")
+        until(listed, f"{name} is not logged in")
         return process
+
+    def _log_ins(self, name: str) -> int:
+        """How often iceccd has said that it is connected; the scheduler has yet to read what it then sends."""
+        path = self.folder / f"{name}.log"
+        return path.read_text(errors="replace").count("Connected to scheduler") if path.exists() else 0
 
     def wait_for(self, port: int) -> None:
         """Wait until something listens on a TCP port of this namespace's address."""
 
         def attempt() -> bool:
-            with contextlib.suppress(ConnectionError), socket.create_connection((self.address, port), timeout=5):
+            with contextlib.suppress(OSError), socket.create_connection((self.address, port), timeout=5):
                 return True
             return False
 
@@ -135,8 +157,8 @@ class Namespace:
         subprocess.run(["ip", "netns", "delete", self.name], check=True)
 
 
-def until(condition: Callable[[], object], complaint: str, seconds: float = 30) -> None:
-    """Wait for a condition; the limit is there to end a broken test, not to measure."""
+def until(condition: Callable[[], object], complaint: str, seconds: float = PATIENCE) -> None:
+    """Wait for a condition."""
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
@@ -169,7 +191,15 @@ def namespaces(*addresses: str, interface: str = "lab0") -> Iterator[list[Namesp
             _ip(*here, "address", "add", address, "brd", "+", "dev", interface)
             _ip(*here, "link", "set", "lo", "up")
             _ip(*here, "link", "set", interface, "up")
+        if len(found) > 1:
+            until(lambda: all(_carries(namespace.name, interface) for namespace in found), "a link does not come up")
         yield found
+
+
+def _carries(namespace: str, interface: str) -> bool:
+    """Whether frames get through: what is sent before the kernel has seen both ends up is lost."""
+    said = subprocess.run(["ip", "-n", namespace, "-j", "link", "show", interface], check=True, capture_output=True)
+    return bool(json.loads(said.stdout)[0]["operstate"] == "UP")
 
 
 def _ip(*words: str) -> None:
