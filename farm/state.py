@@ -143,10 +143,23 @@ class Farm(Struct, frozen=True, kw_only=True):
         """A node's login at the scheduler."""
         return None if node.host is None else self.activity.hosts.get(node.host)
 
+    def last_host(self, node: Node) -> Host | None:
+        """A node's login, or else its last one, which has ended even if the scheduler has not noticed yet."""
+        if (host := self.host(node)) is not None:
+            return host
+        known = (self.activity.hosts.get(key) for key in login_keys(node))
+        last = max((host for host in known if host is not None), key=lambda host: host.since, default=None)
+        return None if last is None else replace(last, online=False)
+
 
 def default_name(mac: str) -> str:
     """What a node calls itself when the server gives it no name."""
     return "node-" + mac.replace(":", "")[-6:]
+
+
+def login_keys(node: Node) -> tuple[HostKey, ...]:
+    """By what a scheduler may know a node: its name or the one it makes up, each with its address."""
+    return tuple((name, node.address) for name in dict.fromkeys((node.name, default_name(node.mac))))
 
 
 def initial(name: str, known: Mapping[str, str], telemetry_port: int = TELEMETRY_PORT) -> Farm:
@@ -199,8 +212,8 @@ def _put(farm: Farm, node: Node, time: float) -> Farm:
 
 def _login(farm: Farm, node: Node) -> Host | None:
     """A node's login of this boot: the scheduler misses that of the last one late."""
-    for name in (node.name, default_name(node.mac)):
-        host = farm.activity.hosts.get((name, node.address))
+    for key in login_keys(node):
+        host = farm.activity.hosts.get(key)
         if host is not None and host.online and host.since >= node.started:
             return host
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 
@@ -19,7 +19,7 @@ from farm.events import BOOT_STAGES
 from farm.state import NO_JOBS, Reading
 from farm.view.idle import Idle
 from farm.view.live import Live
-from farm.view.status import NodeStatus
+from farm.view.status import HostStatus, NodeStatus
 from farm.view.text import duration, milliseconds, size
 from tui import words
 from tui.page import Page, sheet
@@ -63,21 +63,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     since = f" for {duration(now - node.since)}" if node.since else ""
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if host is not None:
-        lines += [
-            (
-                "slots",
-                f"{host.jobs_running} of {host.slots} busy" + (", takes no jobs of others" if host.no_remote else ""),
-            ),
-            ("load", f"{host.load} of {NO_JOBS}" + (": gets no jobs" if host.load >= NO_JOBS else "")),
-            ("speed", f"{host.speed:.0f}" if host.speed else "never measured"),
-            ("jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"),
-            ("submitted", f"{host.jobs_submitted}, {host.jobs_local} local, {host.jobs_fallback} after a failure"),
-            ("platform", host.platform),
-            ("protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")),
-            ("logins", f"{host.logins}, the last {words.clock(host.since)}"),
-        ]
-        if host.installing:
-            lines.append(("environment", f"receives or unpacks one for {duration(now - host.installing)}"))
+        lines += _login(host, now)
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another" if node.outdated else "")))
     if told is not None:
@@ -93,6 +79,22 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     elif host is not None and host.free_memory is not None:
         lines.append(("memory", f"{host.free_memory} MiB free"))
     return [(name, value) for name, value in lines if value]
+
+
+def _login(host: HostStatus, now: float) -> Iterable[Line]:
+    """What the scheduler knows; of a daemon that is not logged in, what does not end with the login."""
+    if host.online:
+        yield "slots", f"{host.jobs_running} of {host.slots} busy" + ", takes no jobs of others" * host.no_remote
+        yield "load", f"{host.load} of {NO_JOBS}" + ": gets no jobs" * (host.load >= NO_JOBS)
+    yield "speed", f"{host.speed:.0f}" if host.speed else "never measured"
+    yield "jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"
+    yield "submitted", f"{host.jobs_submitted}, {host.jobs_local} local, {host.jobs_fallback} after a failure"
+    yield "platform", host.platform
+    yield "protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")
+    last = "the last" if host.online else "none since"
+    yield "logins", f"{host.logins}, {last} {words.clock(host.since)}"
+    if host.installing:
+        yield "environment", f"receives or unpacks one for {duration(now - host.installing)}"
 
 
 def boot_lines(node: NodeStatus) -> list[Line]:
@@ -114,7 +116,7 @@ def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
     if reason is None:
         running = node.host.jobs_running if node.host else 0
-        return Content.styled(f"● it works: {running} jobs", "$text-success")
+        return Content.styled(f"● it works: {running} job{'s' * (running != 1)}", "$text-success")
     parts = [
         Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$foreground-muted"))
     ]

@@ -25,13 +25,14 @@ STAGES: dict[Stage, tuple[str, Tone | None]] = {
     Stage.LOST: ("✖", "bad"),
 }
 """How far a boot has come: the fuller, the further."""
+LOGS_IN = (Stage.AGENT, Stage.REGISTERED, Stage.READY)
 BUSY, IDLE, BOOTING, OFFLINE, SUBMITS = "busy", "idle", "booting", "offline", "submits only"
 STATES = (BUSY, IDLE, BOOTING, OFFLINE, SUBMITS)
 
 
 def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
-    """A node's stage; that it is blocked says more."""
-    if node.host is not None and node.host.blocked:
+    """A node's stage; that it is blocked says more, unless it could not log in anyway."""
+    if node.host is not None and node.host.blocked and (not node.mac or node.stage in LOGS_IN):
         return "⊘ blocked", "bad"
     glyph, tone = STAGES[node.stage]
     return f"{glyph} {node.stage}", tone

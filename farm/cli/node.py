@@ -142,8 +142,9 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
 
 def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
     features = f" ({' '.join(host.features)})" if host.features else ""
+    slots = f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"
     return [
-        ("slots", f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"),
+        ("slots", slots if host.online else "none: it is not logged in to the scheduler"),
         ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
         ("asked for", f"{host.jobs_submitted}, {host.jobs_pending} wait, {host.jobs_local} compiled by itself"),
         ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),

@@ -93,7 +93,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
             stage_text(node.stage),
             duration(now - node.since) if node.since else "",
             Text(node.address),
-            f"{host.jobs_running}/{host.slots}" if host else "",
+            f"{host.jobs_running}/{host.slots}" if host and host.online else "",
             str(host.jobs_done) if host else "",
             f"{sum(percent) / len(percent):.0f}%" if percent else "",
             Text("old", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),

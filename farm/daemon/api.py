@@ -38,7 +38,7 @@ from farm.home import Home
 from farm.image.store import Store
 from farm.orders import Order
 from farm.running import Running
-from farm.state import Farm
+from farm.state import Farm, login_keys
 from farm.view.live import Update
 from farm.view.status import NodeStatus, Status, node_status, other_status
 
@@ -114,7 +114,7 @@ def find(farm: Farm, image: str, key: str) -> NodeStatus:
     ours = farm.nodes.get(key.lower().replace("-", ":"))
     if ours is not None:
         return node_status(farm, ours, image)
-    by_host = {node.host: node for node in farm.nodes.values() if node.host is not None}
+    by_host = {login: node for node in farm.nodes.values() for login in login_keys(node)}
     name, _, address = key.rpartition("@")
     nodes = [node for node in farm.nodes.values() if key and key in (node.name, node.address)]
     hosts = [

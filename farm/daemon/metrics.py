@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from farm.activity import Activity, Host, sample
 from farm.daemon.answers import Target
 from farm.events import Stage
-from farm.state import Farm, Node, default_name
+from farm.state import Farm, Node, login_keys
 from farm.view.status import Overview
 
 Family = GaugeMetricFamily | CounterMetricFamily
@@ -155,7 +155,7 @@ def _nodes(farm: Farm) -> Iterator[Family]:
 
 def _logins(farm: Farm, node: Node) -> Iterator[Host]:
     """All that the scheduler knows a node by, also when it is away: what was counted once stays counted."""
-    for name in {node.name, default_name(node.mac)}:
-        host = farm.activity.hosts.get((name, node.address))
+    for key in login_keys(node):
+        host = farm.activity.hosts.get(key)
         if host is not None:
             yield host

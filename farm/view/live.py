@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from farm.activity import Activity, Host, HostKey, Job, Sample
-from farm.state import Farm, Node
+from farm.state import Farm, Node, login_keys
 from farm.view.status import NodeStatus, Overview, node_status, other_status
 
 SNAPSHOT_ENDED = 2000
@@ -115,7 +115,7 @@ def _ended(activity: Activity, first: int) -> Iterator[Job]:
 
 
 def _all_nodes(farm: Farm, overview: Overview) -> Iterator[NodeStatus]:
-    ours = {node.host for node in farm.nodes.values()}
+    ours = _ours(farm)
     for node in farm.nodes.values():
         yield node_status(farm, node, overview.image)
     for key, host in farm.activity.hosts.items():
@@ -123,14 +123,14 @@ def _all_nodes(farm: Farm, overview: Overview) -> Iterator[NodeStatus]:
             yield other_status(host, farm.activity.scheduler)
 
 
+def _ours(farm: Farm) -> dict[HostKey, Node]:
+    """The machines by what they log in as, whether they are logged in or not."""
+    return {key: node for node in farm.nodes.values() for key in login_keys(node)}
+
+
 def _changed_nodes(old: Farm, new: Farm, overview: Overview) -> Iterator[NodeStatus]:
-    ours: dict[HostKey, Node] = {}
-    changed: dict[str, Node] = {}
-    for mac, node in new.nodes.items():
-        if node.host is not None:
-            ours[node.host] = node
-        if old.nodes.get(mac) is not node:
-            changed[mac] = node
+    ours = _ours(new)
+    changed = {mac: node for mac, node in new.nodes.items() if old.nodes.get(mac) is not node}
     others: list[Host] = []
     for key, host in new.activity.hosts.items():
         if old.activity.hosts.get(key) is host:
@@ -146,13 +146,13 @@ def _changed_nodes(old: Farm, new: Farm, overview: Overview) -> Iterator[NodeSta
 
 
 def _keys(farm: Farm) -> set[str]:
-    ours = {node.host for node in farm.nodes.values()}
+    ours = _ours(farm)
     others = (key for key in farm.activity.hosts if key not in ours)
     return {*farm.nodes, *(f"{name}@{address}" for name, address in others)}
 
 
 def _gone(old: Farm, new: Farm) -> list[str]:
-    if old.nodes is new.nodes and len(old.activity.hosts) == len(new.activity.hosts):
+    if old.nodes is new.nodes and all(key in new.activity.hosts for key in old.activity.hosts):
         return []
     return sorted(_keys(old) - _keys(new))
 
@@ -184,7 +184,9 @@ class Live:
             self.samples.clear()
         else:
             for key in update.gone:
-                self.nodes.pop(key, None)
+                node = self.nodes.pop(key, None)
+                if node is not None and node.host is not None and self.by_host.get(node.host.key) == key:
+                    del self.by_host[node.host.key]
             for id in update.lost:
                 self.jobs.pop(id, None)
         self.overview = update.overview or self.overview

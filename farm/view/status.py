@@ -10,7 +10,7 @@ from farm.activity import Host, HostKey, Scheduler, Totals, clean
 from farm.events import Service, Stage, Telemetry
 from farm.running import Running
 from farm.scheduler.discovery import FoundScheduler
-from farm.state import NO_JOBS, Farm, Node
+from farm.state import NO_JOBS, Farm, Node, login_keys
 
 ENDED = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
@@ -148,7 +148,7 @@ class Status(Overview, frozen=True, kw_only=True):
 def build(farm: Farm, running: Running, farmd_why: str = "") -> Status:
     """The status of a farm. ``farmd_why``: why farmd could not be asked; only the services are known then."""
     nodes = (node_status(farm, node, running.image) for node in farm.nodes.values())
-    ours = {node.host for node in farm.nodes.values()}
+    ours = {key for node in farm.nodes.values() for key in login_keys(node)}
     others = (host for key, host in sorted(farm.activity.hosts.items()) if key not in ours and host.online)
     return _status(
         overview(farm, running, farmd_why),
@@ -287,7 +287,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
 
 def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
     """A machine of ours; ``image``: what its next boot gets."""
-    host = farm.host(node)
+    host = farm.last_host(node)
     return NodeStatus(
         key=node.mac,
         name=node.name,

@@ -131,6 +131,13 @@ def test_a_node_that_is_not_there_or_not_the_only_one(key: str, status: int) -> 
     assert raised.value.status == status
 
 
+def test_a_machine_that_is_logged_in_no_more_is_found_by_its_name() -> None:
+    before = farm()
+    gone = replace(before, nodes=before.nodes.set(MAC, replace(before.nodes[MAC], host=None)))
+    for key in ("pc01", "10.77.0.57", "pc01@10.77.0.57"):
+        assert find(gone, "v1", key).mac == MAC
+
+
 def test_the_scheduler_is_told_a_word_that_it_understands() -> None:
     node = find(farm(), "", MAC)
     assert node.host is not None

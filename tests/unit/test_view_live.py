@@ -123,6 +123,19 @@ def test_whoever_follows_knows_what_a_newcomer_is_told(batches: list[list[Event]
     assert known(follow(farms)) == known(follow(farms[-1:]))
 
 
+def test_a_machine_that_is_logged_in_no_more_stays_one_node() -> None:
+    blocked = after(*BUSY, logout(210.0), said(Listed((), ("pc01",)), 211.0))
+    booting = after(*BUSY, BootEvent(Stage.POWERED, 310.0, MAC), BootEvent(Stage.LOADER, 311.0, MAC, ADDRESS))
+    for farm, stage in ((blocked, Stage.AGENT), (booting, Stage.LOADER)):
+        live = follow([after(*BUSY), farm])
+        assert {MAC, "server@10.77.0.1", "guest@10.77.0.9"} == set(live.nodes)
+        node = live.nodes[MAC]
+        assert node.host is not None
+        assert (stage, False, 1) == (node.stage, node.host.online, node.host.jobs_done)
+        assert live.nodes[live.by_host["pc01", ADDRESS]] is node
+        assert ["guest", "server"] == [host.name for host in build(farm, RUNNING).hosts]
+
+
 def test_a_scheduler_without_a_farm_has_nodes_too() -> None:
     farm = after(up(90.0), *BUSY[3:6], farm=initial("", {}))
     status = build_bare(farm, "lab")
