@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import logging
 import sys
 from pathlib import Path
@@ -70,6 +71,9 @@ def cli(ctx: click.Context, home: Path | None, verbose: bool) -> None:
 
 def main() -> None:
     """Run the command line; a FarmError becomes a message and an exit code, Ctrl-C 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # None: it was closed before we began
+            stream.reconfigure(errors="replace")  # a locale may lack signs that we use, and names hold any bytes
     try:
         sys.exit(cli.main(standalone_mode=False))
     except FarmError as error:
@@ -83,3 +87,8 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        logging.getLogger(__name__).debug("where it happened", exc_info=True)
+        what = f"{error.filename or 'The system'}: {error.strerror or error}."
+        show_error(FarmError(what, "The system did not let it be used.", "To see where: farm -v …"))
+        sys.exit(1)

@@ -14,9 +14,10 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
+from farm.cli.files import write_named
 from farm.cli.output import clean, err, out, show_json
 from farm.errors import FarmError, UsageError
-from farm.home import Home, write_atomic
+from farm.home import Home
 from farm.running import Running
 from farm.view.text import duration
 from farm.virtual import namespace
@@ -74,18 +75,24 @@ def env(
         return
     if off:
         back = changes_back(os.environ)
-        click.echo(formats.to_fish(back) if form == "fish" else formats.to_sh(back), nl=False)
+        click.echo(_bytes(formats.to_fish(back) if form == "fish" else formats.to_sh(back), form), nl=False)
         return
     wish = Wish(jobs, ccache, compilers, dict(map(_triplet_and_compiler, cross)))
     setup = _set_up(home, wish)
     if why:
         for sentence in setup.why:
             _say(sentence)
-    text = _render(setup, form, output)
+    content = _bytes(_render(setup, form, output), form)
     if output:
-        write_atomic(output, text)
+        write_named(output, content)
     else:
-        click.echo(text, nl=False)
+        click.echo(content, nl=False)
+
+
+def _bytes(text: str, form: str) -> bytes:
+    """As a shell or a build system reads it; folders' names may be any bytes."""
+    encoding = "utf-8" if form in ("json", "cmake-preset", "meson") else sys.getfilesystemencoding()
+    return text.encode(encoding, "surrogateescape")
 
 
 def _set_up(home: Home, wish: Wish) -> Setup:
@@ -126,7 +133,7 @@ def _triplet_and_compiler(word: str) -> tuple[str, str]:
 def _render(setup: Setup, form: str, output: Path | None) -> str:
     if form == "json":
         return formats.to_json(setup)
-    there = output.read_text() if output and output.exists() else None
+    there = output.read_text(errors="surrogateescape") if output and output.is_file() else None
     if form == "cmake-preset":
         return formats.to_presets(setup, there)
     if there is not None and formats.MARK not in there.partition("\n")[0]:

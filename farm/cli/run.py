@@ -6,7 +6,6 @@ import contextlib
 import functools
 import importlib
 import os
-import pwd
 import resource
 import shlex
 import signal
@@ -24,9 +23,10 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import clean, err
+from farm.cli.files import write_named
+from farm.cli.output import clean, err, show_error
 from farm.errors import FarmError
-from farm.home import Home, write_atomic
+from farm.home import Home
 from farm.running import Running
 from farm.virtual import namespace
 from farm.workstation.environment.variables import (
@@ -37,10 +37,10 @@ from farm.workstation.environment.variables import (
     uses_ccache,
 )
 from farm.workstation.explaining import last_run
-from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder
-from farm.workstation.membership import Membership, find
+from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder, legible
+from farm.workstation.membership import Membership, find, home_folder
 from farm.workstation.running.live_line import LiveLine, terminal
-from farm.workstation.running.run import Command, Ran, as_user, run_here, sudo_caller
+from farm.workstation.running.run import Command, Ran, acting_as, as_user, run_here, sudo_caller
 from farm.workstation.running.run import run as run_command
 from farm.workstation.running.tagging import default_tag, tag_build
 
@@ -87,8 +87,10 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if membership.how == "server":
         namespace.reenter(Running.load(home), home)
     # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
-    threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True).start()
+    needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True)
+    needed.start()
     slots = survey_patiently(membership, _say)
+    needed.join()  # a thread must not find itself with the rights of whoever called sudo
     if slots.obstacle:
         _say_local(slots, options.require_remote)
     user = sudo_caller(os.environ)
@@ -96,20 +98,20 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     environment = compile_environment(
         base,
         remote=not slots.obstacle,
-        jobs=options.jobs or slots.parallel_jobs(os.cpu_count() or 1),
+        jobs=options.jobs or slots.parallel_jobs(len(os.sched_getaffinity(0))),
         ccache=uses_ccache(base),
         make=options.jobs is not None,
     )
     if not slots.obstacle:
         environment |= socket_variable(membership, environment)
     command = Command(argv, environment, user)
-    ran = _run(command, membership, slots, options, home.farmd_socket)
-    _leave(ran.returncode)
+    _leave(_run(command, membership, slots, options, home.farmd_socket))
 
 
-def _run(command: Command, membership: Membership, slots: Slots, options: Options, socket: Path) -> Ran:
+def _run(command: Command, membership: Membership, slots: Slots, options: Options, socket: Path) -> int:
+    """Run it and tell; what it ended with, or 1 when it went well but what was asked for cannot be written."""
     obstacle = slots.obstacle
-    tag = options.tag or default_tag(command.argv)
+    tag = legible(options.tag or default_tag(command.argv))
     with _recorded(command, membership, obstacle) as (command, log, ended):
         if obstacle:
             ran = run_here(command)
@@ -129,16 +131,25 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
         ended(ran)
     from farm.workstation.running.summary import summarise
 
-    summary = summarise(ran, list(command.argv), membership.farm, tag, obstacle, log)
+    words = list(map(legible, command.argv))
+    summary = summarise(ran, words, membership.farm, tag, obstacle, log)
     _show(summary)
+    wanted = []
     if options.json_file:
-        _write(options.json_file, msgspec.json.format(msgspec.json.encode(summary)) + b"\n", command.user)
+        wanted.append((options.json_file, msgspec.json.format(msgspec.json.encode(summary))))
     if options.trace_file:
         from farm.workstation.running.trace import trace
 
-        content = trace(ran.jobs, membership.submitter, shlex.join(command.argv), ran.started, ran.ended)
-        _write(options.trace_file, content + b"\n", command.user)
-    return ran
+        content = trace(ran.jobs, membership.submitter, shlex.join(words), ran.started, ran.ended)
+        wanted.append((options.trace_file, content))
+    try:
+        with acting_as(command.user):
+            for path, content in wanted:
+                write_named(path, content + b"\n")
+    except FarmError as error:
+        show_error(error)
+        return ran.returncode or error.exit_code
+    return ran.returncode
 
 
 @contextlib.contextmanager
@@ -150,49 +161,49 @@ def _recorded(
     There is no log of ours where the user wants one elsewhere, or where it cannot be written.
     """
     environment = command.environment
-    homeless = not environment.get("XDG_STATE_HOME") and not os.path.isdir(environment.get("HOME", "/"))
-    owner = (command.user.pw_uid, command.user.pw_gid) if command.user else None
+    homeless = not environment.get("XDG_STATE_HOME") and not home_folder(environment).is_dir()
     if homeless or environment.get("ICECC_LOGFILE") or environment.get("ICECC_DEBUG"):
         yield command, None, lambda _: None
         return
     folder = last_run_folder(environment)
     record = LastRun(
-        command=list(command.argv),
-        directory=os.getcwd(),
+        command=list(map(legible, command.argv)),
+        directory=legible(_folder()),
         start=time.time(),
         farm=membership.farm,
         obstacle=obstacle,
         settings=icecc_settings(environment),
     )
     try:
-        record, log = last_run.begin(folder, record, owner)
+        with acting_as(command.user):
+            record, log = last_run.begin(folder, record)
     except OSError as error:
         _say(f"Why calls stay here cannot be written down: {folder}: {error.strerror}.")
         yield command, None, lambda _: None
         return
 
     def end(ran: Ran) -> None:
-        with contextlib.suppress(OSError):
-            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit), owner)
+        with contextlib.suppress(OSError), acting_as(command.user):
+            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit))
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     yield Command(command.argv, logging, command.user), log, end
 
 
-def _write(path: Path, content: bytes, user: pwd.struct_passwd | None) -> None:
+def _folder() -> str:
+    """Where we stand; empty when that has been removed."""
     try:
-        write_atomic(path, content)
-        if user:
-            os.chown(path, user.pw_uid, user.pw_gid)
-    except OSError as error:
-        raise FarmError(f"{path} cannot be written.", error.strerror or str(error), "Name another file.") from error
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
 
 
 def _leave(returncode: int) -> NoReturn:
     """End as the command did: a shell that sees that it was ended by Ctrl-C stops its script."""
     if returncode < 0:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream:  # None: it was closed before we began
+                stream.flush()
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no handler to be removed
             signal.signal(-returncode, signal.SIG_DFL)

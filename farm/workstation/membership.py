@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -47,9 +48,21 @@ def submitter_name(config: Config) -> str:
     return f"submitter-{config.name}"
 
 
+def home_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    """A user's home; for one who has none (a container's user without a name) a path where nothing is."""
+    home = environment.get("HOME") or os.path.expanduser("~")
+    return Path(home) if home.startswith("/") else Path("/nonexistent")
+
+
+def user_folder(variable: str, usual: str, environment: Mapping[str, str] = os.environ) -> Path:
+    """The folder that an XDG variable names, else ``usual`` in the home; a relative one does not count, says XDG."""
+    chosen = environment.get(variable, "")
+    return Path(chosen) if chosen.startswith("/") else home_folder(environment) / usual
+
+
 def user_file() -> Path:
     """Where a user's membership is kept."""
-    return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "farm" / "workstation.json"
+    return user_folder("XDG_CONFIG_HOME", ".config") / "farm" / "workstation.json"
 
 
 def of_server(running: Running) -> Membership:

@@ -18,7 +18,8 @@ from farm.workstation.environment.undo import VARIABLE, applied, changes_back, w
 from farm.workstation.environment.variables import Slots, compile_environment, socket_variable
 from farm.workstation.membership import Membership
 
-TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
+TEXT = st.binary().map(lambda content: os.fsdecode(content.replace(b"\0", b"")))
+"""Whatever may stand in an environment."""
 NAMES = st.sampled_from(["PATH", "CC", "CXX", "CCACHE_PREFIX", "FARM_JOBS"])
 
 
@@ -32,8 +33,8 @@ def setup_of(**changes: object) -> Setup:
         "changes": {"PATH": "/usr/lib/icecc/bin:/usr/bin", "FARM_JOBS": "6", "CC": "gcc"},
         "added": ("/usr/lib/icecc/bin",),
         "launcher": "icecc",
-        "cc": "/usr/bin/gcc",
-        "cxx": "/usr/bin/g++",
+        "cc": ("/usr/bin/gcc",),
+        "cxx": ("/usr/bin/g++",),
         "jobs": 6,
         "slots": Slots(nodes=2, total=4, free=4),
         "why": (),
@@ -78,6 +79,26 @@ def test_a_compiler_named_by_its_path_is_named_by_its_name(machine: Path) -> Non
     base = {"PATH": str(machine), "CC": f"{machine}/gcc", "CXX": "/elsewhere/g++"}
     found = compile_environment(base, remote=True, jobs=1)
     assert (found["CC"], found["CXX"]) == ("gcc", "/elsewhere/g++")
+    with_options = compile_environment({**base, "CC": f"{machine}/gcc -m32 -pipe"}, remote=True, jobs=1)
+    assert with_options["CC"] == "gcc -m32 -pipe"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("", ["gcc"]),
+        ("gcc -m32", ["gcc", "-m32"]),
+        ("ccache gcc-12 -m32", ["gcc-12", "-m32"]),
+        ("env LC_ALL=C ccache gcc", ["gcc"]),
+        ("no-such-compiler -m32", ["gcc"]),
+    ],
+)
+def test_build_systems_are_told_of_the_compilers_own_options(machine: Path, given: str, words: list[str]) -> None:
+    found = made(machine, Wish(ccache=False), **({"CC": given} if given else {}))
+    assert list(found.cc) == [f"{machine}/{words[0]}", *words[1:]]
+    compiler = json.loads(formats.to_presets(found))["configurePresets"][0]["cacheVariables"]["CMAKE_C_COMPILER"]
+    assert compiler == ";".join(found.cc)
+    assert ", ".join(f"'{word}'" for word in found.cc) in formats.to_meson(found)
 
 
 def test_the_socket_is_named_only_where_icecc_would_miss_it(tmp_path: Path) -> None:
@@ -120,7 +141,7 @@ def test_a_name_that_icecc_has_no_link_of_gets_one(machine: Path) -> None:
     assert {link.name: link.readlink() for link in links.iterdir()} == dict.fromkeys(
         ("gcc-12", "g++-12"), machine / "icecc"
     )
-    assert (found.cc, "ICECC_VERSION" in found.changes) == (f"{machine}/gcc-12", False)
+    assert (found.cc, "ICECC_VERSION" in found.changes) == ((f"{machine}/gcc-12",), False)
     again = made(machine, Wish(ccache=False), CC="gcc-12", PATH=str(found.changes["PATH"]))
     assert again.changes.get("PATH", found.changes["PATH"]) == found.changes["PATH"]
 
@@ -192,7 +213,7 @@ def test_what_was_added_to_our_presets_stays() -> None:
     preset = document["configurePresets"][0]
     preset |= {"generator": "Ninja", "binaryDir": "/b"}
     preset["cacheVariables"]["MINE"] = "1"
-    again = json.loads(formats.to_presets(setup_of(cxx="", launcher="ccache"), json.dumps(document)))
+    again = json.loads(formats.to_presets(setup_of(cxx=(), launcher="ccache"), json.dumps(document)))
     found = again["configurePresets"][0]
     assert (found["generator"], found["binaryDir"]) == ("Ninja", "/b")
     assert found["cacheVariables"] == {
@@ -223,7 +244,7 @@ def test_presets_that_cannot_be_understood_are_refused(there: str) -> None:
 def test_meson_and_direnv() -> None:
     needed = setup_of(launcher="ccache", changes={"CCACHE_PREFIX": "icecc", "GONE": None})
     assert "c = ['env', 'CCACHE_PREFIX=icecc', 'ccache', '/usr/bin/gcc']\n" in formats.to_meson(needed)
-    assert "cpp" not in formats.to_meson(setup_of(cxx=""))
+    assert "cpp" not in formats.to_meson(setup_of(cxx=()))
     assert formats.to_envrc(setup_of()).endswith(
         "PATH_rm /usr/lib/icecc/bin\nPATH_add /usr/lib/icecc/bin\nexport FARM_JOBS=6\nexport CC=gcc\n"
     )

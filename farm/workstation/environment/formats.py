@@ -86,7 +86,7 @@ def to_meson(setup: Setup) -> str:
     lines = [f"# {MARK} for the farm {setup.farm}: meson setup --native-file THIS FOLDER\n[binaries]\n"]
     for language, compiler in (("c", setup.cc), ("cpp", setup.cxx)):
         if compiler:
-            words = ", ".join(_quote_meson(word) for word in [*setup.call, compiler])
+            words = ", ".join(_quote_meson(word) for word in [*setup.call, *compiler])
             lines.append(f"{language} = [{words}]\n")
     return "".join(lines)
 
@@ -106,8 +106,8 @@ def to_presets(setup: Setup, existing: str | None = None) -> str:
     document = {**document, "version": max(version, PRESETS_VERSION)}
     launcher = ";".join(setup.call)
     cache = {f"CMAKE_{language}_COMPILER_LAUNCHER": launcher for language in LANGUAGES}
-    paths = {"C": setup.cc, "CXX": setup.cxx}
-    cache |= {f"CMAKE_{language}_COMPILER": path for language, path in paths.items() if path}
+    compilers = {"C": setup.cc, "CXX": setup.cxx}
+    cache |= {f"CMAKE_{language}_COMPILER": ";".join(words) for language, words in compilers.items() if words}
 
     def configure(old: dict[str, Any]) -> dict[str, Any]:
         kept = {name: value for name, value in _object(old, "cacheVariables").items() if name not in OURS}
@@ -138,7 +138,7 @@ def _renewed(presets: object, section: str, renew: Callable[[dict[str, Any]], di
 def _understood(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise _not_understood(str(error)) from error
     if not isinstance(document, dict):
         raise _not_understood("It is not an object.")

@@ -29,6 +29,7 @@ from farm.workstation.membership import Membership
 
 CCACHE_FOLDERS = ("/usr/lib/ccache", "/usr/lib64/ccache", "/usr/lib/ccache/bin")
 """Links to ccache by compilers' names: Debian's, Fedora's, Arch's and Gentoo's."""
+LAUNCHERS = ("env", "icecc", "ccache", "sccache", "distcc")
 CALL_VARIABLES = ("CCACHE_PREFIX", "ICECC_TEST_SOCKET", "ICECC_VERSION")
 """What each compiler call needs, besides being one of icecc."""
 
@@ -56,9 +57,9 @@ class Setup:
     """Folders that PATH gets in front."""
     launcher: str
     """icecc, or the ccache that calls it."""
-    cc: str
-    """Path of the C compiler, for build systems that put a launcher before it; empty when there is none."""
-    cxx: str
+    cc: Sequence[str]
+    """Path of the C compiler and its options, for build systems that put a launcher before it; empty: there is none."""
+    cxx: Sequence[str]
     jobs: int
     slots: Slots
     why: tuple[str, ...]
@@ -138,8 +139,8 @@ def _ccache_folder(path: str, cache: Path) -> str:
 
 def _called_by(environment: Mapping[str, str], path: str) -> list[Compiler]:
     """The compiler that CC names already, where icecc has no link of that name (gcc-12, a triplet's)."""
-    words = environment.get("CC", "").split()
-    if len(words) != 1 or "/" in words[0] or Path(ICECC_WRAPPERS, words[0]).exists():
+    words = _behind_launchers(environment.get("CC", ""))
+    if not words or "/" in words[0] or Path(ICECC_WRAPPERS, words[0]).exists():
         return []
     try:
         return [find_compiler(words[0], path)]
@@ -174,17 +175,26 @@ def _version(kept: Sequence[Compiler], named: Sequence[Compiler], path: str, fol
     return icecc_version(native, [(compiler, archive) for compiler, archive in archives.items() if compiler != plain])
 
 
-def _real_compilers(called: Sequence[Compiler], environment: Mapping[str, str], path: str) -> tuple[str, str]:
-    if called:
-        return str(called[0].path), str(called[0].cxx or "")
-    cc, cxx = (
-        next((found for name in names if name and (found := shutil.which(name, path=path))), "")
-        for names in (
-            ((environment.get("CC", "").split() or [""])[-1], "gcc", "clang"),
-            ((environment.get("CXX", "").split() or [""])[-1], "g++", "clang++"),
-        )
-    )
-    return cc, cxx
+def _real_compilers(
+    called: Sequence[Compiler], environment: Mapping[str, str], path: str
+) -> tuple[Sequence[str], Sequence[str]]:
+    """C and C++ compiler, with the options that CC and CXX have for them."""
+    known = (called[0].path, called[0].cxx) if called else (None, None)
+    found: list[Sequence[str]] = []
+    for variable, usual, program in zip(("CC", "CXX"), (("gcc", "clang"), ("g++", "clang++")), known, strict=True):
+        words = _behind_launchers(environment.get(variable, ""))
+        own = str(program or "") if called else words and shutil.which(words[0], path=path)
+        other = "" if called else next(filter(None, (shutil.which(name, path=path) for name in usual)), "")
+        found.append((own, *words[1:]) if own else (other,) if other else ())
+    return found[0], found[1]
+
+
+def _behind_launchers(value: str) -> list[str]:
+    """The compiler and its options, as CC names them, without the programs that are to call it."""
+    words = value.split()
+    while words and (Path(words[0]).name in LAUNCHERS or "=" in words[0]):
+        words.pop(0)
+    return words
 
 
 def _real_path(base: Mapping[str, str], cache: Path) -> str:

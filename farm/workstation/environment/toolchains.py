@@ -24,6 +24,7 @@ from msgspec import Struct
 from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
+from farm.workstation.membership import user_folder
 
 NAME = re.compile(r"(?P<prefix>.+-)?(?P<family>gcc|clang)(?P<version>-[\d.]+)?")
 """The compilers that icecc knows, by their file's name (services/util.cpp, is_c_compiler)."""
@@ -70,10 +71,9 @@ class Kept(Struct, frozen=True, kw_only=True):
 
 def cache() -> Path:
     """What is kept between builds: this user's, or for root the machine's."""
-    chosen = os.environ.get("XDG_CACHE_HOME")
-    if os.geteuid() == 0 and not chosen:
+    if os.geteuid() == 0 and not os.environ.get("XDG_CACHE_HOME"):
         return Path("/var/cache/farm")
-    return Path(chosen or Path.home() / ".cache") / "farm"
+    return user_folder("XDG_CACHE_HOME", ".cache") / "farm"
 
 
 def find_compiler(word: str, path: str, triplet: str = "") -> Compiler:
@@ -137,7 +137,7 @@ def _make(compiler: Path, version: str, digest: str, folder: Path) -> Kept:
 def _read(record: Path) -> Kept | None:
     try:
         return msgspec.json.decode(record.read_bytes(), type=Kept)
-    except (FileNotFoundError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError):
         return None
 
 

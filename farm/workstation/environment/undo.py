@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 
@@ -23,7 +24,8 @@ class Record(Struct, frozen=True):
 def with_record(base: Mapping[str, str], changes: Changes) -> Changes:
     """The changes, and FARM_ENV to take them back by."""
     record = Record({name: base.get(name) for name in changes}, changes)
-    return {**changes, VARIABLE: msgspec.json.encode(record).decode()}
+    # Not msgspec's encoder: variables may hold any bytes, which are surrogates here, and \u-escapes there.
+    return {**changes, VARIABLE: json.dumps(msgspec.to_builtins(record))}
 
 
 def changes_back(environment: Mapping[str, str]) -> Changes:
@@ -32,8 +34,8 @@ def changes_back(environment: Mapping[str, str]) -> Changes:
     A variable that was changed again since stays, but PATH loses the folders that came in.
     """
     try:
-        record = msgspec.json.decode(environment.get(VARIABLE, ""), type=Record)
-    except msgspec.DecodeError:
+        record = msgspec.convert(json.loads(environment.get(VARIABLE, "")), Record)
+    except (ValueError, RecursionError, msgspec.ValidationError):
         return {VARIABLE: None} if VARIABLE in environment else {}
     back: Changes = {VARIABLE: None}
     for name, after in record.after.items():

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 from farm.home import write_atomic
+from farm.workstation.membership import user_folder
 
 RECORD = "last-run.json"
 LOG = re.compile(r"run-(\d+)\.log")
@@ -45,46 +46,39 @@ class LastRun(Struct, frozen=True, kw_only=True):
 
 def last_run_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """Where a user's last run is kept; ``environment`` is that of the user whose command runs."""
-    state = environment.get("XDG_STATE_HOME", "")
-    if not state.startswith("/"):
-        state = os.path.join(environment.get("HOME") or str(Path.home()), ".local", "state")
-    return Path(state) / "farm"
+    return user_folder("XDG_STATE_HOME", ".local/state", environment) / "farm"
 
 
 def icecc_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """icecream's variables in an environment."""
-    return {name: value for name, value in environment.items() if name.startswith("ICECC")}
+    return {name: legible(value) for name, value in environment.items() if name.startswith("ICECC")}
 
 
-def begin(folder: Path, run: LastRun, owner: tuple[int, int] | None = None) -> tuple[LastRun, Path]:
+def legible(word: str) -> str:
+    """A word of a command line or of an environment, which may hold any bytes, as text that can be written down."""
+    return os.fsencode(word).decode(errors="replace")
+
+
+def begin(folder: Path, run: LastRun) -> tuple[LastRun, Path]:
     """Write down that a run begins; the record, and the empty log that icecc is to write to (ICECC_DEBUG=debug).
 
-    ``owner``: user and group id that the files are to have, when it is not ours. Logs of runs that are over go.
-    Raises OSError: a run goes on without.
+    Logs of runs that are over go. Raises OSError: a run goes on without.
     """
-    _make(folder, owner)
+    _make(folder)
     for old in folder.glob("run-*.log"):
         match = LOG.fullmatch(old.name)
         if match and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
             old.unlink(missing_ok=True)
     log = folder / f"run-{os.getpid()}.log"
-    handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        if owner:
-            os.fchown(handle, *owner)
-    finally:
-        os.close(handle)
+    os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     run = msgspec.structs.replace(run, log=log.name)
-    end(folder, run, owner)
+    end(folder, run)
     return run, log
 
 
-def end(folder: Path, run: LastRun, owner: tuple[int, int] | None = None) -> None:
+def end(folder: Path, run: LastRun) -> None:
     """Write the record anew, with what is known by now."""
-    path = folder / RECORD
-    write_atomic(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
-    if owner:
-        os.chown(path, *owner, follow_symlinks=False)
+    write_atomic(folder / RECORD, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
 
 
 def read(folder: Path) -> tuple[LastRun, Path]:
@@ -102,10 +96,8 @@ def read(folder: Path) -> tuple[LastRun, Path]:
     return run, log
 
 
-def _make(folder: Path, owner: tuple[int, int] | None) -> None:
-    """The folder and those above it; those that were missing belong to ``owner``."""
+def _make(folder: Path) -> None:
+    """The folder and those above it, for nobody else."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
-        if owner:
-            os.chown(path, *owner, follow_symlinks=False)

@@ -22,7 +22,7 @@ from farm.home import write_atomic
 from farm.services import end_processes, processes_with_environment
 from farm.workstation.joining.finding import Target
 from farm.workstation.joining.settings import Layout
-from farm.workstation.membership import SYSTEM_SOCKET
+from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
 
 MARK = "FARM_WORKSTATION"
 UNIT = "farm-iceccd.service"
@@ -155,7 +155,8 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
             command.run(["systemctl", "--user", "restart", UNIT], timeout=60)
         else:
             environment = ["-u", "ICECC_TEST_SOCKET", f"{MARK}={self.socket}", f"HOME={self.socket.parent}"]
-            command.start(["env", *environment, *argv], seconds=0.5)
+            # Not in the folder where the user stands: it may be on a disk that is to be unmounted.
+            command.start(["env", "--chdir=/", *environment, *argv], seconds=0.5)
         if not wait_for(self.socket):
             raise FarmError(
                 "iceccd does not answer.",
@@ -185,12 +186,12 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
 
 def user_daemon() -> UserDaemon:
     """Where this user's iceccd keeps its things. Raises FarmError when the home's path is too long for a socket."""
-    home = Path.home()
+    home = home_folder()
     found = UserDaemon(
         socket=home / ".iceccd.socket",
         cache=cache_folder() / "iceccd",
         log=state_folder() / "iceccd.log",
-        unit=_folder("XDG_CONFIG_HOME", ".config") / "systemd" / "user" / UNIT,
+        unit=user_folder("XDG_CONFIG_HOME", ".config") / "systemd" / "user" / UNIT,
     )
     if len(os.fsencode(found.socket)) > LONGEST_SOCKET:
         raise FarmError(
@@ -203,16 +204,12 @@ def user_daemon() -> UserDaemon:
 
 def cache_folder() -> Path:
     """What may be lost, of this user's."""
-    return _folder("XDG_CACHE_HOME", ".cache") / "farm"
+    return user_folder("XDG_CACHE_HOME", ".cache") / "farm"
 
 
 def state_folder() -> Path:
     """Logs, of this user's."""
-    return _folder("XDG_STATE_HOME", ".local/state") / "farm"
-
-
-def _folder(variable: str, usual: str) -> Path:
-    return Path(os.environ.get(variable) or Path.home() / usual)
+    return user_folder("XDG_STATE_HOME", ".local/state") / "farm"
 
 
 def user_manager() -> bool:

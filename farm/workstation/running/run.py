@@ -9,7 +9,7 @@ import pwd
 import shutil
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,6 +83,24 @@ def as_user(environment: Mapping[str, str], user: pwd.struct_passwd) -> dict[str
     return {**kept, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
 
 
+@contextlib.contextmanager
+def acting_as(user: pwd.struct_passwd | None) -> Iterator[None]:
+    """Have the rights of a user who became root by sudo, so that nothing is written where they could not write."""
+    if user is None:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
 @dataclass(frozen=True)
 class Command:
     """What to run, and as whom (None: as ourselves)."""
@@ -125,8 +143,12 @@ def run(
 
 
 def _check(command: Command) -> None:
-    if shutil.which(command.argv[0], path=command.environment.get("PATH")) is None:
-        raise NoSuchCommandError(f"There is no command {command.argv[0]}.", "It is not in PATH.", "Check its spelling.")
+    name = command.argv[0]
+    if shutil.which(name, path=command.environment.get("PATH")) is None:
+        if "/" in name and os.path.exists(name):
+            why = "It is a folder." if os.path.isdir(name) else "It may not be executed."
+            raise NotExecutableError(f"{name} cannot be run.", why, "Name a program.")
+        raise NoSuchCommandError(f"There is no command {name}.", "It is not in PATH.", "Check its spelling.")
 
 
 class _Watched:
@@ -252,12 +274,14 @@ async def _execute(command: Command, line: LiveLine | None, draw: Callable[[], N
         identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGQUIT):
-        loop.add_signal_handler(number, lambda: None)  # not SIG_IGN, which the command would inherit
+        if signal.getsignal(number) != signal.SIG_IGN:  # which a job in the background has, and hands down
+            loop.add_signal_handler(number, lambda: None)  # not SIG_IGN, which the command would inherit
     try:
         process = await asyncio.create_subprocess_exec(*command.argv, env=command.environment, **identity)
     except OSError as error:
         name = command.argv[0]
-        raise NotExecutableError(f"{name} cannot be run.", error.strerror or "", "Look at its mode.") from error
+        mend = "Look at its mode and, if it is a script, at its first line."
+        raise NotExecutableError(f"{name} cannot be run.", error.strerror or "", mend) from error
     for number in (signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, _send, process, number)
     if line is not None:

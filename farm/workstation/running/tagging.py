@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from farm.unix_http import UnixHTTPConnection
+from farm.workstation.explaining.last_run import legible
 from farm.workstation.membership import Membership
 
 TIMEOUT = 2.0
@@ -23,7 +24,7 @@ API_PORT = 8070
 
 def default_tag(argv: Sequence[str]) -> str:
     """A command line, shortened."""
-    line = " ".join(shlex.join(argv).split())
+    line = " ".join(legible(shlex.join(argv)).split())
     return line if len(line) <= MAX_DEFAULT else line[: MAX_DEFAULT - 1] + "…"
 
 
@@ -42,7 +43,7 @@ def tag_build(membership: Membership, socket: Path, text: str, environment: Mapp
         headers["Authorization"] = f"Bearer {environment[TOKEN]}"
     else:
         return False
-    body = msgspec.json.encode({"submitter": membership.submitter, "text": text[:MAX_TEXT]})
+    body = msgspec.json.encode({"submitter": membership.submitter, "text": legible(text)[:MAX_TEXT]})
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         connection.request("POST", "/builds/tag", body, headers)
         return connection.getresponse().status == 200
