@@ -39,6 +39,7 @@ def test_slots_are_those_of_nodes_that_get_jobs() -> None:
 def test_what_stands_in_the_way(listed: list[ListedNode], obstacle: str) -> None:
     slots = count_slots(listed, "me")
     assert obstacle in slots.obstacle
+    assert slots.overloaded == any(each.load == 1000 for each in listed)
     assert slots.parallel_jobs(cpus=2) == 2
 
 
@@ -67,6 +68,8 @@ def test_make_is_told_on_request_only() -> None:
     assert compile_environment(base, remote=True, jobs=6)["MAKEFLAGS"] == "k"
     assert compile_environment(base, remote=True, jobs=6, make=True)["MAKEFLAGS"] == "k -j6"
     assert compile_environment({}, remote=False, jobs=6, make=True)["MAKEFLAGS"] == "-j6"
+    inside = {**base, "MAKEFLAGS": " -- A=1"}
+    assert compile_environment(inside, remote=True, jobs=6, make=True)["MAKEFLAGS"] == "-j6 -- A=1"
 
 
 def test_one_name_for_one_compiler(tmp_path: Path) -> None:

@@ -27,6 +27,12 @@ FED_BY_A_PROCESSOR = 8
 time (client/util.cpp, dcc_lock_host). docs/builds.md has what was measured."""
 
 
+LOAD_SECONDS = 7.0
+"""iceccd measures its load some 3 s after it has logged in, and then every 3 s (daemon/main.cpp)."""
+RESTART_SECONDS = 7.0
+"""systemd waits for five before it starts an iceccd again (farm.workstation.joining.iceccd)."""
+
+
 @dataclass(frozen=True)
 class Slots:
     """What the farm has to offer; ``obstacle`` says why that is nothing."""
@@ -37,6 +43,8 @@ class Slots:
     obstacle: str = ""
     logging_in: bool = False
     """The obstacle is this machine's own iceccd, which will log in by itself."""
+    overloaded: bool = False
+    """The obstacle is the load of the nodes that there are; one that has just logged in says that it is 1000, too."""
     free_known: bool = True
     """False: as far as is known all are free."""
     names: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -65,12 +73,13 @@ class Slots:
 
 def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
     """Add up the nodes that the scheduler gives jobs to (at load 1000 it gives none)."""
-    ready = [node for node in nodes if node.name != submitter and node.max_jobs > 0 and node.load < 1000]
+    takers = [node for node in nodes if node.name != submitter and node.max_jobs > 0]
+    ready = [node for node in takers if node.load < 1000]
     if all(node.name != submitter for node in nodes):
         why = f"This machine's iceccd ({submitter}) has not logged in to the scheduler."
         return Slots(obstacle=why, logging_in=True)
     if not ready:
-        return Slots(obstacle="No node is ready.")
+        return Slots(obstacle="No node is ready.", overloaded=bool(takers))
     return Slots(
         nodes=len(ready),
         total=sum(node.max_jobs for node in ready),
@@ -96,15 +105,30 @@ def survey(membership: Membership) -> Slots:
 
 
 def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slots:
-    """`survey`, but an iceccd that has lost its scheduler gets the time it takes to come back, and ``say`` says so."""
-    deadline = time.monotonic() + LOGIN_SECONDS
+    """`survey`, but an iceccd that has lost its scheduler gets the time it takes to come back, and ``say`` says so.
+
+    One that does not run gets the time in which systemd would start it again, and nodes without a slot that of two
+    measurements: what they say at one moment does not decide about a whole build.
+    """
+    start = now = alive = time.monotonic()
     slots = survey(membership)
     if slots.logging_in:
         say(f"{slots.obstacle} Waiting for it.")
-    while slots.logging_in and time.monotonic() < deadline:
+    elif slots.overloaded:
+        say("All nodes say that they are busy. Waiting for a moment.")
+    while now - start < (LOGIN_SECONDS if slots.logging_in else LOAD_SECONDS if slots.overloaded else 0):
         time.sleep(1)
+        now = time.monotonic()
+        if answers(membership.socket):
+            alive = now
+        elif now - alive > RESTART_SECONDS:
+            by = _START[membership.how].format(membership.scheduler)
+            return Slots(obstacle=f"This machine's iceccd does not run; it is started by: {by}.")
         slots = survey(membership)
     return slots
+
+
+_START = {"server": "sudo farm up", "system": "sudo farm join {}", "user": "farm join {}"}
 
 
 def uses_ccache(environment: Mapping[str, str]) -> bool:
@@ -129,7 +153,9 @@ def compile_environment(
     """
     environment = {**base, "FARM_JOBS": str(jobs)}
     if make:
-        environment["MAKEFLAGS"] = f"{base.get('MAKEFLAGS', '')} -j{jobs}".strip()
+        # Behind -- make takes all words for variables.
+        flags, mark, settings = f" {base.get('MAKEFLAGS', '')}".partition(" -- ")
+        environment["MAKEFLAGS"] = f"{flags} -j{jobs}{mark}{settings}".strip()
         environment["CMAKE_BUILD_PARALLEL_LEVEL"] = str(jobs)
     path = path_without_wrappers(base)
     if not remote:
@@ -147,11 +173,11 @@ def _compiler_names(base: Mapping[str, str], path: str) -> dict[str, str]:
     """CC and CXX where they have to change; a compiler named by its full path would pass by what PATH has in front."""
     names = {}
     for variable, generic, name in (("CC", "cc", "gcc"), ("CXX", "c++", "g++")):
-        given = base.get(variable, "")
+        given, *options = base.get(variable, "").split(" ")
         if variable not in base and _same_program(generic, name, path):
             names[variable] = name
         elif given.startswith("/") and _same_program(given, Path(given).name, path):
-            names[variable] = Path(given).name
+            names[variable] = " ".join([Path(given).name, *options])
     return names
 
 
