@@ -15,6 +15,7 @@ from farm.cli.output import clean, err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.running import Running
+from farm.virtual import namespace
 from farm.workstation.joining.finding import Candidate, check_installed, check_netname, look_around, reach
 from farm.workstation.joining.join import Joined
 from farm.workstation.joining.join import join as join_farm
@@ -189,6 +190,8 @@ def _count(number: int, thing: str) -> str:
 
 def _status(home: Home, as_json: bool) -> None:
     membership = find(home)
+    if membership.how == "server":
+        namespace.reenter(Running.load(home), home)
     offer = asyncio.run(wait_for_login(membership, STATUS_SECONDS))
     if as_json:
         show_json(_json(membership, offer))

@@ -140,6 +140,8 @@ def by_shell(text: str, key: str) -> str:
         'ICECC_NETNAME=""\nOTHER=1\n',
         "ICECC_NETNAME=a # b\n  export ICECC_NETNAME='c d'  # e",
         'ICECC_NETNAME="a"\n#ICECC_NETNAME="b"\nXICECC_NETNAME=c; ICECC_ALLOW_REMOTE=yes',
+        "ICECC_NETNAME=my#net\nICECC_SCHEDULER_HOST=\"a\"'b'c\\ d",
+        "ICECC_NETNAME=$(echo a b)c\nICECC_SCHEDULER_HOST=`echo d e`; OTHER=1",
     ],
 )
 def test_a_shell_reads_what_was_set_and_all_else_is_as_it_was(text: str) -> None:
@@ -152,6 +154,13 @@ def test_a_shell_reads_what_was_set_and_all_else_is_as_it_was(text: str) -> None
     assert [line for line in changed.splitlines() if line in kept] == kept
     for comment in ("# b", "  # e"):
         assert (comment in text) == (comment in changed)
+
+
+def test_a_value_of_several_lines_is_replaced_as_a_whole() -> None:
+    text = 'ICECC_NETNAME="a\nb \\" c"\nOTHER=\'x\'\n'
+    changed = assign(text, {"ICECC_NETNAME": "n"})
+    assert "ICECC_NETNAME=\"n\"\nOTHER='x'\n" == changed
+    assert ("n", "x") == (by_shell(changed, "ICECC_NETNAME"), by_shell(changed, "OTHER"))
 
 
 lines = st.lists(

@@ -14,6 +14,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.errors import FarmError
+from farm.home import write_atomic
 from farm.workstation.joining import undo
 from farm.workstation.joining.finding import Target, check_installed, own_name
 from farm.workstation.joining.iceccd import (
@@ -29,7 +30,7 @@ from farm.workstation.joining.iceccd import (
 from farm.workstation.joining.iceccd import user_daemon as daemon_of_user
 from farm.workstation.joining.settings import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.joining.undo import SavedFile, Undo, beside
-from farm.workstation.membership import SYSTEM, SYSTEM_SOCKET, Membership, load, save, user_file
+from farm.workstation.membership import SYSTEM, SYSTEM_SOCKET, Membership, home_folder, load, save, user_file
 
 EDITED = ".before-leave"
 """Added to the name of a file that somebody has changed since this machine joined: its state then is kept there."""
@@ -220,7 +221,7 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
             continue
         if _edited(saved):
             kept = path.with_name(path.name + EDITED)
-            kept.write_bytes(path.read_bytes())
+            write_atomic(kept, path.read_bytes(), path.stat().st_mode & 0o777)
             notes.append(f"Somebody has changed {path} since: it is as before, and what they made of it is {kept}.")
         undo.restore(saved)
     if made.service:
@@ -263,8 +264,15 @@ def _not_joined() -> FarmError:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """Keep other joinings and leavings of this machine, or of this user, away; makes no file."""
-    folder = "/etc" if os.geteuid() == 0 else str(Path.home())
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    folder = "/etc" if os.geteuid() == 0 else str(home_folder())
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise FarmError(
+            "Your home folder cannot be used, and what joins a farm is kept there.",
+            f"{folder}: {error.strerror}",
+            "Set HOME to a folder of yours, or have root join this machine: sudo farm join",
+        ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

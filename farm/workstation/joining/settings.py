@@ -28,7 +28,8 @@ LAYOUTS = (DEBIAN, SYSCONFIG)
 KEYS = ("NETNAME", "SCHEDULER_HOST", "ALLOW_REMOTE", "MAX_JOBS")
 """Those that are ours to change, after the prefix."""
 
-_VALUE = r"""("[^"\n]*"|'[^'\n]*'|[^\s#;]*)"""
+_VALUE = r"""((?:"(?:[^"\\]|\\(?s:.))*"|'[^']*'|\\(?s:.)|\$\([^)\n]*\)|`[^`\n]*`|[^\s"'`\\;&|()<>])*)"""
+"""A word as a shell reads it, which may be put together from quoted parts."""
 
 
 def layout() -> Layout:
