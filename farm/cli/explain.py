@@ -21,7 +21,7 @@ from farm.running import Running
 from farm.view.text import duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.environment.variables import compile_environment, uses_ccache
+from farm.workstation.environment.variables import compile_environment, socket_variable, uses_ccache
 from farm.workstation.explaining import explain as core
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, icecc_settings
@@ -118,7 +118,9 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     command.find("icecc")
     user = sudo_caller(os.environ)
     base = as_user(os.environ, user) if user else dict(os.environ)
-    environment = compile_environment(base, remote=True, jobs=os.cpu_count() or 1, ccache=uses_ccache(base))
+    jobs = len(os.sched_getaffinity(0))
+    environment = compile_environment(base, remote=True, jobs=jobs, ccache=uses_ccache(base))
+    environment |= socket_variable(member, environment)
     code, calls = core.run(argv, environment, user, sys.stderr if as_json else None)
     uncalled = None if calls else core.uncalled(argv, environment)
     calls, kept, names = _with_scheduler(core.failed_there(code, calls), member, icecc_settings(environment))

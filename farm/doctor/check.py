@@ -167,8 +167,8 @@ class Examination(Generic[Facts]):
         if self.selection.fix and check.fix and outcome.state in (State.WARN, State.FAIL):
             try:
                 fixed = check.fix(self.facts)
-            except FarmError as error:
-                outcome = together([outcome, fine(f"It could not be mended: {error.what} {error.why}")])
+            except (FarmError, OSError) as error:
+                outcome = together([outcome, fine(f"It could not be mended: {' '.join(str(error).splitlines())}")])
             if fixed:
                 outcome = _look(check, self.facts)
         return _result(check, outcome, time.monotonic() - started, fixed)
@@ -182,6 +182,8 @@ def _look(check: Check[Facts], facts: Facts) -> Outcome:
         return check.look(facts)
     except FarmError as error:
         return Outcome(State.FAIL, tuple(error.why.splitlines()), error.what, error.mend)
+    except OSError as error:  # this machine is in a bad way: no room, no more processes, a disk that fails
+        return Outcome(State.FAIL, (str(error),), "It could not be looked at.", "See to what the system says.")
 
 
 def _result(check: Check[Facts], outcome: Outcome, seconds: float, fixed: str = "") -> Result:

@@ -213,7 +213,7 @@ def _throughput(facts: Workstation) -> Outcome:
 
 
 def _slots(facts: Workstation) -> Outcome:
-    able, cpus = facts.able, os.cpu_count() or 1
+    able, cpus = facts.able, len(os.sched_getaffinity(0))
     total = sum(node.slots for node in able)
     if not able:
         return skip("No node can be given a job.")
@@ -243,7 +243,7 @@ SAMPLE_C = (
 
 def _preprocessor(facts: Workstation) -> Outcome:
     """Time what icecc does here for each job against what it hands out."""
-    cpus, slots = os.cpu_count() or 1, sum(node.slots for node in facts.nodes)
+    cpus, slots = len(os.sched_getaffinity(0)), sum(node.slots for node in facts.nodes)
     compiler = facts.compiler("g++", "clang++")
     suffix, sample = (".cpp", SAMPLE_CXX) if compiler else (".c", SAMPLE_C)
     compiler = compiler or facts.compiler()

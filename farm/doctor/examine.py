@@ -13,6 +13,7 @@ from farm.doctor.place import Here, Place
 from farm.doctor.server import Server
 from farm.home import Home
 from farm.running import Running
+from farm.workstation.environment.variables import socket_variable
 
 Before = Callable[[Check[Any]], None]
 After = Callable[[Result], None]
@@ -24,7 +25,8 @@ def examinations(
     """The checks of the machine's kind; a server submits jobs too, so it gets a workstation's as well."""
     if here.place is Place.NODE:
         return [Examination(node.CHECKS, node.Node(), selection)]
-    facts = Workstation(environment=environment, folder=folder, membership=here.membership)
+    own = socket_variable(here.membership, environment) if here.membership else {}  # as farm run and farm env do
+    facts = Workstation(environment={**environment, **own}, folder=folder, membership=here.membership)
     found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
     if here.place is Place.SERVER:
         checks = (*server.CHECKS, *fleet.CHECKS)

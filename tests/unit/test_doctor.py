@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,15 @@ def test_an_error_is_a_finding() -> None:
         ("Because", "of this."),
         "Do that.",
     )
+
+
+def test_a_machine_in_a_bad_way_is_a_finding_too() -> None:
+    def look(facts: None) -> Outcome:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
+
+    (result,) = Examination([Check("a", "A", "why", look)], None).run(lambda check: None, lambda result: None)
+    assert (result.state, result.cause) == (State.FAIL, "It could not be looked at.")
+    assert "No space left on device: '/tmp/x'" in result.evidence[0]
 
 
 def test_a_fix_is_carried_out_when_asked_for_and_what_it_did_is_told() -> None:

@@ -58,7 +58,8 @@ MACHINE = (
     Reason(
         "test-socket",
         "ICECC_TEST_SOCKET names a socket at which nobody listens.",
-        "Unset it: unset ICECC_TEST_SOCKET",
+        "Where farm run or farm env has set it, start the iceccd that listens there: farm join SERVER. Else unset it: "
+        "unset ICECC_TEST_SOCKET",
         says=("test socket error",),
     ),
     Reason(
