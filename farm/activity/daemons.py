@@ -17,7 +17,10 @@ MAX_HOSTS = 4096
 
 
 def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
-    """A daemon logs in, or tells how it does."""
+    """A daemon logs in, or tells how it does.
+
+    Of a login that nobody saw end (the machine was switched off, say) the scheduler tells the end after the new one.
+    """
     key = (clean(event.name), clean(event.address))
     known = activity.hosts.get(key)
     ids = activity.ids
@@ -29,6 +32,8 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
     elif known.id == event.host and known.online:
         host = known
     else:
+        activity = _lose_self_made(activity, key)
+        known = activity.hosts[key]
         ids = ids.delete(known.id) if ids.get(known.id) == key else ids
         host = replace(known, id=event.host, online=True, since=time, logins=known.logins + 1, installing=0.0)
     host = replace(
@@ -62,16 +67,20 @@ def offline(activity: Activity, event: NodeOffline, time: float) -> Activity:
     key = activity.ids.get(event.host)
     if key is None:
         return activity
-    activity = replace(activity, ids=activity.ids.delete(event.host))
-    for job in list(activity.jobs.values()):
-        # The scheduler reports the ends of the others.
-        if job.node == key and job.place in SELF_MADE:
-            activity = lose(activity, job)
+    activity = _lose_self_made(replace(activity, ids=activity.ids.delete(event.host)), key)
     host = activity.hosts.get(key)
     if host is None:
         return activity
     gone = replace(host, online=False, since=time, installing=0.0)
     return replace(activity, hosts=activity.hosts.set(key, gone))
+
+
+def _lose_self_made(activity: Activity, key: HostKey) -> Activity:
+    """What a daemon compiled by itself is gone with its login; of its other jobs the scheduler reports the ends."""
+    for job in list(activity.jobs.values()):
+        if job.node == key and job.place in SELF_MADE:
+            activity = lose(activity, job)
+    return activity
 
 
 def connected(activity: Activity, event: Connected, time: float) -> Activity:
@@ -106,15 +115,25 @@ def seeded(activity: Activity, event: Seeded, time: float) -> Activity:
         if ended is None or ended.ended < up_since:
             break
         over.add(ended.id)
-    names = _Names({host.name: host.key for host in activity.hosts.values() if host.online})
+    names = _Names.of(activity)
     for job in event.jobs:
         if job.id not in activity.jobs and job.id not in over:
             activity = _seed(activity, job, names, time)
-    return listed(activity, Listed(event.nodes, activity.scheduler.blocked), time)
+    return listed(activity, Listed(event.nodes, event.blocked), time)
 
 
 class _Names(NamedTuple):
+    """Whom the control port means by a name: nobody in particular when several daemons have it."""
+
     keys: dict[str, HostKey]
+
+    @classmethod
+    def of(cls, activity: Activity) -> _Names:
+        keys: dict[str, HostKey] = {}
+        for host in activity.hosts.values():
+            if host.online:
+                keys[host.name] = NOBODY if host.name in keys else host.key
+        return cls(keys)
 
     def key(self, name: str | None) -> HostKey:
         return self.keys.get(clean(name or ""), NOBODY)
@@ -122,9 +141,9 @@ class _Names(NamedTuple):
 
 def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> Activity:
     submitter, node = names.key(listed.submitter), names.key(listed.node)
-    runs = listed.state == "COMP" and node != NOBODY
+    runs = listed.state == "COMP"
     state = JobState.RUNNING if runs else JobState.PENDING
-    place = Place.OWN if runs and node == submitter else Place.REMOTE
+    place = Place.OWN if runs and node == submitter != NOBODY else Place.REMOTE
     job = Job(listed.id, state, place, clean(listed.file), submitter, node if runs else NOBODY)
     activity = with_room(activity, listed.id)
     hosts = activity.hosts

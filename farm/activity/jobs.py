@@ -167,8 +167,9 @@ def _end(activity: Activity, job: Job) -> Activity:
 
 def with_room(activity: Activity, id: int) -> Activity:
     """Ready for job ``id``: forget one of that id, and the oldest half when too many were never told to end."""
-    if id in activity.jobs:
-        activity = lose(activity, activity.jobs[id])
+    if known := activity.jobs.get(id):
+        # One without times is from the control port's list, which was faster than what the monitor tells of it.
+        activity = lose(activity, known) if known.requested or known.begun else _without(activity, known)
     if len(activity.jobs) < MAX_JOBS:
         return activity
     oldest = sorted(activity.jobs.values(), key=lambda job: job.begun or job.requested)[: MAX_JOBS // 2]
@@ -179,6 +180,11 @@ def with_room(activity: Activity, id: int) -> Activity:
 
 def lose(activity: Activity, job: Job) -> Activity:
     """Forget a job in flight whose end nobody will tell."""
+    totals = replace(activity.totals, lost=activity.totals.lost + 1)
+    return replace(_without(activity, job), totals=totals)
+
+
+def _without(activity: Activity, job: Job) -> Activity:
     hosts = activity.hosts
     if job.state is JobState.PENDING:
         hosts = _no_longer_pending(hosts, job)
@@ -188,8 +194,7 @@ def lose(activity: Activity, job: Job) -> Activity:
         else:
             host = replace(host, running=max(0, host.running - 1), taken=host.taken & ~(1 << job.slot))
         hosts = hosts.set(job.node, host)
-    totals = replace(activity.totals, lost=activity.totals.lost + 1)
-    return replace(activity, jobs=activity.jobs.delete(job.id), hosts=hosts, totals=totals)
+    return replace(activity, jobs=activity.jobs.delete(job.id), hosts=hosts)
 
 
 def _no_longer_pending(hosts: Map[HostKey, Host], job: Job) -> Map[HostKey, Host]:

@@ -8,13 +8,12 @@ import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
 from farm import orders, watching
-from farm.activity import Listed, Tick
+from farm.activity import Tick
 from farm.attach import Action, Lost
 from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
-from farm.scheduler import control
 from farm.scheduler.connection import PATIENCE
 from farm.scheduler.monitor import Seeded
 from farm.state import Farm, Reading, fold, initial
@@ -98,16 +97,16 @@ class Direct:
                     await self._answered.wait()
             await self.settled()
             if not self.farm.activity.scheduler.up:
-                raise FarmError(
-                    f"The scheduler at {self.host}:{self.port} does not answer.",
-                    self.farm.activity.scheduler.why or f"Nothing came within {PATIENCE:.0f} s.",
-                    "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
-                )
-            with contextlib.suppress(FarmError):
-                async with control.Control(self.host, self.port) as port:
-                    nodes, blocked = await control.list_all(port)
-                self._publish(SchedulerSaid(Listed(tuple(nodes), tuple(blocked)), time.time()))
+                raise self.away()
         return build_bare(self.farm, self.netname)
+
+    def away(self) -> FarmError:
+        """That the scheduler does not answer, and why."""
+        return FarmError(
+            f"The scheduler at {self.host}:{self.port} does not answer.",
+            self.farm.activity.scheduler.why or f"Nothing came within {PATIENCE:.0f} s.",
+            "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
+        )
 
     async def settled(self) -> None:
         """Wait until the jobs in flight are known too, which a scheduler tells when asked besides."""

@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
-from farm.scheduler.control import Control, ListedJob, ListedNode, parse_jobs, parse_nodes
+from farm.scheduler.control import Control, ListedJob, ListedNode, list_all, parse_jobs
 from farm.scheduler.protocol import Event, JobDone, LocalDone, ProtocolError, SchedulerEnd, Session
 
 CHUNK = 1 << 16
@@ -37,14 +38,15 @@ class Disconnected(Struct, frozen=True):
 
 
 class Seeded(Struct, frozen=True):
-    """What the control port told: the jobs that were in flight, without those that have ended since, and the nodes.
+    """What the control port told: the jobs that were in flight, without those that have ended since, and more.
 
-    Comes once per connection, soon after the first node's stats; not at all when the control port does not answer.
-    Jobs that began meanwhile may have been seen already. Ids and names are the monitor's.
+    Comes once per connection, after the first node's stats; empty when the control port does not answer. Jobs that
+    began meanwhile may have been seen already, or are told of later. Ids and names are the monitor's.
     """
 
-    jobs: tuple[ListedJob, ...]
-    nodes: tuple[ListedNode, ...]
+    jobs: tuple[ListedJob, ...] = ()
+    nodes: tuple[ListedNode, ...] = ()
+    blocked: tuple[str, ...] = ()
 
 
 Watched = Event | Connected | Disconnected | Seeded
@@ -72,7 +74,8 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             try:
                 data = await _read(reader, session, host, port)
             except TimeoutError:
-                raise SchedulerLostError(host, port, f"It fell silent for {PATIENCE:.0f} s within a message.") from None
+                within = " within a message" if session.protocol else ": it is none, or it hangs"
+                raise SchedulerLostError(host, port, f"It said nothing for {PATIENCE:.0f} s{within}.") from None
             except OSError as error:
                 raise SchedulerLostError(host, port, reason(error)) from error
             malformed = None
@@ -149,8 +152,8 @@ async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
                 if listing.done():
                     break
                 batch = reading.result()
-            if listed := listing.result():
-                yield [Seeded(tuple([job for job in listed.jobs if job.id not in ended]), listed.nodes)]
+            listed = listing.result()
+            yield [replace(listed, jobs=tuple([job for job in listed.jobs if job.id not in ended]))]
             yield await reading
         finally:
             await _cancel(listing, *([reading] if reading else []))
@@ -158,14 +161,15 @@ async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             yield batch
 
 
-async def _list(host: str, port: int) -> Seeded | None:
-    """What the control port tells; None when it does not."""
+async def _list(host: str, port: int) -> Seeded:
+    """What the control port tells; nothing when it does not answer."""
     try:
         async with Control(host, port) as control:
             jobs = parse_jobs(await control.ask("listjobs"))
-            return Seeded(tuple(jobs), tuple(parse_nodes(await control.ask("listcs"))))
+            nodes, blocked = await list_all(control)
+            return Seeded(tuple(jobs), tuple(nodes), tuple(blocked))
     except (SchedulerLostError, ProtocolError):
-        return None
+        return Seeded()
 
 
 async def _cancel(*tasks: asyncio.Future[Any]) -> None:

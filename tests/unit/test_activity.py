@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from farm.activity import (
     MAX_SAMPLES,
+    NOBODY,
     Activity,
     Host,
     Job,
@@ -138,6 +139,14 @@ def test_local_jobs_of_a_daemon_that_is_gone_are_lost() -> None:
     assert ([1], 1) == (list(activity.jobs), activity.totals.lost)
 
 
+def test_local_jobs_are_lost_with_a_login_whose_end_is_told_after_the_next() -> None:
+    """A machine was switched off and on before the scheduler noticed: it tells of the new login first."""
+    activity = after(LocalBegun(8, 9, 0, "a.o"), asked(1), stats(10, *SERVER, 0), NodeOffline(9), done(1, 255))
+    server = activity.hosts[SERVER]
+    assert ({}, 1) == (dict(activity.jobs), activity.totals.lost)
+    assert (True, 0, 0, 2) == (server.online, server.local_running, server.pending, server.logins)
+
+
 def test_when_the_connection_is_lost_nothing_in_flight_is_known_any_more() -> None:
     activity = after(asked(1), asked(2), JobBegun(2, 1, 0), Disconnected("gone", 1.0))
     assert (False, "gone") == (activity.scheduler.up, activity.scheduler.why)
@@ -161,6 +170,21 @@ def test_jobs_in_flight_before_the_connection_come_from_the_control_port() -> No
     seeded = after(Seeded(listed, ()))
     assert (2, 1) == (seeded.hosts[PC01].running, seeded.hosts[SERVER].pending)
     assert seeded.jobs[5].begun == 0.0
+
+
+def test_the_control_port_may_be_faster_than_the_monitor() -> None:
+    listed = (ListedJob(5, "COMP", "server", "pc01", "c.c"), ListedJob(6, "PEND", "server", None, "d.c"))
+    activity = after(Seeded(listed), asked(5), JobBegun(5, 1, 0), asked(6))
+    assert (1, 1, 0) == (activity.hosts[PC01].running, activity.hosts[SERVER].pending, activity.totals.lost)
+    assert (JobState.RUNNING, JobState.PENDING) == (activity.jobs[5].state, activity.jobs[6].state)
+
+
+def test_a_name_that_several_daemons_have_says_nothing_of_who_compiles() -> None:
+    listed = (ListedJob(5, "COMP", "server", "pc01", "c.c"), ListedJob(6, "COMP", "server", "gone", "d.c"))
+    activity = after(stats(3, "pc01", "10.77.0.99"), Seeded(listed))
+    assert [JobState.RUNNING] * 2 == [job.state for job in activity.jobs.values()]
+    assert [NOBODY] * 2 == [job.node for job in activity.jobs.values()]
+    assert not any(host.running or host.pending for host in activity.hosts.values())
 
 
 def test_the_control_port_tells_who_installs_and_who_is_blocked() -> None:
@@ -204,6 +228,7 @@ def test_source_and_object_share_a_stem() -> None:
 
 
 IDS = st.integers(0, 4)
+NAMES = st.sampled_from("abcx")
 EVENTS = st.one_of(
     st.builds(JobRequested, IDS, IDS, st.text(max_size=5), IDS),
     st.builds(JobBegun, IDS, IDS, st.just(0)),
@@ -215,6 +240,10 @@ EVENTS = st.one_of(
     st.builds(Connected, st.just("h"), st.just(1), st.just(43)),
     st.builds(Disconnected, st.just("why"), st.just(1.0)),
     st.builds(Tick),
+    st.builds(
+        lambda *jobs: Seeded(jobs),
+        *[st.builds(ListedJob, IDS, st.sampled_from(["PEND", "WAIT", "COMP"]), NAMES, NAMES | st.none(), NAMES)] * 2,
+    ),
 )
 
 
