@@ -22,6 +22,7 @@ from tui.view import Detail
 
 RELATED_SECONDS = 3.0
 """So often are other jobs of the same file looked for."""
+BEFORE = "since before the watching began"
 OTHERS = 8
 """Other compilations of the file that are listed."""
 PLACES = {
@@ -112,9 +113,10 @@ def facts(job: Job, now: float) -> list[Fact]:
 def _state_words(job: Job, state: str, now: float) -> str:
     match state:
         case JobState.PENDING:
-            return f"pending: it has been waiting for a node for {duration(now - job.requested)}"
+            waits = f"for {duration(now - job.requested)}" if job.requested else BEFORE
+            return f"pending: it has been waiting for a node {waits}"
         case JobState.RUNNING:
-            return f"running for {duration(now - job.begun)}"
+            return f"running for {duration(now - job.begun)}" if job.begun else f"running, {BEFORE}"
         case "lost":
             return "lost: the scheduler or the submitter went away, and nobody told how it ended"
         case JobState.FAILED:

@@ -64,9 +64,9 @@ def exit_cell(job: Job) -> Cell:
 
 
 def took(job: Job, now: float) -> float | None:
-    """Seconds it ran, or has been running; None when it never began or its end is not known."""
+    """Seconds it ran, or has been running; None when it never began, or it is not known when it began or ended."""
     if job.state is JobState.RUNNING and not job.ended:
-        return max(0.0, now - job.begun)
+        return max(0.0, now - job.begun) if job.begun else None
     return job.real / 1000 if job.begun and job.state in (JobState.DONE, JobState.FAILED) else None
 
 

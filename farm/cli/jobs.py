@@ -69,10 +69,11 @@ def where(job: Job) -> str:
 
 def _took(job: Job, now: float) -> str:
     match job.state:
+        # Of what was in flight before the watching began it is not known since when.
         case JobState.PENDING:
-            return duration(now - job.requested)
+            return duration(now - job.requested) if job.requested else ""
         case JobState.RUNNING:
-            return duration(now - job.begun)
+            return duration(now - job.begun) if job.begun else ""
     return milliseconds(job.real)
 
 
@@ -87,11 +88,16 @@ def line(happening: Happening, job: Job, at: float) -> Text:
 
 
 def happenings(update: Update, known: dict[int, Job]) -> list[tuple[Happening, Job]]:
-    """What an update tells of jobs; ``known``: those in flight before it. A snapshot tells of nothing that happens."""
+    """What an update tells of jobs; ``known``: those in flight before it. A snapshot tells of nothing that happens.
+
+    What is found running when a scheduler is reached has no time at which it began: that is no news.
+    """
     if isinstance(update, Snapshot):
         return []
-    before = {id for id, job in known.items() if job.state is JobState.RUNNING}
-    begun = [job for job in update.jobs if job.state is JobState.RUNNING and job.id not in before]
+    before = {id: job.begun for id, job in known.items() if job.state is JobState.RUNNING}
+    begun = [
+        job for job in update.jobs if job.state is JobState.RUNNING and job.begun and job.begun != before.get(job.id)
+    ]
     lost = [known[id] for id in update.lost if id in known]
     return [
         *(("begun", job) for job in begun),
@@ -157,16 +163,13 @@ async def _show(
 
 
 async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: Filter, as_json: bool) -> None:
-    settled = False
-
     def tell(update: Update, live: Live) -> None:
         for happening, job in happenings(update, live.jobs):
-            # What is known of a scheduler at first, had begun before.
-            if chosen.passes(job) and (settled or happening != "begun"):
+            if chosen.passes(job):
                 _print(happening, job, update.time, as_json)
 
     async with watching(await attachment(home, scheduler, netname), tell) as watch:
-        settled, why = True, ""
+        why = ""
         while True:
             await watch.until(partial(_says_else, watch, why), None)
             why = _why(watch)

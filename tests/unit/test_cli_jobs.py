@@ -60,6 +60,14 @@ def test_what_an_update_tells_of_jobs() -> None:
     assert [("lost", RUNNING)] == happenings(Delta(time=3.0, lost=[1, 9]), {1: RUNNING})
 
 
+def test_what_had_begun_before_the_watching_is_no_news_and_has_no_time() -> None:
+    seeded, waits = replace(RUNNING, requested=0.0, begun=0.0), replace(PENDING, requested=0.0)
+    assert [] == happenings(Delta(time=3.0, jobs=[seeded, waits]), {})
+    assert [("begun", RUNNING)] == happenings(Delta(time=3.0, jobs=[RUNNING]), {1: seeded})
+    for job in (seeded, waits):
+        assert [str(job.id), job.state, "dev", *([PC01[0]] * (job is seeded)), job.file] == shown(job).split()[6:]
+
+
 def test_a_line_says_what_happened_to_a_job() -> None:
     at = time.mktime((2026, 3, 4, 12, 34, 56, 0, 0, -1))
     assert "12:34:56 begun 1 src/a.cpp  dev → pc01" == line("begun", RUNNING, at).plain

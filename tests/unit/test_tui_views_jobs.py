@@ -53,6 +53,12 @@ def test_a_job_that_vanishes_is_lost_not_running() -> None:
     assert took(lost, fixtures.NOW + 9) is None
 
 
+def test_how_long_a_job_runs_that_had_begun_before_the_watching_nobody_knows() -> None:
+    found = replace(fixtures.live().jobs[5000], requested=0.0, begun=0.0)
+    assert took(found, fixtures.NOW) is None
+    assert "running, since before the watching began" == facts(found, fixtures.NOW)[2].text
+
+
 def test_a_new_farmd_counts_anew() -> None:
     live = fixtures.live()
     follower = Follower(live)
