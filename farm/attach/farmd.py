@@ -61,10 +61,10 @@ class Farmd:
                         retry = SHORTEST_RETRY
                         yield update
                 why = "It closed the connection."
-            except (OSError, aiohttp.ClientError, FarmError) as error:
-                why = error.what if isinstance(error, FarmError) else _reason(error)
             except TimeoutError:
                 why = f"It has said nothing for {SILENCE_SECONDS:.0f} s."
+            except (OSError, aiohttp.ClientError) as error:
+                why = _reason(error)
             except msgspec.DecodeError as error:
                 why = f"It is of another version: {error}"
             yield Lost(why, retry)
@@ -96,6 +96,12 @@ class Farmd:
                     error = msgspec.json.decode(body, type=Refused).error
                     raise FarmError(error.what, error.why, error.mend)
                 return msgspec.json.decode(body, type=kind)
+        except TimeoutError:
+            raise FarmError(
+                "farmd does not answer.",
+                f"It has said nothing for {TIMEOUT.total:.0f} s.",
+                "See what it does: farm logs farmd",
+            ) from None
         except (OSError, aiohttp.ClientError) as error:
             raise FarmError(
                 "farmd does not answer.",

@@ -104,9 +104,11 @@ async def watching(attachment: Attachment, seen: Seen | None = None) -> AsyncIte
         overview = watch.live.overview
         if overview is None:
             raise FarmError("farmd does not answer.", watch.lost, "See whether it runs: farm status")
+        if not overview.scheduler.up and isinstance(attachment, Direct):
+            raise attachment.away()
         if not overview.scheduler.up:
             why = overview.scheduler.why or f"Nothing came within {PATIENCE:.0f} s."
-            raise FarmError("The scheduler does not answer.", why, "Check where it is, and that icecc-scheduler runs.")
+            raise FarmError("The scheduler does not answer.", why, "See why: farm logs scheduler")
         if isinstance(attachment, Direct):
             await attachment.settled()
             told = watch.live.time

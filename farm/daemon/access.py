@@ -93,7 +93,8 @@ def admit(home: Home) -> Middleware:
         if caller(request) is None and request.path not in OPEN_PATHS:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             # Read anew each time, so that deleting the file locks out who has the old one.
-            if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token(home).encode()):
+            sent = given.strip().encode(errors="surrogateescape")  # headers may hold any bytes
+            if scheme.lower() != "bearer" or not hmac.compare_digest(sent, token(home).encode()):
                 raise ApiError(
                     401,
                     "The token is missing or wrong.",

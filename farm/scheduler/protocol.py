@@ -228,7 +228,7 @@ def _stats(data: bytes, at: int, end: int) -> Event:
         host,
         values.get("Name", ""),
         values["IP"],
-        _whole(values.get("MaxJobs", "")),
+        _whole(values.get("MaxJobs", "").removeprefix("-")),  # negative while the scheduler waits for a pong
         values.get("NoRemote") == "true",
         values.get("Platform", ""),
         _whole(values.get("Version", "")),
@@ -338,7 +338,9 @@ class Session:
             (version,) = _GREETING.unpack_from(self._buffer)
             del self._buffer[:4]
             if not self._offered:
-                if not OLDEST <= version <= MAX_VERSION:
+                if version > MAX_VERSION:
+                    raise ProtocolError("What answers there is no icecream scheduler.")
+                if version < OLDEST:
                     raise ProtocolError(f"It speaks protocol {version}; {OLDEST} to {VERSION} are known.")
                 self._offered = min(version, VERSION)
                 answer += encode_version(self._offered)

@@ -53,10 +53,18 @@ def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
     assert not session.unfinished
 
 
-@pytest.mark.parametrize("data", [encode_version(20), encode_version((1 << 20) + 1), b"HTTP/1.1 400"])
-def test_what_is_no_scheduler_is_refused(data: bytes) -> None:
-    with pytest.raises(ProtocolError):
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (encode_version(20), "It speaks protocol 20; 21 to 44 are known."),
+        (encode_version((1 << 20) + 1), "What answers there is no icecream scheduler."),
+        (b"HTTP/1.1 400", "What answers there is no icecream scheduler."),
+    ],
+)
+def test_what_is_no_scheduler_is_refused(data: bytes, why: str) -> None:
+    with pytest.raises(ProtocolError) as caught:
         Session().receive(data)
+    assert why == caught.value.why
 
 
 def test_versions_that_differ_are_refused() -> None:
@@ -138,6 +146,14 @@ def test_stats_after_a_report() -> None:
     (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
     assert isinstance(event, NodeStats)
     assert (event.load_averages, event.free_memory) == ((0.5, 1.5, 2.5), 812)
+
+
+def test_a_node_keeps_its_slots_while_the_scheduler_waits_for_its_pong() -> None:
+    """prune_servers in scheduler.cpp makes their number negative for that time."""
+    body = integers(5) + encode_text(STATS.replace("MaxJobs:4", "MaxJobs:-4"))
+    (event,) = decoded(Kind.MON_STATS, body)
+    assert isinstance(event, NodeStats)
+    assert event.max_jobs == 4
 
 
 def test_offline() -> None:
