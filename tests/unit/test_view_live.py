@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import reduce
 from itertools import pairwise
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import Listed, Tick
+from farm.activity import Listed, Tick, daemons
 from farm.config import Config
 from farm.events import BootEvent, Event, SchedulerSaid, Stage, Telemetry, TelemetrySeen
 from farm.running import Running
@@ -134,6 +135,16 @@ def test_a_machine_that_is_logged_in_no_more_stays_one_node() -> None:
         assert (stage, False, 1) == (node.stage, node.host.online, node.host.jobs_done)
         assert live.nodes[live.by_host["pc01", ADDRESS]] is node
         assert ["guest", "server"] == [host.name for host in build(farm, RUNNING).hosts]
+
+
+def test_a_daemon_that_made_room_for_another_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(daemons, "MAX_HOSTS", 2)
+    farms = [after(*BUSY[2:5], farm=initial("lab", {}))]
+    for number in range(3, 6):
+        farms.append(after(logout(130.0, number - 2), login(140.0, number, f"dev{number}", "10.9.9.9"), farm=farms[-1]))
+    live = follow(farms)
+    assert {f"dev{number}@10.9.9.9" for number in (4, 5)} == set(live.nodes)
+    assert {(f"dev{number}", "10.9.9.9") for number in (4, 5)} == set(live.by_host)
 
 
 def test_a_scheduler_without_a_farm_has_nodes_too() -> None:
