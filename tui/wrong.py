@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from farm.activity import Job, Place
 from farm.events import Stage
 from farm.state import NO_JOBS
+from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.text import NODE_LOST, NODE_UNUSABLE, duration
@@ -58,12 +59,28 @@ def _nodes(live: Live, now: float) -> Iterable[str]:
         yield f"{count(len(lost), 'node is', 'nodes are')} lost: {named(lost)}, the last {least} ago."
     if live.overview is None or not live.overview.scheduler.up:
         return
+    yield from _hanging(nodes, now)
     yield from _blocked(nodes, live.overview.scheduler.blocked)
     full = [n for n in nodes if n.host and n.host.online and n.host.slots and n.host.load >= NO_JOBS]
     full = [node for node in full if now - node.since > RECENT_SECONDS / 2]
     if full:
         yield f"{count(len(full), 'node says', 'nodes say')} that the load is 1000 and {_gets(full)}: {named(full)}."
     yield from _passed_over(live, now)
+
+
+def _hanging(nodes: Collection[NodeStatus], now: float) -> Iterable[str]:
+    """Machines whose boot does not go on; of load 1000, at which it ends, is told apart."""
+    if not any(node.mac and booting(node) for node in nodes):  # what boots take is worked out when one goes on only
+        return
+    boots = [(node, spans(node, now)) for node in nodes if node.mac]
+    usually = usual(boot for _, boot in boots)
+    hangs = ((node, hanging(node, boot, usually)) for node, boot in boots if node.stage is not Stage.REGISTERED)
+    found = [(node, hang) for node, hang in hangs if hang]
+    if len(found) == 1:
+        [(node, hang)] = found
+        yield f"{node.name} hangs: {hang.sentence}"
+    elif found:
+        yield f"{len(found)} nodes hang while they boot: {named([node for node, _ in found])}. Boot says where."
 
 
 def _blocked(nodes: Iterable[NodeStatus], words: Sequence[str]) -> Iterable[str]:

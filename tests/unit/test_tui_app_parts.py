@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from farm.activity import Sample, Totals
 from farm.attach import Lost
 from farm.errors import ConfigError, FarmError
+from farm.events import Stage
 from farm.view.live import Delta, Live, encode
 from tests.unit.tui_fixtures import (
     HOSTILE,
@@ -105,6 +106,18 @@ def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:
     said = wrong(known, NOW)
     assert f"1 node is blocked: {node.name}. Unblock with u in Nodes." in said
     assert "node-z9 is blocked and has not been seen. Unblock with u in Scheduler." in said
+
+
+def test_a_boot_that_does_not_go_on_is_said() -> None:
+    known = live()
+    well = {node.key: node for node in nodes()}
+    slow = [replace(node, stage=Stage.ROOT, since=NOW - 500) for node in [*well.values()][:2]]
+    known.apply(Delta(time=NOW + 1, nodes=slow[:1]))
+    [said] = [sentence for sentence in wrong(known, NOW + 1) if "hang" in sentence]
+    assert said.startswith(f"{slow[0].name} hangs: nothing heard of its agent for 8m21s (others need ")
+    known.apply(Delta(time=NOW + 2, nodes=slow))
+    named = f"{slow[0].name}, {slow[1].name}"
+    assert f"2 nodes hang while they boot: {named}. Boot says where." in wrong(known, NOW + 2)
 
 
 def test_a_node_that_clients_cannot_use_fails_jobs() -> None:

@@ -86,6 +86,12 @@ def test_no_kernel() -> None:
     assert "no kernel fetched for 1m20s: is HTTP reachable from there? farm logs nginx" == hang.sentence
 
 
+def test_what_is_blocked_does_not_hang_until_it_boots_again() -> None:
+    for stage, hangs in ((BootStage.AGENT, False), (BootStage.ROOT, True)):
+        node = replace(waiting(stage, 100.0), host=fixtures.host("slow", "10.0.0.1", online=False, blocked=True))
+        assert hangs == (hanging(node, spans(node, NOW), {}) is not None)
+
+
 def test_what_runs_never_hangs() -> None:
     for stage in (BootStage.READY, BootStage.LOST, BootStage.OFF):
         node = replace(ready("a"), stage=stage, since=NOW - 9000)
