@@ -22,7 +22,7 @@ from farm.scheduler.protocol import (
     encode_text,
     encode_version,
 )
-from tests.lab import Namespace, namespaces
+from tests.lab import PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.1.1"
 PORT = 8765
@@ -38,7 +38,7 @@ def test_nodes_come_and_go(lab: Namespace) -> None:
     lab.scheduler()
 
     async def watching() -> None:
-        async with asyncio.timeout(60), contextlib.aclosing(watch_once(SERVER, PORT)) as events:
+        async with asyncio.timeout(PATIENCE), contextlib.aclosing(watch_once(SERVER, PORT)) as events:
             first = await anext(events)
             assert isinstance(first, Connected)
             assert first.protocol == 43
@@ -60,7 +60,7 @@ def test_a_monitor_learns_of_nodes_that_are_there(lab: Namespace) -> None:
     lab.iceccd("pc02", SERVER, "-m", "5", "-p", "10300", "--no-remote")
 
     async def watching() -> dict[str, NodeStats]:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             found: dict[str, NodeStats] = {}
             async with contextlib.aclosing(watch_once(SERVER, PORT)) as events:
                 async for event in events:
@@ -87,7 +87,7 @@ def test_control_port(lab: Namespace) -> None:
 def test_a_restarted_scheduler_is_found_again(lab: Namespace) -> None:
     async def watching() -> list[str]:
         seen = []
-        async with asyncio.timeout(60), contextlib.aclosing(watch(SERVER, PORT)) as events:
+        async with asyncio.timeout(PATIENCE), contextlib.aclosing(watch(SERVER, PORT)) as events:
             async for event in events:
                 seen.append(type(event).__name__)
                 if isinstance(event, Connected) and seen.count("Connected") == 1:
@@ -116,7 +116,7 @@ def test_a_killed_scheduler_is_found_again_with_its_nodes(lab: Namespace, monkey
 
     async def watching() -> list[object]:
         seen: list[object] = []
-        async with asyncio.timeout(100), poking(SERVER, PORT), contextlib.aclosing(watch(SERVER, PORT)) as events:
+        async with asyncio.timeout(PATIENCE), poking(SERVER, PORT), contextlib.aclosing(watch(SERVER, PORT)) as events:
             async for event in events:
                 seen.append(event)
                 if isinstance(event, Seeded) and len(seen) < 10:
@@ -160,7 +160,7 @@ def test_jobs_in_flight_are_seeded(lab: Namespace) -> None:
     name = "\x1b[31m" + "x" * 300
 
     async def watching() -> None:
-        async with asyncio.timeout(60), busy_submitter(name):
+        async with asyncio.timeout(PATIENCE), busy_submitter(name):
             for _ in range(2):
                 seen: list[Watched] = []
                 async with contextlib.aclosing(watch_batches(SERVER, PORT)) as batches:
@@ -210,7 +210,7 @@ async def _watch_fakes(
         await asyncio.start_server(answer, SERVER, port, family=socket.AF_INET)
         for answer, port in ((tell, PORT), (answer_control, PORT + 1))
     ]
-    async with asyncio.timeout(30), contextlib.aclosing(watch(SERVER, PORT)) as events:
+    async with asyncio.timeout(PATIENCE), contextlib.aclosing(watch(SERVER, PORT)) as events:
         async for event in events:
             seen.append(event)
             if event == last:
@@ -251,11 +251,14 @@ def test_a_control_port_that_fails_harms_nothing(
         if not closes:
             await reader.read(-1)
         await writer.drain()
+        writer.close()
+        while Seeded() not in seen:  # noqa: ASYNC110  # it is a plain list, filled by the watcher
+            await asyncio.sleep(0.01)
         monitor.write(OFFLINE)
 
     seen: list[Watched] = []
     lab.gather(_watch_fakes(talk, NodeOffline(5), seen))
-    assert [Connected, NodeStats, NodeOffline] == [type(event) for event in seen]
+    assert [Connected, NodeStats, Seeded, NodeOffline] == [type(event) for event in seen]
 
 
 def test_nobody_answers(lab: Namespace) -> None:
@@ -301,7 +304,7 @@ async def _result(awaitable: object) -> object:
 def test_a_connection_that_goes_wrong_ends(
     lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr(monitor, "PATIENCE", 0.3)
+    monkeypatch.setattr(monitor, "PATIENCE", 3.0)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
