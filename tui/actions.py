@@ -53,6 +53,22 @@ def warning(node: NodeStatus, action: Action) -> str:
     return f"{jobs} will be lost; the submitters compile them themselves."
 
 
+def objection(node: NodeStatus, action: Action) -> str:
+    """Why something cannot be done to a node; empty when it can, as far as is known."""
+    online = node.host is not None and node.host.online
+    if action in ("reboot", "off"):
+        if not node.mac:
+            return "It is no machine of this farm."
+        return "" if node.address else "It has not been seen yet: it is off."
+    if action == "drain":
+        if node.host is not None and node.host.blocked:
+            return "It is blocked already: it gets no jobs."
+        return "" if online else "It is not logged in to the scheduler, so it has no jobs that could end."
+    if action == "kick":
+        return "" if online else "It is not logged in to the scheduler."
+    return ""
+
+
 SHELL: tuple[Binding, ...] = (
     Binding(
         "question_mark", "help", "Help", key_display="?", tooltip="All keys, and what this view shows", id="top.help"

@@ -19,7 +19,7 @@ from farm.attach import ACTIONS, Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from tui.actions import NODE_ACTIONS, SHELL, warning
+from tui.actions import NODE_ACTIONS, SHELL, objection, warning
 from tui.anonymize import Anonymous
 from tui.boot import BootView
 from tui.builds import BuildsView
@@ -264,8 +264,9 @@ class FarmTop(App[None]):
         choices = []
         for each in NODE_ACTIONS.values():
             possible = each.action in self.attachment.actions
-            hint = each.effect.format(name="it") if possible else "not here: this is no farm of ours"
-            choices.append(Choice(each.action, f"{each.title} ({each.key})", hint, disabled=not possible))
+            why = objection(node, each.action) if possible else "not here: this is no farm of ours"
+            hint = why or each.effect.format(name="it")
+            choices.append(Choice(each.action, f"{each.title} ({each.key})", hint, disabled=bool(why)))
         chosen = await self.push_screen_wait(ChooseOne(node.name, choices))
         if chosen is not None:
             self.ask_node(NODE_ACTIONS[cast(Action, chosen)].action, node)
@@ -304,6 +305,9 @@ class FarmTop(App[None]):
         present = self.live.overview.image if self.live.overview else ""
         choices = [Choice(each, each, "next boots get it now" if each == present else "") for each in versions]
         chosen = await self.push_screen_wait(ChooseOne("Image for next boots", choices))
+        if why := objection(node, action):
+            self.notify(why, title=f"{each.title} {name}: not now.", severity="warning", markup=False)
+            return
         if chosen is None:
             return
         text = f"Machines that boot from now on get {chosen}; those that run go on as they are."

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui.actions import NODE_ACTIONS
+from tui.actions import NODE_ACTIONS, objection
 from tui.help import keys_shown
 from tui.widgets.text import clean
+from tui.words import natural
 
 if TYPE_CHECKING:
     from tui.app import FarmTop
@@ -45,8 +46,10 @@ class Commands(Provider):
     def nodes(self) -> Iterator[Command]:
         """What can be done to which node."""
         offered = [each for action, each in NODE_ACTIONS.items() if action in self.top.attachment.actions]
-        for node in self.top.live.nodes.values():
+        for node in sorted(self.top.live.nodes.values(), key=lambda node: natural(node.name)):
             for each in offered:
+                if objection(node, each.action):
+                    continue
                 effect = each.effect.format(name="The node")
                 yield f"{each.title} {clean(node.name)}", effect, partial(self.top.ask_node, each.action, node)
 

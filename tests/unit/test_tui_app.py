@@ -17,10 +17,11 @@ from textual.widget import Widget
 from textual.widgets import OptionList, Static
 
 import tui
-from farm.attach import Action, Lost
+from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
 from farm.view.live import Delta
 from tests.unit.tui_fixtures import HOSTILE, IMAGE, NOW, OLDER, FakeAttachment, nodes, scheduler_down, snapshot
+from tui.actions import objection
 from tui.app import VIEWS, FarmTop, key_sections
 from tui.dialogs import ChooseOne, Confirm
 from tui.help import HelpScreen
@@ -289,6 +290,31 @@ async def test_what_is_not_possible_says_why() -> None:
         assert disabled == ["drain", "reboot", "off"]
         await press(app, pilot, "down", "enter")
         assert "Unblock node-a1?" in screen(app)
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"),
+    [
+        ("node-a1", {"block", "unblock", "kick", "drain", "reboot", "off"}),
+        ("node-b1", {"block", "unblock", "reboot", "off"}),  # boots
+        ("node-c2", {"block", "unblock"}),  # off
+        ("oldbox", {"block", "unblock", "kick", "drain"}),  # no machine of this farm
+    ],
+)
+def test_an_action_that_comes_to_nothing_is_known(name: str, possible: set[Action]) -> None:
+    (node,) = [node for node in nodes() if node.name == name]
+    assert possible == {action for action in ACTIONS if not objection(node, action)}
+
+
+async def test_an_action_that_comes_to_nothing_is_not_offered() -> None:
+    attachment = FakeAttachment()
+    async with running(attachment, size=(120, 40)) as (app, pilot):
+        await press(app, pilot, "2", "/", *"oldbox", "enter", "R")
+        assert "It is no machine of this farm." in notes(app)
+        await press(app, pilot, "a")
+        options = app.screen.query_one(OptionList).options
+        assert ["reboot", "off"] == [option.id for option in options if option.disabled]
+        assert attachment.done == []
 
 
 async def test_an_error_says_what_why_and_mend() -> None:
