@@ -192,11 +192,11 @@ def namespaces(*addresses: str, interface: str = "lab0") -> Iterator[list[Namesp
             _ip(*here, "link", "set", "lo", "up")
             _ip(*here, "link", "set", interface, "up")
         if len(found) > 1:
-            until(lambda: all(_carries(namespace.name, interface) for namespace in found), "a link does not come up")
+            until(lambda: all(carries(namespace.name, interface) for namespace in found), "a link does not come up")
         yield found
 
 
-def _carries(namespace: str, interface: str) -> bool:
+def carries(namespace: str, interface: str) -> bool:
     """Whether frames get through: what is sent before the kernel has seen both ends up is lost."""
     said = subprocess.run(["ip", "-n", namespace, "-j", "link", "show", interface], check=True, capture_output=True)
     return bool(json.loads(said.stdout)[0]["operstate"] == "UP")

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from farm.virtual.namespace import namespace_path
-from tests.lab import AS_NOBODY, Namespace, until
+from tests.lab import AS_NOBODY, PATIENCE, Namespace, until
 
 NAME = "desk"
 INIT = """
@@ -133,7 +133,7 @@ class Workstation:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=180,
+            timeout=2 * PATIENCE,
             check=False,
         )
         assert not check or done.returncode == 0, f"{argv}\n{done.stdout}\n{done.stderr}"
@@ -146,9 +146,10 @@ class Workstation:
         return self.run(*FARM, *words, root=root, check=check, **environment)
 
     def processes(self) -> dict[int, list[str]]:
-        """What runs on it besides process 1, by the machine's own numbers."""
-        listed = self.run("ps", "-e", "-o", "pid=,args=", root=True).stdout.splitlines()
-        found = {int(pid): words for pid, *words in (line.split() for line in listed)}
+        """What runs on it besides process 1, by the machine's own numbers; not what has ended and awaits its parent."""
+        listed = self.run("ps", "-e", "-o", "pid=,stat=,args=", root=True).stdout.splitlines()
+        lines = [line.split() for line in listed]
+        found = {int(pid): words for pid, state, *words in lines if not state.startswith("Z")}
         return {pid: words for pid, words in found.items() if pid != 1 and words[:1] != ["ps"]}
 
 

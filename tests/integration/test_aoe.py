@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -11,8 +12,9 @@ from farm import firewall
 from farm.config import Config
 from tests.aoe import FORCE_SET, IDENTIFY, READ, READ_EXT, SET, WRITE, WRITE_EXT, Initiator
 from tests.bench.aoe import measure, start_vblade
-from tests.lab import Namespace, namespaces
+from tests.lab import Namespace, namespaces, until
 
+T = TypeVar("T")
 NODE, ATTACKER = "02:00:00:00:00:01", "02:00:00:00:00:66"
 SECTOR = bytes(range(256)) * 2
 ROOT = SECTOR + b"second".ljust(512, b".") + bytes(1 << 20)
@@ -37,6 +39,19 @@ def lab() -> Iterator[Lab]:
         root.write_bytes(ROOT)
         start_vblade(server, root)
         yield Lab(server, lab, root)
+
+
+def answered(question: Callable[[], T | None]) -> T:
+    """What a question brings that is asked again and again, as initiators do; once is not enough on a busy machine."""
+    found: list[T] = []
+
+    def ask() -> bool:
+        if (answer := question()) is not None:
+            found.append(answer)
+        return bool(found)
+
+    until(ask, "there is no answer")
+    return found[0]
 
 
 def reserve(attacker: Initiator) -> None:
@@ -79,13 +94,13 @@ def test_nobody_can_lock_a_node_out_of_its_root(lab: Lab, attack: Callable[[Init
     with lab.initiator(NODE) as node, lab.initiator(ATTACKER) as attacker:
         attack(attacker)
 
-        assert SECTOR == node.read()
+        assert SECTOR == answered(node.read)
 
 
 @pytest.mark.parametrize("attack", LOCK_OUT)
 def test_without_the_filter_the_same_frame_locks_nodes_out(lab: Lab, attack: Callable[[Initiator], None]) -> None:
     with lab.initiator(NODE) as node, lab.initiator(ATTACKER) as attacker:
-        assert SECTOR == node.read()
+        assert SECTOR == answered(node.read)
 
         attack(attacker)
 
@@ -95,11 +110,11 @@ def test_without_the_filter_the_same_frame_locks_nodes_out(lab: Lab, attack: Cal
 def test_a_node_reads_and_asks_through_the_filter(lab: Lab) -> None:
     lab.protect()
     with lab.initiator(NODE) as node:
-        assert SECTOR == node.read(command=READ_EXT)
-        assert SECTOR == node.read(command=READ)
-        assert b"second" == (node.read(1) or b"")[:6]
-        assert node.ata(IDENTIFY)
-        assert b"" == node.config_string()
+        assert SECTOR == answered(lambda: node.read(command=READ_EXT))
+        assert SECTOR == answered(lambda: node.read(command=READ))
+        assert b"second" == answered(lambda: node.read(1))[:6]
+        assert answered(lambda: node.ata(IDENTIFY))
+        assert b"" == answered(node.config_string)
 
 
 @pytest.mark.parametrize("write", [WRITE, WRITE_EXT])
@@ -118,14 +133,14 @@ def test_the_configuration_string_cannot_be_set(lab: Lab, subcommand: int, text:
     lab.protect()
     with lab.initiator(ATTACKER) as attacker:
         assert attacker.config(subcommand, text) is None
-        assert b"" == attacker.config_string()
+        assert b"" == answered(attacker.config_string)
 
 
 def test_without_the_filter_it_can(lab: Lab) -> None:
     with lab.initiator(ATTACKER) as attacker:
         attacker.config(FORCE_SET, b"evil")
 
-        assert b"evil" == attacker.config_string()
+        assert b"evil" == answered(attacker.config_string)
 
 
 def test_the_filter_can_be_put_in_force_again_and_goes_without_a_trace(lab: Lab) -> None:
@@ -140,7 +155,7 @@ def test_the_filter_can_be_put_in_force_again_and_goes_without_a_trace(lab: Lab)
 
 
 def test_many_readers_of_one_export_are_all_served() -> None:
-    fairness = measure(9000, readers=64, outstanding=4, seconds=0.5)
+    fairness = measure(9000, readers=64, outstanding=4, seconds=2)
 
     assert 64 == len(fairness.rates)
     assert fairness.slowest > 0

@@ -32,7 +32,7 @@ from farm.home import Home
 from farm.running import Running, VirtualMachine
 from farm.view.live import Delta, Live, Snapshot, Update, decode
 from farm.view.status import NodeStatus
-from tests.lab import Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.41.1"
 PORT = 8070
@@ -206,7 +206,7 @@ def kicked(node: NodeStatus) -> bool:
 
 async def until_true(updates: AsyncIterator[Update | Lost], live: Live, condition: Callable[[], bool]) -> None:
     """Follow until it holds; the limit is there to end a broken test."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         async for update in updates:
             assert not isinstance(update, Lost), update
             live.apply(update)
@@ -239,13 +239,13 @@ async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None
             await attachment.act("drain", live.nodes[key])
 
         await asyncio.to_thread(lab.namespace.stop, process)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while not isinstance(await anext(updates), Lost):
                 pass
         with pytest.raises(FarmError, match="farmd does not answer"):
             await attachment.status()
         await asyncio.to_thread(lab.farmd)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while isinstance(update := await anext(updates), Lost):
                 pass
         assert isinstance(update, Snapshot)
@@ -265,5 +265,5 @@ def test_a_taken_port_and_a_damaged_history_are_said_and_end_nothing(lab: Lab) -
     until(lambda: "history was damaged" in problems(), "the history's trouble is not said")
     assert lab.curl("/builds") == (200, {"schema": 1, "builds": []})
     lab.namespace.stop(holder)
-    until(lambda: "The API is not on the network" not in problems(), "the port is not taken when it is free", 60)
+    until(lambda: "The API is not on the network" not in problems(), "the port is not taken when it is free")
     assert lab.over_tcp("/healthz") == (200, "ok\n")

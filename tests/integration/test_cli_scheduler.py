@@ -15,7 +15,7 @@ import pytest
 
 from farm.scheduler.control import list_blocks, list_jobs, list_nodes
 from farm.virtual.namespace import exec_prefix
-from tests.lab import AS_NOBODY, NETNAME, Namespace, namespaces, until
+from tests.lab import AS_NOBODY, NETNAME, PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.32.1"
 NOBODY = [*AS_NOBODY, "env", "-i", "COLUMNS=120"]
@@ -54,7 +54,7 @@ class Lab:
             yield
         finally:
             process.send_signal(signal.SIGINT)
-            process.wait(timeout=60)
+            process.wait(timeout=PATIENCE)
 
     def names(self) -> set[str]:
         return {node.name for node in self.space.gather(list_nodes(SERVER, 8765)) if node.max_jobs}
@@ -71,8 +71,8 @@ def lab() -> Iterator[Lab]:
 def busy(lab: Lab) -> Iterator[Lab]:
     """Three nodes with more jobs than slots."""
     with lab.simulated(nodes=3, slots=2, submitters=1, jobs=8, seconds=2, idle=0, failures=0.3, local=0):
-        until(lambda: len(lab.names()) == 3, "three nodes log in", 60)
-        until(lambda: len(lab.space.gather(list_jobs(SERVER, 8765))) > 4, "there are jobs", 60)
+        until(lambda: len(lab.names()) == 3, "three nodes log in")
+        until(lambda: len(lab.space.gather(list_jobs(SERVER, 8765))) > 4, "there are jobs")
         yield lab
 
 
@@ -155,8 +155,8 @@ def test_jobs_are_followed(busy: Lab) -> None:
             if told[-1]["event"] == "begun":
                 begun[told[-1]["job"]["id"]] = told[-1]["job"]
         process.send_signal(signal.SIGINT)
-        process.stdout.close()
-        assert process.wait(timeout=30) == 130
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 130
     ended = told[-1]["job"]
     assert ended["node"] == begun[ended["id"]]["node"]
     assert ended["state"] == ("failed" if ended["exit"] else "done")
@@ -168,8 +168,7 @@ def test_following_shows_what_is_asked_for(busy: Lab) -> None:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        process.stdout.close()
-        process.wait(timeout=30)
+        process.communicate(timeout=PATIENCE)
     assert all(" ended " in line for line in said)
     assert all(" → " in line for line in said)
 

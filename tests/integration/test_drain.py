@@ -25,7 +25,7 @@ from farm.scheduler.control import list_blocks, list_nodes, unblock
 from farm.view.status import NodeStatus
 from farm.virtual.namespace import exec_prefix, icecc_folder
 from farm.workstation.membership import submitter_name
-from tests.lab import Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER, NODE = "10.99.31.1", "10.99.31.2"
 CONFIG = Config(name="test", address=f"{SERVER}/24")
@@ -61,7 +61,7 @@ class Lab:
     server: Namespace
     sources: Path
 
-    def drain(self, name: str = "pc01", patience: float = 120) -> subprocess.Popen[str]:
+    def drain(self, name: str = "pc01", patience: float = 3 * PATIENCE) -> subprocess.Popen[str]:
         """Drain a node in a process inside; what happens meanwhile goes to its standard error."""
         argv = [*exec_prefix(self.server.name), sys.executable, "-c", DRAIN, str(self.home.directory), name]
         return subprocess.Popen([*argv, NODE, str(patience)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -75,11 +75,11 @@ class Lab:
         argv += ["--require-remote", "--json", str(record), "--", "sh", "-c", loop]
         build = subprocess.Popen(argv, cwd=self.sources, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
-            until(lambda: self.jobs("pc01") > 2 or build.poll() is not None, "pc01 has no more jobs than slots", 60)
+            until(lambda: self.jobs("pc01") > 2 or build.poll() is not None, "pc01 has no more jobs than slots")
             yield
         finally:
             stop.touch()
-            said, _ = build.communicate(timeout=120)
+            said, _ = build.communicate(timeout=PATIENCE)
         assert build.returncode == 0, said
 
     def jobs(self, name: str) -> int:
@@ -121,12 +121,12 @@ def lab() -> Iterator[Lab]:
 def test_a_node_of_a_busy_farm_is_drained(lab: Lab, tmp_path: Path) -> None:
     record = tmp_path / "record.json"
     with lab.building(record):
-        said, _ = lab.drain(patience=2).communicate(timeout=60)
+        said, _ = lab.drain(patience=2).communicate(timeout=PATIENCE)
         assert "pc01 still has jobs after 2s." in said
         assert lab.elements() == [], "it was undone"
         assert lab.server.gather(list_blocks(SERVER, 8765)) == []
 
-        said, doing = lab.drain().communicate(timeout=200)
+        said, doing = lab.drain().communicate(timeout=3 * PATIENCE)
         assert said == "pc01 has ended its jobs and is blocked: it gets none until it is unblocked.\n"
         assert "jobs left; the scheduler notices within 70 s" in doing
         assert lab.server.gather(list_blocks(SERVER, 8765)) == ["pc01"]
@@ -137,12 +137,12 @@ def test_a_node_of_a_busy_farm_is_drained(lab: Lab, tmp_path: Path) -> None:
     assert (found["failed"], found["local"]) == (0, 0), "every job ended where it was given"
     assert found["nodes"]["pc01"]["jobs"] > 2
 
-    assert lab.drain().communicate(timeout=60)[0] == "pc01 is blocked already.\n"
+    assert lab.drain().communicate(timeout=PATIENCE)[0] == "pc01 is blocked already.\n"
     lab.server.gather(unblock(SERVER, 8765, "pc01"))
 
 
 def test_one_that_is_not_there_cannot_be_drained(lab: Lab) -> None:
-    assert "pc07 is not logged in" in lab.drain("pc07").communicate(timeout=60)[0]
+    assert "pc07 is not logged in" in lab.drain("pc07").communicate(timeout=PATIENCE)[0]
 
 
 def test_an_interrupt_undoes_it(lab: Lab) -> None:
@@ -151,7 +151,7 @@ def test_an_interrupt_undoes_it(lab: Lab) -> None:
     assert "0 jobs left" in drain.stderr.readline()
     assert len(lab.elements()) == 1
     drain.send_signal(signal.SIGINT)
-    assert drain.communicate(timeout=60)[0] == ""
+    assert drain.communicate(timeout=PATIENCE)[0] == ""
     assert drain.returncode == -signal.SIGINT
     assert lab.elements() == []
 

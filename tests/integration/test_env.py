@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.scheduler.control import list_nodes
+from farm.scheduler.control import list_jobs, list_nodes
 from farm.virtual.namespace import exec_prefix
 from farm.workstation.membership import Membership, save
 from tests import projects
@@ -48,7 +48,7 @@ class Lab:
             env=projects.developer(self.folder, **{**self.fixed, **environment}),
             text=True,
             capture_output=True,
-            timeout=300,
+            timeout=900,
             check=False,
         )
 
@@ -59,7 +59,8 @@ class Lab:
         return done.stdout + done.stderr
 
     def jobs(self) -> int:
-        """How many the scheduler's own log says the node has begun."""
+        """How many the scheduler's own log says the node has begun, when it has heard of all of them."""
+        until(lambda: not self.server.gather(list_jobs(SERVER, 8765)), "a job does not end")
         return len(re.findall(r"BEGIN: .* server=pc01\(", self.server.log("scheduler-8765")))
 
     def during(self, action: Callable[[], object]) -> int:
@@ -196,6 +197,23 @@ def test_other_compilers_and_their_kept_environments(lab: Lab) -> None:
     assert archive.stat().st_mtime_ns == changed
     listed = json.loads(lab.sh(f"{ENV} --toolchains --prune --format json").stdout)
     assert (listed["removed"], {kept["current"] for kept in listed["environments"]}) == ([], {True})
+
+
+@pytest.mark.parametrize(
+    ("before", "options"), [("", "--cross arm-farm-eabi=arm-farm-eabi-gcc"), ("CC=arm-farm-eabi-gcc ", "")]
+)
+def test_a_cross_compiler_for_c_alone(lab: Lab, before: str, options: str) -> None:
+    """iceccd cannot pack one, and says so; Debian has them without their g++."""
+    folder = lab.folder / "cross"
+    folder.mkdir(exist_ok=True)
+    if not (folder / "arm-farm-eabi-gcc").exists():
+        (folder / "arm-farm-eabi-gcc").symlink_to("/usr/bin/gcc-12")
+    (lab.folder / "z.c").write_text("int z(void) { return 3; }\n")
+    script = f'PATH=$PATH:{folder}\neval "$({before}{ENV} --no-ccache {options})"\n'
+    script += "arm-farm-eabi-gcc -c z.c && echo $ICECC_VERSION"
+    made: list[str] = []
+    assert lab.during(lambda: made.append(lab.sh(script).stdout)) == 1
+    assert [part.partition("=")[2] for part in made[0].strip().split(",")] == ["", "arm-farm-eabi"]
 
 
 def test_nobody_is_joined(lab: Lab) -> None:

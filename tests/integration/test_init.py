@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from farm.config.file import load
+from tests.lab import carries, until
 
 NAMESPACE = f"ft-{os.getpid()}"
 
@@ -30,6 +31,7 @@ def machine() -> Iterator[None]:
             ip(*inside, "link", "set", name, "up")
         ip(*inside, "address", "add", "192.0.2.20/26", "brd", "+", "dev", "eno1")
         ip(*inside, "route", "add", "default", "via", "192.0.2.1")
+        until(lambda: all(carries(NAMESPACE, name) for name in ("eno1", "eno2")), "an interface does not come up")
         yield
     finally:
         ip("netns", "delete", NAMESPACE)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import pytest
 
 from farm.scheduler.control import list_nodes
-from tests.lab import NETNAME, Namespace, namespaces, until
+from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
 from tests.workstation import GROUP, NAME, Workstation, tree, workstation
 
 SERVER, DESK = "10.99.41.1", "10.99.41.2"
@@ -24,7 +24,8 @@ from farm.discovery import discovering, farm_advertisement
 async def main():
     async with discovering("{SERVER}", lambda event: None) as zeroconf:
         config = Config(name="test", address="{SERVER}/24")
-        await zeroconf.async_register_service(farm_advertisement(config))
+        await (await zeroconf.async_register_service(farm_advertisement(config)))
+        print("advertised", flush=True)
         await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -44,6 +45,7 @@ def server() -> Iterator[tuple[Namespace, Namespace]]:
         server.wait_for(8765)
         server.iceccd("pc01", SERVER, "-m", "2")
         server.start("advertise", sys.executable, "-c", ADVERTISE)
+        until(lambda: "advertised" in server.log("advertise"), "the farm is not advertised")
         until(lambda: [one for one in server.gather(list_nodes(SERVER, 8765)) if one.load < 1000], "no node gets jobs")
         yield server, desk
 
@@ -104,7 +106,7 @@ def test_at_a_terminal_it_asks(desk: Workstation) -> None:
         os.write(master, b"1\n")
         while b"Build on it" not in seen:
             seen += os.read(master, 4096)
-        assert 0 == process.wait(timeout=60)
+        assert 0 == process.wait(timeout=PATIENCE)
     finally:
         process.kill()
         process.wait()
@@ -178,7 +180,7 @@ def test_by_the_users_systemd(desk: Workstation, server: tuple[Namespace, Namesp
         assert not [words for words in desk.processes().values() if "iceccd" in words[0]]
     finally:
         desk.shut_down()
-        manager.wait(timeout=30)
+        manager.wait(timeout=PATIENCE)
 
 
 def test_root_joins_compiles_and_leaves(desk: Workstation, server: tuple[Namespace, Namespace]) -> None:

@@ -15,7 +15,7 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.netboot.render import nginx_conf
-from tests.lab import Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER, NODE = "10.99.2.1", "10.99.2.7"
 MAC = "52:54:00:00:00:01"
@@ -96,8 +96,11 @@ def test_a_node_becomes_what_the_server_says(lab: tuple[Namespace, Namespace], s
     told = json.loads((root / "run/farm/node.json").read_text())
     expected = {"mac": MAC, "nic": "lab0", "address": NODE, "name": "pc01", "slots": 3, "image": "v1", "farm": "lab"}
     assert {key: told[key] for key in expected} == expected
-    line = json.loads((Home.at(server.folder).logs / "nginx-access.log").read_text())
-    assert line["uri"].startswith("/nodes/52-54-00-00-00-01.json?kernel=1.25&nic=2.50&root=3.75&agent=")
+    access = Home.at(server.folder).logs / "nginx-access.log"
+    until(lambda: access.read_text().endswith("\n"), "nginx does not log")  # it does after it has answered
+    assert json.loads(access.read_text())["uri"].startswith(
+        "/nodes/52-54-00-00-00-01.json?kernel=1.25&nic=2.50&root=3.75&agent="
+    )
 
 
 def test_an_unknown_node_names_itself(lab: tuple[Namespace, Namespace], served: Path) -> None:
@@ -141,7 +144,7 @@ def test_a_node_waits_for_its_server_and_for_an_answer_that_makes_sense(
     until(lambda: access.read_text(), "the node does not ask again")
     assert process.poll() is None
     settings.write_text(json.dumps(SETTINGS))
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert (root / "etc/hostname").read_text() == "pc01\n"
 
 
@@ -153,7 +156,7 @@ def test_a_node_waits_for_its_address(lab: tuple[Namespace, Namespace], served: 
     process = node.start("configure", *argv("configure", root))
     until(lambda: "waiting for an IPv4 address on lab0" in node.log("configure"), "the node does not complain")
     node.run("ip", "address", "add", f"{NODE}/24", "dev", "lab0")  # without a broadcast address
-    assert process.wait(timeout=30) == 0
+    assert process.wait(timeout=PATIENCE) == 0
     assert "brd 10.99.2.255" in node.run("ip", "-4", "address", "show", "lab0").stdout
 
 
@@ -162,7 +165,7 @@ def get(node: Namespace, path: str) -> tuple[int, str]:
         request = urllib.request.Request(f"http://{NODE}:9105{path}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(request, timeout=10) as answer:
+            with opener.open(request, timeout=PATIENCE) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -201,4 +204,4 @@ def test_the_agent_tells_how_the_node_does(lab: tuple[Namespace, Namespace], ser
     assert posted.stdout == "501"
     node.run("ip", "address", "add", "10.99.2.8/24", "dev", "lab0")
     node.run("ip", "address", "delete", f"{NODE}/24", "dev", "lab0")
-    assert agent.wait(timeout=30) == 1
+    assert agent.wait(timeout=PATIENCE) == 1

@@ -14,7 +14,7 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.running import Running
-from tests.lab import until
+from tests.lab import PATIENCE, until
 from tests.run_lab import Farm, add_node, farm_of_two
 
 SERVER = "10.99.2.1"
@@ -125,7 +125,7 @@ def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
     )
     until((farm_with_node.sources / "waiting").exists, "the command does not start")
     os.killpg(process.pid, signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (3, "interrupted\n")
 
 
@@ -142,7 +142,7 @@ def test_a_lost_scheduler_does_not_stop_the_command(farm_with_node: Farm) -> Non
     until((farm_with_node.sources / "going").exists, "the command does not start")
     farm_with_node.server.stop(farm_with_node.scheduler)
     (farm_with_node.sources / "gone").touch()
-    out, told = process.communicate(timeout=60)
+    out, told = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (0, "built\n")
     assert "The scheduler could not be watched all the time" in told
 

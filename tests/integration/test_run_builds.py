@@ -18,7 +18,7 @@ from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.history.records import Build
 from farm.unix_http import UnixHTTPConnection
-from tests.lab import namespaces, until
+from tests.lab import PATIENCE, namespaces, until
 from tests.run_lab import BUSY, Farm, add_node, farm_of_two
 from tests.workstation import workstation
 
@@ -58,7 +58,7 @@ def run_both(farm: Farm, folder: Path, scripts: Sequence[str]) -> list[dict[str,
             )
             for n, script in enumerate(scripts, start=1)
         ]  # fmt: skip
-        said = [run.communicate(timeout=120)[1] for run in reversed(runs)]
+        said = [run.communicate(timeout=PATIENCE)[1] for run in reversed(runs)]
     if any(BUSY in text for text in said):
         return []
     assert [run.returncode for run in runs] == [0, 0], said
@@ -68,7 +68,7 @@ def run_both(farm: Farm, folder: Path, scripts: Sequence[str]) -> list[dict[str,
 def test_of_two_at_a_time_each_counts_its_own_jobs(farm: Farm, tmp_path: Path) -> None:
     """The second one compiles and links while the first one waits for it."""
     (farm.sources / "main.c").write_text("int main(void) { return 0; }\n")
-    wait = "n=0; until [ -e {} ] || [ $n -gt 200 ]; do sleep 0.1; n=$((n + 1)); done"
+    wait = "n=0; until [ -e {} ] || [ $n -gt 900 ]; do sleep 0.1; n=$((n + 1)); done"
     first = f"gcc -c part0.c -o one.o && touch one; {wait.format('second-done')}"
     second = f"{wait.format('one')}; gcc -c part1.c -o two1.o && gcc -c part2.c -o two2.o"
     second += " && gcc -c main.c -o main.o && gcc main.o two1.o -o prog && touch second-done"
@@ -105,7 +105,7 @@ def test_objects_are_those_of_a_local_build(farm: Farm) -> None:
 
 
 def builds(farm: Farm) -> list[Build]:
-    with contextlib.closing(UnixHTTPConnection(farm.home.farmd_socket, 5)) as connection:
+    with contextlib.closing(UnixHTTPConnection(farm.home.farmd_socket, PATIENCE)) as connection:
         connection.request("GET", "/builds")
         return msgspec.json.decode(connection.getresponse().read(), type=Builds).builds
 

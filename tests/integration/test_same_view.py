@@ -20,12 +20,11 @@ from farm.scheduler.control import Control, list_all, list_jobs
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
-from tests.lab import Namespace, namespaces
+from tests.lab import PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.32.1"
 PORT = 8765
 NODES, SLOTS, SUBMITTERS = 8, 3, 3
-PATIENCE = 90.0
 ROW = re.compile(
     r"^[+-] *\d+ +(?P<name>\S+) +\d+ +(?P<running>\d+) +(?P<slots>\d+) +\[.*\] +\d+ +\d+ +\d+ +(?P<pending>\d+)"
 )
@@ -95,7 +94,7 @@ async def view() -> AsyncIterator[Live]:
 
 async def agree(live: Live, sundae: Sundae, busy: int) -> None:
     """Wait for a moment at which all three tell the same, with at least so many jobs running."""
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + 3 * PATIENCE
     async with Control(SERVER, PORT) as control:
         while True:
             listed, _ = await list_all(control)

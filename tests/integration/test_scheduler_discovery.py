@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import FarmError, UsageError
 from farm.scheduler.discovery import FoundScheduler, choose, discover, resolve, rivals
-from tests.lab import NETNAME, Namespace, namespaces
+from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 HERE, THERE = "10.99.31.1", "10.99.31.2"
 
@@ -22,7 +22,7 @@ def lab() -> Iterator[tuple[Namespace, Namespace]]:
 async def heard(*addresses: str) -> list[FoundScheduler]:
     """What answers, asked until all these do: a scheduler may have started just now."""
     found: list[FoundScheduler] = []
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         while not set(addresses) <= {scheduler.address for scheduler in found}:
             found = await discover(seconds=1.0)
     return found

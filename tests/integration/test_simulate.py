@@ -22,7 +22,7 @@ from farm.simulate.counts import Counts
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
 from farm.virtual.namespace import namespace_path
-from tests.lab import Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.78.1"
 PORT = 8765
@@ -79,7 +79,7 @@ async def witnessed(simulation: Simulation, duration: float) -> Counts:
     witness = Witness()
     watching = asyncio.create_task(witness.watch())
     try:
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE):
             await witness.connected.wait()
             counts = await simulation.run(duration)
             await eventually(lambda: witness.agrees(counts))
@@ -124,7 +124,7 @@ def test_daemons_share_an_address_and_find_a_restarted_scheduler(lab: Namespace)
     async def restarted() -> Counts:
         simulation = Simulation(Settings(nodes=10, jobs=30, seconds=0.2), SERVER, PORT)
         running = asyncio.create_task(simulation.run())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             await simulation.at_work.wait()
             nodes = await list_nodes(SERVER, PORT)
             assert {SERVER} == {node.address for node in nodes}
@@ -161,30 +161,31 @@ def test_the_command_leaves_nothing() -> None:
     assert not namespace_path(f"farm-sim-{name}").exists()
 
 
+def pids_inside(name: str) -> list[str]:
+    """Processes in a network namespace, which may not be there yet."""
+    return subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False).stdout.split()
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_is_ended(number: signal.Signals) -> None:
     name = f"test-{os.getpid()}"
     handle = namespace_path(f"farm-sim-{name}")
 
-    def inside() -> list[str]:
-        found = subprocess.run(["ip", "netns", "pids", handle.name], capture_output=True, text=True, check=False)
-        return found.stdout.split()
-
     argv = [*FARM, "--name", name, "--nodes", "10"]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            until(lambda: handle.exists() and len(inside()) == 2, "the scheduler does not start")
-            pids = inside()
+            until(lambda: handle.exists() and len(pids_inside(handle.name)) == 2, "the scheduler does not start")
+            pids = pids_inside(handle.name)
         finally:
             process.send_signal(number)
-        assert 0 == process.wait(60)
+        assert 0 == process.wait(PATIENCE)
     assert not handle.exists()
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
 
 
 def test_a_namespace_in_use_is_left_alone(lab: Namespace) -> None:
     lab.start("sleep", "sleep", "1000")
-    until(lambda: lab.run("pgrep", "-x", "sleep", check=False).stdout, "no sleep")
+    until(lambda: pids_inside(lab.name), "no sleep")
     with pytest.raises(FarmError, match="already"), namespace.own_namespace(lab.name):
         pass
 

@@ -92,13 +92,17 @@ def test_a_killed_service_comes_back(farm: Farm) -> None:
 
 
 def test_a_machine_that_powers_itself_off_stays_off_until_the_farm_is_brought_up_again(farm: Farm) -> None:
-    machine = Service("machine", ["sleep", "1.5"], restart=False)
+    off = farm.home.runtime / "off"
+    machine = Service("machine", ["sh", "-c", 'until [ -e "$0" ]; do sleep 0.1; done', str(off)], restart=False)
     farm.converge(machine)
+    before = farm.pids()["machine"]
+    off.touch()
     until(lambda: farm.supervisor.status()[0].state == "EXITED", "it does not end")
 
+    off.unlink()
     farm.converge(machine)
 
-    assert "EXITED" != farm.supervisor.status()[0].state
+    assert before != farm.pids()["machine"]
 
 
 def test_after_kill_9_of_supervisord_converging_takes_over_the_ports_of_what_was_left(farm: Farm) -> None:

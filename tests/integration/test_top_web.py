@@ -7,27 +7,30 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import pytest
 from yarl import URL
 
-PATIENCE = 60
+from tests.lab import PATIENCE, Namespace, namespaces
+
+PORT = 8123
 
 
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
+@pytest.fixture
+def space() -> Iterator[Namespace]:
+    """Where nobody else takes the port."""
+    with namespaces("10.99.80.1/24") as (found,):
+        yield found
 
 
 @asynccontextmanager
-async def served(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, URL]]:
+async def served() -> AsyncIterator[tuple[asyncio.subprocess.Process, URL]]:
     """`farm top --web` on a scheduler that does not answer; its process and the address that it prints."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "farm", "top", "--web", "--port", f"{port}", "--scheduler", "127.0.0.1:1"),
+        *(sys.executable, "-m", "farm", "top", "--web", "--port", f"{PORT}", "--scheduler", "127.0.0.1:1"),
         stdout=asyncio.subprocess.PIPE,
         env={**os.environ, "XDG_CONFIG_HOME": "/nonexistent"},
     )
@@ -43,42 +46,47 @@ async def served(port: int) -> AsyncIterator[tuple[asyncio.subprocess.Process, U
             await process.wait()
 
 
-async def test_the_page_and_its_guard() -> None:
-    port = free_port()
-    async with (
-        served(port) as (_, address),
-        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
-    ):
-        bare = address.with_query(None)
-        async with session.get(bare) as refused:
-            assert refused.status == 403
-        async with session.get(bare.with_query(token="wrong")) as refused:
-            assert refused.status == 403
-        async with session.get(bare / "ws") as refused:
-            assert refused.status == 403
-        async with session.get(address, headers={"Host": f"evil.example:{port}"}) as refused:
-            assert refused.status == 403
-        async with session.get(address) as page:
-            assert page.status == 200
-            assert page.url.query_string == ""
-            text = await page.text()
-        assert f"ws://127.0.0.1:{port}/ws" in text
-        assert "farm top" in text
-        async with session.get(bare / "static/js/textual.js") as script:
-            assert script.status == 200
+def test_the_page_and_its_guard(space: Namespace) -> None:
+    async def look() -> None:
+        async with (
+            served() as (_, address),
+            aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session,
+        ):
+            bare = address.with_query(None)
+            async with session.get(bare) as refused:
+                assert refused.status == 403
+            async with session.get(bare.with_query(token="wrong")) as refused:
+                assert refused.status == 403
+            async with session.get(bare / "ws") as refused:
+                assert refused.status == 403
+            async with session.get(address, headers={"Host": f"evil.example:{PORT}"}) as refused:
+                assert refused.status == 403
+            async with session.get(address) as page:
+                assert page.status == 200
+                assert page.url.query_string == ""
+                text = await page.text()
+            assert f"ws://127.0.0.1:{PORT}/ws" in text
+            assert "farm top" in text
+            async with session.get(bare / "static/js/textual.js") as script:
+                assert script.status == 200
+
+    space.gather(look())
 
 
-async def test_the_socket_brings_the_dashboard() -> None:
-    async with served(free_port()) as (_, address), aiohttp.ClientSession() as session:
-        web_socket = address.with_path("/ws").with_query({"width": "80", "height": "24"})
-        cookie = {"Cookie": f"farm-top={address.query['token']}"}
-        async with session.ws_connect(web_socket, headers=cookie) as web:
-            seen = b""
-            async with asyncio.timeout(PATIENCE):
-                while b"Overview" not in seen:
-                    message = await web.receive()
-                    assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
-                    seen += message.data if isinstance(message.data, bytes) else message.data.encode()
+def test_the_socket_brings_the_dashboard(space: Namespace) -> None:
+    async def look() -> None:
+        async with served() as (_, address), aiohttp.ClientSession() as session:
+            web_socket = address.with_path("/ws").with_query({"width": "80", "height": "24"})
+            cookie = {"Cookie": f"farm-top={address.query['token']}"}
+            async with session.ws_connect(web_socket, headers=cookie) as web:
+                seen = b""
+                async with asyncio.timeout(PATIENCE):
+                    while b"Overview" not in seen:
+                        message = await web.receive()
+                        assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
+                        seen += message.data if isinstance(message.data, bytes) else message.data.encode()
+
+    space.gather(look())
 
 
 async def test_a_port_in_use_is_said() -> None:
