@@ -107,6 +107,7 @@ def set_up(
     called = named or _called_by(environment, path)
     environment["PATH"] = _path_with(environment["PATH"], [*called, *crossing], path, launcher, cache / "bin")
     kept = [*(compiler for compiler in named if not _is_plain(compiler, path)), *crossing]
+    kept += [compiler for compiler in called if compiler.needs_help and compiler not in kept]
     if kept:
         environment["ICECC_VERSION"] = _version(kept, named, path, cache / "environments")
         names = ", ".join(compiler.name for compiler in kept)

@@ -43,6 +43,11 @@ class Compiler:
     cxx_name: str = ""
 
     @property
+    def needs_help(self) -> bool:
+        """iceccd cannot pack it: icecc-create-env wants a g++ as well, which a cross compiler often lacks."""
+        return self.cxx is None and "clang" not in self.path.name
+
+    @property
     def names(self) -> dict[str, Path]:
         """Name → program."""
         return {self.name: self.path} | ({self.cxx_name: self.cxx} if self.cxx else {})
@@ -106,7 +111,7 @@ def environment_of(compiler: Compiler, folder: Path) -> Kept:
     record = folder / f"{digest}.json"
     kept = _read(record)
     if kept is None or not (folder / kept.archive).is_file():
-        kept = _make(compiler.path, version, digest, folder)
+        kept = _make(compiler, version, digest, folder)
         write_atomic(record, msgspec.json.encode(kept))
     return kept
 
@@ -119,11 +124,14 @@ def _identify(compiler: Path) -> tuple[str, str]:
     return version, hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _make(compiler: Path, version: str, digest: str, folder: Path) -> Kept:
+def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> Kept:
     folder.mkdir(parents=True, exist_ok=True)
+    argv = ["icecc-create-env", str(compiler.path)]
+    if compiler.needs_help:
+        argv.append(str(compiler.path))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as workplace:
         command.run(
-            ["icecc-create-env", str(compiler)],
+            argv,
             cwd=Path(workplace),
             timeout=SECONDS,
             mend="It needs the programs file and objcopy: apt-get install file binutils",
@@ -131,7 +139,9 @@ def _make(compiler: Path, version: str, digest: str, folder: Path) -> Kept:
         (made,) = Path(workplace).glob("*.tar*")
         size = made.stat().st_size
         os.replace(made, folder / made.name)
-    return Kept(compiler=str(compiler), version=version, digest=digest, archive=made.name, bytes=size, made=time.time())
+    return Kept(
+        compiler=str(compiler.path), version=version, digest=digest, archive=made.name, bytes=size, made=time.time()
+    )
 
 
 def _read(record: Path) -> Kept | None:

@@ -88,7 +88,8 @@ MACHINE = (
     Reason(
         "environment-not-made",
         "iceccd could not pack this compiler into an environment for nodes.",
-        "Try by hand and read what it says: icecc-create-env gcc",
+        "Try by hand and read what it says: icecc-create-env gcc. Where it lacks a g++, as for many a cross compiler, "
+        "use what farm env prints: farm env --cross TRIPLET=COMPILER",
         says=(r"daemon can't determine native environment\..*",),
     ),
     Reason(
