@@ -57,10 +57,13 @@ def power(home: Home, running: Running, address: str, action: str) -> None:
 
     Raises FarmError when it cannot be reached.
     """
-    # The connection dies with the node: the order is given in the background, and ssh ends first.
-    ssh.run(
-        home, running, address, ["systemd-run", "--quiet", "--on-active=1", "systemctl", "--force", "--force", action]
-    )
+    # The connection dies with the node: the order is given in the background, and ssh ends first. Without its
+    # accuracy systemd would put a timer off for up to a minute.
+    later = ["systemd-run", "--quiet", "--on-active=1", "--timer-property=AccuracySec=100ms"]
+    try:
+        ssh.run(home, running, address, [*later, "systemctl", "--force", "--force", action])
+    except FarmError as error:
+        raise FarmError(f"The node {address} could not be told to {action}.", error.why, error.mend) from error
 
 
 def for_each(names: list[str], act: Callable[[str], None]) -> None:
