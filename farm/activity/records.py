@@ -40,7 +40,7 @@ class Place(enum.StrEnum):
     """By the submitter, after a node had failed."""
 
 
-class Job(Struct, frozen=True):
+class Job(Struct, frozen=True, gc=False):
     """One compilation. Times are Unix seconds at which the news came (clocks of nodes may be off), 0 when not known."""
 
     id: int
@@ -144,7 +144,7 @@ class Scheduler(Struct, frozen=True):
     """Names and addresses it lets log in no more."""
 
 
-class Totals(Struct, frozen=True):
+class Totals(Struct, frozen=True, gc=False):
     """Since the watching began."""
 
     requested: int = 0
@@ -165,7 +165,7 @@ class Totals(Struct, frozen=True):
     """Seconds that jobs have waited for a node, added up."""
 
 
-class Sample(Struct, frozen=True):
+class Sample(Struct, frozen=True, gc=False):
     """One moment: what was in use, and the totals so far (rates are their differences)."""
 
     time: float
