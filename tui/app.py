@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from typing import ClassVar, cast
 
-from textual import work
+from textual import events, work
 from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
+from textual.driver import Driver
+from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher
 
@@ -24,6 +26,8 @@ from tui.anonymize import Anonymous
 from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.dialogs import Choice, ChooseMany, ChooseOne, Confirm
+from tui.driver import PromptDriver
+from tui.garbage import Collector
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
 from tui.job_detail import JobDetail
@@ -113,6 +117,8 @@ class FarmTop(App[None]):
         super().__init__()
         self.attachment = attachment = Anonymous(attachment) if anonymize else attachment
         self.live = Live()
+        self.collector = Collector()
+        """Idle until it is told to begin."""
         self.refresh_seconds = refresh
         self.paused = False
         self.failure: FarmError | None = None
@@ -130,6 +136,11 @@ class FarmTop(App[None]):
         for each in OWN:
             self.register_theme(each)
         self.theme = theme
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice; in a terminal ours."""
+        kind = super().get_driver_class()
+        return PromptDriver if kind is LinuxDriver else kind
 
     def compose(self) -> ComposeResult:
         """Heading, tabs, the views one behind the other, and what the keys do."""
@@ -179,7 +190,14 @@ class FarmTop(App[None]):
     def _tick(self) -> None:
         """Draw, and only then set the timer anew: drawings never overlap, however slow the terminal is."""
         self.flush()
+        self.collector.collect(self._clock())
         self.set_timer(self.refresh_seconds, self._tick)
+
+    async def on_event(self, event: events.Event) -> None:
+        """All that happens comes by here first."""
+        if isinstance(event, events.InputEvent):
+            self.collector.pressed(self._clock())
+        await super().on_event(event)
 
     def flush(self) -> None:
         """Draw the heading, and what can be seen below it."""
@@ -287,6 +305,9 @@ class FarmTop(App[None]):
             )
             return
         name = clean(node.name)
+        if why := objection(node, action):
+            self.notify(why, title=f"{each.title} {name}: not now.", severity="warning", markup=False)
+            return
         text = "\n".join(part for part in (each.effect.format(name=name), warning(node, action)) if part)
         if await self.push_screen_wait(Confirm(f"{each.title} {name}?", text, each.title)):
             await self._report(self.attachment.act(action, node))
@@ -305,9 +326,6 @@ class FarmTop(App[None]):
         present = self.live.overview.image if self.live.overview else ""
         choices = [Choice(each, each, "next boots get it now" if each == present else "") for each in versions]
         chosen = await self.push_screen_wait(ChooseOne("Image for next boots", choices))
-        if why := objection(node, action):
-            self.notify(why, title=f"{each.title} {name}: not now.", severity="warning", markup=False)
-            return
         if chosen is None:
             return
         text = f"Machines that boot from now on get {chosen}; those that run go on as they are."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import shlex
 import sys
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from tui.app import FarmTop
 
 PORT = 8000
+ESCAPE_MILLISECONDS = "30"
+"""What a terminal sends for one key comes together; ESCDELAY in the environment says so where a link is slower."""
 SIZE = (120, 36)
 
 
@@ -64,7 +65,7 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
         raise UsageError("farm top needs a terminal.", "Input or output is none.", "For scripts: farm status --json")
     app = _application(home, options)
     if screenshot is None:
-        gc.freeze()  # What is loaded by now stays; a key need not wait until it has been looked through for garbage.
+        app.collector.begin()
         app.run()
     else:
         _write(screenshot, asyncio.run(_picture(app, options["after"], options["press"], options["size"])))
@@ -74,6 +75,7 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
 
 def _application(home: Home, options: dict[str, Any]) -> FarmTop:
     """The dashboard as the options say. Raises FarmError for those that cannot be."""
+    os.environ.setdefault("ESCDELAY", ESCAPE_MILLISECONDS)  # Textual reads it when it is imported.
     from tui.app import VIEWS, FarmTop, key_sections
     from tui.keys import read_keys
     from tui.themes import DEFAULT, theme_named
