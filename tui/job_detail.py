@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
@@ -243,8 +244,9 @@ class JobDetail(Detail):
             self.query_one("Page > Static", Static).update(sheet((fact.label, fact.text, fact.tone) for fact in said))
 
     def _now_known(self) -> Job:
-        """The present record of this job."""
+        """The present record of this job; one that is known no more has an end and no result."""
         key = job_key(self._job)
         if (present := self.live.jobs.get(self._job.id)) and job_key(present) == key:
             return present
-        return next((job for job in reversed(self.live.ended) if job_key(job) == key), self._job)
+        ended = (job for job in reversed(self.live.ended) if job.id == key[0] and job_key(job) == key)
+        return next(ended, None) or replace(self._job, ended=self.live.time)

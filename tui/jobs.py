@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import ClassVar
 
 from msgspec.structs import replace
@@ -102,8 +103,11 @@ class Follower:
         """Begin anew: all jobs are new again."""
         self._flight, self._number = {}, 0
 
-    def news(self) -> list[Job]:
-        """New and changed jobs, in the order they were asked for; the lost ones have an end and no result."""
+    def news(self, wanted: Callable[[Job], bool] | None = None, limit: int | None = None) -> list[Job]:
+        """New and changed jobs, in the order they were asked for; the lost ones have an end and no result.
+
+        ``wanted``: those that are passed on; of the ended ones at most ``limit``, the newest.
+        """
         live, before = self._live, self._flight
         ended = [*self._ended()]
         over = {job.id for job in ended}
@@ -111,10 +115,11 @@ class Follower:
         lost = [replace(job, ended=live.time) for id, job in before.items() if id not in now and id not in over]
         changed = [job for id, job in now.items() if before.get(id) is not job]
         self._flight = now
-        return sorted([*lost, *ended, *changed], key=lambda job: job.requested or job.begun)
+        found = [*filter(wanted, [*lost, *changed]), *islice(filter(wanted, ended), limit)]
+        return sorted(found, key=lambda job: job.requested or job.begun)
 
     def _ended(self) -> Iterator[Job]:
-        """The jobs that ended since, at most as many as the stream keeps of them; numbers begin anew with farmd."""
+        """The jobs that ended since, the newest first; numbers begin anew with farmd."""
         ended = self._live.ended
         if not ended:
             return
@@ -259,9 +264,9 @@ class JobsView(View):
         self._tell()
 
     def _add(self) -> None:
-        news, keep = self._follower.news(), self._predicate
-        known = self._stream.rows
-        self._stream.append(news if keep is None else [job for job in news if keep(job) or job_key(job) in known])
+        keep, knows = self._predicate, self._stream.knows
+        wanted = None if keep is None else lambda job: keep(job) or knows(job_key(job))
+        self._stream.append(self._follower.news(wanted, LIMIT))
 
     def _tell(self) -> None:
         stream = self._stream

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -25,6 +26,8 @@ from tui.widgets.text import clean
 LaneKey = tuple[HostKey, int]
 """Whose, and which slot; SELF for what a submitter does without a slot."""
 SELF = -1
+PIECE = 2000
+"""So many jobs are added at a time: after a while elsewhere there may be many, and a key must not wait for all."""
 TIMELINE_KINDS = {
     **KINDS,
     "fallback": Kind("▞", "warn", head="↺"),
@@ -88,11 +91,13 @@ class TimelineView(View):
         super().__init__(attachment, live)
         self._now = 0.0
         self._follower = Follower(live)
+        self._backlog: deque[Job] = deque()
+        """What is new and has not been added yet."""
         self._slots: dict[HostKey, int] = {}
         self._lanes: list[tuple[LaneKey, str]] = []
         self._selves: set[HostKey] = set()
         self._last: dict[LaneKey, float] = {}
-        """When each lane's last job ended."""
+        """When each lane's last job ended, or began."""
         self._hides = False
         self._shown_lanes: list[tuple[LaneKey, str]] = []
         self._said = ""
@@ -110,18 +115,29 @@ class TimelineView(View):
     def show(self, now: float) -> None:
         """Add what is new, and move on in time."""
         self._now = now
-        news = self._follower.news()
+        adding = bool(self._backlog)
+        self._backlog += self._follower.news()
+        if not adding:
+            self._add()
+
+    def _add(self) -> None:
+        """A piece of what is new; the picture is drawn after the last."""
+        news = [self._backlog.popleft() for _ in range(min(PIECE, len(self._backlog)))]
         self._arrange(news)
-        self._gantt.put(bars(news), now)
-        self._show_lanes()
-        self._tell()
+        self._gantt.add(bars(news))
+        if self._backlog:
+            self.call_later(self._add)
+        else:
+            self._gantt.now = self._now
+            self._show_lanes()
+            self._tell()
 
     def _arrange(self, news: Iterable[Job]) -> None:
         """The lanes: as many as nodes have slots, or as jobs have shown."""
         slots = self._slots
-        for node in self.live.nodes.values():
-            host = node.host
-            if host is not None and host.online and slots.get(host.key, 0) < host.slots:
+        hosts = [node.host for node in self.live.nodes.values() if node.host is not None]
+        for host in hosts:
+            if host.online and slots.get(host.key, 0) < host.slots:
                 slots[host.key] = host.slots
         for job in news:
             if job.begun:
@@ -130,13 +146,26 @@ class TimelineView(View):
                     self._selves.add(key)
                 elif slots.get(key, 0) <= slot:
                     slots[key] = slot + 1
-                self._last[key, slot] = max(self._last.get((key, slot), 0.0), job.ended)
+                self._last[key, slot] = max(self._last.get((key, slot), 0.0), job.ended, job.begun)
+        self._forget({host.key for host in hosts})
+        slots = self._slots
         if len(self._lanes) != len(self._selves) + sum(slots.values()):
             self._lanes = [
                 ((key, slot), _label(key, slot))
                 for key in sorted({*slots, *self._selves})
                 for slot in (*range(slots.get(key, 0)), *((SELF,) if key in self._selves else ()))
             ]
+
+    def _forget(self, known: set[HostKey]) -> None:
+        """Daemons of which nobody knows go when their last job has gone too."""
+        if not {*self._slots, *self._selves} - known:
+            return
+        oldest = self.live.ended[0].ended if self.live.ended else 0.0
+        lately = {key for (key, _), when in self._last.items() if when >= oldest}
+        gone = {*self._slots, *self._selves} - known - lately
+        self._selves -= gone
+        self._slots = {key: number for key, number in self._slots.items() if key not in gone}
+        self._last = {lane: when for lane, when in self._last.items() if lane[0] not in gone}
 
     def _show_lanes(self) -> None:
         shown = self._lanes

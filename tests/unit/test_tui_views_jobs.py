@@ -133,6 +133,46 @@ async def test_paused_it_holds_still_and_counts() -> None:
         assert 80 == len(app.query_one(LiveStream).shown)
 
 
+async def test_what_ends_while_a_filtered_stream_is_held_is_not_left_running() -> None:
+    app = stage()
+    async with app.run_test(size=(120, 30)) as pilot:
+        await pilot.press("slash", *"state:running", "enter", "space")
+        new = replace(app.live.jobs[5000], id=7000, requested=fixtures.NOW, begun=fixtures.NOW)
+        app.live.apply(Delta(time=fixtures.NOW, jobs=[new]))
+        app.flush()
+        app.live.apply(
+            Delta(time=fixtures.NOW, ended=[replace(new, state=JobState.DONE, ended=fixtures.NOW, number=61)])
+        )
+        app.flush()
+        await pilot.press("f")
+        stream = app.query_one(LiveStream)
+        assert stream.following
+        assert 7 == len(stream.shown)
+
+
+def test_of_many_that_ended_the_newest_are_told() -> None:
+    live = fixtures.live()
+    news = Follower(live).news(lambda job: job.place is Place.REMOTE, 5)
+    assert 5 == sum(job.number > 0 for job in news)
+    assert all(job.place is Place.REMOTE for job in news)
+    assert max(job.number for job in news) == 60
+    assert [job.requested for job in news] == sorted(job.requested for job in news)
+
+
+async def test_a_job_whose_end_nobody_tells_does_not_run_for_ever() -> None:
+    app = stage()
+    async with app.run_test(size=(80, 24)) as pilot:
+        job = app.live.jobs[5000]
+        app.query_one(LiveStream).move_to((job.id, job.requested))
+        await pilot.press("enter")
+        app.flush()
+        app.live.apply(Delta(time=fixtures.NOW + 1, lost=[5000]))
+        app.flush()
+        await pilot.pause()
+        assert isinstance(app.screen, JobDetail)
+        assert "lost: the scheduler or the submitter went away" in app.text()
+
+
 async def test_a_job_opens_and_goes_on() -> None:
     app = stage()
     async with app.run_test(size=(80, 24)) as pilot:

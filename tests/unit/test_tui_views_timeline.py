@@ -7,7 +7,7 @@ from farm.view.live import Delta
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import JobDetail
-from tui.timeline import SELF, TIMELINE_KINDS, TimelineView, bars, kind, lane
+from tui.timeline import PIECE, SELF, TIMELINE_KINDS, TimelineView, bars, kind, lane
 from tui.widgets.gantt import Gantt
 
 
@@ -78,6 +78,42 @@ async def test_a_job_beyond_the_slots_gets_a_lane() -> None:
         app.flush()
         await pilot.pause()
         assert "newcomer 3" in app.text()
+
+
+async def test_daemons_that_are_forgotten_leave_with_their_last_job() -> None:
+    app = stage()
+    async with app.run_test(size=(80, 40)) as pilot:
+        (oldbox,) = (node for node in app.live.nodes.values() if node.name == "oldbox")
+        app.live.apply(Delta(time=fixtures.NOW, gone=[oldbox.key], lost=[*app.live.jobs]))
+        app.flush()
+        await pilot.pause()
+        assert "oldbox 1" in app.text()
+        later = [
+            replace(job, id=job.id + 5000, number=job.number + 60, begun=job.begun + 900, ended=job.ended + 900)
+            for job in fixtures.ended()
+            if job.node[0] != "oldbox"
+        ]
+        app.live.ended.clear()
+        app.live.apply(Delta(time=fixtures.NOW + 900, ended=later))
+        app.flush()
+        await pilot.pause()
+        assert "node-a1 1" in app.text()
+        assert "oldbox" not in app.text()
+
+
+async def test_many_jobs_are_added_piece_by_piece() -> None:
+    app = stage()
+    async with app.run_test(size=(80, 40)) as pilot:
+        done = fixtures.ended()[0]
+        many = [replace(done, id=10_000 + i, number=100 + i, begun=fixtures.NOW + i) for i in range(2 * PIECE + 1)]
+        app.live.apply(Delta(time=fixtures.NOW, ended=many))
+        gantt = app.query_one(Gantt)
+        known = len(gantt._bars)
+        app.flush()
+        assert known + PIECE == len(gantt._bars)
+        app.flush()
+        await pilot.pause()
+        assert known + len(many) == len(gantt._bars)
 
 
 async def test_idle_lanes_are_hidden_and_shown() -> None:

@@ -128,14 +128,18 @@ class Gantt(RowView):
         self.repaint()
 
     def put(self, bars: Iterable[Bar], now: float | None = None) -> None:
-        """Add bars; one whose id is known takes the other's place."""
+        """Add bars, and draw them; one whose id is known takes the other's place."""
+        self.add(bars)
+        self.now = self._now if now is None else now
+
+    def add(self, bars: Iterable[Bar]) -> None:
+        """The same, to be drawn when ``now`` is set."""
         self._bars.put(bars)
-        self._now = self._now if now is None else now
-        if not self._chosen_rows and len(self._rows) < len(self._bars.lanes):
+        if not self._chosen_rows:
             known = {key for key, _ in self._rows}
-            self._rows += [(key, str(key)) for key in self._bars.lanes if key not in known]
-            self._measure()
-        self.repaint()
+            if new := [(key, str(key)) for key in self._bars.lanes if key not in known]:
+                self._rows += new
+                self._measure()
 
     def clear_bars(self) -> None:
         """Forget all bars; lanes that were set stay."""

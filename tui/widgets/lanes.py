@@ -6,6 +6,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from itertools import count
 from operator import attrgetter
 
 from msgspec import Struct
@@ -24,9 +25,10 @@ FOREVER = 1e12
 """Seconds; times beyond are nobody's, and their arithmetic ends in infinities."""
 
 _start = attrgetter("start")
+_versions = count(1)
 
 
-class Bar(Struct, frozen=True):
+class Bar(Struct, frozen=True, gc=False):
     """Something that took time in a lane; without an end it goes on."""
 
     id: Hashable
@@ -66,10 +68,11 @@ class Lane:
         self.open: dict[Hashable, Bar] = {}
         self.longest = 0.0
         self.version = 0
+        """Another one after each change, and in no two lanes the same but for 0, which is empty."""
 
     def add(self, bar: Bar) -> None:
         """Put the bar in its place."""
-        self.version += 1
+        self.version = next(_versions)
         if bar.end is None:
             self.open[bar.id] = bar
             return
@@ -81,7 +84,7 @@ class Lane:
 
     def remove(self, bar: Bar) -> None:
         """Take out a bar that is in."""
-        self.version += 1
+        self.version = next(_versions)
         if bar.end is None:
             del self.open[bar.id]
             return
@@ -144,7 +147,10 @@ class Lanes:
         """Forget a bar, if it is there."""
         bar = self._open.pop(bar_id, None) or self._ended.pop(bar_id, None)
         if bar is not None:
-            self.lanes[bar.lane].remove(bar)
+            lane = self.lanes[bar.lane]
+            lane.remove(bar)
+            if not lane.open and not lane.ended:
+                del self.lanes[bar.lane]
 
     def clear(self) -> None:
         """Forget all."""

@@ -98,6 +98,10 @@ class LiveStream(LiveTable[Row]):
             self._missed = 0
             self.rows = kept
 
+    def knows(self, key: Hashable) -> bool:
+        """Whether a record with this key is kept, be it shown or, while paused, not yet."""
+        return key in self._records
+
     def clear_records(self) -> None:
         """Forget all records."""
         self._records.clear()
