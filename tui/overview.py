@@ -236,16 +236,14 @@ class OverviewView(View):
         self._write("totals", totals(live))
         self._write("wrong", troubles(wrong(live, now), live.overview is not None))
         self._write("services", services_line(live.overview.services if live.overview else []))
-        self._draw_graph(now)
+        self._draw_graphs()
         self._rates = Counter(job.node for job in recent(live, now, TOP_SECONDS))
         online = (node for node in live.nodes.values() if node.host is not None and node.host.online)
         self._busiest.set_rows(node for node in online if is_worker(node))
         self._submitters.set_rows(submitters(live, now))
 
-    def _draw_graph(self, now: float) -> None:
+    def _draw_graphs(self) -> None:
         points = window(self.live.samples, SPAN)
-        end = points[-1].time if points else now
-        self._slots_graph.now = self._jobs_graph.now = end
         self._slots_graph.series = {
             "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
             "busy": Series([(s.time, float(s.busy)) for s in points], "good", fill=True),

@@ -122,8 +122,9 @@ class Graph(LineView, can_focus=False):
 
     @series.setter
     def series(self, series: Mapping[str, Series]) -> None:
-        self._series = dict(series)
-        self.refresh_picture()
+        if series != self._series:
+            self._series = dict(series)
+            self.refresh_picture()
 
     def set_points(self, name: str, points: Sequence[Point]) -> None:
         """Replace the points of one curve, which is added if it is new."""

@@ -189,7 +189,7 @@ class LiveTable(RowView, Generic[Row]):
     def show_columns(self, names: Iterable[str]) -> None:
         """Show these columns, in this order; unknown names are passed over, no name leaves all as it is."""
         visible = [self._columns[name] for name in dict.fromkeys(names) if name in self._columns]
-        if visible:
+        if visible and visible != self._visible:
             self._visible = visible
             self._lay_out()
 
