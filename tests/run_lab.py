@@ -17,9 +17,7 @@ from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
 from farm.workstation.environment.variables import count_slots
 from farm.workstation.membership import submitter_name
-from tests.lab import Namespace, namespaces, until
-
-BUSY = "No node is ready."
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 
 @dataclass(frozen=True)
@@ -36,20 +34,16 @@ class Farm:
     nodes: list[str] = field(default_factory=list)
 
     def run(self, *argv: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run it to its end; again where the node got too busy meanwhile, with what else this machine does."""
-        for _ in range(20):
-            done = subprocess.run(
-                self.argv(*argv),
-                cwd=self.sources,
-                env=self.environment(**environment),
-                text=True,
-                capture_output=True,
-                timeout=120,
-                check=False,
-            )
-            if not self.nodes or BUSY not in done.stderr:
-                break
-        return done
+        """Run it to its end."""
+        return subprocess.run(
+            self.argv(*argv),
+            cwd=self.sources,
+            env=self.environment(**environment),
+            text=True,
+            capture_output=True,
+            timeout=PATIENCE,
+            check=False,
+        )
 
     @property
     def state(self) -> Path:
@@ -57,7 +51,7 @@ class Farm:
         return self.server.folder / "state"
 
     def argv(self, *argv: str) -> list[str]:
-        """The command line, when every node gets jobs: one that this machine keeps busy otherwise gets none."""
+        """The command line, when every node gets jobs."""
         until(lambda: self.ready() >= len(self.nodes), "no node gets jobs")
         main = "from farm.cli import main; main()"
         return [sys.executable, "-c", main, "--home", str(self.home.directory), "run", *argv]

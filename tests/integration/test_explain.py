@@ -346,10 +346,13 @@ def slow(farm: Farm, request: pytest.FixtureRequest) -> Iterator[Slow]:
 
 @pytest.mark.parametrize("slow", [("pc02", "10246", {})], indirect=True)
 def test_a_node_lost_in_the_middle(slow: Slow) -> None:
-    everything = slow.processes()
-    for each in (signal.SIGSTOP, signal.SIGKILL):  # all at once, as power fails: nobody is left to tell of the others
-        for pid in everything:
-            os.kill(pid, each)
+    stopped: set[int] = set()
+    while more := [pid for pid in slow.processes() if pid not in stopped]:
+        for pid in more:
+            os.kill(pid, signal.SIGSTOP)
+        stopped.update(more)
+    for pid in stopped:  # all at once, as power fails: nobody is left to tell of the others
+        os.kill(pid, signal.SIGKILL)
     code, call = slow.ended()
     assert (code, call["outcome"], call["host"]) == (0, "again", NODE)
     assert call["reasons"][0]["code"] == "node-lost", call["evidence"]
@@ -373,8 +376,11 @@ def test_a_compiler_killed_on_a_node(slow: Slow, killed: tuple[str, ...], exit_c
 
 
 def _family(pid: int) -> list[int]:
-    """A process and its descendants, parents before children."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    """A process and its descendants, parents before children; none when it has ended."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
     return [pid, *(one for child in children for one in _family(int(child)))]
 
 

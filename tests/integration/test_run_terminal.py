@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -18,8 +19,8 @@ import psutil
 import pyte
 import pytest
 
-from tests.lab import until
-from tests.run_lab import BUSY, Farm, add_node, farm_of_two
+from tests.lab import PATIENCE, until
+from tests.run_lab import Farm, add_node, farm_of_two
 
 SERVER = "10.99.48.1"
 COLUMNS, ROWS = 80, 12
@@ -61,9 +62,9 @@ class Terminal:
         os.write(self.master, text.encode())
 
     def resize(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        with self._lock:
+        with self._lock:  # what is drawn for the new size must not come to a screen of the old one
             self.screen.resize(rows, columns)
+            fcntl.ioctl(self.master, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
 
     @property
     def rows(self) -> list[str]:
@@ -81,14 +82,15 @@ class Terminal:
         until(lambda: any(text in row for row in self.everything), f"{text} is not shown")
 
     def end(self) -> int:
-        code = self.process.wait(timeout=60)
-        self._reader.join(timeout=10)
+        code = self.process.wait(timeout=PATIENCE)
+        self._reader.join(timeout=PATIENCE)
         return code
 
     def close(self) -> None:
         if self.process.poll() is None:
             for process in psutil.Process(self.process.pid).children(recursive=True):
-                process.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.kill()
             self.process.kill()
         self.process.wait()
         self._reader.join(timeout=10)
@@ -116,19 +118,10 @@ def run(farm: Farm, terminals: list[Terminal], *argv: str, **environment: str) -
 
 
 def run_live(farm: Farm, terminals: list[Terminal], *argv: str) -> Terminal:
-    """Wait for our line; again where the node got too busy meanwhile, with what else this machine does."""
-    for _ in range(20):
-        terminal = run(farm, terminals, *argv)
-        if has_line(terminal):
-            return terminal
-        terminals.pop().close()
-    raise AssertionError("the node is always busy")
-
-
-def has_line(terminal: Terminal) -> bool:
-    """Wait for our line; False when there will be none, since no node is ready."""
-    until(lambda: live(terminal) or any(BUSY in row for row in terminal.rows), "there is no line")
-    return live(terminal)
+    """And wait for our line."""
+    terminal = run(farm, terminals, *argv)
+    until(lambda: live(terminal), "there is no line")
+    return terminal
 
 
 def bare(farm: Farm, terminals: list[Terminal], *argv: str) -> Terminal:
@@ -206,11 +199,7 @@ def test_stopped_and_continued_by_a_shell(farm: Farm, terminals: list[Terminal])
     script = "touch on; until [ -e off ]; do sleep 0.1; done; echo the end"
     quoted = " ".join(f"'{word}'" for word in farm.argv("--", "sh", "-c", script))
     terminal.type(f"{quoted}\n")
-    while not has_line(terminal):
-        terminal.type("\x03")
-        until(lambda: farm.ready() > 0, "no node gets jobs")
-        terminal.type(f"clear; {quoted}\n")
-        until(lambda: not any(BUSY in row for row in terminal.rows), "the screen is not cleared")
+    until(lambda: live(terminal), "there is no line")
     terminal.type("\x1a")
     terminal.wait_for("Stopped")
     assert not live(terminal)
@@ -220,7 +209,8 @@ def test_stopped_and_continued_by_a_shell(farm: Farm, terminals: list[Terminal])
     terminal.type("fg\n")
     until(lambda: live(terminal), "the line does not come back")
     terminal.type("\x1a")
-    until(lambda: terminal.screen.margins is None, "the line does not go")
+    until(lambda: sum("Stopped" in row for row in terminal.everything) == 2, "it is not stopped again")
+    assert terminal.screen.margins is None
     terminal.type("bg\n")
     (farm.sources / "off").touch()
     terminal.wait_for("the end")
@@ -231,8 +221,9 @@ def test_stopped_and_continued_by_a_shell(farm: Farm, terminals: list[Terminal])
 
 def test_a_terminal_that_changes_its_size(farm: Farm, terminals: list[Terminal]) -> None:
     (farm.sources / "sized").unlink(missing_ok=True)
-    script = "trap 'stty size' WINCH; until [ -e sized ]; do sleep 0.1; done; echo last"
+    script = "trap 'stty size' WINCH; echo ready; until [ -e sized ]; do sleep 0.1; done; echo last"
     terminal = run_live(farm, terminals, "--", "sh", "-c", script)
+    terminal.wait_for("ready")
     for rows in (20, 9):
         terminal.resize(COLUMNS, rows)
         terminal.wait_for(f"{rows} {COLUMNS}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import importlib
 import pkgutil
@@ -350,10 +351,9 @@ async def test_palette_acts_on_a_node_by_its_name() -> None:
     attachment = FakeAttachment()
     async with running(attachment, size=(120, 40)) as (app, pilot):
         await press(app, pilot, "ctrl+p", *"block node-c1")
-        for _ in range(20):
-            if "Block node-c1" in screen(app):
-                break
-            await pilot.pause(0.05)
+        async with asyncio.timeout(60):
+            while "Block node-c1" not in screen(app):
+                await pilot.pause(0.05)
         await press(app, pilot, "enter")
         assert isinstance(app.screen, Confirm)
         await press(app, pilot, "y")
