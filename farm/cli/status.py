@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 import msgspec
 import rich_click as click
@@ -165,7 +166,18 @@ def status(ctx: click.Context, scheduler: str | None, netname: str | None, as_js
 
 
 def _watch(first: Status, look: Callable[[], Status]) -> None:
-    with Live(view(first, time.time()), console=out, auto_refresh=False, screen=out.is_terminal) as live:
+    """Show it again and again: in place on a terminal, else one after the other."""
+    shown = view(first, time.time())
+    with Live(shown, console=out, auto_refresh=False, screen=True) if out.is_terminal else nullcontext() as live:
         while True:
+            if live is None:
+                out.print(shown)
+                out.file.flush()
+            else:
+                live.update(shown, refresh=True)
             time.sleep(WATCH_SECONDS)
-            live.update(view(look(), time.time()), refresh=True)
+            try:
+                shown = view(look(), time.time())
+            except FarmError as error:  # it may come back; what was known of it holds no more
+                why = " ".join(part for part in (error.what, error.why) if part)
+                shown = Group(Text.assemble(("! ", "bold red"), why))

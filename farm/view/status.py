@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farm.activity import Host, HostKey, Scheduler, Totals, clean
 from farm.events import Service, Stage, Telemetry
@@ -159,15 +160,22 @@ def build(farm: Farm, running: Running, farmd_why: str = "") -> Status:
 
 
 def build_bare(farm: Farm, netname: str) -> Status:
-    """The status of a scheduler that is watched without a farm: every daemon with slots counts as a node."""
+    """The status of a scheduler that was reached just now: every daemon with slots counts as a node.
+
+    Since when those are logged in, it does not tell.
+    """
     hosts = [host for _, host in sorted(farm.activity.hosts.items())]
     scheduler = farm.activity.scheduler
     return _status(
         bare_overview(farm, netname),
-        [other_status(host, scheduler) for host in hosts if host.slots and not host.no_remote],
+        [_found(other_status(host, scheduler)) for host in hosts if host.slots and not host.no_remote],
         [host_status(host, scheduler) for host in hosts if host.online and (not host.slots or host.no_remote)],
         farm.activity.totals,
     )
+
+
+def _found(node: NodeStatus) -> NodeStatus:
+    return replace(node, since=0.0) if node.host and node.host.online else node
 
 
 def _status(of: Overview, nodes: list[NodeStatus], hosts: list[HostStatus], totals: Totals) -> Status:

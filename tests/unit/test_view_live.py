@@ -151,6 +151,7 @@ def test_a_scheduler_without_a_farm_has_nodes_too() -> None:
     farm = after(up(90.0), *BUSY[3:6], farm=initial("", {}))
     status = build_bare(farm, "lab")
     assert ["guest", "pc01"] == [node.name for node in status.nodes]
+    assert [0.0, 0.0] == [node.since for node in status.nodes], "since when they are there nobody told"
     assert ["server"] == [host.name for host in status.hosts]
     assert ("", "10.77.0.1:8765", "lab") == (status.farm, status.scheduler.address, status.scheduler.netname)
     assert bare_overview(after(down(95.0, "gone"), farm=farm), "lab").problems == [
