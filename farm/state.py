@@ -99,6 +99,8 @@ class Node(Struct, frozen=True, kw_only=True):
     beacon_time: float = 0.0
     telemetry: Telemetry | None = None
     telemetry_time: float = 0.0
+    silent: bool = False
+    """Its agent has stopped answering; its beacon is believed for two minutes more."""
     readings: tuple[Reading, ...] = ()
     """The last MAX_READINGS, in this boot or before."""
     host: HostKey | None = None
@@ -181,7 +183,7 @@ def fold(farm: Farm, event: Event) -> Farm:
             return _telemetry_seen(farm, event)
         case TelemetryLost():
             node = farm.nodes.get(event.mac)
-            return farm if node is None else _put(farm, replace(node, telemetry=None), event.time)
+            return farm if node is None else _put(farm, replace(node, telemetry=None, silent=True), event.time)
         case SchedulerSaid():
             return _said(farm, event)
         case ServicesSeen():
@@ -225,7 +227,7 @@ def _stage(node: Node, host: Host | None) -> Stage:
         open_for_jobs = host.load < NO_JOBS or Stage.READY in node.stages
         works = host.slots > 0 and not host.no_remote and node.works
         return Stage.READY if works and open_for_jobs else Stage.REGISTERED
-    if node.verified:
+    if node.verified and not node.silent:
         return Stage.AGENT
     if node.heard or Stage.REGISTERED in node.stages:
         # Also after farmd was started anew: that a node was there is no news of it now.
@@ -269,7 +271,7 @@ def _with_room(farm: Farm) -> Farm:
 def _restarted(node: Node, time: float) -> Node:
     """The node at the start of a new boot; what it said in the last one no longer counts (see Node.verified)."""
     stages = {Stage.POWERED: time} if node.asked == time else {}
-    return replace(node, started=time, stages=stages, uptime={}, fetched=0, heard=False, image="")
+    return replace(node, started=time, stages=stages, uptime={}, fetched=0, heard=False, silent=False, image="")
 
 
 def _asked(node: Node, time: float) -> Node:
@@ -325,7 +327,7 @@ def _beacon_seen(farm: Farm, event: BeaconSeen) -> Farm:
     if node is not None and beacon.farm == farm.name and node.address and beacon.address == node.address:
         farm = replace(farm, strangers=_without(farm.strangers, beacon.instance))
         image = beacon.image or node.image
-        node = replace(node, beacon=beacon, beacon_time=event.time, port=beacon.port, image=image)
+        node = replace(node, beacon=beacon, beacon_time=event.time, silent=False, port=beacon.port, image=image)
         return _put(farm, node, event.time)
     if beacon.instance not in farm.strangers and len(farm.strangers) >= MAX_STRANGERS:
         return farm
@@ -356,6 +358,7 @@ def _telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
         stages={**_noted(told.boot, began), **node.stages},
         telemetry=told,
         telemetry_time=event.time,
+        silent=False,
         name=told.name,
         image=told.image or node.image,
         uptime=told.boot or node.uptime,

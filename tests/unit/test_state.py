@@ -169,6 +169,16 @@ def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
     assert Stage.AGENT is node(farm).stage
 
 
+def test_an_agent_that_stops_answering_says_more_than_its_beacon_that_lingers() -> None:
+    silence: list[Event] = [TelemetryLost(MAC, 210.0), logout(220.0)]
+    assert [node(after(*READY, *silence[:count])).stage for count in (1, 2)] == ["registered", "lost"]
+    for sign in (
+        TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0),
+        BeaconSeen(replace(BEACON, stage="ready"), 230.0),
+    ):
+        assert node(after(*READY, *silence, sign)).stage == "agent"
+
+
 def test_without_the_scheduler_nobody_is_registered() -> None:
     begun = SchedulerSaid(protocol.JobBegun(1, 1, 0), 140.0)
     farm = after(*READY, begun, down(150.0), down(160.0, "still gone"))
