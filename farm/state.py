@@ -100,7 +100,7 @@ class Node(Struct, frozen=True, kw_only=True):
     telemetry: Telemetry | None = None
     telemetry_time: float = 0.0
     silent: bool = False
-    """Its agent has stopped answering; its beacon is believed for two minutes more."""
+    """Its agent has stopped answering; zeroconf may keep its beacon for 19 minutes more."""
     readings: tuple[Reading, ...] = ()
     """The last MAX_READINGS, in this boot or before."""
     host: HostKey | None = None
