@@ -64,7 +64,8 @@ def _absent(node: NodeStatus, time: float) -> Idle:
         return Idle("off", "It has not been seen yet: it is off, or does not boot from the network.")
     if node.stage is Stage.LOST:
         since = duration(time - node.since)
-        return Idle("unreachable", f"Nothing has been heard of it for {since}.", f"farm node show {node.name}")
+        mend = "See whether it is on and its network cable is in."
+        return Idle("unreachable", f"Nothing has been heard of it for {since}.", mend)
     if node.stage is Stage.AGENT:
         told = node.telemetry
         why = "iceccd does not run there." if told and not told.iceccd else "Its iceccd has not logged in yet."
