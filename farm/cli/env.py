@@ -165,7 +165,7 @@ def _toolchains(as_json: bool, prune: bool) -> None:
         _say(f"Removed {name}.")
     table = Table(box=None, pad_edge=False)
     for heading in ("COMPILER", "VERSION", "SIZE", "MADE", ""):
-        table.add_column(heading, justify="right" if heading == "SIZE" else "left")
+        table.add_column(heading, justify="right" if heading == "SIZE" else "left", overflow="fold")
     for record in kept:
         state = "" if current[record.digest] else "its compiler has changed"
         age = f"{duration(time.time() - record.made)} ago"

@@ -212,7 +212,7 @@ def _leave(returncode: int) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)))
+    err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)), soft_wrap=True)
 
 
 def _say_local(slots: Slots, require_remote: bool) -> None:
@@ -240,7 +240,8 @@ def _show(summary: Summary) -> None:
     if not summary.complete:
         err.print("  The scheduler could not be watched all the time: there may have been more.")
     elif not total and not summary.local:
-        err.print("  No compiler call came by: does the build name its compiler by a full path? See docs/compiling.md")
+        why = "does the build name its compiler by a full path, or by a name such as gcc-12?"
+        err.print(f"  No compiler call came by: {why} See docs/compiling.md", soft_wrap=True)
 
 
 def _show_nodes(summary: Summary) -> None:

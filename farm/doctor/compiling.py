@@ -102,7 +102,7 @@ def _environment(facts: Workstation) -> Outcome:
         if not made or not os.access(made, os.R_OK):
             return NOT_MADE.found(*_why_not_made(facts, compiler), compiler=compiler)
         paths = [Path(made)]
-    anew = "unset ICECC_VERSION" if own else "sudo systemctl restart iceccd"
+    anew = "unset ICECC_VERSION" if own else facts.restart
     return together([_examine(path, anew) for path in paths])
 
 
@@ -141,7 +141,10 @@ def _run_inside(path: Path, folder: Path, anew: str) -> Outcome:
     except FarmError:
         return fine(str(path), "It unpacks; its assembler could not be run, as only root may enter it here.")
     try:
-        done = command.run([*enter, "chroot", str(folder), "/usr/bin/as", "--version"], timeout=RUN_SECONDS)
+        # A user's PATH may lack the sbin folder that chroot is in.
+        done = command.run(
+            [*enter, command.find("chroot"), str(folder), "/usr/bin/as", "--version"], timeout=RUN_SECONDS
+        )
     except CommandError as error:
         seen = error.why.splitlines()[-3:]
         return LACKS.found(*seen, path=path, what="its assembler does not run", anew=anew)

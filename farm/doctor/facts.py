@@ -13,6 +13,7 @@ from msgspec import Struct
 from farm.doctor.chain import in_path, is_ccache, is_wrapper
 from farm.doctor.daemon import Daemon
 from farm.scheduler.discovery import FoundScheduler
+from farm.workstation.joining.iceccd import state_folder
 from farm.workstation.membership import Membership
 
 
@@ -109,7 +110,19 @@ class Workstation:
         """The command that shows iceccd's log."""
         if self.membership is not None and self.membership.how == "server":
             return "farm logs iceccd"
+        if self.membership is not None and self.membership.how == "user":
+            return f"tail -n 50 {state_folder() / 'iceccd.log'}"
         return "journalctl -u iceccd"
+
+    @property
+    def restart(self) -> str:
+        """The command that starts iceccd anew, which then makes its environments anew."""
+        member = self.membership
+        if member is not None and member.how == "user":
+            return f"farm leave && farm join {member.scheduler}"
+        if member is not None and member.how == "server" and self.daemon is not None and self.daemon.pid:
+            return f"sudo kill {self.daemon.pid}"  # the farm's supervisord starts it again
+        return "sudo systemctl restart iceccd"
 
     def compiler(self, *names: str) -> str:
         """The path of the first of these that is a real compiler, neither icecc nor ccache; empty if none is."""

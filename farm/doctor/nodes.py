@@ -80,7 +80,7 @@ def _nodes(facts: Workstation) -> Outcome:
     if not nodes:
         seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
         return NO_NODES.found(seen)
-    return fine(f"{len(nodes)} nodes with {sum(node.slots for node in nodes)} slots.")
+    return fine(f"Nodes that take jobs: {len(nodes)}, with {sum(node.slots for node in nodes)} slots.")
 
 
 def _ports(facts: Workstation) -> Outcome:

@@ -62,6 +62,8 @@ def test_a_users_iceccd_is_started_again(desk: Workstation) -> None:
     assert list(daemons(desk).values()) == list(before.values())
     assert desk.run("readlink", f"/proc/{next(iter(daemons(desk)))}/cwd", root=True).stdout == "/\n"
     assert examined(desk, "--fix")["iceccd"]["fixed"] == ""
+    report = json.loads(desk.farm("doctor", "--json", "--only", "environment").stdout)
+    assert "It unpacks" in (seen := report["results"][-1]["evidence"])[-1] or "GNU assembler" in seen[-1]
     desk.farm("leave")
     assert daemons(desk) == {}
 
