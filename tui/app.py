@@ -214,6 +214,10 @@ class FarmTop(App[None]):
         elif all(isinstance(above, ModalScreen) for above in self.screen_stack[1:]):
             self.view.show(self.now)
 
+    def on_detail_opened(self, event: Detail.Opened) -> None:
+        """Draw it, also while the picture is held."""
+        event.detail.show(self.now)
+
     # -- tabs
 
     @property

@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
+from textual.message import Message
 from textual.screen import Screen
 
 from farm.attach import Attachment
@@ -65,10 +66,21 @@ class Detail(Screen[None]):
         Binding("escape,backspace", "app.pop_screen", "Back", tooltip="Back to the view", id="detail.back")
     ]
 
+    class Opened(Message):
+        """It can be drawn; what has not been drawn once must not wait for the next drawing, nor be held."""
+
+        def __init__(self, detail: Detail) -> None:
+            super().__init__()
+            self.detail = detail
+
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__()
         self.attachment = attachment
         self.live = live
+
+    def on_mount(self) -> None:
+        """Called besides its children's (Textual calls those of all classes)."""
+        self.post_message(self.Opened(self))
 
     def compose(self) -> ComposeResult:
         """The heading, what `body` gives, and the footer."""

@@ -238,6 +238,15 @@ async def test_pause_holds_the_picture() -> None:
         assert "node-a1" not in screen(app)
 
 
+async def test_what_is_opened_while_the_picture_is_held_is_drawn() -> None:
+    async with running(FakeAttachment()) as (app, pilot):
+        await press(app, pilot, "2", "p", "enter")
+        assert isinstance(app.screen, NodeDetail)
+        assert "part1.cpp" in screen(app)
+        await press(app, pilot, "escape", "3", "down", "enter")
+        assert "asked for" in screen(app)
+
+
 async def test_time_goes_on_between_updates() -> None:
     clock = Clock()
     async with running(clock=clock) as (app, _):
