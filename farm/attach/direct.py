@@ -14,8 +14,10 @@ from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
-from farm.scheduler.connection import PATIENCE
+from farm.scheduler.connection import PATIENCE, SchedulerLostError
+from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Seeded
+from farm.scheduler.protocol import ProtocolError
 from farm.state import Farm, Reading, fold, initial
 from farm.view.live import Update, delta, snapshot
 from farm.view.status import NodeStatus, Status, bare_overview, build_bare
@@ -111,10 +113,16 @@ class Direct:
     async def settled(self) -> None:
         """Wait until the jobs in flight are known too, which a scheduler tells when asked besides."""
         await asyncio.sleep(SETTLE_SECONDS)
-        if self.farm.activity.hosts:
+        if self.farm.activity.hosts or await self._has_daemons():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self._seeded.wait()
+
+    async def _has_daemons(self) -> bool:
+        """Whether there are any, as the control port says: a busy scheduler may be late to tell of them unasked."""
+        with contextlib.suppress(SchedulerLostError, ProtocolError):
+            return bool(await list_nodes(self.host, self.port))
+        return False
 
     async def readings(self, key: str) -> list[Reading]:
         """None: only nodes of a farm of ours measure."""

@@ -20,6 +20,8 @@ from farm.workstation.membership import Membership
 LOGIN_SECONDS = 60.0
 """An iceccd that has just lost a scheduler waits for up to 51 s (daemon/main.cpp)."""
 NUDGE_SECONDS = 0.5
+FIRST_SECONDS = 3.0
+"""A scheduler without daemons tells nothing, and a busy one is late."""
 SETTLE_SECONDS = 0.3
 """After the log-in the scheduler tells of all its daemons at once."""
 
@@ -96,6 +98,8 @@ async def logged_in(membership: Membership) -> list[ListedNode]:
     with contextlib.suppress(TimeoutError):
         async with contextlib.aclosing(watch_once(membership.scheduler, membership.port)) as events:
             await anext(events)  # connected; a scheduler that is away ends here
+            async with asyncio.timeout(FIRST_SECONDS):
+                hosts.fold(await anext(events))
             async with asyncio.timeout(SETTLE_SECONDS):
                 async for event in events:
                     hosts.fold(event)
