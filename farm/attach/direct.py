@@ -113,7 +113,7 @@ class Direct:
     async def settled(self) -> None:
         """Wait until the jobs in flight are known too, which a scheduler tells when asked besides."""
         await asyncio.sleep(SETTLE_SECONDS)
-        if self.farm.activity.hosts or await self._has_daemons():
+        if self.farm.activity.scheduler.up and (self.farm.activity.hosts or await self._has_daemons()):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PATIENCE):
                     await self._seeded.wait()

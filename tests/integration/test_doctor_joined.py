@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from farm.scheduler.control import list_nodes
-from tests.lab import AS_NOBODY, Namespace, namespaces, until
+from tests.lab import AS_NOBODY, PATIENCE, Namespace, namespaces, until
 from tests.workstation import FARM, Workstation, workstation
 
 SERVER, DESK = "10.99.44.1", "10.99.44.2"
@@ -100,7 +100,7 @@ def test_an_iceccd_that_is_not_logged_in(desk: Workstation, server: tuple[Namesp
             found.update(examined(desk)["iceccd-login"])
             return bool(found["state"] == state)
 
-        until(seen, f"it is not {state}", seconds=120)
+        until(seen, f"it is not {state}", seconds=3 * PATIENCE)  # iceccd waits up to a minute before it tries again
         return found
 
     control(server[0], f"blockcs {name}")

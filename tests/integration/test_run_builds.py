@@ -105,6 +105,10 @@ def builds(farm: Farm) -> list[Build]:
         return msgspec.json.decode(connection.getresponse().read(), type=Builds).builds
 
 
+def compiled(farm: Farm, *options: str) -> None:
+    farm.run(*options, "--", "gcc", "-c", "part0.c", "-o", "a b.o", ICECC_PREFERRED_HOST="pc01")
+
+
 def test_the_history_has_a_name_for_the_build(farm: Farm) -> None:
     process = farm.server.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(farm.home.directory))
 
@@ -115,10 +119,17 @@ def test_the_history_has_a_name_for_the_build(farm: Farm) -> None:
 
     try:
         until(up, "farmd does not see the scheduler")
-        farm.run("--", "gcc", "-c", "part0.c", "-o", "a b.o", ICECC_PREFERRED_HOST="pc01")
+        compiled(farm)
         until(lambda: [build.tag for build in builds(farm)] == ["gcc -c part0.c -o 'a b.o'"], "it has no tag")
-        farm.run("--tag", "nightly", "--", "gcc", "-c", "part1.c", "-o", "c.o", ICECC_PREFERRED_HOST="pc01")
-        until(lambda: builds(farm)[0].tag.endswith("; nightly"), "it has no other tag")
+
+        def both() -> bool:
+            """Unless so much time passes between the two that they are two builds."""
+            compiled(farm)
+            compiled(farm, "--tag", "nightly")
+            until(lambda: "nightly" in builds(farm)[0].tag, "it has no other tag")
+            return builds(farm)[0].tag.endswith("; nightly")
+
+        until(both, "two tags are not those of one build")
         farm.run("--tag", "nothing", "--", "true")
         assert builds(farm)[0].tag.endswith("; nightly")
     finally:

