@@ -167,12 +167,14 @@ async def find_farms(seconds: float = FARM_SECONDS) -> list[FoundFarm]:
 
     try:
         zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
-    except (OSError, Error):  # no network, or none that multicast may be sent to
+    except (OSError, Error, RuntimeError):  # no network, or none that multicast may be sent to; no interface at all
         return []
     try:
         browser = AsyncServiceBrowser(zeroconf.zeroconf, FARMS, handlers=[changed])
-        await asyncio.sleep(seconds)
-        await browser.async_cancel()
+        try:
+            await asyncio.sleep(seconds)
+        finally:
+            await browser.async_cancel()
         infos = [AsyncServiceInfo(FARMS, name) for name in names]
         await asyncio.gather(*[info.async_request(zeroconf.zeroconf, seconds * 1000) for info in infos])
     finally:

@@ -26,7 +26,7 @@ from farm.workstation.environment import formats as formats
 from farm.workstation.environment import toolchains
 from farm.workstation.environment.setup import Setup, Wish, set_up
 from farm.workstation.environment.undo import applied, changes_back, with_record
-from farm.workstation.environment.variables import survey
+from farm.workstation.environment.variables import disabled, survey
 
 FORMATS = ("sh", "fish", "auto", "json", "cmake-preset", "meson", "envrc")
 
@@ -101,7 +101,9 @@ def _set_up(home: Home, wish: Wish) -> Setup:
     if member.how == "server":
         _refuse_outside(home)
     slots = survey(member)
-    if slots.obstacle:
+    if own_wish := disabled(os.environ):
+        _say(f"{own_wish} Until it is unset (unset ICECC), everything is compiled here.")
+    elif slots.obstacle:
         _say(f"{slots.obstacle} Until that changes, everything is compiled here.")
     base = applied(os.environ, changes_back(os.environ))
     cpus = len(os.sched_getaffinity(0))

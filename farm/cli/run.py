@@ -32,6 +32,7 @@ from farm.virtual import namespace
 from farm.workstation.environment.variables import (
     Slots,
     compile_environment,
+    disabled,
     socket_variable,
     survey_patiently,
     uses_ccache,
@@ -89,7 +90,8 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
     needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True)
     needed.start()
-    slots = survey_patiently(membership, _say)
+    own_wish = disabled(os.environ)
+    slots = Slots(obstacle=own_wish) if own_wish else survey_patiently(membership, _say)
     needed.join()  # a thread must not find itself with the rights of whoever called sudo
     if slots.obstacle:
         _say_local(slots, options.require_remote)
@@ -218,7 +220,8 @@ def _say(text: str) -> None:
 def _say_local(slots: Slots, require_remote: bool) -> None:
     """Tell that nothing will be compiled remotely, or refuse to start."""
     if require_remote:
-        raise FarmError("No node can take a job, so the command was not started.", slots.obstacle, "Look: farm status")
+        mend = "Unset it: unset ICECC" if disabled(os.environ) else "Look: farm status"
+        raise FarmError("No node can take a job, so the command was not started.", slots.obstacle, mend)
     _say(f"{slots.obstacle} Compiling on this machine alone.")
 
 

@@ -71,6 +71,7 @@ def reenter(running: Running, home: Home) -> None:
 
 
 def _replace(argv: list[str]) -> NoReturn:
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream:  # None: it was closed before we began
+            stream.flush()
     os.execv(command.find(argv[0]), argv)

@@ -13,7 +13,7 @@ import pytest
 
 from farm.scheduler.control import list_nodes
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
-from tests.workstation import GROUP, NAME, Workstation, tree, workstation
+from tests.workstation import FARM, GROUP, NAME, Workstation, tree, workstation
 
 SERVER, DESK = "10.99.41.1", "10.99.41.2"
 ADVERTISE = f"""
@@ -272,12 +272,21 @@ def test_what_went_wrong_half_way_can_be_undone(desk: Workstation) -> None:
 
 def test_what_others_changed_meanwhile_is_kept(desk: Workstation) -> None:
     conf = desk.etc / "icecc" / "icecc.conf"
+    conf.chmod(0o640)
     original = conf.read_text()
     desk.farm("join", SERVER, root=True)
     conf.write_text(conf.read_text().replace('NICE_LEVEL="5"', 'NICE_LEVEL="6"'))
     edited = conf.read_text()
     assert "icecc.conf.before-leave" in desk.farm("leave", root=True).stderr
-    assert (original, edited) == (conf.read_text(), conf.with_name("icecc.conf.before-leave").read_text())
+    copy = conf.with_name("icecc.conf.before-leave")
+    assert (original, edited) == (conf.read_text(), copy.read_text())
+    assert copy.stat().st_mode == conf.stat().st_mode
+
+
+def test_a_machine_without_a_network(desk: Workstation) -> None:
+    for words, told in ((["join", "--list"], "No farm was found."), (["join", SERVER], "Network is unreachable")):
+        done = desk.run("unshare", "--net", "--", *FARM, *words, root=True, check=False)
+        assert (told in done.stderr, "Traceback" in done.stderr) == (True, False), done.stderr
 
 
 def test_what_cannot_be_joined_is_named_and_nothing_changed(
@@ -294,4 +303,5 @@ def test_what_cannot_be_joined_is_named_and_nothing_changed(
         done = desk.farm(*words, check=False)
         assert done.returncode in (1, 2)
         assert told in done.stderr
+        assert "Traceback" not in done.stderr
     assert (home, {}) == (tree(desk.home), desk.processes())

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -127,6 +128,77 @@ def test_interrupt_goes_to_the_command(farm_with_node: Farm) -> None:
     os.killpg(process.pid, signal.SIGINT)
     out, _ = process.communicate(timeout=PATIENCE)
     assert (process.returncode, out) == (3, "interrupted\n")
+
+
+def test_a_setting_that_keeps_everything_here_is_named(farm_with_node: Farm) -> None:
+    done = farm_with_node.run("--", "gcc", "-c", "part0.c", "-o", "kept.o", ICECC="no")
+    assert (done.returncode, "ICECC=no is set. Compiling on this machine alone." in done.stderr) == (0, True)
+    done = farm_with_node.run("--require-remote", "--", "touch", "kept", ICECC="disable")
+    assert (done.returncode, "Unset it: unset ICECC" in done.stderr) == (1, True)
+    assert not (farm_with_node.sources / "kept").exists()
+
+
+@pytest.mark.parametrize("name", ["folder", "part0.c"])
+def test_what_cannot_be_executed(farm_with_node: Farm, name: str) -> None:
+    (farm_with_node.sources / "folder").mkdir(exist_ok=True)
+    done = farm_with_node.run("--", f"./{name}")
+    assert (done.returncode, f"./{name} cannot be run." in done.stderr) == (126, True)
+
+
+def test_any_bytes_in_names_and_settings(farm_with_node: Farm, tmp_path: Path) -> None:
+    record, trace = tmp_path / "record.json", tmp_path / "trace.json"
+    name = os.fsdecode(b"\xffodd.c")
+    (farm_with_node.sources / name).write_text("int odd(void) { return 1; }\n")
+    files = ("--json", str(record), "--trace", str(trace), "--tag", name)
+    done = farm_with_node.run(
+        *files, "--", "gcc", "-c", name, "-o", "odd.o", ICECC_PREFERRED_HOST="pc01", ICECC_EXTRAFILES=name
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    shown = name.replace("\udcff", "\N{REPLACEMENT CHARACTER}")
+    found = json.loads(record.read_text())
+    assert (found["command"][2], found["tag"]) == (shown, shown)
+    assert shown in trace.read_text()
+
+
+def test_a_folder_that_is_gone_and_output_that_is_closed(farm_with_node: Farm) -> None:
+    farm = shlex.join(farm_with_node.argv("--", "sh", "-c", "kill -TERM $$"))
+    script = f"mkdir gone; cd gone; rmdir ../gone; {farm} >&-"
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=farm_with_node.sources,
+        env=farm_with_node.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (128 + signal.SIGTERM, False), done.stderr
+
+
+def test_signals_that_were_ignored_stay_so(farm_with_node: Farm) -> None:
+    """As for a job that a script puts into the background."""
+    farm = shlex.join(farm_with_node.argv("--", "sh", "-c", "kill -INT $$; kill -QUIT $$; echo goes on"))
+    done = subprocess.run(
+        ["sh", "-c", f"trap '' INT QUIT; {farm}"],
+        cwd=farm_with_node.sources,
+        env=farm_with_node.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr
+
+
+def test_sudo_writes_with_the_rights_of_its_caller(farm_with_node: Farm, tmp_path: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    roots, theirs = tmp_path / "record.json", farm_with_node.state / "record.json"
+    roots.write_text("root's")
+    asked = {"SUDO_UID": str(nobody.pw_uid), "XDG_STATE_HOME": str(tmp_path)}
+    done = farm_with_node.run("--json", str(roots), "--", "true", **asked)
+    assert (done.returncode, f"{roots} cannot be written." in " ".join(done.stderr.split())) == (1, True), done.stderr
+    assert [roots] == list(tmp_path.iterdir())
+    assert roots.read_text() == "root's"
+    assert farm_with_node.run("--json", str(theirs), "--", "true", **asked).returncode == 0
+    assert theirs.stat().st_uid == nobody.pw_uid
 
 
 def test_a_lost_scheduler_does_not_stop_the_command(farm_with_node: Farm) -> None:

@@ -88,6 +88,12 @@ def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
     )
 
 
+def disabled(environment: Mapping[str, str]) -> str:
+    """What keeps every job here by icecc's own setting; empty when nothing does."""
+    value = environment.get("ICECC", "")
+    return f"ICECC={value} is set." if value.lower() in ("no", "disable") else ""
+
+
 def survey(membership: Membership) -> Slots:
     """Ask the scheduler what the farm has to offer now.
 

@@ -21,6 +21,7 @@ from farm.errors import FarmError
 from farm.events import Stage
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Overview, Status
+from farm.workstation.environment.variables import disabled
 from farm.workstation.explaining import icecc_log, last_run
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, last_run_folder
@@ -230,8 +231,7 @@ def refine(calls: Iterable[Call], kept: Kept | None, settings: Mapping[str, str]
 def _refine(cause: Cause, kept: Kept | None, settings: Mapping[str, str]) -> Cause:
     if cause.code == farm_side.ASSIGNED_HERE and kept is not None:
         return Cause(kept.code, kept.why)
-    disabled = settings.get("ICECC", "").lower() in ("no", "disable")
-    if cause.code == machine.DISABLED and not disabled and "=" in settings.get("ICECC_VERSION", ""):
+    if cause.code == machine.DISABLED and not disabled(settings) and "=" in settings.get("ICECC_VERSION", ""):
         return Cause(machine.NO_ENVIRONMENT, settings["ICECC_VERSION"])
     return cause
 

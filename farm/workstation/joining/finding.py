@@ -114,6 +114,7 @@ async def reach(server: str, netname: str | None = None) -> Target:
         farms, schedulers = await looking
     finally:
         looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)  # or asyncio complains that nobody heard of its end
     name = netname if netname is not None else own.netname
     check_netname(name)
     check_protocol(own.protocol)
