@@ -16,6 +16,7 @@ from farm.errors import FarmError
 from farm.history.records import Build
 from farm.view.live import Live
 from farm.view.text import duration, milliseconds, rate
+from tui import words
 from tui.build_compare import BuildCompare
 from tui.build_detail import BuildDetailScreen
 from tui.view import View
@@ -166,7 +167,8 @@ class BuildsView(View):
             names = (f"{MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
         else:
-            said = f"{len(self._table.rows)} builds, the newest first · space marks two to compare"
+            number = words.count(len(self._table.rows), "build", "builds")
+            said = f"{number}, the newest first · space marks two to compare"
         if said != self._said:
             self._said = said
             line = self.query_one("#builds-line", Static)

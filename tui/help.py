@@ -18,7 +18,7 @@ from tui.keybar import KeyBar
 from tui.page import Page
 
 KEY_WIDTH = 10
-TITLE_WIDTH = 13
+TITLE_WIDTH = 14
 NARROWEST = 20
 """Cells that a text has at least."""
 KEYS_FILE = """\

@@ -103,16 +103,26 @@ def troubles(sentences: Sequence[str], known: bool) -> Content:
     return Content("\n").join(lines)
 
 
-def services_line(services: Sequence[ServiceStatus]) -> Content:
-    """Each service with a sign; what is down says so."""
-    return Content("  ").join(
-        Content.styled(f"● {clean(service.name)}", "$text-success")
-        if service.up
-        else Content.styled(f"○ {clean(service.name)} off", "$foreground-muted")
-        if service.machine
-        else Content.styled(f"✖ {clean(service.name)} {clean(service.state.lower())}", "bold $text-error")
-        for service in services
-    )
+def services_line(services: Sequence[ServiceStatus], width: int) -> Content:
+    """Each service with a sign, from which its name is never parted; what is down says so."""
+    lines: list[list[Content]] = [[]]
+    taken = 0
+    for service in services:
+        said = _service(service)
+        if taken and taken + said.cell_length > width:
+            lines.append([])
+            taken = 0
+        lines[-1].append(said)
+        taken += said.cell_length + 2
+    return Content("\n").join(Content("  ").join(line) for line in lines)
+
+
+def _service(service: ServiceStatus) -> Content:
+    if service.up:
+        return Content.styled(f"● {clean(service.name)}", "$text-success")
+    if service.machine:
+        return Content.styled(f"○ {clean(service.name)} off", "$foreground-muted")
+    return Content.styled(f"✖ {clean(service.name)} {clean(service.state.lower())}", "bold $text-error")
 
 
 class OverviewView(View):
@@ -235,7 +245,8 @@ class OverviewView(View):
         live = self.live
         self._write("totals", totals(live))
         self._write("wrong", troubles(wrong(live, now), live.overview is not None))
-        self._write("services", services_line(live.overview.services if live.overview else []))
+        services = live.overview.services if live.overview else []
+        self._write("services", services_line(services, self.size.width - 2))
         self._draw_graphs()
         self._rates = Counter(job.node for job in recent(live, now, TOP_SECONDS))
         online = (node for node in live.nodes.values() if node.host is not None and node.host.online)

@@ -109,9 +109,11 @@ def _daemons(hosts: Sequence[HostStatus], offline: int) -> Iterable[Line]:
     nodes = [host for host in hosts if host.slots]
     slots = sum(host.slots for host in nodes)
     submitters = len(hosts) - len(nodes)
-    yield Line("daemons", "daemons", f"{len(nodes)} with {slots} slots, {submitters} that only submit")
+    yield Line(
+        "daemons", "daemons", f"{len(nodes)} with {slots} slots, {submitters} that only submit{'s' * (submitters == 1)}"
+    )
     if offline:
-        yield Line("offline", "", f"{offline} known that are not logged in", "muted")
+        yield Line("offline", "", f"{offline} known and not logged in", "muted")
 
 
 def _counted(label: str, pairs: Iterable[tuple[str, str]], words: object) -> Iterable[Line]:

@@ -12,6 +12,7 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.text import NODE_LOST, NODE_UNUSABLE, duration
 from tui import words
+from tui.words import count
 
 NAMED = 3
 """So many nodes are named; the others are counted."""
@@ -44,11 +45,6 @@ def few(names: Sequence[str]) -> str:
     """The first of them, and how many more there are."""
     said = ", ".join(names[:NAMED])
     return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
-
-
-def count(number: int, one: str, many: str) -> str:
-    """``1 node is`` or ``3 nodes are``."""
-    return f"{number} {one if number == 1 else many}"
 
 
 def _nodes(live: Live, now: float) -> Iterable[str]:

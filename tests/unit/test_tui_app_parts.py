@@ -14,6 +14,7 @@ from farm.attach import Lost
 from farm.errors import ConfigError, FarmError
 from farm.events import Stage
 from farm.view.live import Delta, Live, encode
+from farm.view.status import ServiceStatus
 from tests.unit.tui_fixtures import (
     HOSTILE,
     NOW,
@@ -32,7 +33,7 @@ from tui.app import key_sections
 from tui.figures import Figures, efficiency, figures, rates, window
 from tui.heading import Link, banner, fitting, headline
 from tui.keys import read_keys
-from tui.overview import submitters
+from tui.overview import services_line, submitters
 from tui.themes import theme_named
 from tui.wrong import wrong
 
@@ -133,6 +134,16 @@ def test_without_a_scheduler_nodes_are_not_blamed() -> None:
     said = wrong(known, NOW + 1)
     assert said[0].startswith("The scheduler does not answer.")
     assert not any("idle" in sentence for sentence in said)
+
+
+def test_a_service_and_its_sign_stay_together() -> None:
+    services = [ServiceStatus(f"virtual-{n}", "RUNNING", n != 2, True, 7, NOW, "") for n in range(5)]
+    assert services_line(services, 27).plain.splitlines() == [
+        "● virtual-0  ● virtual-1",
+        "○ virtual-2 off",
+        "● virtual-3  ● virtual-4",
+    ]
+    assert services_line([], 27).plain == ""
 
 
 # -- heading

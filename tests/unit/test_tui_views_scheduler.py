@@ -43,7 +43,7 @@ def test_says_who_it_is_and_who_speaks_what() -> None:
     assert "● answers for 1h23m, at 10.0.0.1:8765" == text["state"]
     assert "lab" == text["netname"]
     assert "none has answered" == text["rival"]
-    assert "5 with 32 slots, 1 that only submit" not in text["blocked"]
+    assert "5 with 32 slots, 1 that only submits" not in text["blocked"]
     assert "37 (1.1) · 1: oldbox" == text["protocol 37"]
     assert "env_zstd · 5 of 6; not 1: oldbox" == text["env_zstd"]
     assert "nobody receives an environment" == text["installing"]
