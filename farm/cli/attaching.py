@@ -36,10 +36,20 @@ def attached(home: Home) -> Farmd:
     return Farmd(home)
 
 
+def running_here(home: Home) -> Running:
+    """The farm that is up here. Raises FarmError, which tells how to look at another."""
+    try:
+        return Running.load(home)
+    except FarmError as error:
+        other = "Or look at any other: farm status --scheduler HOST[:PORT], or --netname NAME"
+        raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}. {other}") from None
+
+
 async def attachment(home: Home, scheduler: str | None, netname: str | None) -> Attachment:
     """The farm of ``home``, or the scheduler that the options mean. Raises FarmError, UsageError."""
     if scheduler is None and netname is None:
-        return attached(home)
+        running_here(home)
+        return Farmd(home)
     host, port = await discovery.resolve(scheduler, netname)
     return Direct(host, port, netname or "")
 

@@ -14,14 +14,13 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.attaching import attach_options, attachment
+from farm.cli.attaching import attach_options, attachment, running_here
 from farm.cli.output import out, show_json
 from farm.daemon import services
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.events import Stage
 from farm.home import Home
-from farm.running import Running
 from farm.services import Supervisor
 from farm.state import fold, initial
 from farm.view.status import NodeStatus, Status, build
@@ -45,7 +44,7 @@ def load(home: Home, scheduler: str | None = None, netname: str | None = None) -
     """
     if scheduler is not None or netname is not None:
         return asyncio.run(_look(home, scheduler, netname))
-    running = Running.load(home)
+    running = running_here(home)
     try:
         return fetch_status(home)
     except FarmError as error:

@@ -103,6 +103,12 @@ def test_a_control_port_behind_a_wall_is_not_waited_for(lab: Namespace, monkeypa
     lab.gather(look())
 
 
+def test_who_has_no_farm_is_told_how_to_look_at_another(lab: Namespace) -> None:
+    for command in (("status",), ("node", "list"), ("jobs",), ("scheduler",)):
+        done = lab.run(sys.executable, "-m", "farm", "--home", "/nonexistent", *command, check=False)
+        assert (1, True) == (done.returncode, "farm status --scheduler HOST" in done.stderr), done.stderr
+
+
 def test_status_goes_on_showing_when_the_scheduler_goes_and_comes_back(lab: Namespace) -> None:
     process = lab.scheduler()
     argv = [sys.executable, "-m", "farm", "status", "--watch", "--scheduler", SERVER]
