@@ -239,8 +239,8 @@ class FarmTop(App[None]):
         screen.query_one(TabBar).current = index
         view = self._views[index]
         screen.query_one(ContentSwitcher).current = view.id
+        view.enter()  # The first thing that is drawn has the focus already.
         view.show(self.now)
-        self.call_after_refresh(view.enter)
 
     def action_turn(self, steps: int) -> None:
         """Go so many tabs on."""

@@ -9,7 +9,7 @@ import gc
 
 QUIET_SECONDS = 0.3
 """So long no key must have been pressed."""
-LEAST_SECONDS, MOST_SECONDS = 2.0, 10.0
+LEAST_SECONDS, MOST_SECONDS = 4.0, 15.0
 """Between two collections; the second is for those who never stop pressing keys. What is drawn leaves much garbage."""
 NEVER = 1_000_000
 """A threshold that is not reached: younger generations are collected as ever."""

@@ -26,8 +26,10 @@ from tui.widgets.text import clean
 LaneKey = tuple[HostKey, int]
 """Whose, and which slot; SELF for what a submitter does without a slot."""
 SELF = -1
-PIECE = 2000
+PIECE = 1000
 """So many jobs are added at a time: after a while elsewhere there may be many, and a key must not wait for all."""
+PIECE_SECONDS = 0.01
+"""From one piece to the next."""
 TIMELINE_KINDS = {
     **KINDS,
     "fallback": Kind("▞", "warn", head="↺"),
@@ -126,7 +128,7 @@ class TimelineView(View):
         self._arrange(news)
         self._gantt.add(bars(news))
         if self._backlog:
-            self.call_later(self._add)
+            self.set_timer(PIECE_SECONDS, self._add)
         else:
             self._gantt.now = self._now
             self._show_lanes()

@@ -305,8 +305,8 @@ class Gantt(RowView):
     def _lane(self, key: Hashable) -> Lane:
         return self._bars.lanes.get(key) or Lane()
 
-    def on_resize(self) -> None:
-        """Fill the new place."""
+    def fill(self) -> None:
+        """Another width has room for other times."""
         self._measure()
         self.repaint()
 

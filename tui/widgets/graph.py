@@ -149,8 +149,8 @@ class Graph(LineView, can_focus=False):
         self._picture = self._compose_picture()
         self.repaint()
 
-    def on_resize(self) -> None:
-        """Fill the new place."""
+    def fill(self) -> None:
+        """Draw it as large as it can be."""
         self.refresh_picture()
 
     def notify_style_update(self) -> None:

@@ -54,6 +54,7 @@ class LineView(ScrollView, can_focus=True):
         self._shown: dict[int, list[Segment]] = {}
         self._drawn: dict[int, list[Segment]] = {}
         self._drawn_for: tuple[Offset, Size] | None = None
+        self._fitted = Size()
         self._paints: dict[Paint, Style] = {}
         self._plain: Style | None = None
 
@@ -61,6 +62,16 @@ class LineView(ScrollView, can_focus=True):
     def size(self) -> Size:
         """The cells that can be drawn on: scrollbars take theirs from the content."""
         return self.scrollable_content_region.size
+
+    def on_resize(self) -> None:
+        """Textual tells the size whenever the widget is shown, too."""
+        if self._fitted != self.size:
+            self._fitted = self.size
+            self.fill()
+
+    @abstractmethod
+    def fill(self) -> None:
+        """Take the whole place, which has another size than before."""
 
     @abstractmethod
     def draw(self, y: int) -> list[Segment]:

@@ -298,7 +298,7 @@ class LiveTable(RowView, Generic[Row]):
 
     # -- drawing
 
-    def on_resize(self) -> None:
+    def fill(self) -> None:
         """Lay the columns out for the new width, and keep the cursor in sight."""
         self._lay_out()
         self._reveal()
