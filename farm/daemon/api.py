@@ -200,7 +200,7 @@ async def _build(request: web.Request) -> web.Response:
 async def _tag(request: web.Request) -> web.Response:
     try:
         tag = msgspec.json.decode(await request.read(), type=Tag)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ApiError(400, "That is no tag.", str(error), "See docs/api.md.") from None
     request.app[WATCHING].history.tag(tag.submitter, tag.text)
     return answer(Done(done=f"The build of {tag.submitter} is called {tag.text}."))

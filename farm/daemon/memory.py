@@ -33,7 +33,7 @@ def recall(path: Path) -> list[Remembered]:
     """What an earlier farmd wrote; nothing when there is none, or it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Boots).boots
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return []
 
 

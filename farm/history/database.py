@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -129,7 +130,9 @@ def set_aside(path: Path, day: str) -> Path:
 
 def _connect(uri: str) -> sqlite3.Connection:
     # The caller's lock sees to it that one thread at a time uses it.
-    return sqlite3.connect(uri, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
+    db = sqlite3.connect(uri, uri=True, timeout=1.0, isolation_level=None, check_same_thread=False)
+    db.text_factory = functools.partial(str, encoding="utf-8", errors="replace")  # one bad name hides no other build
+    return db
 
 
 def _check_version(db: sqlite3.Connection) -> None:
@@ -227,7 +230,7 @@ def read_build(db: sqlite3.Connection, id: int) -> BuildDetail | None:
         return None
     try:
         lists = msgspec.json.decode(row[-1], type=_Lists)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FarmError(f"What is stored of build {id} cannot be read.", str(error)) from None
     return BuildDetail(
         build=_build(row[:-1]), nodes=lists.nodes, slowest=lists.slowest, failures=lists.failures, waits=lists.waits

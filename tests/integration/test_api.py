@@ -145,7 +145,9 @@ def test_everyone_on_the_server_may_tag_a_build(lab: Lab) -> None:
     status, body = lab.curl("/builds/tag", *tag, '{"submitter": "ws01", "text": "make all"}', user="nobody")
     assert (status, body["done"]) == (200, "The build of ws01 is called make all.")
     check("/builds/tag", "POST", status, body)
-    for wrong in ("", "[]", '{"submitter": "ws01"}', '{"submitter": "", "text": "x"}', json.dumps({"text": "x" * 300})):
+    no_utf8 = '{"submitter": "ws01", "text": "\udcff"}'  # sent as the byte FF
+    wrongs = ("", "[]", '{"submitter": "ws01"}', '{"submitter": "", "text": "x"}', json.dumps({"text": "x" * 300}))
+    for wrong in (*wrongs, no_utf8):
         status, body = lab.curl("/builds/tag", *tag, wrong)
         assert (status, body["error"]["what"]) == (400, "That is no tag.")
 

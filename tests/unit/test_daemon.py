@@ -223,8 +223,9 @@ def test_what_no_log_tells_is_written_down(tmp_path: Path) -> None:
     assert memory.recall(path) == []
     memory.save(path, memory.remember(farm()))
     assert memory.recall(path) == [Remembered(MAC, 100.0, {Stage.REGISTERED: 120.0, Stage.READY: 121.0})]
-    path.write_text("{")
-    assert memory.recall(path) == []
+    for damaged in (b"{", b'{"boots":[{"mac":"\xff","started":1,"stages":{}}]}', b"\xff"):
+        path.write_bytes(damaged)
+        assert memory.recall(path) == []
 
 
 def test_names_of_farm_yaml_go_before_the_labs() -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.errors import FarmError
 from farm.history import database
 from farm.history.builds import MAX_CLOSED
 from tests.unit.history_jobs import START, burst, kept, opened
@@ -58,6 +59,21 @@ def test_a_file_damaged_in_the_middle_is_moved_aside(tmp_path: Path) -> None:
         history.flush()
         assert "damaged" in history.problem
         assert [3] == [build.jobs for build in history.builds()]
+
+
+def test_what_one_damaged_row_says_hides_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "history.db"
+    with closing(opened(path)) as history:
+        burst(history)
+        burst(history, START + 100)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE builds SET tag = CAST(x'61ff' AS TEXT), detail = x'7b22ff' WHERE id = 1")
+    with closing(opened(path)) as history:
+        assert [(2, ""), (1, "a\N{REPLACEMENT CHARACTER}")] == [(build.id, build.tag) for build in history.builds()]
+        assert [] != history.build(2).nodes
+        with pytest.raises(FarmError, match="What is stored of build 1 cannot be read"):
+            history.build(1)
+        assert "" == history.problem
 
 
 def test_a_file_that_is_damaged_while_it_is_open_is_moved_aside(tmp_path: Path) -> None:
