@@ -18,7 +18,7 @@ from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.state import Reading
-from farm.view.live import Snapshot, Update
+from farm.view.live import Delta, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, Status
 
 Message = TypeVar("Message", bound=Struct)
@@ -229,6 +229,9 @@ class Anonymous:
                 masked = self._mask.update(update)
                 if isinstance(update, Snapshot):
                     self._nodes.clear()
+                elif isinstance(masked, Delta):
+                    for key in masked.gone:
+                        self._nodes.pop(key, None)
                 self._nodes |= {mask.key: node for mask, node in zip(masked.nodes, update.nodes, strict=True)}
                 yield masked
 

@@ -78,7 +78,6 @@ class BuildsView(View):
         super().__init__(attachment, live)
         self._now = 0.0
         self._asked: float | None = None
-        self._known = False
         self._wrong = ""
         self._said = ""
         self._marked: list[int] = []
@@ -155,7 +154,6 @@ class BuildsView(View):
         except FarmError as error:
             self._tell(error)
             return
-        self._known = True
         self._marked = [each for each in self._marked if any(build.id == each for build in found)]
         self._table.set_rows(found)
         self._tell()

@@ -8,7 +8,6 @@ from itertools import pairwise
 from msgspec import Struct
 
 from farm.activity import Sample, Totals
-from farm.view.live import Live
 from farm.view.status import NodeStatus
 
 RATE_SECONDS = 5.0
@@ -82,11 +81,6 @@ def efficiency(samples: Sequence[Sample]) -> float | None:
 def window(samples: Sequence[Sample], seconds: float) -> list[Sample]:
     """Those of the last ``seconds``."""
     return [sample for sample in samples if sample.time >= samples[-1].time - seconds] if samples else []
-
-
-def workers(live: Live) -> list[NodeStatus]:
-    """Who may compile for others: the farm's machines, and every daemon that offers slots."""
-    return [node for node in live.nodes.values() if is_worker(node)]
 
 
 def is_worker(node: NodeStatus) -> bool:

@@ -311,11 +311,6 @@ class JobsView(View):
         self._input.remove_class("-open")
         self._stream.focus()
 
-    def set_filter(self, text: str) -> None:
-        """Show only what this filter line says; it stands in the line."""
-        self._input.add_class("-open")
-        self._input.value = text
-
     @on(Input.Changed, "#jobs-filter")
     def _changed(self, message: Input.Changed) -> None:
         """Apply what is typed as it is typed; what cannot be understood leaves the filter as it was."""

@@ -278,3 +278,19 @@ async def test_actions_reach_the_node_that_is_meant() -> None:
     assert detail.waits[0].holder == "user-2"
     assert "src" not in detail.slowest[0].file
     assert masked.title == "anonymous farm"
+
+
+async def test_a_node_that_is_forgotten_is_acted_on_no_more() -> None:
+    real = FakeAttachment()
+    known = next(node for node in nodes() if node.name == "node-c1")
+    real.push(Delta(time=NOW + 1, gone=[known.key]))
+    masked = Anonymous(real)
+    updates = masked.updates()
+    first = await anext(updates)
+    assert not isinstance(first, Lost)
+    (mask,) = (each for each, node in zip(first.nodes, snapshot().nodes, strict=True) if node.key == known.key)
+    await anext(updates)
+    await updates.aclose()
+    with pytest.raises(FarmError, match="no longer known"):
+        await masked.act("block", mask)
+    assert real.done == []

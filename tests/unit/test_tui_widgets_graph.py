@@ -1,4 +1,4 @@
-"""The graph, its scales, sparklines and bars."""
+"""The graph, its scales and bars."""
 
 import math
 
@@ -9,24 +9,10 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 
 from tui.widgets.axis import ceiling, duration, short, time_step
-from tui.widgets.graph import Graph, Series, bar, sparkline
+from tui.widgets.graph import Graph, Series, bar
 from tui.widgets.raster import Raster, resample
 
 NUMBERS = st.floats(allow_nan=True, allow_infinity=True) | st.integers(-5, 100)
-
-
-def test_sparkline() -> None:
-    assert " ▁▅█" == sparkline([0, 4, 8], 4)
-    assert "▁▁" == sparkline([0, 0], 2)
-    assert "▁ █" == sparkline([0, None, 8], 3)
-    assert "██" == sparkline([1, 9, 3, 9], 2)
-    assert "▂" == sparkline([1], 1, top=8)
-    assert "" == sparkline([1], 0)
-
-
-@given(st.lists(NUMBERS | st.none()), st.integers(0, 20))
-def test_any_values_make_a_sparkline(values: list[float | None], width: int) -> None:
-    assert width == cell_len(sparkline(values, width))
 
 
 def test_bar() -> None:
@@ -102,8 +88,7 @@ async def test_shows_curves_scales_and_times() -> None:
         assert "  0┤" == lines[13][2:6]
         assert lines[14].rstrip().endswith("now") and "-10s" in lines[14]
         assert {"1", "2"} == {line.rstrip()[-1] for line in lines[1:14] if line.rstrip()[-1] in "12"}
-        app.graph.set_points("busy", [(1060, 3.0)])
-        app.graph.now = 1030
+        app.graph.series = {"busy": Series([(900, 3.0)]), "queue": Series(wave(10))}
         await pilot.pause()
         assert "1 busy –" in app.lines()[0]
 

@@ -141,17 +141,6 @@ class Gantt(RowView):
                 self._rows += new
                 self._measure()
 
-    def clear_bars(self) -> None:
-        """Forget all bars; lanes that were set stay."""
-        self._bars.clear()
-        self._lines.clear()
-        if not self._chosen_rows:
-            self._rows.clear()
-            self._index = 0
-        self._measure()
-        self._point(None)
-        self.repaint()
-
     @property
     def now(self) -> float:
         """The present: where bars that have not ended end."""

@@ -1,10 +1,9 @@
-"""A graph of values over time, and the two small ones that fit a cell of a table."""
+"""A graph of values over time, and a bar that fits a cell of a table."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from itertools import pairwise
 
 from msgspec import Struct
 from rich.segment import Segment
@@ -17,32 +16,11 @@ from tui.widgets.lines import LineView, Paint
 from tui.widgets.raster import ACROSS, DOWN, Point, Raster, resample
 from tui.widgets.text import clean, fit
 
-BLOCKS = " ▁▂▃▄▅▆▇█"
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SCALE = 6
 """Cells of the value scale."""
 NARROW = 24
 """A graph narrower than this does without the value scale."""
-
-
-def sparkline(values: Sequence[float | None], width: int, top: float | None = None) -> str:
-    """The values as blocks, the newest at the right; the greatest of each group where there are too many.
-
-    Full height is ``top``, or the greatest value. What is None, or not a number, is blank; 0 is not.
-    """
-    if width <= 0:
-        return ""
-    known = [value if value is not None and math.isfinite(value) else None for value in values]
-    if len(known) > width:
-        edges = [round(i * len(known) / width) for i in range(width + 1)]
-        groups = [[v for v in known[a:b] if v is not None] for a, b in pairwise(edges)]
-        known = [max(group, default=None) for group in groups]
-    full = top or max((value for value in known if value is not None), default=0.0)
-    glyphs = (
-        " " if value is None else BLOCKS[1 + round(max(0.0, min(1.0, value / full if full > 0 else 0.0)) * 7)]
-        for value in known
-    )
-    return "".join(glyphs).rjust(width)
 
 
 def bar(part: float, whole: float, width: int, style: str | Style = "") -> Text:
@@ -74,8 +52,6 @@ class Graph(LineView, can_focus=False):
 
         graph = Graph(span=300, form=lambda v: f"{v:.0f}")
         graph.series = {"slots": Series(points, "muted", fill=True), "busy": Series(busy, "good")}
-        graph.set_points("busy", points)  # replaces one; (time, value), NaN is a gap
-        graph.now = time.time()           # the right edge; the newest point unless set
 
     Args:
         span: seconds from the left edge to the right.
@@ -112,7 +88,6 @@ class Graph(LineView, can_focus=False):
         self._unit = unit
         self._empty = empty
         self._series: dict[str, Series] = {}
-        self._now: float | None = None
         self._picture: list[list[Segment]] = []
 
     @property
@@ -126,23 +101,10 @@ class Graph(LineView, can_focus=False):
             self._series = dict(series)
             self.refresh_picture()
 
-    def set_points(self, name: str, points: Sequence[Point]) -> None:
-        """Replace the points of one curve, which is added if it is new."""
-        old = self._series.get(name)
-        self._series[name] = Series(points, old.tone, old.fill) if old else Series(points)
-        self.refresh_picture()
-
     @property
     def now(self) -> float:
-        """The time at the right edge."""
-        if self._now is not None:
-            return self._now
+        """The time at the right edge: that of the newest point."""
         return max((series.points[-1][0] for series in self._series.values() if series.points), default=0.0)
-
-    @now.setter
-    def now(self, when: float | None) -> None:
-        self._now = when
-        self.refresh_picture()
 
     def refresh_picture(self) -> None:
         """Draw anew, after ``span`` was changed; data and size do so by themselves."""

@@ -152,12 +152,6 @@ class Lanes:
             if not lane.open and not lane.ended:
                 del self.lanes[bar.lane]
 
-    def clear(self) -> None:
-        """Forget all."""
-        self.lanes.clear()
-        self._open.clear()
-        self._ended.clear()
-
 
 def cells(
     bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, kinds: Mapping[str, Kind]
