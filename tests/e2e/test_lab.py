@@ -14,6 +14,7 @@ import pytest
 from farm.home import Home
 from farm.services import Supervisor
 from tests.e2e.conftest import Lab, environment
+from tests.e2e.dashboard import watching
 from tests.e2e.joined import join_build_leave
 from tests.projects import LEAST_FILES
 
@@ -156,6 +157,26 @@ def test_another_image_is_for_next_boots_and_a_used_one_stays(lab: Lab) -> None:
     refused = lab.farm("image", "remove", new, check=False)
     assert refused.returncode == 1
     assert "farm node reboot" in refused.stderr
+
+
+async def test_the_dashboard_blocks_and_reboots_nodes_and_shows_them_return(lab: Lab) -> None:
+    before, image = lab.nodes_by_name(), lab.status()["image"]
+    assert before[NODES[1]]["image"] != image
+    async with watching(lab) as dashboard:
+        for name in NODES:
+            await dashboard.shows("● ready", name)
+        await dashboard.press("end")
+        await dashboard.order("R", f"Reboot {NODES[1]}?")
+        await dashboard.press("home")
+        await dashboard.order("b", f"Block {NODES[0]}?")
+        await dashboard.shows("⊘ blocked", NODES[0])
+        await dashboard.order("u", f"Unblock {NODES[0]}?")
+        await dashboard.shows("◑ kernel", NODES[1])
+        await dashboard.shows("● ready", NODES[1])
+        await dashboard.shows("● ready", NODES[0])
+    after = lab.nodes_by_name()
+    assert after[NODES[1]]["image"] == image
+    assert after[NODES[0]]["host"]["logins"] > before[NODES[0]]["host"]["logins"]
 
 
 def test_a_node_boots_by_tftp_while_http_is_down(lab: Lab) -> None:
