@@ -26,10 +26,10 @@ from tui.widgets.text import clean
 LaneKey = tuple[HostKey, int]
 """Whose, and which slot; SELF for what a submitter does without a slot."""
 SELF = -1
-PIECE = 1000
+PIECE = 2000
 """So many jobs are added at a time: after a while elsewhere there may be many, and a key must not wait for all."""
-PIECE_SECONDS = 0.01
-"""From one piece to the next."""
+PIECE_SECONDS = 0.05
+"""From one piece to the next: time enough to draw what the key has opened."""
 TIMELINE_KINDS = {
     **KINDS,
     "fallback": Kind("▞", "warn", head="↺"),
