@@ -254,8 +254,9 @@ def measure_load(folder: Path, *, nodes: int = 500, jobs: int = 1000, seconds: f
     """Whether farmd misses anything of what a simulator does."""
     with simulated(folder, nodes, jobs, seconds) as (lab, farm, home, daemon):
         processes = {"scheduler": scheduler_of(lab), "simulator": farm.process, "farmd": daemon}
+        time.sleep(0.2 * seconds)  # the first jobs take a while to end
         ended, at, spent = _ended(home), time.monotonic(), _spent(processes)
-        time.sleep(0.8 * seconds)
+        time.sleep(0.6 * seconds)
         rate, passed = _ended(home) - ended, time.monotonic() - at
         shares = {name: (now - spent[name]) / passed for name, now in _spent(processes).items()}
         counts = farm.counts()
