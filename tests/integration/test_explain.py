@@ -22,7 +22,7 @@ from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
 from farm.workstation.explaining.last_run import LastRun, begin, last_run_folder
 from farm.workstation.membership import submitter_name
-from tests.lab import Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.31.1"
 NODE = "10.99.31.2"
@@ -76,7 +76,7 @@ class Farm:
 
     def say(self, *argv: str, **environment: str) -> tuple[int, str, str]:
         process = self.start(*argv, **environment)
-        out, told = process.communicate(timeout=120)
+        out, told = process.communicate(timeout=5 * PATIENCE)
         return process.returncode, out, told
 
     def explain(self, *argv: str, **environment: str) -> dict[str, Any]:
@@ -325,7 +325,7 @@ class Slow:
 
     def ended(self) -> tuple[int, dict[str, Any]]:
         """Its exit code and how it is explained, when it has ended."""
-        out, told = self.call.communicate(timeout=120)
+        out, told = self.call.communicate(timeout=5 * PATIENCE)
         assert out, told
         (call,) = json.loads(out)["calls"]
         return self.call.returncode, call
