@@ -44,7 +44,7 @@ def check(home: Home, running: Running) -> list[Health]:
     try:
         # The answer is the last line: warnings of the interpreter would come before it.
         return msgspec.json.decode(done.stdout.strip().rpartition("\n")[2], type=list[Health])
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         raise FarmError(
             "The farm's services could not be asked.", done.stdout.strip(), "Start them: sudo farm up"
         ) from None

@@ -52,7 +52,7 @@ class Running(Struct, frozen=True, kw_only=True):
             ) from None
         except PermissionError:
             raise FarmError("The farm's state may not be read.", str(cls.path(home)), "Try again with sudo.") from None
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FarmError(
                 "The record of the running farm cannot be read.",
                 f"{cls.path(home)}: {error}",

@@ -65,7 +65,7 @@ class Farmd:
                 why = f"It has said nothing for {SILENCE_SECONDS:.0f} s."
             except (OSError, aiohttp.ClientError) as error:
                 why = _reason(error)
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError) as error:
                 why = f"It is of another version: {error}"
             yield Lost(why, retry)
             await asyncio.sleep(retry)
@@ -108,7 +108,7 @@ class Farmd:
                 f"{self.home.farmd_socket}: {_reason(error)}",
                 "See whether it runs: farm status",
             ) from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FarmError(
                 "farmd's answer cannot be understood.",
                 f"It is of another version: {error}",

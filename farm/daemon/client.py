@@ -28,7 +28,7 @@ def fetch_status(home: Home) -> Status:
         raise FarmError(
             "farmd does not answer.", f"{home.farmd_socket}: {error}", "Look at its log: farm logs farmd"
         ) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FarmError(
             "farmd's answer cannot be understood.", f"It is of another version: {error}", "Start it anew: sudo farm up"
         ) from error

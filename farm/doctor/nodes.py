@@ -138,7 +138,7 @@ def _telemetry(address: str) -> Telemetry | None:
     try:
         with opener.open(f"http://{address}:{TELEMETRY_PORT}/status.json", timeout=TELEMETRY_SECONDS) as answer:
             return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
-    except (OSError, http.client.HTTPException, msgspec.DecodeError):
+    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -119,7 +119,7 @@ class Store:
             return msgspec.json.decode(self._selection_path.read_bytes(), type=Selection)
         except FileNotFoundError:
             return Selection()
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FarmError(
                 "The record of the chosen image version cannot be read.",
                 f"{self._selection_path}: {error}",
@@ -181,7 +181,7 @@ class Store:
     def _read(path: Path) -> Manifest:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             raise FarmError(
                 f"The manifest {path} cannot be read.",
                 str(error),

@@ -102,7 +102,7 @@ def load(path: Path) -> Membership | None:
         return msgspec.json.decode(path.read_bytes(), type=Membership)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FarmError(
             "The record of the farm that was joined cannot be read.", f"{path}: {error}", "Join it anew: farm join"
         ) from error

@@ -88,6 +88,7 @@ def test_environments_of_compilers_that_changed_are_removed(folder: Path, tmp_pa
         (kept / f"{record.digest}.json").write_bytes(msgspec.json.encode(record))
         (kept / record.archive).touch()
     (kept / "broken.json").write_text("{")
+    (kept / "foul.json").write_bytes(b'{"compiler": "\xff"}')
     assert [record.digest for record in kept_environments(kept)] == ["00", "11"]
     assert [is_current(record) for record in (gone, changed)] == [False, False]
     assert prune(kept) == ["a.tar.gz", "b.tar.gz"]

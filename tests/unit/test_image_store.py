@@ -181,8 +181,9 @@ def test_a_damaged_manifest_is_named_with_what_mends_it(store: Store, text: str)
     assert f"Remove the folder {path.parent} and build again: sudo farm image build" == caught.value.mend
 
 
-def test_a_damaged_choice_is_named_with_what_mends_it(store: Store) -> None:
-    (store.directory / "selection.json").write_text("{")
+@pytest.mark.parametrize("damaged", [b"{", b'{"current": "\xff"}'], ids=["cut off", "foul"])
+def test_a_damaged_choice_is_named_with_what_mends_it(store: Store, damaged: bytes) -> None:
+    (store.directory / "selection.json").write_bytes(damaged)
 
     with pytest.raises(FarmError) as caught:
         _ = store.selection

@@ -224,9 +224,10 @@ def test_the_record_comes_back_as_it_was(tmp_path: Path) -> None:
     assert made == undo.load(tmp_path / "undo.json")
     assert 0o100600 == (tmp_path / "undo.json").stat().st_mode
     assert undo.load(tmp_path / "other.json") is None
-    (tmp_path / "undo.json").write_text("{")
-    with pytest.raises(FarmError, match="cannot be read"):
-        undo.load(tmp_path / "undo.json")
+    for damaged in (b"{", b'{"service": "\xff"}'):
+        (tmp_path / "undo.json").write_bytes(damaged)
+        with pytest.raises(FarmError, match="cannot be read"):
+            undo.load(tmp_path / "undo.json")
 
 
 def test_only_folders_that_were_made_and_are_empty_go(tmp_path: Path) -> None:

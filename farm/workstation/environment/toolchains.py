@@ -147,7 +147,7 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> Kept:
 def _read(record: Path) -> Kept | None:
     try:
         return msgspec.json.decode(record.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

@@ -57,7 +57,7 @@ def load(path: Path) -> Undo | None:
         return msgspec.json.decode(path.read_bytes(), type=Undo)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise FarmError(
             "The record of what `farm join` has changed cannot be read.",
             f"{path}: {error}",
