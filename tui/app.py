@@ -27,7 +27,7 @@ from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.dialogs import Choice, ChooseMany, ChooseOne, Confirm
 from tui.driver import PromptDriver
-from tui.garbage import Collector
+from tui.garbage import ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
 from tui.job_detail import JobDetail
@@ -196,8 +196,14 @@ class FarmTop(App[None]):
     async def on_event(self, event: events.Event) -> None:
         """All that happens comes by here first."""
         if isinstance(event, events.InputEvent):
-            self.collector.pressed(self._clock())
+            self.collector.pressed(now := self._clock())
+            if self.collector.wanted(now):
+                self.set_timer(ANSWER_SECONDS, self._collect)
         await super().on_event(event)
+
+    def _collect(self) -> None:
+        """A key has been answered."""
+        self.collector.collect(self._clock(), 0.9 * ANSWER_SECONDS)
 
     def flush(self) -> None:
         """Draw the heading, and what can be seen below it."""

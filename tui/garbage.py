@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import gc
 
-QUIET_SECONDS = 0.3
-"""So long no key must have been pressed."""
+ANSWER_SECONDS = 0.15
+"""So long after a key it has its answer, and the next is not to be expected yet."""
+IDLE_SECONDS = 1.5
+"""So long without a key nobody types."""
 LEAST_SECONDS, MOST_SECONDS = 4.0, 15.0
 """Between two collections; the second is for those who never stop pressing keys. What is drawn leaves much garbage."""
 NEVER = 1_000_000
@@ -35,14 +37,18 @@ class Collector:
         """A key or the mouse was used."""
         self._pressed = now
 
-    def due(self, now: float) -> bool:
-        """Whether it is time, and a good moment."""
-        since = now - self._collected
-        return self._begun and since >= LEAST_SECONDS and (now - self._pressed >= QUIET_SECONDS or since > MOST_SECONDS)
+    def wanted(self, now: float) -> bool:
+        """Whether it is time, if the moment is good."""
+        return self._begun and now - self._collected >= LEAST_SECONDS
 
-    def collect(self, now: float) -> None:
+    def due(self, now: float, quiet: float) -> bool:
+        """Whether it is time, and no key was pressed for so long, or it can be put off no more."""
+        since = now - self._collected
+        return self.wanted(now) and (now - self._pressed >= quiet or since > MOST_SECONDS)
+
+    def collect(self, now: float, quiet: float = IDLE_SECONDS) -> None:
         """Collect if it is due."""
-        if not self.due(now):
+        if not self.due(now, quiet):
             return
         self._collected = now
         gc.collect()

@@ -123,7 +123,7 @@ class TimelineView(View):
             self._add()
 
     def _add(self) -> None:
-        """A piece of what is new; the picture is drawn after the last."""
+        """A piece of what is new; the lanes are drawn after the first, the bars after the last."""
         news = [self._backlog.popleft() for _ in range(min(PIECE, len(self._backlog)))]
         self._arrange(news)
         self._gantt.add(bars(news))
@@ -131,8 +131,8 @@ class TimelineView(View):
             self.set_timer(PIECE_SECONDS, self._add)
         else:
             self._gantt.now = self._now
-            self._show_lanes()
             self._tell()
+        self._show_lanes()
 
     def _arrange(self, news: Iterable[Job]) -> None:
         """The lanes: as many as nodes have slots, or as jobs have shown."""

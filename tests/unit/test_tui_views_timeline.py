@@ -111,9 +111,24 @@ async def test_many_jobs_are_added_piece_by_piece() -> None:
         known = len(gantt._bars)
         app.flush()
         assert known + PIECE == len(gantt._bars)
+        new = replace(done, id=7000, number=9000, node=("newcomer", "10.0.0.9"))
+        app.live.apply(Delta(time=fixtures.NOW, ended=[new]))
         app.flush()
-        while known + len(many) > len(gantt._bars):
+        assert gantt.lane is not None
+        while known + len(many) >= len(gantt._bars):
             await pilot.pause(0.01)
+        assert any(key == (new.node, new.slot) for key, _ in gantt._rows)
+
+
+async def test_lanes_are_there_before_a_long_backlog_is() -> None:
+    app = stage()
+    done = fixtures.ended()[0]
+    app.live.apply(
+        Delta(time=fixtures.NOW, ended=[replace(done, id=10_000 + i, number=100 + i) for i in range(3 * PIECE)])
+    )
+    async with app.run_test(size=(80, 40)):
+        assert "node-a1 1" in app.text()
+        assert "no slots" not in app.text()
 
 
 async def test_idle_lanes_are_hidden_and_shown() -> None:
