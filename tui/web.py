@@ -7,6 +7,7 @@ the pages of any web site that the starter visits: a browser lets them connect t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
 import secrets
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,8 @@ from farm.errors import FarmError
 
 HOST = "127.0.0.1"
 COOKIE = "farm-top"
+PATIENCE = 5.0
+"""Seconds that a dashboard has to end when its page is closed."""
 POLICY = (
     "default-src 'self' 'unsafe-inline'; connect-src 'self' ws://{host}; img-src 'self' data:; frame-ancestors 'none'"
 )
@@ -30,10 +33,12 @@ class Site(Server):
     """Runs ``command`` for each browser that knows the token."""
 
     def __init__(self, command: str, port: int, say: Callable[[str], None]) -> None:
-        super().__init__(command, host=HOST, port=port, title="farm top", public_url=f"http://{HOST}:{port}")
+        # Without exec its shell would be what is killed.
+        super().__init__(f"exec {command}", host=HOST, port=port, title="farm top", public_url=f"http://{HOST}:{port}")
         self.token = secrets.token_urlsafe(24)
         self._say = say
         self._open: set[web.WebSocketResponse] = set()
+        self._ending: set[asyncio.Task[None]] = set()
 
     @property
     def address(self) -> str:
@@ -68,6 +73,9 @@ class Site(Server):
             await super()._process_messages(websocket, app_service)
         finally:
             self._open.discard(websocket)
+            ending = asyncio.create_task(_end(app_service))
+            self._ending.add(ending)
+            ending.add_done_callback(self._ending.discard)
 
     async def on_shutdown(self, app: web.Application) -> None:
         """Close the pages, which ends their dashboards: aiohttp would give them a minute to do so themselves."""
@@ -82,6 +90,23 @@ class Site(Server):
             access_log=None,
             print=lambda *_: self._say(self.address),
         )
+
+
+async def _end(app_service: AppService) -> None:
+    """Kill a dashboard that does not end with its page.
+
+    One that is told to end while it begins and is resized may lay itself out for ever, in two sizes by turns, and take
+    ever more memory (Textual 8.2: `Screen._refresh_layout` posts a resize for each that it carries out late).
+    """
+    process = app_service._process
+    if process is None:
+        return
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await process.wait()
+    except TimeoutError:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
 
 
 def serve(command: str, port: int, say: Callable[[str], None]) -> None:

@@ -11,10 +11,11 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import aiohttp
+import psutil
 import pytest
 from yarl import URL
 
-from tests.lab import PATIENCE, Namespace, namespaces
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 PORT = 8123
 
@@ -85,6 +86,21 @@ def test_the_socket_brings_the_dashboard(space: Namespace) -> None:
                         message = await web.receive()
                         assert message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY)
                         seen += message.data if isinstance(message.data, bytes) else message.data.encode()
+
+    space.gather(look())
+
+
+def test_a_page_that_is_closed_while_its_dashboard_begins_leaves_none_behind(space: Namespace) -> None:
+    async def look() -> None:
+        async with served() as (process, address), aiohttp.ClientSession() as session:
+            web_socket = address.with_path("/ws").with_query({"width": "80", "height": "24"})
+            cookie = {"Cookie": f"farm-top={address.query['token']}"}
+            server = psutil.Process(process.pid)
+            async with session.ws_connect(web_socket, headers=cookie) as web:
+                for height in (34, 42):
+                    await web.send_json(["resize", {"width": 144, "height": height}])
+                await asyncio.to_thread(until, server.children, "no dashboard began")
+            await asyncio.to_thread(until, lambda: not server.children(), "its dashboard has not ended")
 
     space.gather(look())
 
