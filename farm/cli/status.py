@@ -96,7 +96,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
             f"{host.jobs_running}/{host.slots}" if host and host.online else "",
             str(host.jobs_done) if host else "",
             f"{sum(percent) / len(percent):.0f}%" if percent else "",
-            Text("old", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
+            Text("other", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
         )
     return table
 
