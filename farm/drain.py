@@ -13,14 +13,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Literal
 
 import psutil
 
 from farm import command, firewall
 from farm.errors import FarmError
+from farm.events import Ordered
 from farm.home import Home
+from farm.ordered import noted
 from farm.orders import give, word
 from farm.power import power
 from farm.running import Running
@@ -124,18 +128,11 @@ async def drain_node(
         if then != "block" and not node.mac:
             raise FarmError(f"{name} cannot be told to {then}.", "It is no node of this farm.", "Drain it alone.")
         gate = Gate(running, listed.address, listed.port, patience + GRACE)
+        order = Ordered(node.mac, "drain", time.time(), os.getpid())
         async with _closed(gate):
-            try:
-                async with asyncio.timeout(patience):
-                    await _until_idle(scheduler, node, gate, report)
-            except TimeoutError:
-                raise FarmError(
-                    f"{name} still has jobs after {duration(patience)}.",
-                    "It was not blocked, and gets jobs again when the scheduler next tries to reach it: that may take "
-                    "as long once more.",
-                    f"Give it longer (--timeout), or cut its jobs off: farm node block {name}",
-                ) from None
-            return await _afterwards(home, running, node, then)
+            with noted(home, order):
+                await _in_time(_until_idle(scheduler, node, gate, report), patience, name)
+                return await _afterwards(home, running, node, then)
 
 
 @contextlib.asynccontextmanager
@@ -147,6 +144,19 @@ async def _closed(gate: Gate) -> AsyncIterator[None]:
     finally:
         await asyncio.wait([closing])
         await asyncio.to_thread(gate.open)
+
+
+async def _in_time(idle: Awaitable[None], patience: float, name: str) -> None:
+    try:
+        async with asyncio.timeout(patience):
+            await idle
+    except TimeoutError:
+        raise FarmError(
+            f"{name} still has jobs after {duration(patience)}.",
+            "It was not blocked, and gets jobs again when the scheduler next tries to reach it: that may take as long "
+            "once more.",
+            f"Give it longer (--timeout), or cut its jobs off: farm node block {name}",
+        ) from None
 
 
 async def _listed(scheduler: Control, node: NodeStatus) -> ListedNode:
@@ -180,7 +190,7 @@ async def _afterwards(home: Home, running: Running, node: NodeStatus, then: Then
     if then == "block":
         return f"{name} has ended its jobs and is blocked: it gets none until it is unblocked."
     try:
-        await asyncio.to_thread(power, home, running, node.address, "poweroff" if then == "off" else then)
+        await asyncio.to_thread(power, home, running, node.address, "poweroff" if then == "off" else then, node.mac)
     except FarmError as error:
         raise FarmError(
             f"{name} has ended its jobs and is blocked, but cannot be told to {then}: {error.what}",

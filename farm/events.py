@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -183,6 +183,21 @@ class ServicesSeen(Struct, frozen=True):
     why: str = ""
 
 
+class Ordered(Struct, frozen=True):
+    """What a node was told at Unix time ``time``; ``pid`` carries it out, 0: it only has to take effect."""
+
+    mac: str
+    order: Literal["drain", "reboot", "off"]
+    time: float
+    pid: int = 0
+
+
+class OrdersSeen(Struct, frozen=True):
+    """All such orders that stand."""
+
+    orders: tuple[Ordered, ...]
+
+
 class Remembered(Struct, frozen=True):
     """What an earlier farmd saw of a boot; it counts if that boot is still the current one."""
 
@@ -191,4 +206,14 @@ class Remembered(Struct, frozen=True):
     stages: dict[Stage, float]
 
 
-Event = BootEvent | BeaconSeen | BeaconLost | TelemetrySeen | TelemetryLost | SchedulerSaid | ServicesSeen | Remembered
+Event = (
+    BootEvent
+    | BeaconSeen
+    | BeaconLost
+    | TelemetrySeen
+    | TelemetryLost
+    | SchedulerSaid
+    | ServicesSeen
+    | OrdersSeen
+    | Remembered
+)

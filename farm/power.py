@@ -10,7 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from farm import ssh
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError, PartialError
+from farm.events import Ordered
 from farm.home import Home
+from farm.ordered import note
 from farm.running import Running
 
 DRAIN_PATIENCE = 60.0
@@ -52,10 +54,10 @@ def _try_power(home: Home, running: Running, address: str) -> bool:
     return True
 
 
-def power(home: Home, running: Running, address: str, action: str) -> None:
+def power(home: Home, running: Running, address: str, action: str, mac: str = "") -> None:
     """Power a node off or reboot it (``action``: poweroff or reboot), at once: nothing it holds needs to be saved.
 
-    Raises FarmError when it cannot be reached.
+    ``mac``: its own, for whoever watches it to know why it goes. Raises FarmError when it cannot be reached.
     """
     # The connection dies with the node: the order is given in the background, and ssh ends first. Without its
     # accuracy systemd would put a timer off for up to a minute.
@@ -64,6 +66,7 @@ def power(home: Home, running: Running, address: str, action: str) -> None:
         ssh.run(home, running, address, [*later, "systemctl", "--force", "--force", action])
     except FarmError as error:
         raise FarmError(f"The node {address} could not be told to {action}.", error.why, error.mend) from error
+    note(home, Ordered(mac, "off" if action == "poweroff" else "reboot", time.time()))
 
 
 def for_each(names: list[str], act: Callable[[str], None]) -> None:

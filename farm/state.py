@@ -22,6 +22,8 @@ from farm.events import (
     BeaconSeen,
     BootEvent,
     Event,
+    Ordered,
+    OrdersSeen,
     Remembered,
     SchedulerSaid,
     Service,
@@ -105,6 +107,8 @@ class Node(Struct, frozen=True, kw_only=True):
     """The last MAX_READINGS, in this boot or before."""
     host: HostKey | None = None
     """Its login at the scheduler, in ``Farm.activity.hosts``."""
+    order: Ordered | None = None
+    """What it was told, until that is done."""
 
     @property
     def verified(self) -> bool:
@@ -188,6 +192,8 @@ def fold(farm: Farm, event: Event) -> Farm:
             return _said(farm, event)
         case ServicesSeen():
             return replace(farm, services=event.services, services_why=event.why)
+        case OrdersSeen():
+            return _ordered(farm, event)
         case Remembered():
             return _remembered(farm, event)
         case _:
@@ -271,7 +277,9 @@ def _with_room(farm: Farm) -> Farm:
 def _restarted(node: Node, time: float) -> Node:
     """The node at the start of a new boot; what it said in the last one no longer counts (see Node.verified)."""
     stages = {Stage.POWERED: time} if node.asked == time else {}
-    return replace(node, started=time, stages=stages, uptime={}, fetched=0, heard=False, silent=False, image="")
+    return replace(
+        node, started=time, stages=stages, uptime={}, fetched=0, heard=False, silent=False, image="", order=None
+    )
 
 
 def _asked(node: Node, time: float) -> Node:
@@ -391,6 +399,17 @@ def _said(farm: Farm, said: SchedulerSaid) -> Farm:
             for node in farm.nodes.values():
                 if node.host is not None:
                     farm = _put(farm, node, said.time)
+    return farm
+
+
+def _ordered(farm: Farm, event: OrdersSeen) -> Farm:
+    orders = {order.mac: order for order in event.orders}
+    for mac, node in farm.nodes.items():
+        order = orders.get(mac)
+        if order is not None and order.time < node.started:
+            order = None  # it has booted since
+        if order != node.order:
+            farm = replace(farm, nodes=farm.nodes.set(mac, replace(node, order=order)))
     return farm
 
 

@@ -28,7 +28,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
                 raise FarmError(
                     f"{node.name} cannot be told to {action}.", "It is no machine of this farm, or is off.", ""
                 )
-            power(home, Running.load(home), node.address, word)
+            power(home, Running.load(home), node.address, word, node.mac)
             return f"{node.name} {said}."
 
         return tell

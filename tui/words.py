@@ -25,6 +25,12 @@ STAGES: dict[Stage, tuple[str, Tone | None]] = {
     Stage.LOST: ("✖", "bad"),
 }
 """How far a boot has come: the fuller, the further."""
+ORDERED: dict[str, tuple[str, Tone | None]] = {
+    "drain": ("◒ drains", "warn"),
+    "reboot": ("↻ reboots", "warn"),
+    "off": ("○ off", "muted"),
+}
+"""What a node was told says more than that it is ready still, or lost already."""
 LOGS_IN = (Stage.AGENT, Stage.REGISTERED, Stage.READY)
 BUSY, IDLE, BOOTING, OFFLINE, SUBMITS = "busy", "idle", "booting", "offline", "submits only"
 STATES = (BUSY, IDLE, BOOTING, OFFLINE, SUBMITS)
@@ -34,6 +40,8 @@ def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
     """A node's stage; that it is blocked says more, unless it could not log in anyway."""
     if node.host is not None and node.host.blocked and (not node.mac or node.stage in LOGS_IN):
         return "⊘ blocked", "bad"
+    if node.order in ORDERED and node.stage.rank >= Stage.AGENT.rank:
+        return ORDERED[node.order]
     glyph, tone = STAGES[node.stage]
     return f"{glyph} {node.stage}", tone
 

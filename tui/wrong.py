@@ -17,6 +17,7 @@ from tui.words import count
 NAMED = 3
 """So many nodes are named; the others are counted."""
 RECENT_SECONDS = 60.0
+REBOOT_SECONDS = 300.0
 HARMLESS = ("nothing-queued", "next", "no-remote", "no-slots")
 """Reasons to be idle that are in order."""
 
@@ -49,7 +50,7 @@ def few(names: Sequence[str]) -> str:
 
 def _nodes(live: Live, now: float) -> Iterable[str]:
     nodes = live.nodes.values()
-    lost = [node for node in nodes if node.mac and node.stage is Stage.LOST]
+    lost = [node for node in nodes if node.mac and node.stage is Stage.LOST and not _as_told(node, now)]
     if lost:
         least = duration(now - max(node.since for node in lost))
         yield f"{count(len(lost), 'node is', 'nodes are')} lost: {named(lost)}, the last {least} ago."
@@ -62,6 +63,11 @@ def _nodes(live: Live, now: float) -> Iterable[str]:
     if full:
         yield f"{count(len(full), 'node says', 'nodes say')} that the load is 1000 and {_gets(full)}: {named(full)}."
     yield from _passed_over(live, now)
+
+
+def _as_told(node: NodeStatus, now: float) -> bool:
+    """It is gone because it was sent; a machine that reboots is back within minutes."""
+    return node.order == "off" or (node.order == "reboot" and now - node.since < REBOOT_SECONDS)
 
 
 def _hanging(nodes: Collection[NodeStatus], now: float) -> Iterable[str]:

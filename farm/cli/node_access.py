@@ -17,18 +17,19 @@ from farm.home import Home
 from farm.power import for_each, power
 from farm.preflight import require_root
 from farm.running import Running, VirtualMachine
+from farm.view.status import NodeStatus
 from farm.virtual.machine import console_socket
 
 ESCAPE = "0x1d"
 """Ctrl-]: leaves the console, as in telnet."""
 
 
-def address_of(home: Home, name: str) -> str:
-    """Where a node can be reached; raises FarmError when it has no address yet."""
+def reachable(home: Home, name: str) -> NodeStatus:
+    """A node that has an address; raises FarmError when it has none yet."""
     found = find_node(load(home), name)
     if not found.address:
         raise FarmError(f"{name} has no address yet.", f"Its stage is {found.stage}.", "Watch it: farm status --watch")
-    return found.address
+    return found
 
 
 @node.command(name="ssh")
@@ -38,7 +39,7 @@ def address_of(home: Home, name: str) -> str:
 def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
     """A root shell on NODE, or COMMAND there, with the farm's own key."""
     require_root("farm node ssh")
-    argv = ssh.argv(home, Running.load(home), address_of(home, name), list(command))
+    argv = ssh.argv(home, Running.load(home), reachable(home, name).address, list(command))
     os.execv(find(argv[0]), argv)
 
 
@@ -63,7 +64,8 @@ def _order(home: Home, names: tuple[str, ...], action: str, told: str) -> None:
     running = Running.load(home)
 
     def act(name: str) -> None:
-        power(home, running, address_of(home, name), action)
+        found = reachable(home, name)
+        power(home, running, found.address, action, found.mac)
         out.print(f"{name} {told}.", markup=False)
 
     for_each(list(names), act)

@@ -56,8 +56,10 @@ async def _look(home: Home, scheduler: str | None, netname: str | None) -> Statu
     return await (await attachment(home, scheduler, netname)).status()
 
 
-def stage_text(stage: Stage) -> Text:
-    """A stage in its colour."""
+def stage_text(stage: Stage, order: str = "") -> Text:
+    """A stage in its colour, or what a node was told instead."""
+    if order and stage.rank >= Stage.AGENT.rank:
+        return Text({"drain": "drains", "reboot": "reboots"}.get(order, order), style="yellow")
     return Text(stage, style=STYLES.get(stage, "yellow"))
 
 
@@ -90,7 +92,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
         percent = told.cpu.percent if told else []
         table.add_row(
             Text(node.name),
-            stage_text(node.stage),
+            stage_text(node.stage, node.order),
             duration(now - node.since) if node.since else "",
             Text(node.address),
             f"{host.jobs_running}/{host.slots}" if host and host.online else "",

@@ -116,6 +116,7 @@ class Daemon:
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
             "services": lambda: sources.watch_services(self.home, self.publish),
+            "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
             "control": lambda: watching.poll_control(host, port, look, self.publish),
             "rivals": lambda: watching.look_for_rivals(host, port, config.netname, self.publish),

@@ -8,11 +8,12 @@ import time
 import aiohttp
 import msgspec
 
+from farm import ordered
 from farm.config import Config
 from farm.daemon import services
 from farm.daemon.follow import Follower
 from farm.discovery import discovering, farm_advertisement
-from farm.events import BootEvent, Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.events import BootEvent, Ordered, OrdersSeen, Stage, Telemetry, TelemetryLost, TelemetrySeen
 from farm.home import Home
 from farm.netboot.events import parse_dnsmasq, parse_nginx
 from farm.scheduler.connection import poke
@@ -22,6 +23,7 @@ from farm.watching import Look, Publish
 
 LOG_SECONDS = 0.25
 SERVICES_SECONDS = 2.0
+ORDERS_SECONDS = 1.0
 POKE_SECONDS = 1.2
 """A poke counts only when a second has passed since the scheduler last accepted a connection."""
 BOOT_SECONDS = 300.0
@@ -66,6 +68,16 @@ async def watch_services(home: Home, publish: Publish) -> None:
     while True:
         publish(await asyncio.to_thread(services.look, supervisor))
         await asyncio.sleep(SERVICES_SECONDS)
+
+
+async def watch_orders(home: Home, publish: Publish) -> None:
+    """What nodes were told and have not done yet."""
+    known: tuple[Ordered, ...] = ()
+    while True:
+        if (orders := await asyncio.to_thread(ordered.read, home)) or known:
+            publish(OrdersSeen(orders))
+        known = orders
+        await asyncio.sleep(ORDERS_SECONDS)
 
 
 async def poke_scheduler(config: Config, look: Look) -> None:

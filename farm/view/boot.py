@@ -90,12 +90,17 @@ def usual(boots: Iterable[list[Span]]) -> dict[Stage, float]:
     return {stage: median(values) for stage, values in seconds.items()}
 
 
+def _blocked(node: NodeStatus) -> bool:
+    return node.stage is Stage.AGENT and node.host is not None and node.host.blocked
+
+
 def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) -> Hang | None:
     """Whether a boot hangs: its stage has lasted for more than 20 s and three times what the others needed.
 
-    A minute counts when there are no others. One that is blocked is as far as it may come.
+    A minute counts when there are no others. One that is blocked, or was told to go, is as
+    far as it may come.
     """
-    if not boot or not boot[-1].open or (node.stage is Stage.AGENT and node.host is not None and node.host.blocked):
+    if not boot or not boot[-1].open or node.order or _blocked(node):
         return None
     last = boot[-1]
     others = usual.get(last.stage)

@@ -41,7 +41,9 @@ def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
     if name in overview.scheduler.blocked or node.address in overview.scheduler.blocked:
         return Idle("blocked", "The scheduler refuses its log-in: it was blocked.", f"farm node unblock {name}")
     if host is None or not host.online:
-        return _absent(node, time)
+        return _told(node) or _absent(node, time)
+    if node.order:
+        return _told(node)
     if host.no_remote:
         return Idle("no-remote", "Its daemon takes no jobs of others (iceccd --no-remote).")
     if not host.slots:
@@ -56,6 +58,20 @@ def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
             "environment folder has less than 25 MiB left for each free slot.",
             f"farm node show {name}",
         )
+    return None
+
+
+def _told(node: NodeStatus) -> Idle | None:
+    """That it was ordered to do something else."""
+    match node.order:
+        case "drain":
+            return Idle("draining", "It ends the jobs that it has and is given no more, as it was told.")
+        case "reboot":
+            return Idle("rebooting", "It boots anew, as it was told.")
+        case "off" if node.stage in (Stage.LOST, Stage.AGENT, Stage.OFF):
+            return Idle("off", "It was switched off, as it was told.")
+        case "off":
+            return Idle("switching-off", "It switches off, as it was told.")
     return None
 
 

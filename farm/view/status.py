@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -104,6 +105,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     image: str = ""
     outdated: bool = False
     """It runs another image than its next boot would get."""
+    order: Literal["", "drain", "reboot", "off"] = ""
+    """What it was told and has not done yet: end its jobs, boot anew, switch off (which lasts until it boots)."""
     host: HostStatus | None
     telemetry: Telemetry | None = None
 
@@ -310,6 +313,7 @@ def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
         known=node.known,
         image=clean(node.image),
         outdated=bool(node.image) and node.image != image,
+        order=node.order.order if node.order else "",
         host=None if host is None else host_status(host, farm.activity.scheduler),
         telemetry=node.telemetry if node.verified else None,
     )

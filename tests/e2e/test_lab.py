@@ -167,6 +167,7 @@ async def test_the_dashboard_blocks_and_reboots_nodes_and_shows_them_return(lab:
             await dashboard.shows("● ready", name)
         await dashboard.press("end")
         await dashboard.order("R", f"Reboot {NODES[1]}?")
+        await dashboard.shows("↻ reboots", NODES[1])
         await dashboard.press("home")
         await dashboard.order("b", f"Block {NODES[0]}?")
         await dashboard.shows("⊘ blocked", NODES[0])

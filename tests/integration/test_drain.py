@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from farm import ordered
 from farm.config import Config
 from farm.drain import drain_node
 from farm.errors import FarmError
@@ -40,7 +41,7 @@ from farm.running import Running
 from farm.view.status import NodeStatus
 folder, name, address, patience = sys.argv[1:]
 home = Home.at(Path(folder))
-node = NodeStatus(key="", name=name, address=address, stage=Stage.READY, since=0.0, host=None)
+node = NodeStatus(key="", mac="52:54:00:00:00:01", name=name, address=address, stage=Stage.READY, since=0.0, host=None)
 report = lambda name, doing: print(doing, file=sys.stderr, flush=True)
 try:
     print(asyncio.run(drain_node(home, Running.load(home), node, report, float(patience))))
@@ -150,10 +151,12 @@ def test_an_interrupt_undoes_it(lab: Lab) -> None:
     assert drain.stderr is not None
     assert "0 jobs left" in drain.stderr.readline()
     assert len(lab.elements()) == 1
+    assert [(each.order, each.pid) for each in ordered.read(lab.home)] == [("drain", drain.pid)]
     drain.send_signal(signal.SIGINT)
     assert drain.communicate(timeout=PATIENCE)[0] == ""
     assert drain.returncode == -signal.SIGINT
     assert lab.elements() == []
+    assert ordered.read(lab.home) == ()
 
 
 def test_outside_the_lab_it_says_so(lab: Lab) -> None:

@@ -15,6 +15,8 @@ from farm.events import (
     BootEvent,
     Event,
     Memory,
+    Ordered,
+    OrdersSeen,
     Processors,
     Remembered,
     SchedulerSaid,
@@ -265,6 +267,16 @@ def test_what_an_earlier_farmd_saw_of_this_boot_counts() -> None:
     assert after() == after(Remembered(OTHER, 1.0, times))
 
 
+def test_an_order_stands_until_it_is_taken_back_or_the_node_boots_anew() -> None:
+    off = Ordered(MAC, "off", 140.0)
+    told = after(OrdersSeen((off, Ordered(OTHER, "drain", 1.0))), farm=after(*READY))
+    assert off == node(told).order
+    assert node(after(OrdersSeen(()), farm=told)).order is None
+    again = after(BootEvent(Stage.POWERED, 400.0, MAC), OrdersSeen((off,)), farm=told)
+    assert (node(again).order, node(again).started) == (None, 400.0)
+    assert list(told.nodes) == [MAC]
+
+
 MACS = st.sampled_from([MAC, OTHER, ""])
 ADDRESSES = st.sampled_from([ADDRESS, "10.77.0.58", ""])
 TIMES = st.floats(0, 1000)
@@ -291,6 +303,7 @@ ANY_EVENT = st.one_of(
         TIMES,
     ),
     st.builds(TelemetryLost, MACS, TIMES),
+    st.builds(lambda mac, time: OrdersSeen((Ordered(mac, "off", time),)), MACS, TIMES),
     st.builds(login, TIMES, st.integers(0, 3), st.sampled_from(["pc01", "x"]), ADDRESSES, st.integers(0, 4)),
     st.builds(logout, TIMES, st.integers(0, 3)),
     st.builds(up, TIMES),

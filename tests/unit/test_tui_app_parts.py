@@ -35,6 +35,7 @@ from tui.heading import Link, banner, fitting, headline
 from tui.keys import read_keys
 from tui.overview import services_line, submitters
 from tui.themes import theme_named
+from tui.words import stage_words
 from tui.wrong import wrong
 
 # -- figures
@@ -91,6 +92,21 @@ def test_what_is_wrong() -> None:
         "1 job was on a node that was lost or sent away in the last minute.",
         "1 file was compiled by its submitter after failing on a node.",
     ]
+
+
+def test_who_was_told_to_go_is_not_missed() -> None:
+    known = live()
+    [gone] = [node for node in nodes() if node.stage is Stage.LOST]
+    for order, shown, minutes, missed in (("off", "○ off", 60, 0), ("reboot", "↻ reboots", 2, 0), ("reboot", "", 9, 1)):
+        told = replace(gone, order=order, since=NOW - 60 * minutes)
+        known.apply(Delta(time=NOW + 1, nodes=[told]))
+        assert stage_words(told)[0] == (shown or "↻ reboots")
+        assert sum("lost: node-b2" in sentence for sentence in wrong(known, NOW + 1)) == missed
+
+
+def test_a_drain_shows_while_it_lasts() -> None:
+    node = nodes()[0]
+    assert (stage_words(node)[0], stage_words(replace(node, order="drain"))[0]) == ("● ready", "◒ drains")
 
 
 def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:

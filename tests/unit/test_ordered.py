@@ -1,0 +1,60 @@
+"""Orders that are written down while they are carried out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from farm import ordered
+from farm.events import Ordered
+from farm.home import Home
+
+MAC = "52:54:00:00:00:01"
+DRAIN = Ordered(MAC, "drain", 100.0, os.getpid())
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    made = Home.at(tmp_path)
+    made.create()
+    return made
+
+
+def test_an_order_stands_while_it_is_carried_out(home: Home) -> None:
+    assert () == ordered.read(home)
+    with ordered.noted(home, DRAIN):
+        assert (DRAIN,) == ordered.read(home)
+    assert () == ordered.read(home)
+
+
+def test_what_follows_stays(home: Home) -> None:
+    off = Ordered(MAC, "off", 160.0)
+    with ordered.noted(home, DRAIN):
+        ordered.note(home, off)
+    assert (off,) == ordered.read(home)
+
+
+def test_it_falls_with_the_process_that_was_at_it(home: Home) -> None:
+    process = subprocess.Popen(["true"])
+    process.wait()
+    ordered.note(home, replace(DRAIN, pid=process.pid))
+    assert () == ordered.read(home)
+
+
+def test_only_machines_of_ours_are_written_down_and_damage_is_passed_over(home: Home) -> None:
+    with ordered.noted(home, replace(DRAIN, mac="")):
+        assert () == ordered.read(home)
+    ordered.note(home, DRAIN)
+    (home.runtime / "orders" / "foul.json").write_bytes(b'{"mac": "\xff"}')
+    (home.runtime / "orders" / "folder.json").mkdir()
+    assert (DRAIN,) == ordered.read(home)
+
+
+def test_one_that_cannot_be_written_down_is_carried_out_all_the_same(home: Home) -> None:
+    (home.runtime / "orders").write_text("in the way")
+    with ordered.noted(home, DRAIN):
+        assert () == ordered.read(home)
