@@ -181,7 +181,7 @@ def test_the_screen_fits_80_columns_and_obeys_nobody() -> None:
         screen.print(view(build(fold(farm(), down(130.0, "[red]gone")), RUNNING), 200.0))
         text = screen.file.getvalue()  # type: ignore[attr-defined]
         assert max(map(len, text.splitlines())) <= width
-        assert re.search(r"pc01 +agent +\S+ +10\.77\.0\.57 +.*75% +old", text)
+        assert re.search(r"pc01 +agent +\S+ +10\.77\.0\.57 +.*75% +other", text)
         assert "[red]gone" in text
         assert "\x1b" not in text
 
