@@ -87,9 +87,8 @@ def measure(pairs: int = 3) -> Cost:
 
 def build_bare(farm: Farm) -> Build:
     """By make with icecc in PATH."""
-    enter = [*exec_prefix(farm.server.name), "sh", "-c", BIND_AND_RUN, str(icecc_folder(farm.home))]
     path = os.pathsep.join([ICECC_WRAPPERS, os.environ["PATH"]])
-    return _timed(farm, [*enter, "make", f"-j{JOBS}"], farm.environment(PATH=path, **SETTINGS))
+    return _timed(farm, ["make", f"-j{JOBS}"], farm.environment(PATH=path, **SETTINGS))
 
 
 def build_ours(farm: Farm) -> Build:
@@ -102,10 +101,12 @@ def build_ours(farm: Farm) -> Build:
 
 
 def _timed(farm: Farm, argv: list[str], environment: dict[str, str]) -> Build:
+    """Time a command inside the lab, where a developer's machine would stand."""
+    enter = [*exec_prefix(farm.server.name), "sh", "-c", BIND_AND_RUN, str(icecc_folder(farm.home))]
     subprocess.run(["make", "-s", "--eval", "clean:; rm -f *.o", "clean"], cwd=farm.sources, check=True)
     until(lambda: farm.ready() == len(farm.nodes), "no node gets jobs", 120)
     time.sleep(2)  # the scheduler is slow to accept a connection that follows on another
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    subprocess.run(argv, cwd=farm.sources, env=environment, check=True, capture_output=True)
+    subprocess.run([*enter, *argv], cwd=farm.sources, env=environment, check=True, capture_output=True)
     seconds, after = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     return Build(seconds, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)

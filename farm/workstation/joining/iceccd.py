@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 from msgspec import Struct
@@ -20,9 +21,11 @@ from farm import command
 from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
 from farm.services import end_processes, processes_with_environment
-from farm.workstation.joining.finding import Target
 from farm.workstation.joining.settings import Layout
 from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
+
+if TYPE_CHECKING:
+    from farm.workstation.joining.finding import Target  # it brings zeroconf, which farm run needs not wait for
 
 MARK = "FARM_WORKSTATION"
 UNIT = "farm-iceccd.service"
