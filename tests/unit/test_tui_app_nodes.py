@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from textual.widgets import Input
 
 from farm.view.live import Delta
-from tests.unit.test_tui_app import press, running, screen, settle
+from tests.unit.tui_driving import press, running, screen, settle
 from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot
 from tui import words
 from tui.node_detail import NodeDetail
