@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import msgspec
+
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+"""What msgspec raises at what is no JSON or no such record; the second for text whose bytes are no UTF-8."""
+
 
 class FarmError(Exception):
     """The farm says no: what failed, why, and the command or setting that mends it.

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from farm import command
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import Home
 from farm.running import Running
 from farm.services import Supervisor
@@ -44,7 +44,7 @@ def check(home: Home, running: Running) -> list[Health]:
     try:
         # The answer is the last line: warnings of the interpreter would come before it.
         return msgspec.json.decode(done.stdout.strip().rpartition("\n")[2], type=list[Health])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except NOT_JSON:
         raise FarmError(
             "The farm's services could not be asked.", done.stdout.strip(), "Start them: sudo farm up"
         ) from None

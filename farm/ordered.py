@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from farm.errors import NOT_JSON
 from farm.events import Ordered
 from farm.home import Home, write_atomic
 
@@ -38,7 +39,7 @@ def noted(home: Home, order: Ordered) -> Iterator[None]:
     try:
         yield
     finally:
-        if any(each == order for each in read(home)):
+        if order in read(home):
             strike(home, order.mac)
 
 
@@ -53,7 +54,7 @@ def read(home: Home) -> tuple[Ordered, ...]:
 
 
 def _order(path: Path) -> Ordered | None:
-    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
+    with contextlib.suppress(OSError, *NOT_JSON):
         return msgspec.json.decode(path.read_bytes(), type=Ordered)
     return None
 

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from farm.config import Config
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, write_atomic
 
 
@@ -52,7 +52,7 @@ class Running(Struct, frozen=True, kw_only=True):
             ) from None
         except PermissionError:
             raise FarmError("The farm's state may not be read.", str(cls.path(home)), "Try again with sudo.") from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise FarmError(
                 "The record of the running farm cannot be read.",
                 f"{cls.path(home)}: {error}",

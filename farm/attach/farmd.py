@@ -13,7 +13,7 @@ import msgspec
 
 from farm.attach import Action, Lost
 from farm.daemon.answers import Builds, Done, Images, NodeHours, Readings, Refused
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.home import Home
 from farm.orders import ORDERS
@@ -65,7 +65,7 @@ class Farmd:
                 why = f"It has said nothing for {SILENCE_SECONDS:.0f} s."
             except (OSError, aiohttp.ClientError) as error:
                 why = _reason(error)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except NOT_JSON as error:
                 why = f"It is of another version: {error}"
             yield Lost(why, retry)
             await asyncio.sleep(retry)
@@ -108,7 +108,7 @@ class Farmd:
                 f"{self.home.farmd_socket}: {_reason(error)}",
                 "See whether it runs: farm status",
             ) from error
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise FarmError(
                 "farmd's answer cannot be understood.",
                 f"It is of another version: {error}",

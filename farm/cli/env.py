@@ -22,8 +22,7 @@ from farm.running import Running
 from farm.view.text import duration
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.environment import formats as formats
-from farm.workstation.environment import toolchains
+from farm.workstation.environment import formats, toolchains
 from farm.workstation.environment.setup import Setup, Wish, set_up
 from farm.workstation.environment.undo import applied, changes_back, with_record
 from farm.workstation.environment.variables import disabled, survey

@@ -31,7 +31,7 @@ from farm.daemon.answers import (
     Target,
 )
 from farm.daemon.hub import Hub
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.history.records import BuildDetail
 from farm.history.store import History
 from farm.home import Home
@@ -200,7 +200,7 @@ async def _build(request: web.Request) -> web.Response:
 async def _tag(request: web.Request) -> web.Response:
     try:
         tag = msgspec.json.decode(await request.read(), type=Tag)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise ApiError(400, "That is no tag.", str(error), "See docs/api.md.") from None
     request.app[WATCHING].history.tag(tag.submitter, tag.text)
     return answer(Done(done=f"The build of {tag.submitter} is called {tag.text}."))

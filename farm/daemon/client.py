@@ -6,7 +6,7 @@ import http.client
 
 import msgspec
 
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import Home
 from farm.unix_http import UnixHTTPConnection
 from farm.view.status import Status
@@ -28,7 +28,7 @@ def fetch_status(home: Home) -> Status:
         raise FarmError(
             "farmd does not answer.", f"{home.farmd_socket}: {error}", "Look at its log: farm logs farmd"
         ) from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise FarmError(
             "farmd's answer cannot be understood.", f"It is of another version: {error}", "Start it anew: sudo farm up"
         ) from error

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from farm.errors import NOT_JSON
 from farm.events import Remembered, Stage
 from farm.home import write_atomic
 from farm.state import Farm
@@ -33,7 +34,7 @@ def recall(path: Path) -> list[Remembered]:
     """What an earlier farmd wrote; nothing when there is none, or it cannot be read."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=_Boots).boots
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *NOT_JSON):
         return []
 
 

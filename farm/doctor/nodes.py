@@ -13,6 +13,7 @@ import msgspec
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Peer, Workstation
 from farm.doctor.peers import peers, round_trips
+from farm.errors import NOT_JSON
 from farm.events import Telemetry
 
 FULL = 1000
@@ -138,7 +139,7 @@ def _telemetry(address: str) -> Telemetry | None:
     try:
         with opener.open(f"http://{address}:{TELEMETRY_PORT}/status.json", timeout=TELEMETRY_SECONDS) as answer:
             return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
-    except (OSError, http.client.HTTPException, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, http.client.HTTPException, *NOT_JSON):
         return None
 
 

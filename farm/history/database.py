@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 
 SCHEMA = 1
@@ -230,7 +230,7 @@ def read_build(db: sqlite3.Connection, id: int) -> BuildDetail | None:
         return None
     try:
         lists = msgspec.json.decode(row[-1], type=_Lists)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except NOT_JSON as error:
         raise FarmError(f"What is stored of build {id} cannot be read.", str(error)) from None
     return BuildDetail(
         build=_build(row[:-1]), nodes=lists.nodes, slowest=lists.slowest, failures=lists.failures, waits=lists.waits

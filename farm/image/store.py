@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import locked, write_atomic
 
 FILES = ("root.squashfs", "kernel", "initrd")
@@ -119,7 +119,7 @@ class Store:
             return msgspec.json.decode(self._selection_path.read_bytes(), type=Selection)
         except FileNotFoundError:
             return Selection()
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except NOT_JSON as error:
             raise FarmError(
                 "The record of the chosen image version cannot be read.",
                 f"{self._selection_path}: {error}",
@@ -181,7 +181,7 @@ class Store:
     def _read(path: Path) -> Manifest:
         try:
             return msgspec.json.decode(path.read_bytes(), type=Manifest)
-        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (OSError, *NOT_JSON) as error:
             raise FarmError(
                 f"The manifest {path} cannot be read.",
                 str(error),

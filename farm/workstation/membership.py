@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from farm.config import Config
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, write_atomic
 from farm.running import Running
 
@@ -102,7 +102,7 @@ def load(path: Path) -> Membership | None:
         return msgspec.json.decode(path.read_bytes(), type=Membership)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise FarmError(
             "The record of the farm that was joined cannot be read.", f"{path}: {error}", "Join it anew: farm join"
         ) from error

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import FarmError
-from farm.workstation.environment import formats as formats
+from farm.workstation.environment import formats
 from farm.workstation.environment.setup import Setup, Wish, set_up
 from farm.workstation.environment.undo import VARIABLE, applied, changes_back, with_record
 from farm.workstation.environment.variables import Slots, compile_environment, socket_variable

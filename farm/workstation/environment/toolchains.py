@@ -22,7 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from farm import command
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
 from farm.workstation.membership import user_folder
 
@@ -147,7 +147,7 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> Kept:
 def _read(record: Path) -> Kept | None:
     try:
         return msgspec.json.decode(record.read_bytes(), type=Kept)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *NOT_JSON):
         return None
 
 

@@ -14,7 +14,7 @@ import msgspec
 import psutil
 from msgspec import Struct
 
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
 from farm.workstation.membership import user_folder
 
@@ -88,7 +88,7 @@ def read(folder: Path) -> tuple[LastRun, Path]:
         run = msgspec.json.decode((folder / RECORD).read_bytes(), type=LastRun)
     except FileNotFoundError:
         raise FarmError("Nothing has been run yet.", f"There is no {folder / RECORD}.", mend) from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise FarmError("The record of the last run cannot be read.", f"{folder / RECORD}: {error}", mend) from error
     log = folder / run.log
     if LOG.fullmatch(run.log) is None or not log.is_file():

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from farm.errors import FarmError
+from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
 
 
@@ -57,7 +57,7 @@ def load(path: Path) -> Undo | None:
         return msgspec.json.decode(path.read_bytes(), type=Undo)
     except FileNotFoundError:
         return None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *NOT_JSON) as error:
         raise FarmError(
             "The record of what `farm join` has changed cannot be read.",
             f"{path}: {error}",
