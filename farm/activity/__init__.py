@@ -24,7 +24,6 @@ from farm.activity.records import (
     Scheduler,
     Tick,
     Totals,
-    clean,
     stem,
 )
 from farm.scheduler.monitor import Connected, Disconnected, Seeded
@@ -54,7 +53,6 @@ __all__ = [
     "Scheduler",
     "Tick",
     "Totals",
-    "clean",
     "fold",
     "sample",
     "stem",

@@ -8,7 +8,8 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.activity.jobs import MAX_ENDED, SELF_MADE, lose, lowest_free, with_room
-from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place, clean
+from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place
+from farm.printable import printable
 from farm.scheduler.control import ListedJob
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeOffline, NodeStats
@@ -21,7 +22,7 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
 
     Of a login that nobody saw end (the machine was switched off, say) the scheduler tells the end after the new one.
     """
-    key = (clean(event.name), clean(event.address))
+    key = (printable(event.name), printable(event.address))
     known = activity.hosts.get(key)
     ids = activity.ids
     if known is None:
@@ -40,7 +41,7 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
         host,
         slots=event.max_jobs,
         no_remote=event.no_remote,
-        platform=clean(event.platform),
+        platform=printable(event.platform),
         protocol=event.protocol,
         features=event.features,
         speed=event.speed,
@@ -95,7 +96,7 @@ def disconnected(activity: Activity, why: str, time: float) -> Activity:
     """Whoever was logged in is not known any more, nor how the jobs in flight end."""
     old = activity.scheduler
     since = old.since if not old.up and old.since else time
-    scheduler = replace(old, up=False, since=since, why=clean(why), blocked=())
+    scheduler = replace(old, up=False, since=since, why=printable(why), blocked=())
     hosts = activity.hosts.mutate()
     for key, host in activity.hosts.items():
         idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0)
@@ -136,7 +137,7 @@ class _Names(NamedTuple):
         return cls(keys)
 
     def key(self, name: str | None) -> HostKey:
-        return self.keys.get(clean(name or ""), NOBODY)
+        return self.keys.get(printable(name or ""), NOBODY)
 
 
 def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> Activity:
@@ -144,7 +145,7 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
     runs = listed.state == "COMP"
     state = JobState.RUNNING if runs else JobState.PENDING
     place = Place.OWN if runs and node == submitter != NOBODY else Place.REMOTE
-    job = Job(listed.id, state, place, clean(listed.file), submitter, node if runs else NOBODY)
+    job = Job(listed.id, state, place, printable(listed.file), submitter, node if runs else NOBODY)
     activity = with_room(activity, listed.id)
     hosts = activity.hosts
     if runs and (host := hosts.get(node)):
@@ -160,13 +161,13 @@ def listed(activity: Activity, event: Listed, time: float) -> Activity:
     """What the control port says of environments and blocks."""
     hosts = activity.hosts
     for listed in event.nodes:
-        host = hosts.get((clean(listed.name), clean(listed.address)))
+        host = hosts.get((printable(listed.name), printable(listed.address)))
         if host is None:
             continue
         installing = 0.0 if listed.installing is None else host.installing or time - listed.installing
         if installing != host.installing:
             hosts = hosts.set(host.key, replace(host, installing=installing))
-    blocked = tuple(sorted(map(clean, event.blocked)))
+    blocked = tuple(sorted(map(printable, event.blocked)))
     scheduler = (
         activity.scheduler if blocked == activity.scheduler.blocked else replace(activity.scheduler, blocked=blocked)
     )

@@ -5,7 +5,8 @@ from __future__ import annotations
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Place, clean, stem
+from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Place, stem
+from farm.printable import printable
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
 
 MAX_JOBS = 65536
@@ -22,7 +23,13 @@ def requested(activity: Activity, event: JobRequested, time: float) -> Activity:
     """A submitter asks for a node."""
     submitter = activity.ids.get(event.submitter, NOBODY)
     job = Job(
-        event.job, JobState.PENDING, Place.REMOTE, clean(event.file), submitter, language=event.language, requested=time
+        event.job,
+        JobState.PENDING,
+        Place.REMOTE,
+        printable(event.file),
+        submitter,
+        language=event.language,
+        requested=time,
     )
     activity = with_room(activity, event.job)
     hosts = activity.hosts
@@ -125,7 +132,7 @@ def _credited(host: Host, job: Job, event: JobDone, time: float) -> Host:
 
 def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
     """A submitter compiles by itself: without asking, or after a node has failed."""
-    key, file = activity.ids.get(event.host, NOBODY), clean(event.file)
+    key, file = activity.ids.get(event.host, NOBODY), printable(event.file)
     failed = activity.failures.get((key, stem(file)))
     fallback = failed is not None and time - failed <= FALLBACK_SECONDS
     place = Place.FALLBACK if fallback else Place.LOCAL

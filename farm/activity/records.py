@@ -10,7 +10,6 @@ from msgspec import Struct
 from farm.scheduler.control import ListedNode
 from farm.scheduler.discovery import FoundScheduler
 
-MAX_TEXT = 128
 HostKey = tuple[str, str]
 """Name and address: what a daemon's logins have in common over time."""
 NOBODY: HostKey = ("", "")
@@ -211,13 +210,6 @@ class RivalsSeen(Struct, frozen=True):
 
 class Tick(Struct, frozen=True):
     """A second has passed."""
-
-
-def clean(text: str) -> str:
-    """Text from the network, fit for a terminal: bounded, and without control characters."""
-    if len(text) > MAX_TEXT:
-        text = text[: MAX_TEXT - 1] + "…"
-    return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 def stem(file: str) -> str:

@@ -15,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.files import write_named
-from farm.cli.output import clean, err, out, show_json
+from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.printable import printable
 from farm.running import Running
 from farm.view.text import duration
 from farm.virtual import namespace
@@ -170,7 +171,7 @@ def _toolchains(as_json: bool, prune: bool) -> None:
     for record in kept:
         state = "" if current[record.digest] else "its compiler has changed"
         age = f"{duration(time.time() - record.made)} ago"
-        table.add_row(record.compiler, clean(record.version), f"{record.bytes / 1e6:.1f} MB", age, state)
+        table.add_row(record.compiler, printable(record.version), f"{record.bytes / 1e6:.1f} MB", age, state)
     if kept:
         out.print(table)
     else:
@@ -178,4 +179,4 @@ def _toolchains(as_json: bool, prune: bool) -> None:
 
 
 def _say(text: str) -> None:
-    err.print(Text.assemble(("farm: ", "bold"), clean(text, 400)), soft_wrap=True)
+    err.print(Text.assemble(("farm: ", "bold"), printable(text, 400)), soft_wrap=True)

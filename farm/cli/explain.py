@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.text import Text
 
 from farm import command
-from farm.cli.output import clean, err, out, show_json
+from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.printable import printable
 from farm.running import Running
 from farm.view.text import duration, milliseconds, size
 from farm.virtual import namespace
@@ -137,7 +138,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
         show_json(told)
         return code
     if uncalled:
-        err.print(Text.assemble(("farm: ", "bold"), f"{clean(argv[0], LONGEST)} was not seen by icecc."))
+        err.print(Text.assemble(("farm: ", "bold"), f"{printable(argv[0], LONGEST)} was not seen by icecc."))
         _show_causes(err, (uncalled,))
     for call in calls:
         _show(err, call, names, evidence)
@@ -172,12 +173,12 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
         return
     for each in counted:
         out.print(Text.assemble((f"{each.count:>6}  {each.code}", "cyan"), f"  {each.sentence}"), soft_wrap=True)
-        out.print(Text(f"        {clean(', '.join(each.files), LONGEST)}", style="dim"), soft_wrap=True)
+        out.print(Text(f"        {printable(', '.join(each.files), LONGEST)}", style="dim"), soft_wrap=True)
         if each.mend:
             out.print(Text.assemble(("        → ", "bold green"), each.mend), soft_wrap=True)
     _show_nodes(out, nodes)
     for name, count in _per_node(calls, names).items():
-        out.print(Text(f"{count:>6}  on {clean(name)}"))
+        out.print(Text(f"{count:>6}  on {printable(name)}"))
 
 
 def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
@@ -240,9 +241,11 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
     began = datetime.fromtimestamp(run.start).strftime("%Y-%m-%d %H:%M:%S")
     took = "" if run.end is None else f", took {duration(run.end - run.start)}"
     ended = "" if run.exit is None else f", exit {run.exit}"
-    out.print(Text.assemble((clean(" ".join(run.command), LONGEST), "bold"), f"  {began}{took}{ended}"), soft_wrap=True)
+    out.print(
+        Text.assemble((printable(" ".join(run.command), LONGEST), "bold"), f"  {began}{took}{ended}"), soft_wrap=True
+    )
     if run.obstacle:
-        out.print(Text(f"Compiled here alone from the start: {clean(run.obstacle, LONGEST)}"), soft_wrap=True)
+        out.print(Text(f"Compiled here alone from the start: {printable(run.obstacle, LONGEST)}"), soft_wrap=True)
     counted = _outcomes(calls)
     parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
     calls_word = "1 compiler call" if len(calls) == 1 else f"{len(calls)} compiler calls"
@@ -251,8 +254,8 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
 
 def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool) -> None:
     """A call: where it ran, why, and how long it took."""
-    what = clean(call.file or call.command, LONGEST)
-    node = f"{clean(names[call.host])} ({clean(call.host)})" if call.host in names else clean(call.host)
+    what = printable(call.file or call.command, LONGEST)
+    node = f"{printable(names[call.host])} ({printable(call.host)})" if call.host in names else printable(call.host)
     match call.outcome:
         case Outcome.NODE:
             where = f"was compiled on {node}."
@@ -270,7 +273,7 @@ def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool
     _show_causes(console, call.causes)
     if evidence:
         for line in call.evidence:
-            console.print(Text(f"    {clean(line, LONGEST)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"    {printable(line, LONGEST)}", style="dim"), soft_wrap=True)
 
 
 def _figures(call: Call) -> str:
@@ -289,13 +292,16 @@ def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
         also = "also " if number else ""
         console.print(Text.assemble("  ", also, (reason.code, "cyan"), f"  {reason.sentence}"), soft_wrap=True)
         if cause.line:
-            console.print(Text(f"    {clean(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"    {printable(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
         if reason.mend:
             console.print(Text.assemble(("  → ", "bold green"), reason.mend), soft_wrap=True)
 
 
 def _show_nodes(console: Console, nodes: Iterable[core.NodeWhy]) -> None:
     for node in nodes:
-        console.print(Text(f"  {clean(node.name)} ({clean(node.address)}): {clean(node.why, LONGEST)}"), soft_wrap=True)
+        console.print(
+            Text(f"  {printable(node.name)} ({printable(node.address)}): {printable(node.why, LONGEST)}"),
+            soft_wrap=True,
+        )
         if node.mend:
-            console.print(Text.assemble(("  → ", "bold green"), clean(node.mend, LONGEST)), soft_wrap=True)
+            console.print(Text.assemble(("  → ", "bold green"), printable(node.mend, LONGEST)), soft_wrap=True)

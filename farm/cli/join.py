@@ -11,9 +11,10 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import clean, err, out, show_json
+from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.printable import printable
 from farm.running import Running
 from farm.virtual import namespace
 from farm.workstation.joining.finding import Candidate, check_installed, check_netname, look_around, reach
@@ -153,8 +154,8 @@ def _table(candidates: list[Candidate]) -> Table:
         silent = "" if one.protocol else "its scheduler does not answer from here"
         table.add_row(
             str(number),
-            Text(clean(one.farm) or "—", style="bold"),
-            Text(clean(one.netname)),
+            Text(printable(one.farm) or "—", style="bold"),
+            Text(printable(one.netname)),
             Text(f"{one.scheduler}:{one.port}"),
             ", ".join(one.found),
             silent,
@@ -176,12 +177,12 @@ def _show_joined(joined: Joined, offer: Offer) -> None:
 
 
 def _show(head: str, membership: Membership, offer: Offer) -> None:
-    where = f"scheduler {membership.scheduler}:{membership.port}, netname {clean(membership.netname)}"
-    out.print(Text.assemble(f"{head} ", (clean(membership.farm), "bold"), f" ({where})."), soft_wrap=True)
+    where = f"scheduler {membership.scheduler}:{membership.port}, netname {printable(membership.netname)}"
+    out.print(Text.assemble(f"{head} ", (printable(membership.farm), "bold"), f" ({where})."), soft_wrap=True)
     if offer.logged_in:
         slots = f"{_count(offer.slots, 'slot')} on {_count(offer.nodes, 'node')}"
         offered = slots if offer.nodes else "no node is there"
-        out.print(Text(f"This machine's iceccd is logged in as {clean(membership.submitter)}: {offered}."))
+        out.print(Text(f"This machine's iceccd is logged in as {printable(membership.submitter)}: {offered}."))
 
 
 def _count(number: int, thing: str) -> str:
@@ -199,7 +200,7 @@ def _status(home: Home, as_json: bool) -> None:
         _show("Submitting to", membership, offer)
         if not offer.logged_in:
             out.print(
-                Text(f"This machine's iceccd ({clean(membership.submitter)}) is not logged in.", style="bold red")
+                Text(f"This machine's iceccd ({printable(membership.submitter)}) is not logged in.", style="bold red")
             )
     if not offer.logged_in:
         sys.exit(NOT_LOGGED_IN)
@@ -215,4 +216,4 @@ def _not_logged_in(membership: Membership) -> FarmError:
 
 
 def _say(text: str) -> None:
-    err.print(Text(clean(text, 400)), soft_wrap=True)
+    err.print(Text(printable(text, 400)), soft_wrap=True)

@@ -12,11 +12,12 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.attaching import attach_options
-from farm.cli.output import clean, out, show_json
+from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text
 from farm.errors import FarmError
 from farm.events import Stage, Telemetry
 from farm.home import Home
+from farm.printable import printable
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Status
 from farm.view.text import duration, size
@@ -161,7 +162,7 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
         ("overlay", f"{size(told.overlay.used)} of {size(told.overlay.total)} used"),
         ("network", f"{size(told.network.received)} received, {size(told.network.sent)} sent ({told.network.nic})"),
     ]
-    facts += [("environment", f"{clean(held.name)}, {size(held.bytes)}") for held in told.environments]
+    facts += [("environment", f"{printable(held.name)}, {size(held.bytes)}") for held in told.environments]
     if told.temperatures:
         facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C at most"))
     return facts

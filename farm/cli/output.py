@@ -33,12 +33,6 @@ def show_error(error: FarmError) -> None:
         err.print(Text.assemble(("→ ", "bold green"), error.mend), soft_wrap=True)
 
 
-def clean(text: str, longest: int = 64) -> str:
-    """What came from the network, fit for a terminal: no control characters, no flood."""
-    shown = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:longest])
-    return shown + "…" if len(text) > longest else shown
-
-
 @contextmanager
 def step_display() -> Iterator[Callable[[str, str], None]]:
     """Shows steps as they are taken: finished ones with their time, the present one with what is being done in it."""

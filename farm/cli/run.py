@@ -24,9 +24,10 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.files import write_named
-from farm.cli.output import clean, err, show_error
+from farm.cli.output import err, show_error
 from farm.errors import FarmError
 from farm.home import Home
+from farm.printable import printable
 from farm.running import Running
 from farm.virtual import namespace
 from farm.workstation.environment.variables import (
@@ -214,7 +215,7 @@ def _leave(returncode: int) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    err.print(Text.assemble(("farm: ", "bold"), clean(text, 200)), soft_wrap=True)
+    err.print(Text.assemble(("farm: ", "bold"), printable(text, 200)), soft_wrap=True)
 
 
 def _say_local(slots: Slots, require_remote: bool) -> None:
@@ -252,7 +253,7 @@ def _show_nodes(summary: Summary) -> None:
     for name, node in summary.nodes.items():
         failed = Text(f"{node.failed} failed", style="red") if node.failed else Text()
         mean = f"mean {node.mean_ms:.0f} ms" if node.mean_ms else ""
-        table.add_row(Text(f"  {clean(name)}"), _count(node.jobs, "job"), mean, failed)
+        table.add_row(Text(f"  {printable(name)}"), _count(node.jobs, "job"), mean, failed)
     if summary.nodes:
         err.print(table)
 

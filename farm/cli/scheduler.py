@@ -16,9 +16,10 @@ from rich.text import Text
 
 from farm.cli.attaching import attach_options, attachment
 from farm.cli.node import everyone
-from farm.cli.output import clean, out, show_json
+from farm.cli.output import out, show_json
 from farm.cli.status import load
 from farm.home import Home
+from farm.printable import printable
 from farm.scheduler import discovery
 from farm.view.status import HostStatus, SchedulerStatus, Status
 from farm.view.text import duration
@@ -107,13 +108,13 @@ def _facts(report: SchedulerReport, now: float) -> Table:
     facts: list[tuple[str, str | Text]] = [
         ("scheduler", Text(known.address, style="bold")),
         ("state", state),
-        ("network", clean(known.netname)),
+        ("network", printable(known.netname)),
         ("protocol", str(known.protocol)),
         ("daemons", f"{report.daemons}, {report.slots} slots"),
         ("protocols", _counts(report.protocols)),
         ("platforms", _counts(report.platforms)),
         ("features", _counts(report.features)),
-        ("blocked", ", ".join(map(clean, known.blocked)) or "nobody"),
+        ("blocked", ", ".join(map(printable, known.blocked)) or "nobody"),
         ("rivals", _rivals(known)),
     ]
     for key, value in facts:
@@ -122,7 +123,7 @@ def _facts(report: SchedulerReport, now: float) -> Table:
 
 
 def _counts(counts: dict[int, int] | dict[str, int]) -> str:
-    return ", ".join(f"{clean(str(what))} ×{number}" for what, number in counts.items()) or "none"
+    return ", ".join(f"{printable(str(what))} ×{number}" for what, number in counts.items()) or "none"
 
 
 def _rivals(known: SchedulerStatus) -> Text:

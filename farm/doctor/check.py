@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
+from farm.printable import printable
 
 Facts = TypeVar("Facts")
 """What the checks of one place share: each adds what it has found out for those that rest on it."""
@@ -192,19 +193,14 @@ def _result(check: Check[Facts], outcome: Outcome, seconds: float, fixed: str = 
         code=check.code,
         title=check.title,
         state=outcome.state,
-        evidence=tuple(clean(line) for line in outcome.seen[:MAX_SEEN]),
+        evidence=tuple(printable(line, MAX_LINE) for line in outcome.seen[:MAX_SEEN]),
         why=check.why,
-        cause=clean(outcome.cause),
-        mend=clean(mend),
-        command=clean(outcome.command),
+        cause=printable(outcome.cause, MAX_LINE),
+        mend=printable(mend, MAX_LINE),
+        command=printable(outcome.command, MAX_LINE),
         fixed=fixed,
         seconds=round(seconds, 3),
     )
-
-
-def clean(text: str) -> str:
-    """A line of what was seen, fit for a terminal: it may hold names from the network or words of a program."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text[:MAX_LINE])
 
 
 def wanted(checks: Collection[Check[Facts]], selection: Selection) -> set[str]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from farm.activity import NOBODY, Activity, HostKey, Job, JobState, Place
 from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
+from farm.printable import printable
 
 QUIET_SECONDS = 30.0
 LONGEST_MOMENT = 5.0
@@ -322,7 +323,7 @@ def tagged(ledger: Ledger, submitter: str, text: str, time: float) -> Ledger:
 
     A build may get several: two may go on at once. The news of its first job may be slower than the tag.
     """
-    text = "".join(letter if letter.isprintable() else " " for letter in text[:MAX_TAG]).strip()
+    text = printable(text, MAX_TAG, inert=" ").strip()
     keys = [key for key, burst in ledger.open.items() if key[0] == submitter and abs(time - burst.last) < QUIET_SECONDS]
     for key in keys:
         burst = ledger.open[key]

@@ -16,6 +16,7 @@ from typing import Literal, Self, cast
 from msgspec import Struct
 
 from farm.errors import FarmError
+from farm.printable import printable
 from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
 from farm.scheduler.protocol import ProtocolError
 
@@ -211,9 +212,8 @@ def check_word(word: str) -> None:
     It splits commands at blanks, and lines at characters below the blank, of which it takes all beyond ASCII to be one.
     """
     if not word or len(word) > MAX_WORD or not all("!" <= letter <= "~" for letter in word):
-        shown = "".join(letter if letter.isprintable() else "?" for letter in word[:64])
         raise FarmError(
-            f"The scheduler cannot be told about {shown!r}.",
+            f"The scheduler cannot be told about {printable(word)!r}.",
             f"It takes names of 1 to {MAX_WORD} ASCII characters without blanks.",
             "Use the node's IP address instead: farm node list",
         )
@@ -278,7 +278,7 @@ async def unblock(host: str, port: int, name: str) -> None:
     async with Control(host, port) as control:
         blocked = [line.strip() for line in await control.ask("listblocks")]
         if name not in blocked:
-            names = ", ".join("".join(c if c.isprintable() else "?" for c in other) for other in blocked[:MAX_NAMED])
+            names = ", ".join(map(printable, blocked[:MAX_NAMED]))
             why = f"Blocked are: {names}." if names else "Nothing is blocked."
             raise FarmError(f"{name} is not blocked.", why, "See the nodes: farm node list")
         await control.ask(

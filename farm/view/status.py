@@ -8,8 +8,9 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import Host, HostKey, Scheduler, Totals, clean
+from farm.activity import Host, HostKey, Scheduler, Totals
 from farm.events import Service, Stage, Telemetry
+from farm.printable import printable
 from farm.running import Running
 from farm.scheduler.discovery import FoundScheduler
 from farm.state import NO_JOBS, Farm, Node, login_keys
@@ -203,7 +204,9 @@ def overview(farm: Farm, running: Running, farmd_why: str = "") -> Overview:
         services=services,
         scheduler=scheduler,
         strangers=[
-            StrangerStatus(clean(beacon.instance), clean(beacon.farm), clean(beacon.mac), clean(beacon.address))
+            StrangerStatus(
+                printable(beacon.instance), printable(beacon.farm), printable(beacon.mac), printable(beacon.address)
+            )
             for beacon in farm.strangers.values()
         ],
         problems=list(_problems(services, farm.services_why, scheduler, farmd_why)),
@@ -220,12 +223,12 @@ def _problems(
     services: list[ServiceStatus], services_why: str, scheduler: SchedulerStatus, farmd_why: str
 ) -> Iterable[str]:
     if services_why:
-        yield f"The services are not running: {clean(services_why)}"
+        yield f"The services are not running: {printable(services_why)}"
     for service in services:
         if service.state not in COMING and not (service.machine and service.state in ENDED):
             yield f"The service {service.name} is down ({service.state.lower()}). Its log: farm logs {service.name}"
     if farmd_why:
-        yield f"Nothing is known of the nodes: {clean(farmd_why)} Its log: farm logs farmd"
+        yield f"Nothing is known of the nodes: {printable(farmd_why)} Its log: farm logs farmd"
     elif not scheduler.up:
         yield f"The scheduler does not answer. {scheduler.why} Its log: farm logs scheduler"
     yield from _rivals(scheduler)
@@ -240,7 +243,7 @@ def _scheduler_problems(scheduler: SchedulerStatus) -> Iterable[str]:
 def _rivals(scheduler: SchedulerStatus) -> Iterable[str]:
     for rival in scheduler.rivals:
         yield (
-            f"Another scheduler, at {clean(rival.address)}:{rival.port}, answers for the same network "
+            f"Another scheduler, at {printable(rival.address)}:{rival.port}, answers for the same network "
             f"{scheduler.netname}: daemons without a fixed scheduler may join it."
         )
 
@@ -261,7 +264,9 @@ def _scheduler(scheduler: Scheduler, address: str, netname: str) -> SchedulerSta
 def _service(service: Service, machines: set[str]) -> ServiceStatus:
     up = service.state == "RUNNING"
     machine = service.name in machines
-    return ServiceStatus(service.name, service.state, up, machine, service.pid, service.since, clean(service.detail))
+    return ServiceStatus(
+        service.name, service.state, up, machine, service.pid, service.since, printable(service.detail)
+    )
 
 
 def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
@@ -311,7 +316,7 @@ def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
         fetched=node.fetched,
         verified=node.verified,
         known=node.known,
-        image=clean(node.image),
+        image=printable(node.image),
         outdated=bool(node.image) and node.image != image,
         order=node.order.order if node.order else "",
         host=None if host is None else host_status(host, farm.activity.scheduler),

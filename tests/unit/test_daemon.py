@@ -152,7 +152,7 @@ def test_the_status_of_a_farm_that_is_well() -> None:
     assert first.host is not None
     assert (first.host.jobs_running, first.host.jobs_done) == (1, 1)
     assert (second.name, second.stage) == ("pc02", Stage.OFF)
-    assert [host.name for host in status.hosts] == ["submitter?[31m"]
+    assert [host.name for host in status.hosts] == ["submitter\N{REPLACEMENT CHARACTER}[31m"]
     assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from farm.printable import printable
 from farm.workstation.explaining.reasons import Reason, recognise
 from farm.workstation.explaining.reasons.command import LINKING, SOURCES, suffix, without_dash_c
 from farm.workstation.explaining.reasons.farm_side import NODE_REFUSED, STATUS
@@ -154,7 +155,8 @@ def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, Clock, str]]:
     """Process, clock and text of each entry."""
     for line in lines:
         for match, text in _entries(line.rstrip(b"\n")):
-            yield int(match[1]), match.groups()[1:], _clean(text)
+            decoded = text[:MAX_TEXT].decode(errors="replace").strip()
+            yield int(match[1]), match.groups()[1:], printable(decoded, MAX_TEXT)
 
 
 def _entries(line: bytes) -> Iterator[tuple[re.Match[bytes], bytes]]:
@@ -169,11 +171,6 @@ def _entries(line: bytes) -> Iterator[tuple[re.Match[bytes], bytes]]:
         if text.strip(b" "):
             yield match, text
         match = following
-
-
-def _clean(text: bytes) -> str:
-    decoded = text[:MAX_TEXT].decode(errors="replace").strip()
-    return decoded if decoded.isprintable() else "".join(letter if letter.isprintable() else "�" for letter in decoded)
 
 
 def _unix(clock: Clock) -> float:

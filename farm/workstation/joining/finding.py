@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from farm import command
 from farm.discovery import FoundFarm, find_farms
 from farm.errors import FarmError, MissingProgramError
+from farm.printable import printable
 from farm.scheduler.connection import SchedulerLostError, connect
 from farm.scheduler.discovery import FoundScheduler, address_of, discover, parse_target, rivals
 from farm.scheduler.protocol import OLDEST
@@ -175,9 +176,8 @@ async def _ask(address: str, port: int) -> FoundScheduler:
 def check_netname(name: str) -> None:
     """See that it may be written where a shell reads it. Raises FarmError."""
     if not _NETNAME.fullmatch(name):
-        shown = "".join(letter if letter.isprintable() else "?" for letter in name[:64])
         raise FarmError(
-            f"The netname {shown!r} cannot be used.",
+            f"The netname {printable(name)!r} cannot be used.",
             "icecream's start scripts read it as shell: it may have 1 to 64 letters, digits and _.:@+,=/- only.",
             "Name another: --netname NAME (the scheduler's own does not matter to a daemon that knows its address)",
         )
