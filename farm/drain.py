@@ -26,14 +26,14 @@ from farm.events import Ordered
 from farm.home import Home
 from farm.ordered import noted
 from farm.orders import give, word
-from farm.power import power
+from farm.power import POWER_WORDS, PowerOrder, power
 from farm.running import Running
 from farm.scheduler.control import Control, ListedNode, parse_blocks, parse_nodes
 from farm.view.status import NodeStatus
 from farm.view.text import duration
 from farm.virtual.namespace import exec_prefix, inside
 
-Then = Literal["block", "reboot", "off"]
+Then = Literal["block", PowerOrder]
 """What follows when a node's jobs have ended."""
 Report = Callable[[str, str], None]
 """Takes the node's name and what is being done."""
@@ -112,7 +112,7 @@ async def drain_node(
     patience: float = PATIENCE,
     then: Then = "block",
 ) -> str:
-    """Let a daemon of this farm's scheduler end its jobs, then block it (or reboot it, or switch it off).
+    """Let a daemon of this farm's scheduler end its jobs, then block it (or reboot it, or power it off).
 
     For root, and in a virtual lab from inside (`namespace.reenter`). The sentence returned says what was done. Raises
     FarmError, and when it does, or is cancelled, the daemon gets jobs again.
@@ -126,7 +126,8 @@ async def drain_node(
             return f"{name} is blocked already."
         listed = await _listed(scheduler, node)
         if then != "block" and not node.mac:
-            raise FarmError(f"{name} cannot be told to {then}.", "It is no node of this farm.", "Drain it alone.")
+            told = POWER_WORDS[then][0]
+            raise FarmError(f"{name} cannot be told to {told}.", "It is no node of this farm.", "Drain it alone.")
         gate = Gate(running, listed.address, listed.port, patience + GRACE)
         order = Ordered(node.mac, "drain", time.time(), os.getpid())
         async with _closed(gate):
@@ -184,18 +185,19 @@ async def _until_idle(scheduler: Control, node: NodeStatus, gate: Gate, report: 
 
 
 async def _afterwards(home: Home, running: Running, node: NodeStatus, then: Then) -> str:
-    """Block it; before it is rebooted or switched off too, so that nothing comes in between."""
+    """Block it; before it is rebooted or powered off too, so that nothing comes in between."""
     config, name = running.config, word(node)
     await give("block", config.server, config.scheduler.port, name)
     if then == "block":
         return f"{name} has ended its jobs and is blocked: it gets none until it is unblocked."
+    told, does = POWER_WORDS[then]
     try:
-        await asyncio.to_thread(power, home, running, node.address, "poweroff" if then == "off" else then, node.mac)
+        await asyncio.to_thread(power, home, running, node.address, then, node.mac)
     except FarmError as error:
         raise FarmError(
-            f"{name} has ended its jobs and is blocked, but cannot be told to {then}: {error.what}",
+            f"{name} has ended its jobs and is blocked, but cannot be told to {told}: {error.what}",
             error.why,
             f"Give it jobs again: farm node unblock {name}",
         ) from error
     await give("unblock", config.server, config.scheduler.port, name)
-    return f"{name} has ended its jobs and {'powers off' if then == 'off' else 'reboots'}."
+    return f"{name} has ended its jobs and {does}."

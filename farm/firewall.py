@@ -16,7 +16,7 @@ def table(config: Config) -> str:
 
 def drain_table(config: Config) -> str:
     """The name of the table that keeps the scheduler from nodes which are to end their jobs (farm/drain.py)."""
-    return f"{table(config)}_drain"
+    return f"farmdrain_{config.name.replace('-', '_')}"
 
 
 def ruleset(config: Config, interface: str) -> str:

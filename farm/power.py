@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
 
 from farm import ssh
 from farm.daemon.client import fetch_status
@@ -19,6 +20,10 @@ DRAIN_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
 
 Report = Callable[[str, str], None]
+PowerOrder = Literal["reboot", "off"]
+POWER_WORDS: dict[PowerOrder, tuple[str, str]] = {"reboot": ("reboot", "reboots"), "off": ("power off", "powers off")}
+"""How people speak of each order: what a node is told, and what it then does."""
+_SYSTEMCTL: dict[PowerOrder, str] = {"reboot": "reboot", "off": "poweroff"}
 
 
 def drain(home: Home, running: Running, report: Report) -> None:
@@ -48,14 +53,14 @@ def power_off_all(home: Home, running: Running, report: Report) -> None:
 
 def _try_power(home: Home, running: Running, address: str) -> bool:
     try:
-        power(home, running, address, "poweroff")
+        power(home, running, address, "off")
     except FarmError:
         return False
     return True
 
 
-def power(home: Home, running: Running, address: str, action: str, mac: str = "") -> None:
-    """Power a node off or reboot it (``action``: poweroff or reboot), at once: nothing it holds needs to be saved.
+def power(home: Home, running: Running, address: str, order: PowerOrder, mac: str = "") -> None:
+    """Power a node off or reboot it, at once: nothing it holds needs to be saved.
 
     ``mac``: its own, for whoever watches it to know why it goes. Raises FarmError when it cannot be reached.
     """
@@ -63,10 +68,12 @@ def power(home: Home, running: Running, address: str, action: str, mac: str = ""
     # accuracy systemd would put a timer off for up to a minute.
     later = ["systemd-run", "--quiet", "--on-active=1", "--timer-property=AccuracySec=100ms"]
     try:
-        ssh.run(home, running, address, [*later, "systemctl", "--force", "--force", action])
+        ssh.run(home, running, address, [*later, "systemctl", "--force", "--force", _SYSTEMCTL[order]])
     except FarmError as error:
-        raise FarmError(f"The node {address} could not be told to {action}.", error.why, error.mend) from error
-    note(home, Ordered(mac, "off" if action == "poweroff" else "reboot", time.time()))
+        raise FarmError(
+            f"The node {address} could not be told to {POWER_WORDS[order][0]}.", error.why, error.mend
+        ) from error
+    note(home, Ordered(mac, order, time.time()))
 
 
 def for_each(names: list[str], act: Callable[[str], None]) -> None:

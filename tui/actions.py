@@ -36,7 +36,7 @@ NODE_ACTIONS: dict[Action, NodeAction] = {
         NodeAction("kick", "K", "Kick", "{name} is sent away by the scheduler; its daemon logs in again by itself."),
         NodeAction("drain", "D", "Drain", "{name} finishes the jobs that it has and is given no more."),
         NodeAction("reboot", "R", "Reboot", "{name} is started anew, with the image that next boots get."),
-        NodeAction("off", "O", "Power off", "{name} is switched off."),
+        NodeAction("off", "O", "Power off", "{name} is powered off."),
     )
 }
 """All of them, in the order of how much they disturb."""

@@ -9,27 +9,25 @@ from farm import command
 from farm.attach import Action
 from farm.errors import FarmError
 from farm.home import Home
-from farm.power import power
+from farm.power import POWER_WORDS, PowerOrder, power
 from farm.running import Running
 from farm.up import switch_image
 from farm.view.status import NodeStatus
-
-WORDS = {"reboot": ("reboot", "reboots"), "off": ("poweroff", "powers off")}
 
 
 def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
     """A function for each; they block, say what was done, and raise FarmError."""
 
-    def by_ssh(action: Action) -> Callable[[NodeStatus], str]:
-        word, said = WORDS[action]
+    def by_ssh(order: PowerOrder) -> Callable[[NodeStatus], str]:
+        word, does = POWER_WORDS[order]
 
         def tell(node: NodeStatus) -> str:
             if not node.mac or not node.address:
                 raise FarmError(
-                    f"{node.name} cannot be told to {action}.", "It is no machine of this farm, or is off.", ""
+                    f"{node.name} cannot be told to {word}.", "It is no machine of this farm, or is off.", ""
                 )
-            power(home, Running.load(home), node.address, word, node.mac)
-            return f"{node.name} {said}."
+            power(home, Running.load(home), node.address, order, node.mac)
+            return f"{node.name} {does}."
 
         return tell
 

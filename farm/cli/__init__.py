@@ -30,7 +30,7 @@ COMMANDS = {
     "history": "farm.cli.history",
     "simulate": "farm.cli.simulate",
     "image": "farm.cli.image",
-    "node": "farm.cli.node_access",
+    "node": "farm.cli.node_group",
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",

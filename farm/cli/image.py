@@ -11,8 +11,12 @@ from rich.text import Text
 
 from farm.cli.output import err, out, show_json, step_display
 from farm.config.file import load_or_default
+from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import Manifest, Store
+
+_FIRST = "Build one: sudo farm image build"
+_CHOOSE = "Choose one: sudo farm image use VERSION — or name the one to show: farm image show VERSION"
 
 
 @click.group()
@@ -52,7 +56,7 @@ def list_(home: Home, as_json: bool) -> None:
         show_json({"schema": 1, "current": current, "images": [_summary(manifest) for manifest in manifests]})
         return
     if not manifests:
-        err.print("No image was built yet. Build one: sudo farm image build")
+        err.print(f"No image was built yet. {_FIRST}")
         return
     table = Table(box=None, header_style="bold")
     for column in ("", "version", "built", "kernel", "root", "initrd", "slot"):
@@ -77,7 +81,10 @@ def list_(home: Home, as_json: bool) -> None:
 def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None:
     """What a version consists of (default: the one next boots get)."""
     store = Store(home.images)
-    manifest = store.get(version or store.selection.current or "(none)")
+    wanted = version or store.selection.current
+    if wanted is None:
+        raise FarmError("No image version is chosen for next boots.", "", _FIRST if not store.list() else _CHOOSE)
+    manifest = store.get(wanted)
     if as_json:
         show_json(msgspec.to_builtins(manifest))
         return

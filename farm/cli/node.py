@@ -72,12 +72,7 @@ def everyone(status: Status) -> list[NodeStatus]:
     return [*status.nodes, *others]
 
 
-@click.group()
-def node() -> None:
-    """List the nodes, look at one, tell it what to do."""
-
-
-@node.command("list")
+@click.command("list")
 @attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/status-json.md).")
 @click.pass_obj
@@ -95,7 +90,7 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
         out.print("No daemon that takes jobs is logged in to this scheduler.")
 
 
-@node.command()
+@click.command()
 @click.argument("name", metavar="NODE")
 @attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")

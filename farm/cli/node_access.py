@@ -1,27 +1,31 @@
-"""`farm node ssh|console|reboot|off`: getting at a node, and its power. Brings the orders along too."""
+"""`farm node ssh|console|reboot|off`: getting at a node, and its power."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterable, Iterator, Sequence
 
 import rich_click as click
 
 from farm import ssh
-from farm.cli import node_orders  # noqa: F401  its commands are part of the group
-from farm.cli.node import find_node, node
+from farm.cli.node import find_node
 from farm.cli.output import err, out
 from farm.cli.status import load
 from farm.command import find
 from farm.errors import FarmError
 from farm.home import Home
-from farm.power import for_each, power
+from farm.power import POWER_WORDS, PowerOrder, for_each, power
 from farm.preflight import require_root
 from farm.running import Running, VirtualMachine
-from farm.view.status import NodeStatus
+from farm.view.status import NodeStatus, Status
 from farm.virtual.machine import console_socket
 
 ESCAPE = "0x1d"
 """Ctrl-]: leaves the console, as in telnet."""
+
+
+force_option = click.option("--force", is_flag=True, help="Also nodes that run jobs; those are lost there.")
 
 
 def reachable(home: Home, name: str) -> NodeStatus:
@@ -32,7 +36,28 @@ def reachable(home: Home, name: str) -> NodeStatus:
     return found
 
 
-@node.command(name="ssh")
+def known(status: Status, names: Iterable[str]) -> Iterator[NodeStatus]:
+    """The nodes of these names, as far as there are such."""
+    for name in names:
+        with contextlib.suppress(FarmError):
+            yield find_node(status, name)
+
+
+def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
+    """Raises FarmError that names the nodes which run jobs: those would be lost."""
+    busy = [(node.name, node.host.jobs_running) for node in nodes if node.host and node.host.jobs_running]
+    if busy:
+        told = ", ".join(f"{name} {jobs} job{'' if jobs == 1 else 's'}" for name, jobs in busy)
+        names = " ".join(name for name, _ in busy)
+        raise FarmError(
+            f"Jobs are running: {told}.",
+            "They would be lost there; the machines that asked for them would compile them again.",
+            f"Let them end first: sudo farm node drain --then {order} {names} — or lose them: "
+            f"sudo farm node {order} --force {names}",
+        )
+
+
+@click.command(name="ssh")
 @click.argument("name", metavar="NODE")
 @click.argument("command", nargs=-1)
 @click.pass_obj
@@ -43,35 +68,39 @@ def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
     os.execv(find(argv[0]), argv)
 
 
-@node.command()
+@click.command()
 @click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@force_option
 @click.pass_obj
-def reboot(home: Home, names: tuple[str, ...]) -> None:
-    """Reboot nodes; they come back with the image that next boots get."""
-    _order(home, names, "reboot", "reboots")
+def reboot(home: Home, names: tuple[str, ...], force: bool) -> None:
+    """Reboot nodes that run no job; they come back with the image that next boots get."""
+    _order(home, names, "reboot", force)
 
 
-@node.command()
+@click.command()
 @click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@force_option
 @click.pass_obj
-def off(home: Home, names: tuple[str, ...]) -> None:
-    """Power nodes off."""
-    _order(home, names, "poweroff", "powers off")
+def off(home: Home, names: tuple[str, ...], force: bool) -> None:
+    """Power off nodes that run no job."""
+    _order(home, names, "off", force)
 
 
-def _order(home: Home, names: tuple[str, ...], action: str, told: str) -> None:
-    require_root(f"farm node {action.removeprefix('power')}")
+def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -> None:
+    require_root(f"farm node {order}")
     running = Running.load(home)
+    if not force:
+        require_idle(list(known(load(home), names)), order)
 
     def act(name: str) -> None:
-        found = reachable(home, name)
-        power(home, running, found.address, action, found.mac)
-        out.print(f"{name} {told}.", markup=False)
+        node = reachable(home, name)
+        power(home, running, node.address, order, node.mac)
+        out.print(f"{name} {POWER_WORDS[order][1]}.", markup=False)
 
     for_each(list(names), act)
 
 
-@node.command()
+@click.command()
 @click.argument("name", metavar="NODE")
 @click.pass_obj
 def console(home: Home, name: str) -> None:

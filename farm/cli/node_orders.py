@@ -15,7 +15,7 @@ from rich.text import Text
 
 from farm.attach import Action
 from farm.cli.attaching import Watch, attach_options, attachment, watching
-from farm.cli.node import node, pick
+from farm.cli.node import pick
 from farm.cli.output import err, out, show_error, show_json
 from farm.drain import PATIENCE, Then, drain_node
 from farm.errors import FarmError, PartialError
@@ -65,7 +65,7 @@ def carried_out(action: Action, before: NodeStatus, live: Live) -> bool:
     return gone
 
 
-@node.command()
+@click.command()
 @names_argument
 @attach_options
 @json_option
@@ -78,7 +78,7 @@ def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: st
     asyncio.run(_give(home, "block", names, scheduler, netname, as_json))
 
 
-@node.command()
+@click.command()
 @names_argument
 @attach_options
 @json_option
@@ -88,7 +88,7 @@ def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: 
     asyncio.run(_give(home, "unblock", names, scheduler, netname, as_json))
 
 
-@node.command()
+@click.command()
 @names_argument
 @attach_options
 @json_option
@@ -98,7 +98,7 @@ def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str
     asyncio.run(_give(home, "kick", names, scheduler, netname, as_json))
 
 
-@node.command()
+@click.command()
 @names_argument
 @attach_options
 @json_option

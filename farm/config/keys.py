@@ -18,7 +18,8 @@ from farm.config import Config
 class Shape:
     """A type as a person meets it: ``form`` says what a value looks like, ``about`` what it is for.
 
-    ``base`` is str, int, list, Literal or a Struct; ``item`` the shape of a list's items; ``hint`` what msgspec takes.
+    ``base`` is str, int, bool, list, Literal or a Struct; ``item`` the shape of a list's items; ``hint`` what msgspec
+    takes.
     """
 
     hint: Any
@@ -105,6 +106,8 @@ def _form(base: Any, metas: list[Meta], item: Shape | None) -> str:
         return " or ".join(get_args(base))
     if item:
         return "a list of sections, each begun by a hyphen" if item.section else f"a list, each item {item.form}"
+    if base is bool:
+        return "true or false"
     if base is int:
         low = next((meta.ge for meta in metas if meta.ge is not None), None)
         high = next((meta.le for meta in metas if meta.le is not None), None)

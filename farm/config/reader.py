@@ -168,14 +168,28 @@ def _explain(node: Node, value: Any, expected: Shape) -> tuple[str, str]:
     if isinstance(value, str):
         if expected.base is int and node.style and _fits_number(written, expected):
             return "In quotes it is a text, not a number.", f"Take the quotes away: {written}"
+        if expected.base is bool:
+            return _not_a_truth_value(node, written)
         lower = value.lower()
         return "", f"Write it like this: {lower}" if lower != value and _fits(lower, expected) else ""
     if not written:
         return "", 'Write a value, or "" for none.' if _fits("", expected) else "Write a value, or remove the key."
     if expected.base is int:
         return "", ""
+    if expected.base is bool:
+        return "", "Write true or false."
     mend = f'Put it in quotes: "{written}"' if _fits(_normal_mac(written), expected) else ""
     return f"YAML takes {_taken_for(node, value)}.", mend
+
+
+def _not_a_truth_value(node: ScalarNode, written: str) -> tuple[str, str]:
+    """Why a text is no boolean, and how to write the one that it looks like: (why, mend)."""
+    truth = SafeConstructor.bool_values.get(written.lower())
+    if truth is None:
+        return "", "Write true or false."
+    meant = "true" if truth else "false"
+    why = "In quotes it is a text, not a truth value." if node.style else ""
+    return why, f"Write it without quotes: {meant}"
 
 
 def _taken_for(node: Node, value: Any) -> str:

@@ -84,8 +84,9 @@ class Store:
         """A version's manifest; raises FarmError when there is no such version."""
         path = self.directory / version / "manifest.json"
         if not _VERSION.fullmatch(version) or not path.is_file():
-            known = ", ".join(manifest.version for manifest in self.list()) or "none"
-            raise FarmError(f"There is no image version {version}.", f"In the store: {known}.", "See: farm image list")
+            known = ", ".join(manifest.version for manifest in self.list())
+            why = f"In the store: {known}." if known else "The store holds none."
+            raise FarmError(f"There is no image version {version}.", why, "See: farm image list")
         return self._read(path)
 
     def with_inputs(self, inputs: str) -> Manifest | None:

@@ -69,9 +69,9 @@ def _told(node: NodeStatus) -> Idle | None:
         case "reboot":
             return Idle("rebooting", "It boots anew, as it was told.")
         case "off" if node.stage in (Stage.LOST, Stage.AGENT, Stage.OFF):
-            return Idle("off", "It was switched off, as it was told.")
+            return Idle("off", "It was powered off, as it was told.")
         case "off":
-            return Idle("switching-off", "It switches off, as it was told.")
+            return Idle("switching-off", "It powers off, as it was told.")
     return None
 
 

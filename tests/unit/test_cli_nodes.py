@@ -8,6 +8,8 @@ from rich.console import Console
 from farm.activity import Host
 from farm.activity import Scheduler as SchedulerRecord
 from farm.cli.node import everyone, pick
+from farm.cli.node_access import require_idle
+from farm.cli.node_group import node as node_commands
 from farm.cli.node_orders import carried_out
 from farm.cli.scheduler import _facts, summarize
 from farm.cli.status import view
@@ -120,3 +122,20 @@ def test_a_scheduler_without_a_farm_has_a_status_of_its_own() -> None:
 def test_a_host_is_a_host() -> None:
     assert host_status(HOST, UP) == node(HOST).host
     assert Stage.REGISTERED is node(OLD).stage
+
+
+def test_a_node_with_jobs_is_not_powered_off_or_rebooted_unasked() -> None:
+    busy, idle = node(replace(HOST, running=2)), node(OLD)
+
+    require_idle([idle], "off")
+    with pytest.raises(FarmError) as caught:
+        require_idle([busy, idle], "off")
+
+    assert "Jobs are running: pc01 2 jobs." == caught.value.what
+    assert "sudo farm node drain --then off pc01" in caught.value.mend
+    assert "sudo farm node off --force pc01" in caught.value.mend
+
+
+def test_the_group_holds_every_command() -> None:
+    expected = {"list", "show", "ssh", "console", "reboot", "off", "block", "unblock", "kick", "drain"}
+    assert expected == node_commands.commands.keys()

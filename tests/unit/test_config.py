@@ -76,6 +76,14 @@ def test_every_key_says_what_it_is_for_and_what_its_value_looks_like() -> None:
         assert key.shape.form, name
 
 
+def test_what_a_value_looks_like_follows_from_its_type() -> None:
+    section = "lines of `key: value`"
+    assert {name for name, key in everything() if section in key.shape.form} == {
+        name for name, key in everything() if key.shape.section
+    }
+    assert {"true or false"} == {key.shape.form for _, key in everything() if key.shape.base is bool}
+
+
 def test_required_keys_have_an_example_that_fits() -> None:
     for name, key in everything():
         if key.shape.example is not None:
