@@ -38,7 +38,7 @@ def read_keys(path: Path | None, sections: Mapping[str, Iterable[Binding]]) -> d
     try:
         data = file.read_bytes()[:LIMIT].decode()
         found = tomllib.loads(data)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         mend = "Each line gives a command its keys: top.pause = 'space'"
         raise ConfigError(f"{file} cannot be read.", f"{error}.", mend) from error
     keymap = {}

@@ -283,6 +283,17 @@ def test_what_others_changed_meanwhile_is_kept(desk: Workstation) -> None:
     assert copy.stat().st_mode == conf.stat().st_mode
 
 
+def test_a_configuration_that_no_shell_can_read_is_named_and_left_alone(desk: Workstation) -> None:
+    conf = desk.etc / "icecc" / "icecc.conf"
+    conf.write_text(conf.read_text() + 'ICECC_LOG_FILE="/var/log/icecc\n')
+    etc = tree(desk.etc)
+    refused = desk.farm("join", SERVER, root=True, check=False)
+    assert 1 == refused.returncode
+    assert "icecc.conf cannot be changed: a shell cannot read it." in refused.stderr
+    assert "sh -n /etc/icecc/icecc.conf" in refused.stderr
+    assert (etc, {}) == (tree(desk.etc), desk.processes())
+
+
 def test_a_machine_without_a_network(desk: Workstation) -> None:
     for words, told in ((["join", "--list"], "No farm was found."), (["join", SERVER], "Network is unreachable")):
         done = desk.run("unshare", "--net", "--", *FARM, *words, root=True, check=False)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import pwd
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
 from farm.workstation.joining import undo
@@ -67,6 +69,8 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
     daemon = service(files)
     before = load(SYSTEM)
     made = undo.load(beside(SYSTEM))
+    settings = wanted(files.prefix, scheduler=target.scheduler, port=target.port, netname=target.netname, jobs=jobs)
+    edits = _edits(files, settings)
     if made is None:
         if answers(SYSTEM_SOCKET) and not daemon.active:
             raise FarmError(
@@ -75,8 +79,10 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
                 "Stop it (pgrep -a iceccd shows it), then join again.",
             )
         made = _remember_system(files, daemon)
-    settings = wanted(files.prefix, scheduler=target.scheduler, port=target.port, netname=target.netname, jobs=jobs)
-    changed = _configure(files, settings)
+    changed = False
+    for path, old, new in edits:
+        undo.rewrite(path, new)
+        changed = changed or new != old
     membership = Membership(
         farm=target.farm,
         netname=target.netname,
@@ -110,16 +116,21 @@ def _remember_system(files: Layout, daemon: Service) -> Undo:
     return made
 
 
-def _configure(files: Layout, settings: dict[str, str]) -> bool:
-    """Write the settings; whether anything was different."""
-    changed = False
+def _edits(files: Layout, settings: dict[str, str]) -> list[tuple[Path, bytes, bytes]]:
+    """Each file, what it says and what it is to say. Raises FarmError for one that no shell can read."""
+    edits = []
     for path, edit in ((files.file, assign), (files.overrides, override)):
         if path is not None and path.exists():
+            read = command.run(["sh", "-n", str(path)], check=False)
+            if read.returncode:
+                raise FarmError(
+                    f"{path} cannot be changed: a shell cannot read it.",
+                    read.stdout.strip(),
+                    f"Correct the line, and check it: sh -n {shlex.quote(str(path))}",
+                )
             old = path.read_bytes()
-            new = edit(_text(old), settings).encode(errors="surrogateescape")
-            undo.rewrite(path, new)
-            changed = changed or new != old
-    return changed
+            edits.append((path, old, edit(_text(old), settings).encode(errors="surrogateescape")))
+    return edits
 
 
 def _text(content: bytes) -> str:
