@@ -1,19 +1,22 @@
-"""The machine's network interfaces: which there are, and which can serve a lab."""
+"""The machine's network interfaces: which there are, which can serve a lab, and what stands in a lab's way."""
 
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Interface
+from ipaddress import IPv4Interface, IPv4Network
 from pathlib import Path
 
 import psutil
 
+from farm import command
 from farm.config import Config
 from farm.config.file import where
+from farm.config.text import free_network
 from farm.errors import ConfigError, UsageError
 
 _WIRED = re.compile(r"(en|eth|bond)")
@@ -22,7 +25,10 @@ _WIRED = re.compile(r"(en|eth|bond)")
 
 @dataclass(frozen=True)
 class Interface:
-    """A network interface; ``uplink``: the default route goes through it, so other people's network is behind it."""
+    """A network interface; ``uplink``: the default route goes through it, so other people's network is behind it.
+
+    ``address`` is the first of its ``addresses`` that is not link-local.
+    """
 
     name: str
     mac: str
@@ -30,6 +36,12 @@ class Interface:
     wired: bool
     uplink: bool
     address: IPv4Interface | None
+    addresses: tuple[IPv4Interface, ...] = ()
+
+    @property
+    def loopback(self) -> bool:
+        """No other machine is behind it."""
+        return self.name == "lo" or (self.address is not None and self.address.is_loopback)
 
     def __str__(self) -> str:
         facts = ["up" if self.up else "down", str(self.address or "no IPv4 address")]
@@ -52,6 +64,7 @@ def interfaces() -> list[Interface]:
                 wired=_is_wired(name),
                 uplink=name in uplinks,
                 address=next((a for a in ours if not a.is_link_local), None),
+                addresses=tuple(ours),
             )
         )
     return found
@@ -81,9 +94,8 @@ def pick(found: Sequence[Interface], name: str | None) -> Interface:
         if name not in by_name:
             raise _no_such(name, found, "")
         chosen = by_name[name]
-        if chosen.address and chosen.address.is_loopback:
-            why = "No other machine is behind it."
-            raise ConfigError(f"{name} is the loopback interface.", why, "Name a wired one.")
+        if chosen.loopback:
+            raise _is_loopback(name, found, "")
         return chosen
     wired = [interface for interface in found if interface.wired]
     candidates = [interface for interface in wired if not interface.uplink]
@@ -95,30 +107,110 @@ def pick(found: Sequence[Interface], name: str | None) -> Interface:
         why = "The default route goes through the only wired one, and another DHCP server may be there: "
     else:
         why = "No wired interface was found. There are: "
-    shown = candidates or wired or found
+    suggested = candidates or wired
+    shown = suggested or [interface for interface in found if not interface.loopback]
     raise UsageError(
         "Which interface is the lab on?",
-        why + "; ".join(map(str, shown)),
-        f"Name it: farm init --interface {shown[0].name if shown else 'NAME'}",
+        why + ("; ".join(map(str, shown)) or "none but the loopback interface."),
+        f"Name it: farm init --interface {suggested[0].name if suggested else 'NAME'}",
     )
 
 
 def check_interface(config: Config, file: Path | None = None) -> None:
-    """See that the configuration's interface exists here; ``file`` is the farm.yaml that errors name.
+    """See that the configuration's interface exists here, and that the lab's network is on no other.
 
-    Only for a real lab: the virtual lab makes its own interface. Raises ConfigError.
+    ``file``: the farm.yaml that errors name. Only for a real lab: the virtual lab makes its own interface. Raises
+    ConfigError.
     """
     found = interfaces()
     place = f"{where(file, ('interface',))}: interface: "
     if not config.interface:
-        candidates = [interface for interface in found if interface.wired] or found
+        wired = [interface for interface in found if interface.wired]
+        shown = wired or [interface for interface in found if not interface.loopback]
         raise ConfigError(
             f"{place}not set.",
-            f"The farm must know where the lab is. There are: {'; '.join(map(str, candidates))}",
-            f"Set interface: {candidates[0].name}" if candidates else "",
+            f"The farm must know where the lab is. There are: {'; '.join(map(str, shown)) or 'none'}",
+            f"Set interface: {wired[0].name}" if wired else "",
         )
-    if config.interface not in {interface.name for interface in found}:
+    chosen = next((interface for interface in found if interface.name == config.interface), None)
+    if chosen is None:
         raise _no_such(config.interface, found, place)
+    if chosen.loopback:
+        raise _is_loopback(chosen.name, found, place)
+    _require_own_network(config, found, file)
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where the kernel sends packets for a network; ``interface`` is empty where it drops them."""
+
+    network: IPv4Network
+    interface: str
+
+    def __str__(self) -> str:
+        return (
+            f"a route sends {self.network} to {self.interface}" if self.interface else f"a route drops {self.network}"
+        )
+
+
+def routes() -> list[Route]:
+    """The IPv4 routes of all routing tables that lead off this machine, without default routes (ip-route(8))."""
+    said = command.run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout
+    found = []
+    for entry in json.loads(said or "[]"):
+        if entry.get("type", "unicast") in ("local", "broadcast", "multicast") or entry["dst"] == "default":
+            continue
+        hops = entry.get("nexthops", [entry])
+        found += [Route(IPv4Network(entry["dst"]), hop.get("dev", "")) for hop in hops]
+    return found
+
+
+def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: Sequence[Route]) -> list[str]:
+    """What takes packets for a lab's network away from the interface called ``name``, in words.
+
+    Another interface in an overlapping network, of whatever size; a route to all or a part of it. A route to a larger
+    network does no harm: the kernel takes the narrower one.
+    """
+    others = [interface for interface in found if interface.name.partition(":")[0] != name]
+    taken = [
+        f"{interface.name} has {address}"
+        for interface in others
+        for address in interface.addresses
+        if address.network.overlaps(network)
+    ]
+    connected = {(interface.name, address.network) for interface in others for address in interface.addresses}
+    return taken + [
+        str(route)
+        for route in known
+        if route.interface != name
+        and route.network.subnet_of(network)
+        and (route.interface, route.network) not in connected
+    ]
+
+
+def _require_own_network(config: Config, found: Sequence[Interface], file: Path | None) -> None:
+    network, known = IPv4Interface(config.address).network, routes()
+    taken = rivals(network, config.interface, found, known)
+    if taken:
+        free = free_address(found, known)
+        raise ConfigError(
+            f"{where(file, ('address',))}: address: the lab's network {network} is not on {config.interface} alone.",
+            f"{'; '.join(taken)}. Packets for nodes would leave there.",
+            f"Give the lab a network of its own, such as address: {free}, and a dhcp range in it; "
+            "or take the other address or route away.",
+        )
+
+
+def free_address(found: Sequence[Interface], known: Sequence[Route]) -> IPv4Interface:
+    """A server's address in a network that nobody else here uses."""
+    taken = [address.network for interface in found for address in interface.addresses]
+    return free_network([*taken, *(route.network for route in known)])
+
+
+def _is_loopback(name: str, found: Sequence[Interface], place: str) -> ConfigError:
+    wired = [interface.name for interface in found if interface.wired]
+    mend = f"Take a wired one: {', '.join(wired)}" if wired else "Name a wired one."
+    return ConfigError(f"{place}{name} is the loopback interface.", "No other machine is behind it.", mend)
 
 
 def _no_such(name: str, found: Sequence[Interface], place: str) -> ConfigError:

@@ -14,10 +14,10 @@ from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
 from farm.config.check import server_problems
 from farm.config.file import load, load_or_default, parse
-from farm.config.text import SCHEMA_FILE, commented, documentation, free_network, schema, starting_values
+from farm.config.text import SCHEMA_FILE, commented, documentation, schema, starting_values
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic
-from farm.interfaces import Interface, check_interface, interfaces, pick
+from farm.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals, routes
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -58,15 +58,18 @@ def _write(path: Path, text: str) -> None:
 
 
 def server_address(chosen: Interface, found: list[Interface]) -> IPv4Interface:
-    """The address that an interface has, if a lab fits in its network, else one in a network of nobody else's."""
-    if chosen.address and not list(server_problems(chosen.address)):
-        return chosen.address
-    return free_network([other.address.network for other in found if other.address])
+    """An address that the interface has, if a lab fits in its network, else one in a network that nobody uses."""
+    known = routes()
+    for address in chosen.addresses:
+        fits = not address.is_link_local and not list(server_problems(address))
+        if fits and not rivals(address.network, chosen.name, found, known):
+            return address
+    return free_address(found, known)
 
 
 def _report(path: Path, chosen: Interface, server: IPv4Interface, command: str) -> None:
     err.print(f"{path} is written: lab on {chosen.name}, this server is {server}.", markup=False)
-    if chosen.address != server:
+    if server not in chosen.addresses:
         err.print(f"{chosen.name} does not have that address yet: `farm up` gives it to it.", markup=False)
     if chosen.uplink:
         err.print(

@@ -45,9 +45,13 @@ def starting_values(interface: str, address: IPv4Interface) -> dict[str, str]:
 
 
 def free_network(taken: list[IPv4Network]) -> IPv4Interface:
-    """The default server address, in the first network of its kind that overlaps none of ``taken``."""
-    for second in range(77, 128):
-        server = IPv4Interface(f"10.{second}.0.1/24")
+    """The default server address, or the next one like it whose network overlaps none of ``taken``."""
+    candidates = [
+        *(f"10.{number}.0.1/24" for number in range(77, 128)),
+        *(f"192.168.{number}.1/24" for number in range(77, 128)),
+        *(f"172.{number}.77.1/24" for number in range(16, 32)),
+    ]
+    for server in map(IPv4Interface, candidates):
         if not any(server.network.overlaps(network) for network in taken):
             return server
     return DEFAULT_SERVER
@@ -204,5 +208,6 @@ Checked besides the form of each value:
 - names that mean something else are not used: `localhost`, `default`, and `node-` with the last six digits of another
   machine's MAC address;
 - ports do not collide;
-- in a real lab, the interface exists on this machine.
+- in a real lab, the interface exists on this machine, and the subnet overlaps none of another interface and none that a
+  route leads elsewhere.
 """

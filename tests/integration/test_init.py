@@ -119,6 +119,44 @@ class TestConfig:
         assert done.returncode == 1
         assert f"{tmp_path}/farm.yaml: interface: not set." in done.stderr
 
+    def test_check_refuses_a_network_that_is_on_another_interface_too(self, tmp_path: Path) -> None:
+        path = tmp_path / "farm.yaml"
+        path.write_text("interface: eno2\naddress: 10.77.0.1/24\n")
+        assert farm(tmp_path, "config", "check").returncode == 0
+        ip("-n", NAMESPACE, "link", "add", "docker0", "type", "bridge")
+        try:
+            ip("-n", NAMESPACE, "address", "add", "10.77.0.9/24", "dev", "docker0")
+            refused = farm(tmp_path, "config", "check")
+            fresh = farm(tmp_path / "fresh", "init", "--stdout")
+        finally:
+            ip("-n", NAMESPACE, "link", "delete", "docker0")
+
+        assert refused.returncode == 1
+        assert f"{path}:2: address: the lab's network 10.77.0.0/24 is not on eno2 alone." in refused.stderr
+        assert "docker0 has 10.77.0.9/24." in refused.stderr
+        assert "such as address: 10.78.0.1/24" in refused.stderr
+        assert "\naddress: 10.78.0.1/24\n" in fresh.stdout
+
+    def test_check_refuses_a_network_to_which_a_route_leads_elsewhere(self, tmp_path: Path) -> None:
+        (tmp_path / "farm.yaml").write_text("interface: eno2\n")
+        route = ("10.77.0.128/25", "via", "192.0.2.1", "dev", "eno1", "table", "77")
+        ip("-n", NAMESPACE, "route", "add", *route)
+        try:
+            refused = farm(tmp_path, "config", "check")
+        finally:
+            ip("-n", NAMESPACE, "route", "delete", *route)
+
+        assert "a route sends 10.77.0.128/25 to eno1." in refused.stderr
+        assert refused.returncode == 1
+
+    def test_check_refuses_the_loopback(self, tmp_path: Path) -> None:
+        (tmp_path / "farm.yaml").write_text("interface: lo\n")
+
+        refused = farm(tmp_path, "config", "check")
+
+        assert "interface: lo is the loopback interface." in refused.stderr
+        assert refused.returncode == 1
+
     def test_show_says_what_holds(self, tmp_path: Path) -> None:
         (tmp_path / "farm.yaml").write_text("name: lab\nmachines: [{mac: 52-54-00-AA-BB-CC, name: pc01}]\n")
 
