@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
-"""What msgspec raises at what is no JSON or no such record; the second for text whose bytes are no UTF-8."""
+NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises at what is no JSON or no such record; the second for text whose bytes are no UTF-8, the third for
+what is nested too deeply."""
 
 
 class FarmError(Exception):

@@ -125,7 +125,7 @@ class Telemetry(Struct, frozen=True):
     """A node's /status.json (schema 1), with bounds: it comes from the network."""
 
     farm: Text
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
+    name: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)")]
     mac: Annotated[str, Meta(max_length=17)]
     uptime: Seconds
     iceccd: bool

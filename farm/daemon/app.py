@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from farm import watching
 from farm.activity import Tick
-from farm.daemon import access, memory, sources
+from farm.daemon import access, memory, sources, telemetry
 from farm.daemon.hub import Hub
 from farm.daemon.server import on_network, serving
 from farm.errors import FarmError
@@ -61,7 +61,13 @@ class Daemon:
 
     def publish(self, event: Event) -> None:
         """Take an event into the state."""
-        self.farm = farm = fold(self.farm, event)
+        try:
+            farm = fold(self.farm, event)
+        except Exception:
+            # Most events say what somebody on the network has said: one that cannot be taken must not stop its source.
+            log.exception("An event is left out: %.300r", event)
+            return
+        self.farm = farm
         if farm.activity.count - self._recorded >= MAX_UNRECORDED:
             self._record()
         if type(event) is SchedulerSaid and type(event.event) is Tick:
@@ -123,7 +129,7 @@ class Daemon:
             "tick": lambda: watching.tick(self.publish),
             "poke": lambda: sources.poke_scheduler(config, look),
             "discovery": lambda: sources.discover(config, self.publish),
-            "telemetry": lambda: sources.poll_telemetry(look, self.publish),
+            "telemetry": lambda: telemetry.poll(look, self.publish),
             "memory": self._write_down,
             "history": self._keep_history,
             "live": self.hub.run,

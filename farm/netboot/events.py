@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 from msgspec import Struct
 
+from farm.errors import NOT_JSON
 from farm.events import BootEvent, Stage
 from farm.netboot.rival import PROBE
 
@@ -79,7 +80,7 @@ def parse_nginx(line: str) -> BootEvent | None:
     """A line of nginx-access.log: one JSON object with time, address, uri, status, bytes."""
     try:
         access = _access.decode(line[:MAX_LINE])
-    except (msgspec.DecodeError, UnicodeError):
+    except NOT_JSON:
         return None
     if access.status not in (200, 206) or access.bytes < 0 or not re.fullmatch(_ADDRESS, access.address, re.ASCII):
         return None

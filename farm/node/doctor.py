@@ -28,7 +28,7 @@ def examine(root: str = "/", folder: str = FOLDER, port: int = ICECCD_PORT) -> l
     try:
         with open(os.path.join(root, "run/farm/node.json"), encoding="utf-8") as file:
             node: dict[str, Any] = json.load(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return [_finding("node-configured", False, str(error), "systemctl restart farm-node-configure")]
     return [
         _finding("node-configured", True, f"{node.get('name')} of farm {node.get('farm')}"),

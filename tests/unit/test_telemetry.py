@@ -1,0 +1,105 @@
+"""Which nodes are asked when."""
+
+from __future__ import annotations
+
+import itertools
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farm.daemon.telemetry import MAX_ASKED, MAX_UNSURE, SECONDS, Turns
+from farm.errors import NOT_JSON
+from farm.events import Stage, Telemetry
+from farm.state import Node
+
+QUESTION_SECONDS = 2.0
+"""As long as one that nobody answers takes."""
+TICK = 0.5
+
+
+def node(number: int, stage: Stage = Stage.AGENT) -> Node:
+    address = f"10.77.{number >> 8}.{number & 255}"
+    return Node(mac=f"52:54:00:00:{number >> 8:02x}:{number & 255:02x}", name=f"pc{number}", address=address,
+                stage=stage, stages={Stage.AGENT: 1.0})  # fmt: skip
+
+
+def play(nodes: list[Node], answering: set[str], seconds: float) -> tuple[dict[str, list[float]], int]:
+    """When each node was asked in so many (pretended) seconds, and how many were asked at a time at most."""
+    turns, open_questions, asked, most = Turns(), list[tuple[float, Node]](), {each.mac: [] for each in nodes}, 0
+    for tick in range(round(seconds / TICK)):
+        now = tick * TICK
+        for end, each in [question for question in open_questions if question[0] <= now]:
+            open_questions.remove((end, each))
+            turns.ended(each, each.mac in answering, now)
+        for each in turns.take(nodes, now):
+            asked[each.mac].append(now)
+            open_questions.append((now + (0 if each.mac in answering else QUESTION_SECONDS), each))
+        most = max(most, len(open_questions))
+    return asked, most
+
+
+@pytest.mark.parametrize("stage", [Stage.AGENT, Stage.LOST])
+def test_a_room_that_is_off_takes_no_turn_from_who_is_on(stage: Stage) -> None:
+    off = [node(number, stage) for number in range(200)]
+    on = [node(300 + number, Stage.READY) for number in range(10)]
+    asked, most = play([*off, *on], {each.mac for each in on}, 300)
+    assert most <= MAX_ASKED
+    for each in on:
+        # The first turn may have to wait for those that were never asked before; then it is as if they were not there.
+        first, *later = asked[each.mac]
+        assert first <= QUESTION_SECONDS * len(off) / MAX_UNSURE
+        assert {SECONDS + TICK} == {b - a for a, b in itertools.pairwise(later)}
+    assert all(len(asked[each.mac]) >= 5 for each in off), "those that are off are forgotten"
+
+
+def test_a_node_that_comes_up_again_is_asked_at_once() -> None:
+    turns, quiet = Turns(), node(1, Stage.LOST)
+    for turn in range(10):
+        turns.take([quiet], turn * 100.0)
+        turns.ended(quiet, False, turn * 100.0)
+    assert turns.take([quiet], 901.0) == []
+    again = replace(quiet, started=5.0, stage=Stage.AGENT)
+    assert turns.take([again], 901.0) == [again]
+    assert turns.take([again], 902.0) == [], "one question at a time"
+    assert turns.ended(quiet, False, 903.0) == 0, "what was asked of the boot before says nothing of this one"
+
+
+@given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60), max_size=30))
+def test_questions_are_bounded_whoever_answers(rounds: list[list[tuple[int, bool]]]) -> None:
+    turns, nodes = Turns(), [node(number) for number in range(61)]
+    asked: dict[str, Node] = {}
+    for number, ends in enumerate(rounds):
+        for each in turns.take(nodes, number * 20.0):
+            assert each.mac not in asked
+            asked[each.mac] = each
+        assert len(asked) <= MAX_ASKED
+        for which, answered in ends:
+            if ended := asked.pop(nodes[which].mac, None):
+                turns.ended(ended, answered, number * 20.0)
+
+
+TOLD = b'{"farm":"lab","name":"pc01","mac":"52:54:00:00:00:01","uptime":1,"iceccd":true,%b}'
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [b'"x":' + b"[" * 5000, b'"x":' + b'{"x":' * 5000, b'"slots":' + b"9" * 5000, b'"load":[NaN]', b'"load":[1e999]',
+     b'"name":"pc01\\n"', b'"image":"\xff"', b'"x":"\\ud800"', b'"memory":{"total":99999999999999999999}'],
+)  # fmt: skip
+def test_what_cannot_be_is_one_of_the_known_errors(extra: bytes) -> None:
+    with pytest.raises(NOT_JSON):
+        msgspec.json.decode(TOLD % extra, type=Telemetry)
+
+
+@given(
+    st.binary() | st.recursive(st.none() | st.floats() | st.integers() | st.text(), st.lists).map(repr).map(str.encode)
+)
+def test_any_bytes_are_telemetry_or_a_known_error(data: bytes) -> None:
+    for whole in (data, TOLD % (b'"load":' + data)):
+        try:
+            msgspec.json.decode(whole, type=Telemetry)
+        except NOT_JSON:
+            continue
