@@ -13,7 +13,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import NOBODY, Activity, Host, HostKey
+from farm.activity import NOBODY, Activity, Host, HostKey, Tick
 from farm.activity import fold as fold_activity
 from farm.events import (
     BOOT_STAGES,
@@ -40,6 +40,10 @@ Key = TypeVar("Key")
 Value = TypeVar("Value")
 
 MAX_NODES = 2048
+MAX_GUESTS = 256
+"""Of these, the machines that have only asked for something: anybody can ask in any name."""
+GUEST_SECONDS = 3600.0
+"""So long after it last asked for something is such a machine forgotten."""
 MAX_STRANGERS = 64
 MAX_READINGS = 180
 """A quarter of an hour, one every five seconds."""
@@ -124,6 +128,16 @@ class Node(Struct, frozen=True, kw_only=True):
         return self.telemetry is not None and self.telemetry_time >= self.started
 
     @property
+    def guest(self) -> bool:
+        """Nothing but requests vouches for it: it is not configured, has no lease of ours, and was never heard."""
+        return not (self.address or self.met)
+
+    @property
+    def met(self) -> bool:
+        """It is configured, or its agent was heard, in this boot or before."""
+        return self.known or self.heard or bool(self.readings)
+
+    @property
     def works(self) -> bool:
         """Its agent says that iceccd runs."""
         if self._telemetry_counts and self.telemetry is not None:
@@ -138,6 +152,10 @@ class Farm(Struct, frozen=True, kw_only=True):
     telemetry_port: int = TELEMETRY_PORT
     """Where agents answer unless their beacon says otherwise."""
     nodes: Map[str, Node] = Map()
+    addresses: Map[str, str] = Map()
+    """Address → MAC of the node that has it."""
+    guests: Map[str, float] = Map()
+    """MAC → Unix time of the last news, of nodes that have only asked for something."""
     activity: Activity = Activity()
     """What the scheduler tells: daemons and jobs."""
     strangers: dict[str, Beacon] = {}
@@ -213,9 +231,28 @@ def _put(farm: Farm, node: Node, time: float) -> Farm:
     reached = {Stage.REGISTERED, Stage.READY} if stage is Stage.READY else {stage} & set(BOOT_STAGES)
     if missing := reached - node.stages.keys():
         node = replace(node, stages={**node.stages, **dict.fromkeys(missing, time)})
-    if farm.nodes.get(node.mac) is node:
+    old = farm.nodes.get(node.mac)
+    if old is node:
         return farm
-    return replace(farm, nodes=farm.nodes.set(node.mac, node))
+    addresses, guests = farm.addresses, farm.guests
+    if old is None or old.address != node.address:
+        addresses = _without_address(addresses, old)
+        addresses = addresses.set(node.address, node.mac) if node.address else addresses
+    if node.guest:
+        guests = guests.set(node.mac, time)
+    elif node.mac in guests:
+        guests = guests.delete(node.mac)
+    return replace(farm, nodes=farm.nodes.set(node.mac, node), addresses=addresses, guests=guests)
+
+
+def _without_address(addresses: Map[str, str], node: Node | None) -> Map[str, str]:
+    return addresses.delete(node.address) if node and addresses.get(node.address) == node.mac else addresses
+
+
+def _forget(farm: Farm, node: Node) -> Farm:
+    guests = farm.guests.delete(node.mac) if node.mac in farm.guests else farm.guests
+    addresses = _without_address(farm.addresses, node)
+    return replace(farm, nodes=farm.nodes.delete(node.mac), addresses=addresses, guests=guests)
 
 
 def _login(farm: Farm, node: Node) -> Host | None:
@@ -242,14 +279,16 @@ def _stage(node: Node, host: Host | None) -> Stage:
 
 
 def _at(farm: Farm, address: str) -> Node | None:
-    return next((node for node in farm.nodes.values() if node.address == address), None) if address else None
+    return farm.nodes.get(farm.addresses.get(address, ""))
 
 
 def _boot(farm: Farm, event: BootEvent) -> Farm:
     node = farm.nodes.get(event.mac) if event.mac else _at(farm, event.address)
     if node is None:
-        farm = _with_room(farm) if event.mac else farm
-        if not event.mac or len(farm.nodes) >= MAX_NODES:
+        if not event.mac:
+            return farm
+        farm = _with_room(farm, leased=event.stage is None)
+        if len(farm.nodes) >= MAX_NODES:
             return farm
         node = Node(mac=event.mac, name=default_name(event.mac), port=farm.telemetry_port)
     if event.stage is None:
@@ -263,15 +302,25 @@ def _boot(farm: Farm, event: BootEvent) -> Farm:
     return _put(farm, _came_to(node, event.stage, event), event.time)
 
 
-def _with_room(farm: Farm) -> Farm:
-    """Forget the machine that has longest done nothing but ask for an address, when there are too many."""
-    if len(farm.nodes) < MAX_NODES:
-        return farm
-    idle = [node for node in farm.nodes.values() if not node.known and node.stage in (Stage.OFF, Stage.POWERED)]
-    oldest = min(idle, key=lambda node: node.asked, default=None)
-    if oldest is None:
-        return farm
-    return replace(farm, nodes=farm.nodes.delete(oldest.mac))
+def _with_room(farm: Farm, *, leased: bool) -> Farm:
+    """Room for one more machine: those that only asked give way to one another, and all that were never met to a lease.
+
+    So nothing that somebody makes up costs a machine its place that is configured or was heard.
+    """
+    while not leased and len(farm.guests) >= MAX_GUESTS:
+        farm = _forget(farm, farm.nodes[min(farm.guests, key=farm.guests.__getitem__)])
+    if len(farm.nodes) >= MAX_NODES:
+        unmet = [node for node in farm.nodes.values() if not node.met and (leased or not node.address)]
+        if unmet:
+            return _forget(farm, min(unmet, key=lambda node: (bool(node.address), node.asked, node.since)))
+    return farm
+
+
+def _without_old_guests(farm: Farm, now: float) -> Farm:
+    for mac, last in farm.guests.items():
+        if now - last > GUEST_SECONDS:
+            farm = _forget(farm, farm.nodes[mac])
+    return farm
 
 
 def _restarted(node: Node, time: float) -> Node:
@@ -395,6 +444,8 @@ def _said(farm: Farm, said: SchedulerSaid) -> Farm:
         case NodeOffline(host=host):
             node = _at(farm, before.ids.get(host, NOBODY)[1])
             return farm if node is None else _put(farm, node, said.time)
+        case Tick():
+            return _without_old_guests(farm, said.time)
         case Connected() | Disconnected():
             for node in farm.nodes.values():
                 if node.host is not None:

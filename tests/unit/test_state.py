@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from farm.activity import Tick
 from farm.events import (
     BOOT_STAGES,
     Beacon,
@@ -28,7 +29,18 @@ from farm.events import (
     TelemetrySeen,
 )
 from farm.scheduler import protocol
-from farm.state import MAX_NODES, MAX_READINGS, MAX_STRANGERS, Farm, Node, Reading, fold, initial
+from farm.state import (
+    GUEST_SECONDS,
+    MAX_GUESTS,
+    MAX_NODES,
+    MAX_READINGS,
+    MAX_STRANGERS,
+    Farm,
+    Node,
+    Reading,
+    fold,
+    initial,
+)
 from tests.scheduler_says import done, down, login, logout, stats, up
 
 MAC = "52:54:00:00:00:01"
@@ -240,6 +252,42 @@ def test_tables_are_bounded() -> None:
     assert {MAC, OTHER} <= set(more.nodes)
 
 
+def mac(number: int) -> str:
+    return f"52:54:01:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+
+
+@pytest.mark.parametrize("stage", [Stage.POWERED, Stage.LOADER, Stage.KERNEL, Stage.AGENT])
+def test_machines_that_are_made_up_are_few_and_cost_no_real_one_its_place(stage: Stage) -> None:
+    leased = BootEvent(None, 100.0, OTHER, "10.77.0.90")
+    asked = [BootEvent(stage, 200.0 + number, mac(number), "10.77.0.66") for number in range(3 * MAX_NODES)]
+    farm = after(*READY, leased, *asked)
+    assert len(farm.nodes) == 2 + MAX_GUESTS
+    assert {MAC, OTHER, mac(3 * MAX_NODES - 1)} < set(farm.nodes), "the real ones and the latest remain"
+    late = "52:54:00:00:00:77"
+    farm = after(BootEvent(Stage.POWERED, 9000.0, late), BootEvent(None, 9000.0, late, "10.77.0.91"), farm=farm)
+    assert farm.nodes[late].address == "10.77.0.91"
+    passed = fold(farm, SchedulerSaid(Tick(), 200.0 + 3 * MAX_NODES + GUEST_SECONDS))
+    assert set(passed.nodes) == {MAC, OTHER, late}
+
+
+def test_leases_for_machines_that_are_made_up_cost_none_its_place_that_was_met() -> None:
+    leases = [BootEvent(None, 200.0 + number, mac(number), f"10.{number >> 8}.0.{number & 255}")
+              for number in range(MAX_NODES + 9)]  # fmt: skip
+    known = {f"52:54:02:00:00:{number:02x}": f"pc{number}" for number in range(64)}
+    farm = after(*leases, farm=after(*READY, farm=initial("lab", {MAC: "pc01", **known})))
+    assert len(farm.nodes) == MAX_NODES
+    assert {MAC, *known, leases[-1].mac} < set(farm.nodes)
+    asked = after(BootEvent(Stage.LOADER, 9000.0, OTHER, "10.77.0.66"), farm=farm)
+    assert asked.nodes == farm.nodes, "a mere request does not take a lease's place"
+
+
+def test_a_node_that_lost_its_address_was_met_all_the_same() -> None:
+    farm = after(*READY, BootEvent(Stage.POWERED, 900.0, MAC), BootEvent(None, 901.0, OTHER, ADDRESS),
+                 farm=initial("lab", {}))  # fmt: skip
+    farm = fold(farm, SchedulerSaid(Tick(), 901.0 + 2 * GUEST_SECONDS))
+    assert set(farm.nodes) == {MAC, OTHER}
+
+
 def test_a_new_load_is_no_new_login() -> None:
     farm = after(*READY, SchedulerSaid(stats(1, load=900), 200.0))
     host = farm.host(node(farm))
@@ -307,6 +355,7 @@ ANY_EVENT = st.one_of(
     st.builds(login, TIMES, st.integers(0, 3), st.sampled_from(["pc01", "x"]), ADDRESSES, st.integers(0, 4)),
     st.builds(logout, TIMES, st.integers(0, 3)),
     st.builds(up, TIMES),
+    st.builds(lambda time: SchedulerSaid(Tick(), 20 * time), TIMES),
     st.builds(down, TIMES),
     st.builds(lambda job, host, time: SchedulerSaid(protocol.JobBegun(job, host, 0), time), IDS, IDS, TIMES),
     st.builds(lambda job, time: SchedulerSaid(done(job), time), IDS, TIMES),
@@ -319,6 +368,8 @@ def test_whatever_happens_the_state_holds_together(events: list[Event]) -> None:
     farm = after(*events)
     addresses = [each.address for each in farm.nodes.values() if each.address]
     assert sorted(set(addresses)) == sorted(addresses)
+    assert {each.address: each.mac for each in farm.nodes.values() if each.address} == dict(farm.addresses)
+    assert {mac for mac, each in farm.nodes.items() if each.guest} == set(farm.guests)
     for each in farm.nodes.values():
         assert each.stage is Stage.OFF or each.stages or each.heard
         assert each.host is None or farm.activity.hosts[each.host].address == each.address

@@ -88,6 +88,7 @@ TOLD = b'{"farm":"lab","name":"pc01","mac":"52:54:00:00:00:01","uptime":1,"icecc
     "extra",
     [b'"x":' + b"[" * 5000, b'"x":' + b'{"x":' * 5000, b'"slots":' + b"9" * 5000, b'"load":[NaN]', b'"load":[1e999]',
      b'"name":"pc01\\n"', b'"image":"\xff"', b'"x":"\\ud800"', b'"memory":{"total":99999999999999999999}'],
+    ids=lambda data: repr(data[:12]),
 )  # fmt: skip
 def test_what_cannot_be_is_one_of_the_known_errors(extra: bytes) -> None:
     with pytest.raises(NOT_JSON):
