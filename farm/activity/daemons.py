@@ -7,7 +7,7 @@ from typing import NamedTuple
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.activity.jobs import MAX_ENDED, SELF_MADE, lose, lowest_free, with_room
+from farm.activity.jobs import MAX_ENDED, lose, lowest_free, with_room
 from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place
 from farm.printable import printable
 from farm.scheduler.control import ListedJob
@@ -78,9 +78,8 @@ def offline(activity: Activity, event: NodeOffline, time: float) -> Activity:
 
 def _lose_self_made(activity: Activity, key: HostKey) -> Activity:
     """What a daemon compiled by itself is gone with its login; of its other jobs the scheduler reports the ends."""
-    for job in list(activity.jobs.values()):
-        if job.node == key and job.place in SELF_MADE:
-            activity = lose(activity, job)
+    for id in activity.made.get(key, ()):
+        activity = lose(activity, activity.jobs[id])
     return activity
 
 
@@ -103,7 +102,15 @@ def disconnected(activity: Activity, why: str, time: float) -> Activity:
         hosts[key] = replace(idle, online=False, since=time) if host.online else idle
     totals = replace(activity.totals, lost=activity.totals.lost + len(activity.jobs))
     return replace(
-        activity, scheduler=scheduler, hosts=hosts.finish(), ids=Map(), jobs=Map(), failures=Map(), totals=totals
+        activity,
+        scheduler=scheduler,
+        hosts=hosts.finish(),
+        ids=Map(),
+        jobs=Map(),
+        made=Map(),
+        local=Map(),
+        failures=Map(),
+        totals=totals,
     )
 
 

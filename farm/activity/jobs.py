@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from immutables import Map
 from msgspec.structs import replace
 
 from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Place, stem
 from farm.printable import printable
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
+
+Key = TypeVar("Key")
 
 MAX_JOBS = 65536
 """Jobs in flight."""
@@ -103,14 +107,15 @@ def done(activity: Activity, event: JobDone, time: float) -> Activity:
 def _failed(activity: Activity, job: Job, time: float) -> Activity:
     """A node has failed: its submitter compiles the file itself, soon or, as this news may be late, already."""
     key = (job.submitter, stem(job.file))
-    for other in activity.jobs.values():
-        if other.place is Place.LOCAL and (other.submitter, stem(other.file)) == key:
-            jobs = activity.jobs.set(other.id, replace(other, place=Place.FALLBACK))
-            totals = replace(activity.totals, fallback=activity.totals.fallback + 1)
-            hosts = activity.hosts
-            if host := hosts.get(job.submitter):
-                hosts = hosts.set(job.submitter, replace(host, fallback=host.fallback + 1))
-            return replace(activity, jobs=jobs, totals=totals, hosts=hosts)
+    if ids := activity.local.get(key):
+        other = activity.jobs[next(iter(ids))]
+        jobs = activity.jobs.set(other.id, replace(other, place=Place.FALLBACK))
+        totals = replace(activity.totals, fallback=activity.totals.fallback + 1)
+        hosts = activity.hosts
+        if host := hosts.get(job.submitter):
+            hosts = hosts.set(job.submitter, replace(host, fallback=host.fallback + 1))
+        local = _without_id(activity.local, key, other.id)
+        return replace(activity, jobs=jobs, totals=totals, hosts=hosts, local=local)
     failures = activity.failures if len(activity.failures) < MAX_FAILURES else Map()
     return replace(activity, failures=failures.set(key, time))
 
@@ -147,7 +152,9 @@ def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
     job = Job(event.job, JobState.RUNNING, place, file, key, key, requested=time, begun=time)
     totals = replace(old, local_begun=old.local_begun + 1, fallback=old.fallback + fallback)
     jobs = activity.jobs.set(event.job, job)
-    return replace(activity, jobs=jobs, hosts=hosts, totals=totals, failures=failures)
+    made = _with_id(activity.made, key, event.job)
+    local = activity.local if fallback else _with_id(activity.local, (key, stem(file)), event.job)
+    return replace(activity, jobs=jobs, made=made, local=local, hosts=hosts, totals=totals, failures=failures)
 
 
 def local_done(activity: Activity, event: LocalDone, time: float) -> Activity:
@@ -169,7 +176,28 @@ def _end(activity: Activity, job: Job) -> Activity:
     ended = activity.ended.set(count, replace(job, number=count))
     if len(ended) > MAX_ENDED:
         ended = ended.delete(count - MAX_ENDED)
-    return replace(activity, jobs=activity.jobs.delete(job.id), ended=ended, count=count)
+    return replace(_not_in_flight(activity, job), ended=ended, count=count)
+
+
+def _not_in_flight(activity: Activity, job: Job) -> Activity:
+    jobs = activity.jobs.delete(job.id)
+    if job.place not in SELF_MADE:
+        return replace(activity, jobs=jobs)
+    made = _without_id(activity.made, job.node, job.id)
+    local = _without_id(activity.local, (job.node, stem(job.file)), job.id)
+    return replace(activity, jobs=jobs, made=made, local=local)
+
+
+def _with_id(table: Map[Key, Map[int, None]], key: Key, id: int) -> Map[Key, Map[int, None]]:
+    return table.set(key, table.get(key, Map[int, None]()).set(id, None))
+
+
+def _without_id(table: Map[Key, Map[int, None]], key: Key, id: int) -> Map[Key, Map[int, None]]:
+    ids = table.get(key)
+    if ids is None or id not in ids:
+        return table
+    ids = ids.delete(id)
+    return table.set(key, ids) if ids else table.delete(key)
 
 
 def with_room(activity: Activity, id: int) -> Activity:
@@ -201,7 +229,7 @@ def _without(activity: Activity, job: Job) -> Activity:
         else:
             host = replace(host, running=max(0, host.running - 1), taken=host.taken & ~(1 << job.slot))
         hosts = hosts.set(job.node, host)
-    return replace(activity, jobs=activity.jobs.delete(job.id), hosts=hosts)
+    return replace(_not_in_flight(activity, job), hosts=hosts)
 
 
 def _no_longer_pending(hosts: Map[HostKey, Host], job: Job) -> Map[HostKey, Host]:

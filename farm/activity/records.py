@@ -185,6 +185,10 @@ class Activity(Struct, frozen=True, kw_only=True):
     """Whose login a host id is."""
     jobs: Map[int, Job] = Map()
     """In flight."""
+    made: Map[HostKey, Map[int, None]] = Map()
+    """Ids of those that daemons compile by themselves, by daemon."""
+    local: Map[tuple[HostKey, str], Map[int, None]] = Map()
+    """Ids of the local ones among these, by submitter and file stem."""
     ended: Map[int, Job] = Map()
     """The last MAX_ENDED, by number."""
     count: int = 0

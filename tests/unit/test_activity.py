@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from functools import reduce
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from immutables import Map
+from msgspec.structs import replace
 
 from farm.activity import (
     MAX_SAMPLES,
@@ -221,6 +224,47 @@ def test_a_burst_of_local_jobs_that_never_end_stays_bounded(monkeypatch: pytest.
     assert len(activity.ended) <= 50
 
 
+class Unread(Mapping[int, Job]):
+    """Jobs of which each may be looked at, but not all."""
+
+    def __init__(self, jobs: Map[int, Job]) -> None:
+        self.jobs = jobs
+
+    def __getitem__(self, id: int) -> Job:
+        return self.jobs[id]
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __iter__(self) -> Iterator[int]:
+        raise AssertionError("an event looks at all jobs in flight")
+
+    def set(self, id: int, job: Job) -> Unread:
+        return Unread(self.jobs.set(id, job))
+
+    def delete(self, id: int) -> Unread:
+        return Unread(self.jobs.delete(id))
+
+
+def test_no_event_of_a_job_or_a_daemon_looks_at_all_jobs() -> None:
+    activity = after(*(LocalBegun(number, 9, 0, f"{number % 7}.o") for number in range(100, 200)), asked(1), asked(2))
+    activity = replace(activity, jobs=Unread(activity.jobs))  # type: ignore[arg-type]  # all that folds need of a Map
+    activity = after(
+        JobBegun(1, 1, 0), done(1, 1), JobRequested(3, 9, "x/3.c", 0), JobBegun(3, 2, 0), done(3, 1), LocalDone(100),
+        LocalBegun(201, 9, 0, "lapi.o"), LocalBegun(202, 1, 0, "a.o"), stats(7), NodeOffline(2), Tick(),
+        activity=activity,
+    )  # fmt: skip
+    assert activity.totals.fallback == 2, "3.o, which was local already, and lapi.o"
+    assert (activity.totals.lost, len(activity.jobs)) == (1, 101)
+
+
+def test_a_daemon_that_leaves_takes_its_own_jobs_alone() -> None:
+    begun = [LocalBegun(number, 1 if number % 2 else 2, 0, "a.o") for number in range(10, 20)]
+    activity = after(*begun, JobRequested(1, 1, "a.c", 0), JobBegun(1, 2, 0), NodeOffline(1))
+    assert {1, *range(10, 20, 2)} == set(activity.jobs)
+    assert activity.totals.lost == 5
+
+
 def test_source_and_object_share_a_stem() -> None:
     assert {"f00"} == {stem(file) for file in ("src/f00.cpp", "f00.o", "x/f00.cpp.o", "f00")}
 
@@ -263,6 +307,10 @@ def test_whatever_comes_the_counts_agree_with_the_jobs(events: list[Said]) -> No
         if host.online:
             assert of(host) == (host.running, host.local_running, host.pending)
             assert host.taken.bit_count() == host.running
+    made = {(job.node, job.id) for job in in_flight if job.place in local}
+    assert made == {(key, id) for key, ids in activity.made.items() for id in ids}
+    plain = {(job.node, stem(job.file), job.id) for job in in_flight if job.place is Place.LOCAL}
+    assert plain == {(*key, id) for key, ids in activity.local.items() for id in ids}
     assert activity.count == totals.done + totals.failed + totals.local
     for number in range(1, activity.count + 1):
         assert activity.ended[number].number == number
