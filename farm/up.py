@@ -252,7 +252,7 @@ def _netns(running: Running) -> list[str]:
 
 def _write_files(home: Home, running: Running) -> None:
     config = running.config
-    extra = virtual_machine.CONSOLE_OPTIONS if running.namespace else ""
+    extra = virtual_machine.KERNEL_OPTIONS if running.namespace else ""
     key = farm_key(home)
     render.write_boot_files(home, config, Store(home.images), running.image, mtu=running.mtu, farm_key=key, extra=extra)
     write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, running.interface))

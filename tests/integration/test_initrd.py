@@ -1,0 +1,190 @@
+"""How the initrd finds the card it was booted from: its own script, run by busybox, with cards made for the purpose."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.image.build import description_dir
+
+SCRIPT = description_dir() / "initramfs/scripts/farm"
+WANTED, OTHER, THIRD = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"
+FIND_THE_NETWORK = """
+mount --bind "$1/cmdline" /proc/cmdline
+mount --bind /dev/null /dev/kmsg
+exec env -i PATH="$1/bin" BOOTIF="$2" "$1/bin/sh" -euc '
+panic() { echo "panic: $*"; exit 1; }
+. "$1"
+[ -z "$2" ] || farm_tries=$2
+set +eu
+farm_network
+echo "took $nic with frames of $(cat /sys/class/net/$nic/mtu) bytes"
+' sh "$3" "$4"
+"""
+SOON, AT_ITS_TIME = "3", ""
+_numbers = itertools.count()
+
+
+class Machine:
+    """A network namespace as a machine in its initrd: its cards, and the tools an initrd has."""
+
+    def __init__(self, folder: Path) -> None:
+        self.name = f"ft-initrd-{os.getpid()}-{next(_numbers)}"
+        self.folder = folder
+        (folder / "bin").mkdir()
+        subprocess.run(["busybox", "--install", "-s", folder / "bin"], check=True)
+        self.frames(1500)
+        subprocess.run(["ip", "netns", "add", self.name], check=True)
+
+    def frames(self, mtu: int) -> None:
+        """What the kernel's command line says."""
+        line = f"boot=farm quiet farm.mtu={mtu} ip=10.0.0.9::10.0.0.1:255.255.255.0:::off\n"
+        (self.folder / "cmdline").write_text(line)
+
+    def ip(self, *words: str) -> None:
+        subprocess.run(["ip", "-n", self.name, *words], check=True)
+
+    def card(self, name: str, mac: str, *, plugged: bool = True) -> None:
+        """A card that has a link once both its ends are up."""
+        self.ip("link", "add", name, "address", mac, "type", "veth", "peer", "name", f"{name}-plug")
+        # The other end is no card of this machine.
+        subprocess.run(["ip", "netns", "add", f"{self.name}-{name}"], check=True)
+        self.ip("link", "set", f"{name}-plug", "netns", f"{self.name}-{name}")
+        if plugged:
+            self.plug(name)
+
+    def plug(self, name: str) -> None:
+        subprocess.run(["ip", "-n", f"{self.name}-{name}", "link", "set", f"{name}-plug", "up"], check=True)
+
+    def start(self, bootif: str = "", tries: str = AT_ITS_TIME) -> subprocess.Popen[str]:
+        """Begin what the initrd does; by default it gives up when a real one would."""
+        argv = ["ip", "netns", "exec", self.name, "sh", "-euc", FIND_THE_NETWORK, "sh"]
+        argv += [str(self.folder), bootif, str(SCRIPT), tries]
+        return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    def boot(self, bootif: str = "", tries: str = AT_ITS_TIME) -> str:
+        """All that its screen shows."""
+        return self.start(bootif, tries).communicate()[0]
+
+    def up(self, name: str) -> bool:
+        shown = subprocess.run(
+            ["ip", "-n", self.name, "link", "show", name], capture_output=True, text=True, check=True
+        )
+        return "UP" in shown.stdout.split("<")[1].split(">")[0].split(",")
+
+    def close(self) -> None:
+        listed = subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout.split()
+        for name in listed:
+            if name == self.name or name.startswith(f"{self.name}-"):
+                subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    machine = Machine(tmp_path)
+    try:
+        yield machine
+    finally:
+        machine.close()
+
+
+@pytest.mark.parametrize(
+    "bootif",
+    ["01-52-54-00-00-00-01", "52-54-00-00-00-01", "52:54:00:00:00:01", "01:52:54:00:00:00:01"],
+)
+def test_the_card_that_the_firmware_booted_from_is_taken_however_it_is_written(machine: Machine, bootif: str) -> None:
+    machine.card("eth0", OTHER)
+    machine.card("eth1", WANTED)
+
+    assert "took eth1 with frames of 1500 bytes\n" == machine.boot(bootif)
+    assert not machine.up("eth0")
+
+
+def test_letters_of_an_address_may_be_capital(machine: Machine) -> None:
+    machine.card("eth0", "52:54:00:ab:cd:ef")
+
+    assert "took eth0 with frames of 1500 bytes\n" == machine.boot("01-52-54-00-AB-CD-EF")
+
+
+def test_a_card_that_is_not_there_is_named_with_those_that_are(machine: Machine) -> None:
+    machine.card("eth0", OTHER)
+    machine.card("eth1", THIRD)
+
+    said = machine.boot("01-52-54-00-00-00-01", SOON)
+
+    assert said == (
+        f"panic: farm: no network card has the address {WANTED}, which the firmware booted from (BOOTIF). "
+        f"There are: eth0 ({OTHER}), eth1 ({THIRD})\n"
+    )
+
+
+def test_a_machine_without_any_card_says_so(machine: Machine) -> None:
+    assert "panic: farm: there is no network card: its driver or its firmware is missing\n" == machine.boot(
+        "01-52-54-00-00-00-01", SOON
+    )
+
+
+def test_of_two_cards_with_one_address_that_with_a_link_is_taken(machine: Machine) -> None:
+    machine.card("eth0", WANTED, plugged=False)
+    machine.card("eth1", WANTED)
+
+    assert "took eth1 with frames of 1500 bytes\n" == machine.boot("01-52-54-00-00-00-01")
+    assert not machine.up("eth0")
+
+
+def test_without_a_word_from_the_firmware_a_card_with_a_link_is_taken(machine: Machine) -> None:
+    machine.card("eth0", OTHER, plugged=False)
+    machine.card("eth1", WANTED)
+    machine.card("eth2", THIRD, plugged=False)
+
+    assert "took eth1 with frames of 1500 bytes\n" == machine.boot()
+
+
+def test_cards_without_a_link_are_named(machine: Machine) -> None:
+    machine.card("eth0", WANTED, plugged=False)
+
+    said = machine.boot("01-52-54-00-00-00-01", SOON)
+
+    assert said.startswith(f"panic: farm: no link on eth0 ({WANTED}). Is the cable in?")
+
+
+def test_what_it_waits_for_stands_on_the_screen_before_it_gives_up_and_a_late_link_is_taken(machine: Machine) -> None:
+    machine.card("eth0", WANTED, plugged=False)
+    with machine.start("01-52-54-00-00-00-01") as booting:
+        assert booting.stdout is not None
+        assert booting.stdout.readline().startswith(f"farm: waiting: no link on eth0 ({WANTED})")
+        machine.plug("eth0")
+        assert "took eth0 with frames of 1500 bytes\n" == booting.stdout.read()
+
+
+def test_a_card_that_refuses_large_frames_is_named_and_goes_on_with_ordinary_ones(machine: Machine) -> None:
+    machine.card("eth0", OTHER)
+    # A card on top of another one cannot carry larger frames than that.
+    machine.ip("link", "set", "eth0", "up")
+    machine.ip("link", "add", "eth1", "link", "eth0", "address", WANTED, "type", "macvlan")
+    machine.frames(9000)
+
+    told, took = machine.boot("01-52-54-00-00-00-01").splitlines()
+
+    assert told.startswith("farm: eth1 refuses frames of 9000 bytes (farm.mtu): going on with 1500.")
+    assert "took eth1 with frames of 1500 bytes" == took
+
+
+def test_large_frames_are_set_where_the_card_can(machine: Machine) -> None:
+    machine.card("eth0", WANTED)
+    machine.frames(9000)
+
+    assert "took eth0 with frames of 9000 bytes\n" == machine.boot("01-52-54-00-00-00-01")
+
+
+def test_it_has_the_address_that_the_loader_was_given(machine: Machine) -> None:
+    machine.card("eth0", WANTED)
+    machine.boot("01-52-54-00-00-00-01")
+
+    argv = ["ip", "-n", machine.name, "-o", "-4", "addr", "show", "dev", "eth0"]
+    assert "inet 10.0.0.9/24 brd 10.0.0.255" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
