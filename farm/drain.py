@@ -27,6 +27,7 @@ from farm.home import Home
 from farm.ordered import noted
 from farm.orders import give, word
 from farm.power import POWER_WORDS, PowerOrder, power
+from farm.printable import printable
 from farm.running import Running
 from farm.scheduler.control import Control, ListedNode, parse_blocks, parse_nodes
 from farm.view.status import NodeStatus
@@ -119,9 +120,11 @@ async def drain_node(
     """
     if running.namespace is not None and not inside(running.namespace):
         raise FarmError("The virtual lab is another network.", "The scheduler can be reached from inside only.", "")
-    name = word(node)
     config = running.config
     async with Control(config.server, config.scheduler.port) as scheduler:
+        names = [each.name for each in parse_nodes(await scheduler.ask("listcs"))]
+        # What is no machine of ours may have the name of one that is off.
+        name = word(node, names if node.mac else [*names, *names, node.name])
         if name in parse_blocks(await scheduler.ask("listblocks")):
             return f"{name} is blocked already."
         listed = await _listed(scheduler, node)
@@ -133,7 +136,7 @@ async def drain_node(
         async with _closed(gate):
             with noted(home, order):
                 await _in_time(_until_idle(scheduler, node, gate, report), patience, name)
-                return await _afterwards(home, running, node, then)
+                return await _afterwards(home, running, node, name, then)
 
 
 @contextlib.asynccontextmanager
@@ -161,14 +164,17 @@ async def _in_time(idle: Awaitable[None], patience: float, name: str) -> None:
 
 
 async def _listed(scheduler: Control, node: NodeStatus) -> ListedNode:
-    """The daemon as the scheduler lists it. Raises FarmError when it does not."""
+    """The daemon as the scheduler lists it, of several of its name and address the busiest. Raises FarmError."""
     key = node.host.key if node.host else (node.name, node.address)
-    for each in parse_nodes(await scheduler.ask("listcs")):
-        if (each.name, each.address) == key:
-            return each
-    raise FarmError(
-        f"{node.name} is not logged in to the scheduler.", "So it has no jobs that could end.", "See: farm node list"
-    )
+    listed = parse_nodes(await scheduler.ask("listcs"))
+    found = [each for each in listed if (printable(each.name), each.address) == key]
+    if not found:
+        raise FarmError(
+            f"{node.name} is not logged in to the scheduler.",
+            "So it has no jobs that could end.",
+            "See: farm node list",
+        )
+    return max(found, key=lambda each: each.jobs)
 
 
 async def _until_idle(scheduler: Control, node: NodeStatus, gate: Gate, report: Report) -> None:
@@ -184,9 +190,9 @@ async def _until_idle(scheduler: Control, node: NodeStatus, gate: Gate, report: 
         shut_out = shut_out or await asyncio.to_thread(gate.shut_out)
 
 
-async def _afterwards(home: Home, running: Running, node: NodeStatus, then: Then) -> str:
+async def _afterwards(home: Home, running: Running, node: NodeStatus, name: str, then: Then) -> str:
     """Block it; before it is rebooted or powered off too, so that nothing comes in between."""
-    config, name = running.config, word(node)
+    config = running.config
     await give("block", config.server, config.scheduler.port, name)
     if then == "block":
         return f"{name} has ended its jobs and is blocked: it gets none until it is unblocked."

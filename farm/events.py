@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from farm.activity import Said
+from farm.activity import HostKey, Said
+
+Canary = Literal["right", "wrong", "none"]
+"""The same bytes as on the server, others, or no object at all."""
 
 
 class Stage(enum.StrEnum):
@@ -183,6 +186,35 @@ class ServicesSeen(Struct, frozen=True):
     why: str = ""
 
 
+class Finding(Struct, frozen=True):
+    """Something that is wrong: a stable ``code``, a sentence, and what to do about it, with the command if one does."""
+
+    code: str
+    what: str
+    fix: str
+    about: str = ""
+    """The service, node or daemon in question, if it is one."""
+
+    @property
+    def sentence(self) -> str:
+        """Both in one line."""
+        return f"{self.what} {self.fix}".rstrip()
+
+
+class Examined(Struct, frozen=True):
+    """All that one of farmd's probes (``probe``) finds wrong now; nothing: all is well there."""
+
+    probe: str
+    findings: tuple[Finding, ...]
+
+
+class CanarySeen(Struct, frozen=True):
+    """How a small compilation on a daemon (name and address) went."""
+
+    daemon: HostKey
+    result: Canary
+
+
 class Ordered(Struct, frozen=True):
     """What a node was told at Unix time ``time``; ``pid`` carries it out, 0: it only has to take effect."""
 
@@ -214,6 +246,8 @@ Event = (
     | TelemetryLost
     | SchedulerSaid
     | ServicesSeen
+    | Examined
+    | CanarySeen
     | OrdersSeen
     | Remembered
 )

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from typing import Literal
 
-from farm.errors import FarmError
 from farm.scheduler import control
-from farm.view.status import NodeStatus
+from farm.state import Farm, login_keys
+from farm.view.status import ADDRESS, NodeStatus
 
 Order = Literal["block", "unblock", "kick"]
+PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
+"""A name that came from the network as it is, and that the scheduler takes for one word."""
 ORDERS: tuple[Order, ...] = ("block", "unblock", "kick")
 
 
-def word(node: NodeStatus, blocked: Collection[str] = ()) -> str:
-    """By what the scheduler is told of a node: the name it logged in with, or its address if that is no single word.
+def word(node: NodeStatus, names: Collection[str] = (), blocked: Collection[str] = ()) -> str:
+    """By what the scheduler is told of a node: the name it logged in with, or its address.
 
-    ``blocked``: what the scheduler refuses; what stands there already is what can be taken back.
+    A name is what a daemon says of itself, the address is what the scheduler sees: a name that could mean another
+    daemon is not used. ``names``: those of all daemons and machines, this one's too. ``blocked``: what the scheduler
+    refuses; what stands there already is what can be taken back, the surest first.
     """
     name = node.host.name if node.host else node.name
-    words = [each for each in (name, node.name, node.address) if each]
-    for each in words:
-        if each in blocked:
+    for each in (node.address, name, node.name):
+        if each and each in blocked:
             return each
-    try:
-        control.check_word(name)
-    except FarmError:
-        return node.address or name
-    return name
+    alone = sum(each == name for each in names) <= 1
+    return (
+        name if not node.address or (PLAIN.fullmatch(name) and not ADDRESS.fullmatch(name) and alone) else node.address
+    )
+
+
+def names(farm: Farm) -> list[str]:
+    """What daemons and machines are called, each as often as it is."""
+    ours = {key for node in farm.nodes.values() for key in login_keys(node)}
+    hosts = (host.name for key, host in farm.activity.hosts.items() if key not in ours)
+    return [*(node.name for node in farm.nodes.values()), *hosts]
 
 
 async def give(order: Order, host: str, port: int, name: str) -> str:

@@ -21,7 +21,11 @@ from farm.events import (
     BeaconLost,
     BeaconSeen,
     BootEvent,
+    Canary,
+    CanarySeen,
     Event,
+    Examined,
+    Finding,
     Ordered,
     OrdersSeen,
     Remembered,
@@ -55,6 +59,9 @@ CLOCK_SECONDS = 10.0
 """How far apart two accounts of when a boot began may lie."""
 
 
+ANSWERS = "answers"
+"""The probe that asks every service what it would be asked by a client."""
+MAX_CANARIES = 4096
 NO_JOBS = 1000
 """The load at which the scheduler gives a node no jobs."""
 
@@ -162,6 +169,15 @@ class Farm(Struct, frozen=True, kw_only=True):
     """Advertisements that nothing bears out, by instance."""
     services: tuple[Service, ...] = ()
     services_why: str = "Not asked yet."
+    findings: Map[str, tuple[Finding, ...]] = Map()
+    """What farmd's probes find wrong, by probe."""
+    canaries: Map[HostKey, Canary] = Map()
+    """How small compilations on daemons that are no verified nodes went."""
+
+    def silent(self, service: str) -> str:
+        """Why a service that runs does not answer; empty when it does."""
+        found = (each for each in self.findings.get(ANSWERS, ()) if each.about == service)
+        return next((each.what for each in found), "")
 
     def host(self, node: Node) -> Host | None:
         """A node's login at the scheduler."""
@@ -210,6 +226,11 @@ def fold(farm: Farm, event: Event) -> Farm:
             return _said(farm, event)
         case ServicesSeen():
             return replace(farm, services=event.services, services_why=event.why)
+        case Examined():
+            return replace(farm, findings=farm.findings.set(event.probe, event.findings))
+        case CanarySeen():
+            known = farm.canaries if len(farm.canaries) < MAX_CANARIES else Map()
+            return replace(farm, canaries=known.set(event.daemon, event.result))
         case OrdersSeen():
             return _ordered(farm, event)
         case Remembered():

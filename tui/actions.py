@@ -61,7 +61,7 @@ def objection(node: NodeStatus, action: Action) -> str:
             return "It is no machine of this farm."
         return "" if node.address else "It has not been seen yet: it is off."
     if action == "drain":
-        if node.host is not None and node.host.blocked:
+        if node.blocked:
             return "It is blocked already: it gets no jobs."
         return "" if online else "It is not logged in to the scheduler, so it has no jobs that could end."
     if action == "kick":

@@ -57,7 +57,7 @@ def value_of(kind: str, node: NodeStatus) -> str:
 def searched(node: NodeStatus, why: str) -> str:
     """All that a search looks at, folded."""
     platform = node.host.platform if node.host else ""
-    blocked = "blocked" if node.host and node.host.blocked else ""
+    blocked = "blocked" if node.blocked else ""
     parts = (node.name, node.address, node.mac, node.stage, words.state(node), node.image, platform, blocked, why)
     return " ".join(parts).casefold()
 

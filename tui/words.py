@@ -38,7 +38,7 @@ STATES = (BUSY, IDLE, BOOTING, OFFLINE, SUBMITS)
 
 def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
     """A node's stage; that it is blocked says more, unless it could not log in anyway."""
-    if node.host is not None and node.host.blocked and (not node.mac or node.stage in LOGS_IN):
+    if node.blocked and (not node.mac or node.stage in LOGS_IN):
         return "⊘ blocked", "bad"
     if node.order in ORDERED and node.stage.rank >= Stage.AGENT.rank:
         return ORDERED[node.order]

@@ -87,7 +87,7 @@ def _hanging(nodes: Collection[NodeStatus], now: float) -> Iterable[str]:
 
 def _blocked(nodes: Iterable[NodeStatus], words: Sequence[str]) -> Iterable[str]:
     """Nodes that may not log in, and names and addresses of which no node is known."""
-    blocked = [node for node in nodes if node.host is not None and node.host.blocked]
+    blocked = [node for node in nodes if node.blocked]
     if blocked:
         yield f"{count(len(blocked), 'node is', 'nodes are')} blocked: {named(blocked)}. Unblock with u in Nodes."
     known = {word for node in blocked for word in (node.name, node.address)}

@@ -34,6 +34,7 @@ from farm.scheduler.protocol import (
     JobRequested,
     LocalBegun,
     LocalDone,
+    NodeForged,
     NodeOffline,
     NodeStats,
 )
@@ -80,6 +81,8 @@ def fold(activity: Activity, event: Said, time: float) -> Activity:
             return jobs.local_done(activity, event, time)
         case NodeStats():
             return daemons.stats(activity, event, time)
+        case NodeForged():
+            return daemons.forged(activity, event, time)
         case NodeOffline():
             return daemons.offline(activity, event, time)
         case Tick():
@@ -105,6 +108,5 @@ def sample(activity: Activity, time: float) -> Sample:
             busy += host.running
             pending += host.pending
             local += host.local_running
-            if not host.no_remote:
-                slots += host.slots
+            slots += host.offered
     return Sample(time, slots, busy, pending, local, activity.totals)

@@ -122,11 +122,20 @@ class Host(Struct, frozen=True, kw_only=True):
     """Jobs it compiled without asking."""
     fallback: int = 0
     local_running: int = 0
+    twins: int = 0
+    """Further daemons of this name at this address, on other ports; what is counted is theirs too."""
+    twin_slots: int = 0
+    """What those offer, in ``slots`` not counted."""
 
     @property
     def key(self) -> HostKey:
         """Name and address."""
         return self.name, self.address
+
+    @property
+    def offered(self) -> int:
+        """Jobs of others that it takes at a time, its twins included."""
+        return 0 if self.no_remote else self.slots + self.twin_slots
 
 
 class Scheduler(Struct, frozen=True):
@@ -182,7 +191,9 @@ class Activity(Struct, frozen=True, kw_only=True):
     scheduler: Scheduler = Scheduler()
     hosts: Map[HostKey, Host] = Map()
     ids: Map[int, HostKey] = Map()
-    """Whose login a host id is."""
+    """Whose login a host id is; of a daemon there may be several, when nobody saw one end, or it has twins."""
+    forged: Map[int, float] = Map()
+    """Host ids of daemons whose text is forged → Unix time at which that was first seen."""
     jobs: Map[int, Job] = Map()
     """In flight."""
     made: Map[HostKey, Map[int, None]] = Map()

@@ -144,7 +144,7 @@ class Direct:
         """Block, unblock or kick, by the scheduler's control port."""
         for order in orders.ORDERS:
             if action == order:
-                word = orders.word(node, self.farm.activity.scheduler.blocked)
+                word = orders.word(node, orders.names(self.farm), self.farm.activity.scheduler.blocked)
                 return await orders.give(order, self.host, self.port, word)
         raise FarmError(
             f"{node.name} cannot be told to {action} from here.",

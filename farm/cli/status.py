@@ -75,9 +75,10 @@ def services_table(status: Status, now: float) -> Table:
     """The services and how long each has run."""
     table = plain_table("SERVICE", "STATE", ">UP", ">PID")
     for service in status.services:
-        wrong = not service.up and not service.machine
+        wrong = service.silent or (not service.up and not service.machine)
         state = "off" if service.machine and not service.up else service.state.lower()
-        style = "green" if service.up else "bold red" if wrong else "dim"
+        state = "silent" if service.silent else state
+        style = "bold red" if wrong else "green" if service.up else "dim"
         since = duration(now - service.since) if service.up else ""
         table.add_row(Text(service.name), Text(state, style=style), since, str(service.pid or ""))
     return table
@@ -92,7 +93,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
         percent = told.cpu.percent if told else []
         table.add_row(
             Text(node.name),
-            stage_text(node.stage, node.order),
+            Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order),
             duration(now - node.since) if node.since else "",
             Text(node.address),
             f"{host.jobs_running}/{host.slots}" if host and host.online else "",

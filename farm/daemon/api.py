@@ -253,7 +253,9 @@ async def _order(order: Order, request: web.Request) -> web.Response:
     blocked = watching.farm.activity.scheduler.blocked
     # farmd may have been started after it was blocked, and never have seen it.
     name = (
-        key if order == "unblock" and key in blocked else orders.word(find(watching.farm, running.image, key), blocked)
+        key
+        if order == "unblock" and key in blocked
+        else orders.word(find(watching.farm, running.image, key), orders.names(watching.farm), blocked)
     )
     return answer(Done(done=await orders.give(order, config.server, config.scheduler.port, name)))
 

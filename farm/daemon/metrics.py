@@ -140,7 +140,7 @@ def _nodes(farm: Farm) -> Iterator[Family]:
     for node in told(farm):
         labels, host = (node.name, node.mac), farm.host(node)
         ready.add_metric(labels, node.stage is Stage.READY)
-        slots.add_metric(labels, host.slots if host and not host.no_remote else 0)
+        slots.add_metric(labels, host.offered if host else 0)
         running.add_metric(labels, host.running if host else 0)
         boot.add_metric(labels, node.started)
         if host is not None:

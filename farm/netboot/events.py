@@ -115,9 +115,12 @@ def _requested(uri: str, address: str, time: float, sent: int = 0) -> BootEvent 
     """What it means that a file was sent: ``uri`` is nginx's, or the path of a file that dnsmasq sent by TFTP."""
     try:
         parts = urlsplit(uri)
-        query = dict(parse_qsl(parts.query, max_num_fields=16))
+        pairs = parse_qsl(parts.query, max_num_fields=16)
     except ValueError:
         return None
+    query = dict(pairs)
+    if len(query) < len(pairs):
+        return None  # who says a thing twice says nothing
     path = unquote(parts.path)
     said = re.fullmatch(_MAC, query.get("mac", ""), re.ASCII | re.IGNORECASE)
     mac = _mac(said[0]) if said else ""

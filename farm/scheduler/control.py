@@ -287,8 +287,13 @@ async def unblock(host: str, port: int, name: str) -> None:
 
 
 async def _count(control: Control, name: str) -> int:
-    """How many daemons the name or address means; the scheduler itself passes over unknown ones without a word."""
-    count = sum(name in (node.name, node.address) for node in parse_nodes(await control.ask("listcs")))
+    """How many daemons the name or address means; the scheduler itself passes over unknown ones without a word.
+
+    Addresses are looked for in every line: a name or platform may have broken its daemon's in two.
+    """
+    lines = await control.ask("listcs")
+    count = sum(name == node.name for node in parse_nodes(lines))
+    count += sum(f"({name}:" in line for line in lines)
     if not count:
         raise FarmError(
             f"The scheduler has no node {name}.",

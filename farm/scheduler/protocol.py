@@ -82,6 +82,12 @@ class NodeOffline(Struct, frozen=True, gc=False):
     host: int
 
 
+class NodeForged(Struct, frozen=True, gc=False):
+    """A daemon has put lines of its own into the text about it, by its name or platform: nothing of it is believed."""
+
+    host: int
+
+
 class JobRequested(Struct, frozen=True, gc=False):
     """A submitter asks for a node."""
 
@@ -139,7 +145,7 @@ class SchedulerEnd(Struct, frozen=True, gc=False):
     """The scheduler says goodbye."""
 
 
-Event = NodeStats | NodeOffline | JobRequested | JobBegun | JobDone | LocalBegun | LocalDone | SchedulerEnd
+Event = NodeStats | NodeOffline | NodeForged | JobRequested | JobBegun | JobDone | LocalBegun | LocalDone | SchedulerEnd
 
 _INT = Layout("!I")
 _TWO = Layout("!II")
@@ -220,7 +226,10 @@ def _stats(data: bytes, at: int, end: int) -> Event:
     text, after = _text(data, at + 4, end)
     _exactly(after, end)
     (host,) = _INT.unpack_from(data, at)
-    values = dict([line.split(":", 1) for line in text.split("\n") if ":" in line])
+    lines = [line.partition(":") for line in text.split("\n") if line]
+    values = {key: value for key, _, value in lines}
+    if len(values) < len(lines) or (lines and lines[0][0] == "Name" and (len(lines) < 2 or lines[1][0] != "IP")):
+        return NodeForged(host)
     if "IP" not in values:
         return NodeOffline(host)
     averages = [_whole(values[key]) / 1000 for key in ("LoadAvg1", "LoadAvg5", "LoadAvg10") if key in values]

@@ -91,7 +91,7 @@ def usual(boots: Iterable[list[Span]]) -> dict[Stage, float]:
 
 
 def _blocked(node: NodeStatus) -> bool:
-    return node.stage is Stage.AGENT and node.host is not None and node.host.blocked
+    return node.stage is Stage.AGENT and node.blocked
 
 
 def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) -> Hang | None:

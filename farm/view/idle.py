@@ -45,7 +45,8 @@ def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
     if node.order:
         return _told(node)
     if host.no_remote:
-        return Idle("no-remote", "Its daemon takes no jobs of others (iceccd --no-remote).")
+        why = "was started with --no-remote, or not by root: without the right to chroot it cannot take any"
+        return Idle("no-remote", f"Its daemon takes no jobs of others: it {why}.")
     if not host.slots:
         return Idle("no-slots", "Its daemon offers no slots (iceccd -m 0): it only submits.")
     if host.installing:

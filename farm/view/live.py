@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from farm.activity import Activity, Host, HostKey, Job, Sample
 from farm.state import Farm, Node, login_keys
-from farm.view.status import NodeStatus, Overview, node_status, other_status
+from farm.view.status import NodeStatus, Overview, node_status, other_status, unseen_status
 
 SNAPSHOT_ENDED = 2000
 """Ended jobs that a snapshot brings."""
@@ -121,6 +121,7 @@ def _all_nodes(farm: Farm, overview: Overview) -> Iterator[NodeStatus]:
     for key, host in farm.activity.hosts.items():
         if key not in ours:
             yield other_status(host, farm.activity.scheduler)
+    yield from unseen_status(farm)
 
 
 def _ours(farm: Farm) -> dict[HostKey, Node]:
@@ -148,11 +149,13 @@ def _changed_nodes(old: Farm, new: Farm, overview: Overview) -> Iterator[NodeSta
 def _keys(farm: Farm) -> set[str]:
     ours = _ours(farm)
     others = (key for key in farm.activity.hosts if key not in ours)
-    return {*farm.nodes, *(f"{name}@{address}" for name, address in others)}
+    unseen = (node.key for node in unseen_status(farm))
+    return {*farm.nodes, *(f"{name}@{address}" for name, address in others), *unseen}
 
 
 def _gone(old: Farm, new: Farm) -> list[str]:
-    if old.nodes is new.nodes and all(key in new.activity.hosts for key in old.activity.hosts):
+    same = old.nodes is new.nodes and old.activity.scheduler.blocked == new.activity.scheduler.blocked
+    if same and all(key in new.activity.hosts for key in old.activity.hosts):
         return []
     return sorted(_keys(old) - _keys(new))
 

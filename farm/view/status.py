@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.activity import Host, HostKey, Scheduler, Totals
-from farm.events import Service, Stage, Telemetry
+from farm.events import Finding, Service, Stage, Telemetry
 from farm.printable import printable
 from farm.running import Running
 from farm.scheduler.discovery import FoundScheduler
 from farm.state import NO_JOBS, Farm, Node, login_keys
+from farm.view.problems import bare_problems, problems
 
-ENDED = ("STOPPED", "EXITED")
-COMING = ("RUNNING", "STARTING")
+ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 
 
 class ServiceStatus(Struct, frozen=True):
@@ -29,6 +29,8 @@ class ServiceStatus(Struct, frozen=True):
     pid: int
     since: float
     detail: str
+    silent: str = ""
+    """Why it does not answer though it runs; empty when it does, or cannot be asked."""
 
 
 class SchedulerStatus(Struct, frozen=True):
@@ -81,6 +83,8 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     busy_ms: int
     last: float
     """When a job last began or ended there."""
+    daemons: int = 1
+    """Daemons of this name at this address, on different ports."""
 
     @property
     def key(self) -> HostKey:
@@ -103,6 +107,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     fetched: int = 0
     verified: bool = False
     known: bool = False
+    blocked: bool = False
+    """The scheduler refuses its log-in."""
     image: str = ""
     outdated: bool = False
     """It runs another image than its next boot would get."""
@@ -139,6 +145,8 @@ class Overview(Struct, frozen=True, kw_only=True):
     strangers: list[StrangerStatus] = []
     problems: list[str] = []
     """One sentence each; empty when all is well."""
+    findings: list[Finding] = []
+    """The same for programs."""
 
 
 class Status(Overview, frozen=True, kw_only=True):
@@ -157,7 +165,7 @@ def build(farm: Farm, running: Running, farmd_why: str = "") -> Status:
     others = (host for key, host in sorted(farm.activity.hosts.items()) if key not in ours and host.online)
     return _status(
         overview(farm, running, farmd_why),
-        sorted(nodes, key=lambda node: node.name),
+        [*sorted(nodes, key=lambda node: node.name), *unseen_status(farm)],
         [host_status(host, farm.activity.scheduler) for host in others],
         farm.activity.totals,
     )
@@ -172,8 +180,8 @@ def build_bare(farm: Farm, netname: str) -> Status:
     scheduler = farm.activity.scheduler
     return _status(
         bare_overview(farm, netname),
-        [_found(other_status(host, scheduler)) for host in hosts if host.slots and not host.no_remote],
-        [host_status(host, scheduler) for host in hosts if host.online and (not host.slots or host.no_remote)],
+        [*(_found(other_status(host, scheduler)) for host in hosts if host.offered), *unseen_status(farm)],
+        [host_status(host, scheduler) for host in hosts if host.online and not host.offered],
         farm.activity.totals,
     )
 
@@ -190,9 +198,10 @@ def _status(of: Overview, nodes: list[NodeStatus], hosts: list[HostStatus], tota
 def overview(farm: Farm, running: Running, farmd_why: str = "") -> Overview:
     """A farm of ours, without nodes and jobs."""
     machines = {machine.name for machine in running.machines}
-    services = [_service(service, machines) for service in farm.services]
+    services = [_service(service, machines, farm.silent(service.name)) for service in farm.services]
     config = running.config
-    scheduler = _scheduler(farm.activity.scheduler, f"{config.server}:{config.scheduler.port}", config.netname)
+    scheduler = _scheduler(farm, f"{config.server}:{config.scheduler.port}", config.netname)
+    found = problems(farm, running, farmd_why)
     return Overview(
         farm=config.name,
         farmd=not farmd_why,
@@ -209,63 +218,39 @@ def overview(farm: Farm, running: Running, farmd_why: str = "") -> Overview:
             )
             for beacon in farm.strangers.values()
         ],
-        problems=list(_problems(services, farm.services_why, scheduler, farmd_why)),
+        problems=[each.sentence for each in found],
+        findings=found,
     )
 
 
 def bare_overview(farm: Farm, netname: str) -> Overview:
     """Any scheduler, without a farm."""
-    scheduler = _scheduler(farm.activity.scheduler, farm.activity.scheduler.address, netname)
-    return Overview(farm="", farmd=False, scheduler=scheduler, problems=list(_scheduler_problems(scheduler)))
+    scheduler = _scheduler(farm, farm.activity.scheduler.address, netname)
+    found = bare_problems(farm, netname)
+    return Overview(
+        farm="", farmd=False, scheduler=scheduler, problems=[each.sentence for each in found], findings=found
+    )
 
 
-def _problems(
-    services: list[ServiceStatus], services_why: str, scheduler: SchedulerStatus, farmd_why: str
-) -> Iterable[str]:
-    if services_why:
-        yield f"The services are not running: {printable(services_why)}"
-    for service in services:
-        if service.state not in COMING and not (service.machine and service.state in ENDED):
-            yield f"The service {service.name} is down ({service.state.lower()}). Its log: farm logs {service.name}"
-    if farmd_why:
-        yield f"Nothing is known of the nodes: {printable(farmd_why)} Its log: farm logs farmd"
-    elif not scheduler.up:
-        yield f"The scheduler does not answer. {scheduler.why} Its log: farm logs scheduler"
-    yield from _rivals(scheduler)
-
-
-def _scheduler_problems(scheduler: SchedulerStatus) -> Iterable[str]:
-    if not scheduler.up:
-        yield f"The scheduler does not answer. {scheduler.why}"
-    yield from _rivals(scheduler)
-
-
-def _rivals(scheduler: SchedulerStatus) -> Iterable[str]:
-    for rival in scheduler.rivals:
-        yield (
-            f"Another scheduler, at {printable(rival.address)}:{rival.port}, answers for the same network "
-            f"{scheduler.netname}: daemons without a fixed scheduler may join it."
-        )
-
-
-def _scheduler(scheduler: Scheduler, address: str, netname: str) -> SchedulerStatus:
+def _scheduler(farm: Farm, address: str, netname: str) -> SchedulerStatus:
+    scheduler, silent = farm.activity.scheduler, farm.silent("scheduler")
     return SchedulerStatus(
-        up=scheduler.up,
+        up=scheduler.up and not silent,
         address=address,
         netname=netname,
         since=scheduler.since,
-        why=scheduler.why,
+        why=scheduler.why or silent,
         protocol=scheduler.protocol,
         rivals=scheduler.rivals,
         blocked=scheduler.blocked,
     )
 
 
-def _service(service: Service, machines: set[str]) -> ServiceStatus:
+def _service(service: Service, machines: set[str], silent: str) -> ServiceStatus:
     up = service.state == "RUNNING"
     machine = service.name in machines
     return ServiceStatus(
-        service.name, service.state, up, machine, service.pid, service.since, printable(service.detail)
+        service.name, service.state, up, machine, service.pid, service.since, printable(service.detail), silent
     )
 
 
@@ -277,7 +262,8 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         online=host.online,
         since=host.since,
         logins=host.logins,
-        slots=0 if host.no_remote else host.slots,
+        slots=host.offered,
+        daemons=1 + host.twins,
         no_remote=host.no_remote,
         load=host.load,
         speed=host.speed,
@@ -287,7 +273,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         load_averages=host.load_averages,
         free_memory=host.free_memory,
         installing=host.installing,
-        blocked=host.name in scheduler.blocked or host.address in scheduler.blocked,
+        blocked=_blocked(scheduler, *host.key),
         jobs_running=host.running,
         jobs_done=host.done,
         jobs_failed=host.failed,
@@ -316,6 +302,7 @@ def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
         fetched=node.fetched,
         verified=node.verified,
         known=node.known,
+        blocked=_blocked(farm.activity.scheduler, node.name, node.address, host.name if host else ""),
         image=printable(node.image),
         outdated=bool(node.image) and node.image != image,
         order=node.order.order if node.order else "",
@@ -333,5 +320,32 @@ def other_status(host: Host, scheduler: Scheduler) -> NodeStatus:
         address=host.address,
         stage=stage,
         since=host.since,
+        blocked=_blocked(scheduler, *host.key),
         host=host_status(host, scheduler),
     )
+
+
+def _blocked(scheduler: Scheduler, *words: str) -> bool:
+    return any(word in scheduler.blocked for word in words if word)
+
+
+def unseen_status(farm: Farm) -> list[NodeStatus]:
+    """What the scheduler refuses without telling of it: daemons that were sent away before the watching began."""
+    blocked = farm.activity.scheduler.blocked
+    if not blocked:
+        return []
+    known = {word for key in farm.activity.hosts for word in key}
+    known |= {word for node in farm.nodes.values() for word in (node.name, node.address)}
+    return [
+        NodeStatus(
+            key=word,
+            name=word,
+            address=word if ADDRESS.fullmatch(word) else "",
+            stage=Stage.LOST,
+            since=0.0,
+            blocked=True,
+            host=None,
+        )
+        for word in blocked
+        if word not in known
+    ]

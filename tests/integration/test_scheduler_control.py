@@ -2,18 +2,22 @@
 
 import asyncio
 import contextlib
+import shutil
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
+from farm.attach import Action
+from farm.attach.direct import Direct
 from farm.errors import FarmError
 from farm.scheduler import connection, control
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import Control, block, kick, list_all, list_blocks, list_nodes, unblock
 from farm.scheduler.protocol import ProtocolError
-from tests.lab import Namespace, namespaces, until
+from farm.view.status import NodeStatus, Status
+from tests.lab import NETNAME, Namespace, namespaces, until
 
 SERVER = "10.99.32.1"
 PORT = 8765
@@ -163,3 +167,48 @@ def test_a_bad_day(lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes
             assert kept._streams is None
 
     lab.gather(attempt())
+
+
+HOSTILE = "esc\x1b[31m"
+FORGER = "x\nName:pc01\nIP:10.99.32.1\nMaxJobs:0"
+
+
+def test_hostile_names_are_blocked_and_kicked_all_the_same() -> None:
+    with namespaces(f"{SERVER}/24", "10.99.32.2/24", "10.99.32.3/24", "10.99.32.4/24") as (server, one, two, three):
+        server.scheduler()
+        server.iceccd("pc01", SERVER, "-m", "2")
+        one.iceccd("pc01", SERVER, "-m", "2")
+        for place, name in ((two, HOSTILE), (three, FORGER)):
+            folder = place.folder / "environments"
+            folder.mkdir()
+            shutil.chown(folder, "icecc", "icecc")
+            place.start("odd", "iceccd", "-n", NETNAME, "-s", SERVER, "-N", name, "-b", str(folder), "-u", "icecc")
+
+        def status() -> Status:
+            return server.gather(Direct(SERVER, PORT).status())
+
+        def order(action: Action, address: str) -> str:
+            until(lambda: address in shown(), f"{address} does not come back")
+
+            node = shown()[address]
+
+            async def give() -> str:
+                watched = Direct(SERVER, PORT)
+                await watched.status()
+                return await watched.act(action, node)
+
+            return server.gather(give())
+
+        def shown() -> dict[str, NodeStatus]:
+            return {node.address: node for node in status().nodes if node.host and node.host.online}
+
+        until(lambda: set(shown()) == {SERVER, "10.99.32.2", "10.99.32.3"}, "they do not log in")
+        until(lambda: any(found.code == "forged-login" for found in status().findings), "the forger is not named")
+        assert shown()[SERVER].host.slots == 2, "a forger does not speak for others"
+        for address in ("10.99.32.2", "10.99.32.3"):
+            assert address in order("kick", address)
+            assert address in order("block", address)
+        server.gather(block(SERVER, PORT, "10.99.32.4"))
+        assert [SERVER] == [node.address for node in server.gather(list_nodes(SERVER, PORT))]
+        blocked = {node.address for node in status().nodes if node.blocked}
+        assert {"10.99.32.2", "10.99.32.3", "10.99.32.4"} == blocked

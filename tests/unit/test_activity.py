@@ -28,7 +28,7 @@ from farm.activity import (
 from farm.activity import jobs as job_folds
 from farm.scheduler.control import ListedJob, ListedNode
 from farm.scheduler.monitor import Connected, Disconnected, Seeded
-from farm.scheduler.protocol import JobBegun, JobRequested, LocalBegun, LocalDone, NodeOffline
+from farm.scheduler.protocol import JobBegun, JobRequested, LocalBegun, LocalDone, NodeForged, NodeOffline
 from tests.scheduler_says import done, stats
 
 PC01 = ("pc01", "10.77.0.57")
@@ -314,3 +314,39 @@ def test_whatever_comes_the_counts_agree_with_the_jobs(events: list[Said]) -> No
     assert activity.count == totals.done + totals.failed + totals.local
     for number in range(1, activity.count + 1):
         assert activity.ended[number].number == number
+
+
+def at_port(port: int, name: str = "pc01", address: str = "10.77.0.57", slots: int = 2) -> ListedNode:
+    return ListedNode(name, address, port, "x86_64", 1.0, 0, slots, 0)
+
+
+def test_two_daemons_of_one_name_and_address_count_as_two() -> None:
+    twins = after(stats(7, slots=2), stats(1, slots=4), Listed((at_port(10245, slots=4), at_port(10300)), ()))
+    host = twins.hosts[PC01]
+    assert (host.twins, host.offered, host.logins) == (1, 6, 2)
+    said = after(stats(7, slots=2), stats(1, slots=4), stats(7, slots=2), activity=twins).hosts[PC01]
+    assert (said.offered, said.logins) == (6, 2), "who speaks in turn does not log in each time"
+    busy = after(asked(3), JobBegun(3, 1, 0), asked(4), JobBegun(4, 7, 0), activity=twins)
+    assert busy.hosts[PC01].running == 2
+    left = after(NodeOffline(1), activity=twins).hosts[PC01]
+    assert (left.online, left.twins, left.offered) == (True, 0, 2)
+    assert not after(NodeOffline(1), NodeOffline(7), activity=twins).hosts[PC01].online
+
+
+def test_a_login_whose_end_comes_late_is_no_twin() -> None:
+    again = after(stats(7), Listed((at_port(10245), at_port(10245)), ()), NodeOffline(1))
+    host = again.hosts[PC01]
+    assert (host.online, host.twins, host.logins, host.offered) == (True, 0, 2, 4)
+
+
+def test_lines_that_somebody_adds_to_the_list_make_no_twins() -> None:
+    host = after(Listed((at_port(10245, slots=4), at_port(10246, slots=400)), ())).hosts[PC01]
+    assert (host.twins, host.offered) == (0, 4)
+
+
+def test_a_daemon_whose_text_is_forged_is_known_to_be_there_and_no_more() -> None:
+    activity = after(NodeForged(66), NodeForged(66))
+    assert [66] == list(activity.forged)
+    assert PC01 in activity.hosts
+    assert not after(NodeOffline(66), activity=activity).forged
+    assert not after(Disconnected("gone", 1.0), activity=activity).forged

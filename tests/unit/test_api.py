@@ -28,10 +28,11 @@ from farm.events import Stage
 from farm.history.store import History
 from farm.home import Home
 from farm.node.metrics import render as render_node
-from farm.orders import word
+from farm.orders import names, word
 from farm.running import Running
-from farm.state import Farm, Node
-from farm.view.status import Status, build
+from farm.state import Farm, Node, fold, initial
+from farm.view.status import NodeStatus, Status, build
+from tests.scheduler_says import login
 
 DOCS = Path(__file__).parents[2] / "docs"
 MAC = "52:54:00:00:00:01"
@@ -145,8 +146,23 @@ def test_the_scheduler_is_told_a_word_that_it_understands() -> None:
 
     assert word(node) == "pc01"
     assert word(odd) == "10.77.0.57"
-    assert word(node, ["10.77.0.57"]) == "10.77.0.57"
+    assert word(node, [], ["10.77.0.57"]) == "10.77.0.57"
     assert word(replace(node, host=None)) == "pc01"
+
+
+@pytest.mark.parametrize("name", ["esc\ufffd[31m", "a name", "10.77.0.58", "pc01", "x" * 127 + "…", "jürgen", ""])
+def test_whoever_hides_behind_a_name_is_named_by_address(name: str) -> None:
+    rogue = NodeStatus(key="x", name=name, address="10.77.0.66", stage=Stage.READY, since=0.0, host=None)
+    assert word(rogue, ["pc01", "pc02", name]) == "10.77.0.66"
+
+
+def test_a_name_that_two_have_means_neither() -> None:
+    farm_with_rogue = fold(farm(), login(200.0, 77, "pc01", "10.77.0.66"))
+    genuine, rogue = (find(farm_with_rogue, "", key) for key in (MAC, "pc01@10.77.0.66"))
+    known = names(farm_with_rogue)
+    assert (word(genuine, known), word(rogue, known)) == ("10.77.0.57", "10.77.0.66")
+    off = fold(initial("lab", {MAC: "pc01"}), login(200.0, 77, "pc01", "10.77.0.66"))
+    assert word(find(off, "", "pc01@10.77.0.66"), names(off)) == "10.77.0.66", "the genuine one may come back"
 
 
 # -- who may do what

@@ -14,6 +14,7 @@ from farm.scheduler.protocol import (
     Kind,
     LocalBegun,
     LocalDone,
+    NodeForged,
     NodeOffline,
     NodeStats,
     ProtocolError,
@@ -160,11 +161,37 @@ def test_offline() -> None:
     assert [NodeOffline(5)] == decoded(Kind.MON_STATS, integers(5) + encode_text("State:Offline\n"))
 
 
-def test_a_name_cannot_take_the_node_offline_or_break_the_connection() -> None:
-    text = STATS.replace("pc01", "pc01\nState:Offline\nLoad:²\nSpeed:nan")
+@pytest.mark.parametrize(
+    ("genuine", "forged"),
+    [
+        ("pc01", "pc01\nState:Offline"),
+        ("pc01", "virtual-1\nIP:10.77.0.50\nMaxJobs:0"),
+        ("pc01", "pc01\nX:y"),
+        ("pc01", "pc01\nline"),
+        ("x86_64", "x86_64\nName:virtual-1\nIP:10.77.0.50\nMaxJobs:0"),
+        ("x86_64", "x86_64\nLoad:1000"),
+    ],
+)
+def test_a_text_with_lines_of_the_daemons_own_is_not_believed(genuine: str, forged: str) -> None:
+    body = integers(5) + encode_text(STATS.replace(genuine, forged))
+    assert [NodeForged(5)] == decoded(Kind.MON_STATS, body)
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
+
+
+@given(NAMES, NAMES)
+def test_no_name_or_platform_speaks_for_another_daemon(name: str, platform: str) -> None:
+    text = STATS.replace("pc01", name).replace("x86_64", platform)
+    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    assert isinstance(event, NodeForged) or (isinstance(event, NodeStats) and event.address == "10.77.0.51")
+
+
+def test_impossible_values_do_not_break_the_connection() -> None:
+    text = STATS.replace("587.370000", "nan").replace("120", "²")
     (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
     assert isinstance(event, NodeStats)
-    assert (event.name, event.speed, event.load) == ("pc01", 587.37, 120)
+    assert (event.name, event.speed, event.load) == ("pc01", 0.0, 0)
 
 
 def test_what_came_before_a_fault_is_kept() -> None:

@@ -187,7 +187,7 @@ def test_who_only_submits_is_no_node_that_was_lost() -> None:
 def test_blocked_is_said_instead_of_the_stage() -> None:
     node = nodes()[0]
     assert node.host is not None
-    assert words.stage_words(replace(node, host=replace(node.host, blocked=True))) == ("⊘ blocked", "bad")
+    assert words.stage_words(replace(node, blocked=True, host=replace(node.host, blocked=True))) == ("⊘ blocked", "bad")
 
 
 def test_reasons_are_those_of_the_whole_farm() -> None:

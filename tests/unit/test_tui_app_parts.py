@@ -117,7 +117,7 @@ def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:
 
     node = nodes()[0]
     assert node.host is not None
-    blocked = replace(node, host=replace(node.host, blocked=True))
+    blocked = replace(node, blocked=True, host=replace(node.host, blocked=True))
     scheduler = replace(scheduler, blocked=(node.name, "node-z9"))
     known.apply(Delta(time=NOW + 2, nodes=[blocked], overview=replace(overview(), scheduler=scheduler)))
     said = wrong(known, NOW)

@@ -88,7 +88,9 @@ def test_no_kernel() -> None:
 
 def test_what_is_blocked_does_not_hang_until_it_boots_again() -> None:
     for stage, hangs in ((BootStage.AGENT, False), (BootStage.ROOT, True)):
-        node = replace(waiting(stage, 100.0), host=fixtures.host("slow", "10.0.0.1", online=False, blocked=True))
+        node = replace(
+            waiting(stage, 100.0), blocked=True, host=fixtures.host("slow", "10.0.0.1", online=False, blocked=True)
+        )
         assert hangs == (hanging(node, spans(node, NOW), {}) is not None)
 
 

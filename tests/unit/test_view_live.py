@@ -166,3 +166,18 @@ def test_a_blocked_node_is_said_to_be() -> None:
     assert status.nodes[0].host is not None
     assert status.nodes[0].host.blocked
     assert stats(1).name == status.nodes[0].name
+
+
+def test_what_was_blocked_before_the_watching_began_is_shown() -> None:
+    farm = after(up(90.0), *BUSY[3:6], farm=initial("", {}))
+    refused = after(said(Listed((), ("pc09", "10.77.0.66", "guest"))), farm=farm)
+    shown = {node.key: node for node in build_bare(refused, "lab").nodes if node.blocked}
+    assert {"guest@10.77.0.9", "pc09", "10.77.0.66"} == set(shown)
+    assert (shown["pc09"].address, shown["10.77.0.66"].address) == ("", "10.77.0.66")
+    assert (shown["pc09"].host, shown["pc09"].stage) == (None, Stage.LOST)
+    newcomer = follow([refused])
+    assert {"pc09", "10.77.0.66"} < set(newcomer.nodes)
+    live = follow([farm, refused, after(said(Listed((), ())), farm=refused)])
+    assert {"pc09", "10.77.0.66"}.isdisjoint(live.nodes)
+    ours = build(after(*BUSY, said(Listed((), ("pc09", "pc01")))), RUNNING).nodes
+    assert {"pc01": True, "pc09": True} == {node.name: node.blocked for node in ours}

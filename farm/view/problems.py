@@ -1,0 +1,103 @@
+"""What is wrong with a farm or a scheduler, each thing with a code and what to do about it (docs/status-json.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from farm.activity import Scheduler
+from farm.events import Finding
+from farm.printable import printable
+from farm.running import Running
+from farm.state import ANSWERS, Farm
+
+ENDED = ("STOPPED", "EXITED")
+COMING = ("RUNNING", "STARTING")
+NAMED = 4
+"""So many nodes are named; the others are counted."""
+ROOM_PER_SLOT = 25 << 20
+"""Free bytes that iceccd wants in its environment folder for each free slot, and for one more (daemon/main.cpp)."""
+
+
+def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:
+    """All that is wrong with a farm. ``farmd_why``: why farmd could not be asked; only services are known then."""
+    return [
+        *_services(farm, running),
+        *([_silent_farmd(farmd_why)] if farmd_why else _scheduler(farm)),
+        *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
+        *_full_nodes(farm),
+        *_forged(farm),
+    ]
+
+
+def bare_problems(farm: Farm, netname: str) -> list[Finding]:
+    """What is wrong with any scheduler."""
+    return [*_down(farm, ""), *_rivals(farm.activity.scheduler, netname), *_forged(farm)]
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    said = ", ".join(names[:NAMED])
+    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
+
+
+def _services(farm: Farm, running: Running) -> Iterator[Finding]:
+    if farm.services_why:
+        what = f"The services are not running: {printable(farm.services_why)}"
+        yield Finding("services-down", what, "Start them: sudo farm up")
+    machines = {machine.name for machine in running.machines}
+    for service in farm.services:
+        name = service.name
+        if service.state not in COMING and not (name in machines and service.state in ENDED):
+            what = f"The service {name} is down ({service.state.lower()})."
+            yield Finding("service-down", what, f"Its log: farm logs {name}", name)
+        elif why := farm.silent(name):
+            what = f"The service {name} runs but does not answer: {printable(why)}."
+            yield Finding("service-silent", what, f"Restart it: sudo farm up. Its log: farm logs {name}", name)
+
+
+def _silent_farmd(why: str) -> Finding:
+    what = f"Nothing is known of the nodes: {printable(why)}"
+    return Finding("farmd-silent", what, "Restart it: sudo farm up. Its log: farm logs farmd", "farmd")
+
+
+def _scheduler(farm: Farm) -> Iterator[Finding]:
+    if not farm.silent("scheduler"):
+        yield from _down(farm, "Its log: farm logs scheduler")
+    yield from _rivals(farm.activity.scheduler, "")
+
+
+def _down(farm: Farm, fix: str) -> Iterator[Finding]:
+    scheduler, silent = farm.activity.scheduler, farm.silent("scheduler")
+    if not scheduler.up or silent:
+        yield Finding("scheduler-down", f"The scheduler does not answer. {scheduler.why or silent}".strip(), fix)
+
+
+def _rivals(scheduler: Scheduler, netname: str) -> Iterator[Finding]:
+    for rival in scheduler.rivals:
+        where = f"{printable(rival.address)}:{rival.port}"
+        what = f"Another scheduler, at {where}, answers for the same network {printable(rival.netname) or netname}."
+        yield Finding("rival-scheduler", what, "Stop it: daemons without a fixed scheduler may join it.", where)
+
+
+def _full_nodes(farm: Farm) -> Iterator[Finding]:
+    """Nodes whose RAM for writes has no room: iceccd then takes no job, and programs there fail."""
+    full = []
+    for node in farm.nodes.values():
+        told = node.telemetry if node.verified and not node.silent else None
+        if told is not None and told.overlay.total:
+            wanted = ROOM_PER_SLOT * (told.slots + 1)
+            if told.overlay.total - told.overlay.used < min(wanted, told.overlay.total // 4):
+                full.append(node.name)
+    if full:
+        holds = f"The RAM disk of {few(full)} is full" if len(full) == 1 else f"The RAM disks of {few(full)} are full"
+        fix = f"Reboot to empty it: sudo farm node reboot {' '.join(full[:NAMED])}"
+        yield Finding("node-full", f"{holds}: no job is given there.", fix, full[0])
+
+
+def _forged(farm: Farm) -> Iterator[Finding]:
+    count = len(farm.activity.forged)
+    if count:
+        who = "A daemon is" if count == 1 else f"{count} daemons are"
+        what = f"{who} logged in with a name or platform that holds lines of its own; nothing of it is believed."
+        fix = "Find its address among the scheduler's connections, and block it: ss -tn; farm node block ADDRESS"
+        yield Finding("forged-login", what, fix)
