@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import http.client
+import math
 import socket
 from pathlib import Path
+from struct import Struct
+
+_TIMEVAL = Struct("@ll")
+"""Seconds and microseconds."""
 
 
 class UnixHTTPConnection(http.client.HTTPConnection):
@@ -13,9 +18,12 @@ class UnixHTTPConnection(http.client.HTTPConnection):
     def __init__(self, path: Path, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
         self._path = path
+        self._patience = timeout
 
     def connect(self) -> None:
         """Connect to the file instead of to a host; raises OSError."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
+        # Not settimeout: a socket that does not block is refused at once while the server's queue is full (unix(7)).
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TIMEVAL.pack(math.ceil(self._patience), 0))
         self.sock.connect(str(self._path))
+        self.sock.settimeout(self._patience)

@@ -11,14 +11,16 @@ import logging
 import os
 import secrets
 import socket
-import struct
 from pathlib import Path
 
+import aiohttp
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
 from farm.daemon.answers import Refusal, Refused
+from farm.daemon.door import user
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.scheduler.connection import SchedulerLostError
@@ -28,8 +30,8 @@ log = logging.getLogger("farmd")
 
 OPEN_PATHS = frozenset(("/healthz",))
 """What anyone may ask over TCP."""
-_CREDENTIALS = struct.Struct("3i")
-"""pid, uid, gid: unix(7), SO_PEERCRED."""
+UNREADABLE = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError, ConnectionError)
+"""What becomes of a request that makes no sense, or whose sender leaves in the middle of it."""
 
 
 class ApiError(FarmError):
@@ -65,9 +67,7 @@ def caller(request: web.Request) -> int | None:
         raise ConnectionResetError
     if connection.family != socket.AF_UNIX:
         return None
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(raw)[1]
-    return uid
+    return user(connection)
 
 
 def may_order(uid: int | None, *, orders: bool) -> None:
@@ -124,10 +124,12 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return refusal(502, error)
     except FarmError as error:
         return refusal(409, error)
-    except ConnectionResetError:
+    except ConnectionError:
         raise
+    except UNREADABLE:
+        return refusal(400, FarmError("The request cannot be read.", "Its body is broken.", "See docs/api.md."))
     except Exception:
-        log.exception("%s %s failed", request.method, request.path)
+        log.exception("%s %.200r failed", request.method, request.path)
         return refusal(500, FarmError("farmd made a mistake.", "It is in its log.", "Look: farm logs farmd"))
 
 

@@ -12,14 +12,14 @@ import signal
 import time
 from collections.abc import Awaitable, Callable
 
-from aiohttp import web
 from msgspec.structs import replace
 
 from farm import watching
 from farm.activity import Tick
 from farm.daemon import access, memory, sources, telemetry
+from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
-from farm.daemon.server import on_network, serving
+from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
 from farm.history.store import History
@@ -32,6 +32,8 @@ log = logging.getLogger("farmd")
 
 SAVE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
+PORT_SECONDS = 5.0
+"""Between two attempts at the API's port."""
 MAX_UNRECORDED = 4096
 """So many jobs may have ended before the history is told; the state keeps some more."""
 
@@ -135,9 +137,10 @@ class Daemon:
             "live": self.hub.run,
         }
         try:
-            async with serving(self, self.home.farmd_socket) as runner, asyncio.TaskGroup() as group:
+            async with serving(self) as api, asyncio.TaskGroup() as group:
+                parts["socket"] = lambda: api.at_path(self.home.farmd_socket)
                 if config.api.port:
-                    parts["api"] = lambda: self._serve_network(runner)
+                    parts["api"] = lambda: self._serve_network(api)
                 for name, part in parts.items():
                     group.create_task(watching.keep(name, part), name=name)
         finally:
@@ -158,21 +161,22 @@ class Daemon:
             await asyncio.sleep(FLUSH_SECONDS)
             await asyncio.to_thread(self.history.flush)
 
-    async def _serve_network(self, runner: web.AppRunner) -> None:
-        """The API on the lab's network; `watching.keep` tries again when the port is not to be had."""
+    async def _serve_network(self, api: Serving) -> None:
+        """The API on the lab's network; tried again when the port is not to be had."""
         config = self._running.config
-        try:
-            access.token(self.home)
-            async with on_network(runner, config.server, config.api.port):
-                self._port_problem = ""
-                await asyncio.Event().wait()
-        except OSError as error:
-            self._port_problem = f"The API is not on the network: {error.strerror or error}."
-            raise
+        access.token(self.home)
+        while True:
+            self._port_problem = ""
+            try:
+                await api.at_port(config.server, config.api.port)
+            except OSError as error:
+                self._port_problem = f"The API is not on the network: {error.strerror or error}."
+            await asyncio.sleep(PORT_SECONDS)
 
 
 async def run(home: Home) -> None:
     """Run farmd until SIGTERM or SIGINT; raises FarmError when the farm is not up."""
+    raise_open_files()
     daemon = Daemon(home, Running.load(home))
     task = asyncio.create_task(daemon.run())
     for number in (signal.SIGTERM, signal.SIGINT):

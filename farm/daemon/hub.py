@@ -13,13 +13,15 @@ from collections.abc import Callable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from farm.daemon.access import ApiError
+from farm.daemon.access import ApiError, caller
 from farm.state import Farm
 from farm.view.live import delta, encode, snapshot
 from farm.view.status import Overview
 
 TICK_SECONDS = 0.5
 MAX_WATCHERS = 64
+FOR_ROOT = 8
+"""Of these, the places that root alone gets."""
 MAX_WAITING = 16
 """Messages that may wait for one watcher,"""
 MAX_WAITING_BYTES = 8 << 20
@@ -123,7 +125,7 @@ class Hub:
 
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One watcher, from its request to its end."""
-        if self.count >= MAX_WATCHERS:
+        if self.count >= (MAX_WATCHERS if caller(request) == 0 else MAX_WATCHERS - FOR_ROOT):
             raise ApiError(503, "Too many watch already.", f"farmd serves {MAX_WATCHERS} WebSockets.", "Close one.")
         self.count += 1
         watcher = Watcher()
