@@ -27,6 +27,7 @@ from farm.workstation.explaining import explain as core
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, icecc_settings
 from farm.workstation.explaining.reasons import GROUPS, find
+from farm.workstation.running.execution import given_environment, leave, shell_code
 from farm.workstation.running.run import as_user, sudo_caller
 
 LONGEST = 300
@@ -73,7 +74,7 @@ def explain(
     elif of_last and not argv:
         _last(home, Filter(each, reason, part), evidence, as_json)
     elif argv and not (of_last or each or reason or part):
-        sys.exit(_one(home, argv, evidence, as_json))
+        leave(_one(home, argv, evidence, as_json))
     else:
         raise UsageError(
             "What is to be explained?",
@@ -112,13 +113,14 @@ def _list(as_json: bool) -> None:
 
 
 def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> int:
-    """Run one command and explain it; its exit code."""
+    """Run one command and explain it; how it ended (-n if signal n ended it)."""
     member = membership.find(home)
     if member.how == "server":
         namespace.reenter(Running.load(home), home)
     command.find("icecc")
     user = sudo_caller(os.environ)
-    base = as_user(os.environ, user) if user else dict(os.environ)
+    given = given_environment()
+    base = as_user(given, user) if user else given
     jobs = len(os.sched_getaffinity(0))
     environment = compile_environment(base, remote=True, jobs=jobs, ccache=uses_ccache(base))
     environment |= socket_variable(member, environment)
@@ -130,7 +132,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
         told = {
             "schema": 1,
             "command": list(argv),
-            "exit": code,
+            "exit": shell_code(code),
             "reason": _reason(uncalled) if uncalled else None,
             "calls": [_json(call, names, evidence) for call in calls],
             "nodes": msgspec.to_builtins(nodes),

@@ -6,16 +6,13 @@ import contextlib
 import functools
 import importlib
 import os
-import resource
 import shlex
-import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 import msgspec
 import rich_click as click
@@ -41,8 +38,9 @@ from farm.workstation.environment.variables import (
 from farm.workstation.explaining import last_run
 from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder, legible
 from farm.workstation.membership import Membership, find, home_folder
+from farm.workstation.running.execution import Command, given_environment, leave
 from farm.workstation.running.live_line import LiveLine, terminal
-from farm.workstation.running.run import Command, Ran, acting_as, as_user, run_here, sudo_caller
+from farm.workstation.running.run import Ran, acting_as, as_user, run_here, sudo_caller
 from farm.workstation.running.run import run as run_command
 from farm.workstation.running.tagging import default_tag, tag_build
 
@@ -97,7 +95,8 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if slots.obstacle:
         _say_local(slots, options.require_remote)
     user = sudo_caller(os.environ)
-    base = as_user(os.environ, user) if user else dict(os.environ)
+    variables = given_environment()
+    base = as_user(variables, user) if user else variables
     environment = compile_environment(
         base,
         remote=not slots.obstacle,
@@ -108,7 +107,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if not slots.obstacle:
         environment |= socket_variable(membership, environment)
     command = Command(argv, environment, user)
-    _leave(_run(command, membership, slots, options, home.farmd_socket))
+    leave(_run(command, membership, slots, options, home.farmd_socket))
 
 
 def _run(command: Command, membership: Membership, slots: Slots, options: Options, socket: Path) -> int:
@@ -199,19 +198,6 @@ def _folder() -> str:
         return os.getcwd()
     except FileNotFoundError:
         return ""
-
-
-def _leave(returncode: int) -> NoReturn:
-    """End as the command did: a shell that sees that it was ended by Ctrl-C stops its script."""
-    if returncode < 0:
-        for stream in (sys.stdout, sys.stderr):
-            if stream:  # None: it was closed before we began
-                stream.flush()
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        with contextlib.suppress(OSError):  # SIGKILL and SIGSTOP have no handler to be removed
-            signal.signal(-returncode, signal.SIG_DFL)
-        os.kill(os.getpid(), -returncode)
-    sys.exit(returncode if returncode >= 0 else 128 - returncode)
 
 
 def _say(text: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import resource
 import socket
@@ -16,14 +15,13 @@ from pathlib import Path
 
 from farm import command
 from farm.errors import FarmError
-from farm.virtual.namespace import exec_prefix, namespace_path
+from farm.virtual.namespace import enter_network, exec_prefix, namespace_path
 
 NETWORK = IPv4Network("10.78.0.0/16")
 SCHEDULER = str(NETWORK[1])
 PORT = 8765
 INTERFACE = "sim0"
 START_PATIENCE = 15.0
-_CLONE_NEWNET = 0x40000000
 _PRIVATE_RUN = 'mkdir -p /run/icecc && mount -t tmpfs none /run/icecc && exec "$@"'
 """The scheduler writes its process id below /run/icecc, and would remove that of another there."""
 
@@ -59,19 +57,13 @@ def own_namespace(name: str) -> Iterator[None]:
         command.run([*inside, "route", "add", "local", str(NETWORK), "dev", "lo"])
         with Path("/proc/thread-self/ns/net").open() as before:
             with namespace_path(name).open() as handle:
-                _enter(handle.fileno())
+                enter_network(handle.fileno())
             try:
                 yield
             finally:
-                _enter(before.fileno())
+                enter_network(before.fileno())
     finally:
         command.run(["ip", "netns", "delete", name])
-
-
-def _enter(descriptor: int) -> None:
-    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET):
-        error = ctypes.get_errno()
-        raise OSError(error, os.strerror(error))
 
 
 def allow_many_connections() -> None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
-import sys
 from pathlib import Path
-from typing import NoReturn
 
 from farm import command
 from farm.errors import FarmError
@@ -16,6 +15,9 @@ ICECC_SOCKETS = "/run/icecc"
 """Where iceccd and icecc meet (as /var/run/icecc); the path is fixed, so each farm puts a folder of its own there."""
 
 BIND_AND_RUN = f'mkdir -p "$0" {ICECC_SOCKETS} && mount --bind "$0" {ICECC_SOCKETS} && exec "$@"'
+
+
+_CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
 
 def icecc_folder(home: Home) -> Path:
@@ -51,8 +53,17 @@ def inside(name: str, pid: int | str = "self") -> bool:
         return False
 
 
+def enter_network(descriptor: int) -> None:
+    """Put this thread, and what it starts from now on, into the network namespace that a file stands for."""
+    _check(_libc().setns(descriptor, _CLONE_NEWNET))
+
+
 def reenter(running: Running, home: Home) -> None:
-    """Replace this process by the same command inside the farm, unless it is there already. Raises FarmError."""
+    """Go inside the farm, unless this process is there already. Raises FarmError.
+
+    The process stays the same, and no other program comes in between: what it hands down to a command (descriptors,
+    environment, signals) is what it was given. For a process that has one thread so far.
+    """
     if running.namespace is None or inside(running.namespace):
         return
     if not namespace_path(running.namespace).exists():
@@ -67,11 +78,19 @@ def reenter(running: Running, home: Home) -> None:
             f"It lives in the network namespace {running.namespace}.",
             "Try again with sudo; the command itself then runs as you.",
         )
-    _replace([*enter(running, home), sys.executable, *sys.orig_argv[1:]])
+    with namespace_path(running.namespace).open() as handle:
+        enter_network(handle.fileno())
+    _check(_libc().unshare(_CLONE_NEWNS))
+    # The others' mounts are still seen here, and ours not there.
+    command.run(["mount", "--make-rslave", "/"])
+    command.run(["sh", "-c", BIND_AND_RUN, str(icecc_folder(home)), "true"])
 
 
-def _replace(argv: list[str]) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        if stream:  # None: it was closed before we began
-            stream.flush()
-    os.execv(command.find(argv[0]), argv)
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int) -> None:
+    if result:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))

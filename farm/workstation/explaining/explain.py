@@ -6,7 +6,6 @@ import asyncio
 import os
 import pwd
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,6 +26,7 @@ from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, last_run_folder
 from farm.workstation.explaining.reasons import Reason, farm_side, find, machine
 from farm.workstation.membership import Membership
+from farm.workstation.running.execution import Command, execute
 
 __all__ = [
     "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "kept_here", "last", "last_run_folder",
@@ -102,18 +102,12 @@ def run(
     argv: Sequence[str],
     environment: Mapping[str, str],
     user: pwd.struct_passwd | None = None,
-    stdout: IO[Any] | int | None = None,
+    stdout: IO[Any] | None = None,
 ) -> tuple[int, list[Call]]:
-    """Run a command, as ``user`` if given; its exit code (128 + n for signal n), and the calls of icecc in it.
+    """Run a command, as ``user`` if given; its exit code (-n for signal n), and the calls of icecc in it.
 
-    ``environment`` brings icecc in. Raises FarmError when there is no such command.
+    ``environment`` brings icecc in. Raises like `execute`.
     """
-    if shutil.which(argv[0], path=environment.get("PATH")) is None:
-        raise FarmError(f"There is no command {argv[0]}.", "It is not in PATH.", "Check its spelling.")
-    identity: dict[str, Any] = {}
-    if user is not None:
-        groups = os.getgrouplist(user.pw_name, user.pw_gid)
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
     with tempfile.TemporaryDirectory(prefix="farm-explain-") as folder:
         log = Path(folder) / "icecc.log"
         log.touch(mode=0o600)
@@ -121,12 +115,8 @@ def run(
             os.chown(folder, user.pw_uid, user.pw_gid)
             os.chown(log, user.pw_uid, user.pw_gid)
         told = {**environment, "ICECC_LOGFILE": str(log), "ICECC_DEBUG": "debug"}
-        try:
-            done = subprocess.run(argv, env=told, stdout=stdout, check=False, **identity)
-        except OSError as error:
-            raise FarmError(f"{argv[0]} cannot be run.", error.strerror or "", "Look at its mode.") from error
-        calls = icecc_log.read(log)
-    return (done.returncode if done.returncode >= 0 else 128 - done.returncode), calls
+        code = asyncio.run(execute(Command(argv, told, user), stdout=stdout))
+        return code, icecc_log.read(log)
 
 
 def failed_there(code: int, calls: list[Call]) -> list[Call]:

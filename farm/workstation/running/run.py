@@ -6,18 +6,16 @@ import asyncio
 import contextlib
 import os
 import pwd
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from farm.errors import FarmError
 from farm.scheduler.connection import PATIENCE
 from farm.scheduler.monitor import watch
 from farm.workstation.membership import Membership
+from farm.workstation.running.execution import Command, execute, shell_code
 from farm.workstation.running.live_line import LiveLine
 from farm.workstation.running.own_calls import FollowedLog, OwnCalls
 from farm.workstation.running.tally import Counts, TalliedJob, Tally
@@ -31,18 +29,6 @@ LOOK_SECONDS = 1.0
 """Between two looks at icecc's log, and two pictures of the live line."""
 TAG_SECONDS = 10.0
 """While jobs come; farmd takes half a minute without any for a build's end."""
-
-
-class NoSuchCommandError(FarmError):
-    """The command to run is not in PATH; the exit code is the shell's."""
-
-    exit_code = 127
-
-
-class NotExecutableError(FarmError):
-    """The command to run may not be run; the exit code is the shell's."""
-
-    exit_code = 126
 
 
 @dataclass(frozen=True)
@@ -63,7 +49,7 @@ class Ran:
     @property
     def exit(self) -> int:
         """The exit code as a shell has it: 128 + n if signal n ended it."""
-        return self.returncode if self.returncode >= 0 else 128 - self.returncode
+        return shell_code(self.returncode)
 
 
 def sudo_caller(environment: Mapping[str, str]) -> pwd.struct_passwd | None:
@@ -101,20 +87,10 @@ def acting_as(user: pwd.struct_passwd | None) -> Iterator[None]:
         os.setgroups(groups)
 
 
-@dataclass(frozen=True)
-class Command:
-    """What to run, and as whom (None: as ourselves)."""
-
-    argv: Sequence[str]
-    environment: Mapping[str, str]
-    user: pwd.struct_passwd | None = None
-
-
 def run_here(command: Command) -> Ran:
-    """Run a command that does not use the farm, to its end. Raises like `run`."""
-    _check(command)
+    """Run a command that does not use the farm, to its end. Raises like `execute`."""
     started = time.time()
-    code = asyncio.run(_execute(command, None))
+    code = asyncio.run(execute(command))
     return Ran(code, started, time.time())
 
 
@@ -133,22 +109,18 @@ def run(
     ``log``: the one that icecc writes; without it all jobs of this machine's iceccd count. ``names``: of nodes by
     address, in case the command ends before the scheduler has told. ``from_start``: wait for the scheduler, which may
     take two seconds, so that no job's time is missed. ``tag`` is called now and
-    then, in a thread, when jobs have come. Signals from the terminal reach the command directly, like those of a shell;
-    SIGTERM and SIGHUP are passed on. Raises NoSuchCommandError or NotExecutableError.
+    then, in a thread, when jobs have come. Raises like `execute`.
     """
-    _check(command)
     watched = _Watched(command, membership, log, line, tag)
     watched.tally.names.update(names or {})
     return asyncio.run(watched.run(from_start or log is None))
 
 
-def _check(command: Command) -> None:
-    name = command.argv[0]
-    if shutil.which(name, path=command.environment.get("PATH")) is None:
-        if "/" in name and os.path.exists(name):
-            why = "It is a folder." if os.path.isdir(name) else "It may not be executed."
-            raise NotExecutableError(f"{name} cannot be run.", why, "Name a program.")
-        raise NoSuchCommandError(f"There is no command {name}.", "It is not in PATH.", "Check its spelling.")
+def _ignore_keys() -> None:
+    """The keys that interrupt and quit were for the command, which is over; what is left takes a few seconds."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
 
 
 class _Watched:
@@ -180,6 +152,7 @@ class _Watched:
             self._started = time.time()
             code = await self._accompanied()
             ended = time.time()
+            _ignore_keys()
             self._look()
             await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle(from_start))
         finally:
@@ -203,12 +176,11 @@ class _Watched:
         """Run the command, looking at what it does meanwhile."""
         looking = asyncio.create_task(self._keep_looking())
         try:
-            return await _execute(self._command, self._line, self._draw)
+            return await execute(self._command, stopping=self._erase, seen=self._signalled)
         finally:
             looking.cancel()
             await asyncio.wait([looking])
-            if self._line:
-                self._line.erase()
+            self._erase()
 
     async def _keep_looking(self) -> None:
         next_tag = time.monotonic() + TAG_SECONDS
@@ -224,6 +196,14 @@ class _Watched:
         if self._log:
             with contextlib.suppress(OSError):
                 self._log.read()
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGWINCH:
+            self._draw()
+
+    def _erase(self) -> None:
+        if self._line:
+            self._line.erase()
 
     def _draw(self) -> None:
         if self._line:
@@ -264,46 +244,3 @@ class _Watched:
                 while not condition():
                     self._news.clear()
                     await self._news.wait()
-
-
-async def _execute(command: Command, line: LiveLine | None, draw: Callable[[], None] = lambda: None) -> int:
-    identity: dict[str, Any] = {}
-    if command.user is not None:
-        user = command.user
-        groups = os.getgrouplist(user.pw_name, user.pw_gid)
-        identity = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": groups}
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        if signal.getsignal(number) != signal.SIG_IGN:  # which a job in the background has, and hands down
-            loop.add_signal_handler(number, lambda: None)  # not SIG_IGN, which the command would inherit
-    try:
-        process = await asyncio.create_subprocess_exec(*command.argv, env=command.environment, **identity)
-    except OSError as error:
-        name = command.argv[0]
-        mend = "Look at its mode and, if it is a script, at its first line."
-        raise NotExecutableError(f"{name} cannot be run.", error.strerror or "", mend) from error
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, _send, process, number)
-    if line is not None:
-        loop.add_signal_handler(signal.SIGTSTP, _stop, loop, line)
-        loop.add_signal_handler(signal.SIGWINCH, draw)
-    try:
-        return await process.wait()
-    finally:
-        if line is not None:
-            loop.remove_signal_handler(signal.SIGTSTP)
-            loop.remove_signal_handler(signal.SIGWINCH)
-
-
-def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.send_signal(number)
-
-
-def _stop(loop: asyncio.AbstractEventLoop, line: LiveLine) -> None:
-    """Ctrl-Z stops the command by itself; give the terminal back whole before we stop as well."""
-    line.erase()
-    loop.remove_signal_handler(signal.SIGTSTP)
-    os.kill(os.getpid(), signal.SIGTSTP)
-    # Here we go on after SIGCONT; the next look draws the line again.
-    loop.add_signal_handler(signal.SIGTSTP, _stop, loop, line)
