@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import io
 import logging
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import rich_click as click
 
+from farm.cli.lazy import LazyGroup
 from farm.cli.output import err, show_error
 from farm.errors import FarmError
 from farm.home import Home
@@ -30,30 +30,15 @@ COMMANDS = {
     "history": "farm.cli.history",
     "simulate": "farm.cli.simulate",
     "image": "farm.cli.image",
-    "node": "farm.cli.node_group",
+    "node": "farm.cli.node",
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",
 }
-"""Command → the module that holds it; imported when it is called, so that `farm --help` stays quick."""
+"""Command → the module that holds it."""
 
 
-class LazyGroup(click.RichGroup):
-    """A group whose commands are imported when needed."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """All commands, in the order a newcomer meets them."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's module and take the command of that name from it."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
-        return command
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--home",
     type=click.Path(path_type=Path, file_okay=False),

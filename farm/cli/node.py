@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.attaching import attach_options
+from farm.cli.lazy import LazyGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text
 from farm.errors import FarmError
@@ -70,6 +71,25 @@ def everyone(status: Status) -> list[NodeStatus]:
         for host in status.hosts
     )
     return [*status.nodes, *others]
+
+
+COMMANDS = {
+    "list": "farm.cli.node:list_nodes",
+    "show": "farm.cli.node",
+    "ssh": "farm.cli.node_access:ssh_",
+    "console": "farm.cli.node_access",
+    "reboot": "farm.cli.node_access",
+    "off": "farm.cli.node_access",
+    "drain": "farm.cli.node_orders",
+    "block": "farm.cli.node_orders",
+    "unblock": "farm.cli.node_orders",
+    "kick": "farm.cli.node_orders",
+}
+
+
+@click.group(cls=LazyGroup, places=COMMANDS)
+def node() -> None:
+    """List the nodes, look at one, tell it what to do."""
 
 
 @click.command("list")
