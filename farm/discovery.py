@@ -19,6 +19,7 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from farm.config import Config
 from farm.events import Beacon, BeaconLost, BeaconSeen
+from farm.node.contract import MAC
 
 NODES = "_farm-node._tcp.local."
 FARMS = "_farm._tcp.local."
@@ -30,7 +31,6 @@ ANSWER_MILLISECONDS = 3000
 FARM_SECONDS = 2.0
 """For farms to say that they are there, and once more for what they say."""
 
-_MAC = re.compile(r"([0-9a-f]{2}:){5}[0-9a-f]{2}")
 _ADDRESS_AND_PORT = re.compile(r"(?P<address>[0-9.]{7,15}):(?P<port>[1-9][0-9]{0,4})")
 
 Publish = Callable[[BeaconSeen | BeaconLost], None]
@@ -47,7 +47,7 @@ def parse_beacon(
             return None
         text[key] = value
     slots = int(text["slots"]) if re.fullmatch(r"[0-9]{1,4}", text["slots"]) else 0
-    if not _MAC.fullmatch(text["mac"]) or not addresses or not port or len(instance) > 2 * MAX_TEXT:
+    if not MAC.fullmatch(text["mac"]) or not addresses or not port or len(instance) > 2 * MAX_TEXT:
         return None
     return Beacon(
         instance=instance,

@@ -12,6 +12,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from farm.node.contract import MAX_PORT, MAX_SLOTS
+
 Mac = Annotated[
     str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits (52:54:00:12:34:56)")
 ]
@@ -34,7 +36,9 @@ Interface = Annotated[
     str, Meta(pattern=r"^[!-.0-9;-~]{0,15}$", description="a network interface's name as `ip link` shows it (eno2)")
 ]
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[mh]$", description="minutes or hours (30m, 12h)")]
-Netname = Annotated[str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 ASCII characters without spaces")]
+Netname = Annotated[
+    str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 letters, digits and _.:@+,=/-, no hyphen first")
+]
 KernelOptions = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=512, description="at most 512 ASCII characters")]
 PublicKey = Annotated[
     str,
@@ -44,8 +48,8 @@ PublicKey = Annotated[
         description="a line of a .pub file (ssh-ed25519 AAAA... name)",
     ),
 ]
-Port = Annotated[int, Meta(ge=1, le=65535)]
-Slots = Annotated[int, Meta(ge=0, le=1024)]
+Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
+Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
 VIRTUAL_MTU = 9000
 """The virtual lab's frame size unless farm.yaml sets one: its own bridge carries jumbo frames."""

@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
+import msgspec
+
 from farm.config import Config, Machine
+from farm.node import contract
 
 Place = tuple[str | int, ...]
 """Where in the file: ("machines", 2, "mac")."""
@@ -24,6 +27,7 @@ OWN_NAME = re.compile(r"node-[0-9a-f]{6}")
 """What a node without a name calls itself: the last six hex digits of its MAC address."""
 
 ICECCD_PORT = 10245
+_IPXE_WORDS = ("||", "&&", ";")
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ def dotted(place: Place) -> str:
 
 def check(config: Config) -> list[Problem]:
     """Everything that is wrong with a well-formed configuration, whatever machine it is for."""
-    problems = [*_ports(config), *_identities(config), *_keys(config)]
+    problems = [*_ports(config), *_netname(config), *_identities(config), *_keys(config), *_kernel_options(config)]
     try:
         server = IPv4Interface(config.address)
     except ValueError as error:
@@ -76,7 +80,7 @@ def server_problems(server: IPv4Interface) -> Iterator[Problem]:
             "No computer can have it.",
             f"Take another one, such as {network[1]}/{network.prefixlen}.",
         )
-    elif server.is_loopback or server.is_multicast or server.is_unspecified or server.is_reserved:
+    elif server.is_loopback or not contract.ADDRESS.fullmatch(str(server.ip)):
         text = f"{server.ip} is an address that no computer on a network can have."
         yield Problem(place, text, mend="Write one like 10.77.0.1/24.")
 
@@ -267,10 +271,55 @@ def _ports(config: Config) -> Iterator[Problem]:
             yield Problem(telemetry, f"{port} is also {of}.", "Both run on every node.", mend)
 
 
+def _netname(config: Config) -> Iterator[Problem]:
+    if not contract.NETNAME.fullmatch(config.netname):
+        yield Problem(
+            ("scheduler", "netname"),
+            f"{config.netname!r} cannot be a netname.",
+            "Nodes and start scripts of iceccd take 1 to 64 letters, digits and _.:@+,=/-, and no hyphen first.",
+            "Choose another one, or none: the farm's own is icecream-NAME.",
+        )
+
+
 def _keys(config: Config) -> Iterator[Problem]:
+    keys = config.nodes.authorized_keys
+    place: Place = ("nodes", "authorized_keys")
     seen: dict[str, int] = {}
-    for index, key in enumerate(config.nodes.authorized_keys):
+    for index, key in enumerate(keys):
         if key in seen:
-            place: Place = ("nodes", "authorized_keys", index)
-            yield Problem(place, f"the same key as authorized_keys[{seen[key]}].", mend="Remove one.")
+            yield Problem((*place, index), f"the same key as authorized_keys[{seen[key]}].", mend="Remove one.")
+        if not contract.KEY.fullmatch(key):
+            yield Problem(
+                (*place, index),
+                "a node would not take this key.",
+                "It must be the key's kind, its base64 and a comment of at most 256 characters, with one space between "
+                "them; of options in front those that restrict it (restrict, no-pty, from=…, expiry-time=…).",
+                "Write the line of the .pub file.",
+            )
         seen.setdefault(key, index)
+    most = contract.MAX_KEYS - contract.FARM_KEYS
+    size = len(msgspec.json.encode(keys))
+    if len(keys) > most:
+        yield Problem(place, f"{len(keys)} keys are too many.", f"A node takes {most}.", "Remove some.")
+    elif size > contract.KEYS_BYTES:
+        text = f"these keys are too long: {size} bytes together."
+        yield Problem(place, text, f"A node takes {contract.KEYS_BYTES}.", "Remove some, or shorten their comments.")
+
+
+def _kernel_options(config: Config) -> Iterator[Problem]:
+    yield from _options_problems(("nodes", "kernel_options"), config.nodes.kernel_options)
+    for index, machine in enumerate(config.machines):
+        yield from _options_problems(("machines", index, "kernel_options"), machine.kernel_options)
+
+
+def _options_problems(place: Place, text: str) -> Iterator[Problem]:
+    """What keeps ``text`` from reaching a kernel through iPXE as it is, and the farm's own options from counting."""
+    for word in text.split():
+        if contract.OWN_OPTION.fullmatch(word):
+            why = "The initrd and the node find their server by what the farm writes there."
+            yield Problem(place, f"{word} is an option that only the farm may set.", why, "Remove it.")
+        elif word in _IPXE_WORDS or word.startswith("#") or "${" in word:
+            why = "It ends a command, begins a comment or names a variable there."
+            yield Problem(place, f"iPXE would take {word} for its own.", why, "Remove it.")
+    if text.count('"') % 2:
+        yield Problem(place, "a quotation mark is not closed.", mend='Close it: name="a value"')

@@ -17,6 +17,7 @@ from farm.config import Config, Machine
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.image.store import Manifest, Store
+from farm.node import contract
 
 LOADERS = Path("/usr/lib/ipxe")
 """Debian's package ipxe: undionly.kpxe for BIOS, snponly.efi for UEFI; both use the firmware's own NIC driver."""
@@ -33,9 +34,9 @@ _templates = jinja2.Environment(
 
 
 class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node is told when it asks (farm/node/configure.py reads it)."""
+    """What a node is told when it asks; farm/node/contract.py says what each value may be."""
 
-    schema: int = 1
+    schema: int = contract.SCHEMA
     farm: str
     name: str | None
     netname: str

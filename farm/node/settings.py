@@ -1,4 +1,4 @@
-"""What a node is told: the kernel command line and the server's JSON, checked before anything is done with them.
+"""What a node is told, read: the kernel command line and the server's JSON, checked by `farm.node.contract`.
 
 Imported while a machine boots, so nothing here imports more than json and re.
 """
@@ -8,19 +8,23 @@ from __future__ import annotations
 import json
 import re
 
-MAX_BYTES = 64 * 1024
-"""The most that a server may say."""
-MAX_KEYS = 64
+from farm.node.contract import (
+    ADDRESS,
+    IMAGE,
+    KEY,
+    MAC,
+    MAX_BYTES,
+    MAX_KEYS,
+    MAX_PORT,
+    MAX_SLOTS,
+    NAME,
+    NETNAME,
+    PORT,
+    SCHEDULER,
+    SCHEMA,
+)
 
-_MAC = re.compile(r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$")
-_NAME = re.compile(r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")
-_NETNAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9 ._+:@-]{0,63}$")
-_SCHEDULER = re.compile(r"^(\d{1,3}\.){3}\d{1,3}:\d{1,5}$")
-_ADDRESS = re.compile(r"^(\d{1,3}\.){3}\d{1,3}$")
-_IMAGE = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")
-_STAGE = re.compile(r"^([a-z]{1,16}) ([0-9]{1,9}(\.[0-9]{1,9})?)$")
-# A key's kind, its base64 and a comment: no options in front, which could name a command.
-_KEY = re.compile(r"^(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} [A-Za-z0-9+/]{16,8192}={0,3}( [ -~]{0,256})?$")
+_STAGE = re.compile(r"([a-z]{1,16}) ([0-9]{1,9}(\.[0-9]{1,9})?)")
 
 
 class SettingsError(Exception):
@@ -62,21 +66,22 @@ class Boot:
 
 def parse_cmdline(text: str) -> Boot:
     """Read the kernel command line; raises SettingsError when it does not name the farm's server."""
-    options = dict(word.split("=", 1) for word in text.split() if "=" in word)
+    # The first of each counts, as for the initrd.
+    options = dict(word.split("=", 1) for word in reversed(text.split()) if "=" in word)
     server = options.get("farm.server", "")
     port = options.get("farm.http", "8069")
     image = options.get("farm.image", "")
     # pxelinux's form: the hardware type (01: Ethernet), then the address with hyphens
     mac = options.get("BOOTIF", "").partition("-")[2].replace("-", ":").lower()
-    if not _ADDRESS.match(server):
+    if not ADDRESS.fullmatch(server):
         raise SettingsError("the kernel command line names no server (farm.server=ADDRESS)")
-    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+    if not PORT.fullmatch(port):
         raise SettingsError("the kernel command line's farm.http is not a port")
     return Boot(
-        mac=mac if _MAC.match(mac) else "",
+        mac=mac if MAC.fullmatch(mac) else "",
         server=server,
         http_port=int(port),
-        image=image if _IMAGE.match(image) else "",
+        image=image if IMAGE.fullmatch(image) else "",
     )
 
 
@@ -84,7 +89,7 @@ def parse_stages(text: str) -> dict[str, float]:
     """What the initrd left in /run/farm/boot: stage → seconds since the kernel started; the first of each counts."""
     stages: dict[str, float] = {}
     for line in text.splitlines()[:64]:
-        if found := _STAGE.match(line):
+        if found := _STAGE.fullmatch(line):
             stages.setdefault(found[1], float(found[2]))
     return stages
 
@@ -97,26 +102,26 @@ def parse_settings(data: bytes) -> Settings:
         said = json.loads(data)
     except (ValueError, RecursionError):
         raise SettingsError("not JSON") from None
-    if not isinstance(said, dict) or said.get("schema") != 1:
-        raise SettingsError("schema is not 1")
+    if not isinstance(said, dict) or said.get("schema") != SCHEMA:
+        raise SettingsError(f"schema is not {SCHEMA}")
     keys = said.get("authorized_keys", [])
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise SettingsError(f"authorized_keys is not a list of at most {MAX_KEYS}")
     return Settings(
-        farm=_text(said, "farm", _NAME),
-        name=None if said.get("name") is None else _text(said, "name", _NAME),
-        netname=_text(said, "netname", _NETNAME),
-        scheduler=_text(said, "scheduler", _SCHEDULER),
-        slots=_number(said, "slots", 0, 1024),
-        telemetry_port=_number(said, "telemetry_port", 1, 65535),
-        authorized_keys=[_text({"authorized_keys": key}, "authorized_keys", _KEY) for key in keys],
+        farm=_text(said, "farm", NAME),
+        name=None if said.get("name") is None else _text(said, "name", NAME),
+        netname=_text(said, "netname", NETNAME),
+        scheduler=_text(said, "scheduler", SCHEDULER),
+        slots=_number(said, "slots", 0, MAX_SLOTS),
+        telemetry_port=_number(said, "telemetry_port", 1, MAX_PORT),
+        authorized_keys=[_text({"authorized_keys": key}, "authorized_keys", KEY) for key in keys],
     )
 
 
 def _text(said: dict[str, object], key: str, pattern: re.Pattern[str]) -> str:
     value = said.get(key)
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise SettingsError(f"{key} is not what it may be")
+        raise SettingsError(f"invalid value for {key}")
     return value
 
 

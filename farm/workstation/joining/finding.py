@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from farm import command
 from farm.discovery import FoundFarm, find_farms
 from farm.errors import FarmError, MissingProgramError
+from farm.node.contract import NETNAME
 from farm.printable import printable
 from farm.scheduler.connection import SchedulerLostError, connect
 from farm.scheduler.discovery import FoundScheduler, address_of, discover, parse_target, rivals
@@ -25,8 +26,6 @@ FARM_NETNAME = "icecream-"
 """What a farm's netname begins with unless it is set (farm.config)."""
 MAX_NAMED = 8
 
-_NETNAME = re.compile(r"[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")
-"""Netnames that are no option, and mean nothing to a shell or to systemd: where they are written, those read them."""
 _PACKAGES = {
     "debian": "sudo apt install icecc",
     "ubuntu": "sudo apt install icecc",
@@ -175,7 +174,7 @@ async def _ask(address: str, port: int) -> FoundScheduler:
 
 def check_netname(name: str) -> None:
     """See that it may be written where a shell reads it. Raises FarmError."""
-    if not _NETNAME.fullmatch(name):
+    if not NETNAME.fullmatch(name):
         raise FarmError(
             f"The netname {printable(name)!r} cannot be used.",
             "icecream's start scripts read it as shell: it may have 1 to 64 letters, digits and _.:@+,=/- only.",

@@ -1,0 +1,47 @@
+"""What a node may be told: one grammar for farm.yaml's check, for what the server writes, and for what a node takes.
+
+Imported while a machine boots, so nothing here imports more than re. Every pattern is for `re.Pattern.fullmatch`.
+"""
+
+from __future__ import annotations
+
+import re
+
+SCHEMA = 1
+MAX_BYTES = 64 * 1024
+"""The most that a server may say."""
+MAX_SLOTS = 1024
+MAX_PORT = 65535
+MAX_KEYS = 64
+"""Public keys, those of the farm itself included."""
+FARM_KEYS = 1
+"""Of these, the farm's own: `farm node ssh` comes in by it."""
+KEYS_BYTES = 48 * 1024
+"""The most that the other keys may take as JSON in UTF-8, so that all that is said stays within MAX_BYTES."""
+
+_OCTET = "(25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
+_HOST = rf"([1-9][0-9]?|1[0-9]{{2}}|2[01][0-9]|22[0-3])(\.{_OCTET}){{3}}"
+_PORT = "([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+
+MAC = re.compile("([0-9a-f]{2}:){5}[0-9a-f]{2}")
+ADDRESS = re.compile(_HOST)
+"""IPv4, of a computer: none of network 0, no multicast, nothing reserved."""
+PORT = re.compile(_PORT)
+SCHEDULER = re.compile(f"{_HOST}:{_PORT}")
+NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+"""Of a farm or a node: a label of a host name (RFC 1123) in lower case."""
+NETNAME = re.compile("[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")
+"""No option, and nothing to a shell or to systemd: where netnames are written, those read them."""
+IMAGE = re.compile("[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_KEY_OPTION = (
+    "(restrict|(no-)?(agent-forwarding|port-forwarding|pty|X11-forwarding)|no-user-rc|no-touch-required|verify-required"
+    '|from="[A-Za-z0-9.:/*?!,_-]{1,256}"|expiry-time="[0-9]{8,14}Z?")'
+)
+KEY = re.compile(
+    f"({_KEY_OPTION}(,{_KEY_OPTION}){{0,15}} )?"
+    "(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} AAAA[A-Za-z0-9+/]{1,8188}={0,3}"
+    "( [^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{0,256})?"
+)
+"""A line of authorized_keys: kind, base64 and a comment; of options (sshd(8)) those that name no command or file."""
+OWN_OPTION = re.compile(r"(farm\.[^=]*|BOOTIF|boot|initrd|ip)(=.*)?")
+"""A word of the kernel's command line that only the farm may write: the initrd and the node go by it."""

@@ -1,0 +1,198 @@
+"""What farm.yaml may say, every node takes: from the file through what the server writes to what the node reads."""
+
+from __future__ import annotations
+
+import ipaddress
+import string
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.config import Config, Nodes, Scheduler
+from farm.config.check import check, dhcp_range, dotted, server_problems
+from farm.config.file import parse
+from farm.errors import ConfigError, FarmError
+from farm.image.store import Manifest
+from farm.netboot.render import boot_scripts, node_settings
+from farm.node.contract import KEYS_BYTES, MAX_BYTES, MAX_KEYS
+from farm.node.settings import SettingsError, parse_cmdline, parse_settings
+from farm.workstation.joining.finding import check_netname
+
+FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
+VERSION = Manifest(
+    version="20260101.1", built=0, seconds=0, slot=5, inputs="i", base="b", kernel="6.1", packages={}, files={}
+)
+IPXE = {"${netX/mac:hexhyp}": "52-54-00-00-00-01", "${netX/ip}": "10.77.0.50", "${netX/gateway}": ""}
+
+
+def key(number: int = 0, kind: str = "ssh-ed25519", comment: str = "") -> str:
+    return f"{kind} AAAA{number:016}{comment and ' '}{comment}"
+
+
+def command_lines(config: Config) -> Iterator[str]:
+    """What iPXE gives the kernel of each machine that boots as a node."""
+    for script in boot_scripts(config, VERSION, config.mtu, "console=ttyS0").values():
+        for line in script.splitlines():
+            if line.startswith("kernel "):
+                command, _, _ = line.partition(" || ")  # as iPXE ends a command
+                for variable, text in IPXE.items():
+                    command = command.replace(variable, text)
+                yield " ".join(command.split()[2:])
+
+
+def see_that_nodes_take(config: Config) -> None:
+    """What the server writes for this configuration is read by every node, and as it was meant."""
+    machines = {f"{machine.mac.replace(':', '-')}.json": machine for machine in config.machines}
+    for name, written in node_settings(config, FARM_KEY).items():
+        told = parse_settings(msgspec.json.format(msgspec.json.encode(written)))
+        assert (config.name, machines[name].name if name in machines else None) == (told.farm, told.name)
+        assert (config.netname, f"{config.server}:{config.scheduler.port}") == (told.netname, told.scheduler)
+        assert config.nodes.telemetry_port == told.telemetry_port
+        assert [FARM_KEY, *config.nodes.authorized_keys] == told.authorized_keys
+    for line in command_lines(config):
+        boot = parse_cmdline(line)
+        assert (config.server, config.http_port, VERSION.version) == (boot.server, boot.http_port, boot.image)
+        assert "52:54:00:00:00:01" == boot.mac
+        assert "console=ttyS0" in line.split()
+
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
+PORTS = st.sampled_from([80, 8065, 9105, 65535]) | st.integers(1, 65535)
+NETNAMES = st.one_of(
+    st.just(""), st.from_regex(r"[!-~]{0,64}", fullmatch=True), st.text(string.printable + "ä٣", max_size=66)
+)
+COMMENTS = st.text(max_size=10) | st.sampled_from(
+    ["", "jürgen", "a b  c", "x" * 256, "x" * 257, '"\\' * 128, "a\u2028b"]
+)
+PUBLIC_KEYS = st.one_of(
+    st.builds(key, st.integers(0, 9), st.sampled_from(["ssh-rsa", "sk-ssh-ed25519@openssh.com"]), COMMENTS),
+    st.builds("{} {}".format, st.sampled_from(['command="id"', 'from="10.*"', "no-pty,restrict", ""]), st.builds(key)),
+    st.from_regex(r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ AAAA[!-~ ]*", fullmatch=True),
+)
+WORDS = ["quiet", "farm.server=1.2.3.4", "BOOTIF=01-52", "ip=dhcp", "||", "#x", "x=${y}", 'd="a', 'd="b c"', "٣"]
+OPTIONS = st.lists(st.sampled_from(WORDS), max_size=2).map(" ".join) | st.text(string.printable, max_size=10)
+SERVERS = st.ip_addresses(v=4).flatmap(
+    lambda address: st.integers(8, 29).map(lambda length: ipaddress.IPv4Interface((address, length)))
+)
+
+
+@st.composite
+def files(draw: st.DrawFn) -> str:
+    """A farm.yaml that says of each key what it should, or nearly."""
+    server = draw(SERVERS.filter(lambda server: not list(server_problems(server))))
+    first, last = dhcp_range(server)
+    plain = {
+        "name": draw(NAMES),
+        "address": str(server),
+        "http_port": draw(PORTS),
+        "dhcp": {"first": str(first), "last": str(last)},
+        "scheduler": {"netname": draw(NETNAMES), "port": draw(PORTS)},
+        "nodes": {
+            "slots": draw(st.integers(0, 1024)),
+            "telemetry_port": draw(PORTS),
+            "authorized_keys": draw(st.lists(PUBLIC_KEYS, max_size=2)),
+            "kernel_options": draw(OPTIONS),
+        },
+        "machines": [{"mac": "52:54:00:00:00:01", "name": draw(NAMES), "kernel_options": draw(OPTIONS)}],
+    }
+    return yaml.safe_dump(plain, allow_unicode=draw(st.booleans()))
+
+
+@given(files())
+@settings(max_examples=200, deadline=None)
+def test_what_the_check_accepts_every_node_accepts(text: str) -> None:
+    try:
+        config = parse(text)
+    except ConfigError:
+        return
+    see_that_nodes_take(config)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"scheduler": {"netname": "lab/2"}},
+        {"scheduler": {"netname": "_lab"}},
+        {"scheduler": {"netname": "a=b"}},
+        {"scheduler": {"netname": "x" * 64, "port": 65534}},
+        {"name": "x" * 32, "http_port": 65535, "nodes": {"telemetry_port": 65535, "slots": 1024}},
+        {"nodes": {"authorized_keys": [key(comment="jürgen"), key(1), key(2, comment="a  'b' \"c\" \\")]}},
+        {"nodes": {"authorized_keys": [f'from="10.77.0.0/24,!10.77.0.9",no-pty {key()}', f"restrict,pty {key(1)}"]}},
+        {"nodes": {"authorized_keys": [key(number) for number in range(MAX_KEYS - 1)]}},
+        {"nodes": {"authorized_keys": [key(number, comment='"' * 256) for number in range(MAX_KEYS - 1)]}},
+        {"nodes": {"authorized_keys": [key(number, comment="ü" * 250) for number in range(MAX_KEYS - 1)]}},
+        {"nodes": {"kernel_options": 'mitigations=auto dyndbg="file a.c +p" loglevel=7'}},
+    ],
+    ids=lambda said: str(said)[:60],
+)
+def test_at_its_limits_too(said: dict[str, Any]) -> None:
+    see_that_nodes_take(parse(yaml.safe_dump(said)))
+
+
+def wrong(said: dict[str, Any]) -> list[str]:
+    """The keys that the check complains of."""
+    return [dotted(problem.place) for problem in check(msgspec.convert(said, Config))]
+
+
+@pytest.mark.parametrize("netname", ["-x", "a!b", "a$b", "lab;reboot", "(x)", 'a"b', "~lab", "#x"])
+def test_a_netname_that_a_node_refuses_is_refused(netname: str) -> None:
+    assert ["scheduler.netname"] == wrong({"scheduler": {"netname": netname}})
+    with pytest.raises(SettingsError):
+        parse_settings(
+            msgspec.json.encode(node_settings(Config(scheduler=Scheduler(netname)), FARM_KEY)["default.json"])
+        )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f'command="id" {key()}',
+        f'restrict,command="id" {key()}',
+        f'environment="LD_PRELOAD=x" {key()}',
+        f'from="\\"x" {key()}',
+        f" {key()}",
+        "ssh-ed25519 AAAA",
+        "ssh-ed25519 AAAA!",
+        key(comment="x" * 257),
+        f"ssh-rsa AAAA{'x' * 8189}",
+    ],
+    ids=lambda line: line[:40],
+)
+def test_a_key_that_a_node_refuses_is_refused(line: str) -> None:
+    assert ["nodes.authorized_keys[0]"] == wrong({"nodes": {"authorized_keys": [line]}})
+
+
+def test_more_keys_than_a_node_takes_are_refused() -> None:
+    many = [key(number) for number in range(MAX_KEYS)]
+    assert ["nodes.authorized_keys"] == wrong({"nodes": {"authorized_keys": many}})
+    long = [f"ssh-rsa AAAA{number:08}{'x' * 5000}" for number in range(KEYS_BYTES // 5000 + 1)]
+    assert ["nodes.authorized_keys"] == wrong({"nodes": {"authorized_keys": long}})
+    config = Config(nodes=Nodes(authorized_keys=long[:-1]))
+    assert [] == check(config)
+    assert len(msgspec.json.encode(node_settings(config, FARM_KEY)["default.json"])) < MAX_BYTES
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["farm.server=1.2.3.4", "x farm.http=1", "BOOTIF=01-x", "boot=local", "a || exit", "#x", "x=${y}", 'a="b'],
+)
+def test_kernel_options_that_a_node_would_not_get_or_go_by_are_refused(options: str) -> None:
+    assert ["nodes.kernel_options"] == wrong({"nodes": {"kernel_options": options}})
+    machine = {"mac": "52:54:00:00:00:01", "name": "a", "kernel_options": options}
+    assert ["machines[0].kernel_options"] == wrong({"machines": [machine]})
+
+
+@given(NETNAMES)
+def test_a_netname_that_can_be_joined_is_one_that_a_farm_may_have(name: str) -> None:
+    try:
+        check_netname(name)
+    except FarmError:
+        refused = True
+    else:
+        refused = False
+    assert refused == bool(check(Config(scheduler=Scheduler(name)))) or not name
