@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from farm.activity import Listed, RivalsSeen, Tick
 from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
+from farm.node.retry import pauses
 from farm.scheduler import discovery, monitor
 from farm.scheduler.control import Control, list_all
 from farm.state import Farm
@@ -68,7 +69,7 @@ async def tick(publish: Publish) -> None:
 
 async def keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
     """Run a source, and again when it fails: its trouble is logged, and the others go on meanwhile."""
-    pause = SHORTEST_PAUSE
+    waits = pauses(SHORTEST_PAUSE, LONGEST_PAUSE)
     while True:
         started = time.monotonic()
         try:
@@ -76,6 +77,5 @@ async def keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("%s failed; it is started again", name)
         if time.monotonic() - started > LONGEST_PAUSE:
-            pause = SHORTEST_PAUSE
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+            waits = pauses(SHORTEST_PAUSE, LONGEST_PAUSE)
+        await asyncio.sleep(next(waits))

@@ -16,6 +16,7 @@ from farm.daemon.answers import Builds, Done, Images, NodeHours, Readings, Refus
 from farm.errors import NOT_JSON, FarmError
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.home import Home
+from farm.node.retry import pauses
 from farm.orders import ORDERS
 from farm.state import Reading
 from farm.view.live import Update, decode
@@ -53,12 +54,12 @@ class Farmd:
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
         """farmd's snapshot, then its deltas; after a loss the same again as soon as it answers."""
-        retry = SHORTEST_RETRY
+        waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
         while True:
             try:
                 async with contextlib.aclosing(self._watch()) as watch:
                     async for update in watch:
-                        retry = SHORTEST_RETRY
+                        waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
                         yield update
                 why = "It closed the connection."
             except TimeoutError:
@@ -67,9 +68,9 @@ class Farmd:
                 why = _reason(error)
             except NOT_JSON as error:
                 why = f"It is of another version: {error}"
+            retry = next(waits)
             yield Lost(why, retry)
             await asyncio.sleep(retry)
-            retry = min(2 * retry, LONGEST_RETRY)
 
     async def _watch(self) -> AsyncGenerator[Update, None]:
         """One connection's messages; ends when farmd ends it."""

@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from farm.node import metrics
 from farm.node.network import address_of
+from farm.node.retry import pauses
 from farm.node.telemetry import Telemetry
 
 MAX_REQUESTS = 16
-"""Requests answered at a time; more are refused."""
+"""Requests answered at a time; one more takes the place of another."""
 REQUEST_SECONDS = 5.0
+"""A request's time, from its connection to the last byte of the answer."""
 WATCH_SECONDS = {"agent": 0.5, "ready": 5.0}
 """How often iceccd is looked for, by the stage the node is at."""
+PAUSES = 0.5, 5.0
+"""Seconds between attempts to serve, at first and in the end."""
 
 
 class Server(ThreadingHTTPServer):
-    """Answers /metrics and /status.json, a bounded number of requests at a time."""
+    """Answers /metrics and /status.json. Neither a slow client nor one with many connections keeps others out."""
 
     daemon_threads = True
 
     def __init__(self, address: tuple[str, int], telemetry: Telemetry) -> None:
         super().__init__(address, Handler)
         self.telemetry = telemetry
-        self._free = threading.BoundedSemaphore(MAX_REQUESTS)
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, tuple[str, float]] = {}
+        """Connection → who asks, and since when; the oldest first."""
 
     def server_bind(self) -> None:
         """Bind, without the look-up of the host's full name that the base class makes."""
@@ -40,18 +48,33 @@ class Server(ThreadingHTTPServer):
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread, or hang up when too many are being answered."""
-        if self._free.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.shutdown_request(request)
+        """Answer in a thread; when too many are being answered, hang up on the client with the most connections."""
+        with self._lock:
+            if len(self._open) >= MAX_REQUESTS:
+                self._hang_up(crowding([(client, one) for one, (client, _) in self._open.items()]))
+            self._open[request] = client_address[0], time.monotonic()
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer one request."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._free.release()
+            with self._lock:
+                self._open.pop(request, None)
+
+    def service_actions(self) -> None:
+        """Called about twice a second: hang up on whoever takes too long."""
+        with self._lock:
+            for request, (_, since) in list(self._open.items()):
+                if time.monotonic() - since > REQUEST_SECONDS:
+                    self._hang_up(request)
+
+    def _hang_up(self, request: socket.socket) -> None:
+        """End a connection; the thread that waits for it finds it ended. The lock is held."""
+        del self._open[request]
+        with contextlib.suppress(OSError):  # it has ended by itself
+            request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Whoever asked has gone or dawdles; that is theirs to notice."""
@@ -61,7 +84,6 @@ class Handler(BaseHTTPRequestHandler):
     """One request."""
 
     server: Server
-    timeout = REQUEST_SECONDS
     server_version = "farm-node"
     sys_version = ""
 
@@ -88,23 +110,44 @@ class Handler(BaseHTTPRequestHandler):
         """Requests are not logged: the log is in RAM."""
 
 
+def crowding(connections: list[tuple[str, socket.socket]]) -> socket.socket:
+    """Of (client, connection) the one to end for a new one: the first of the client that has the most."""
+    clients = [client for client, _ in connections]
+    return max(connections, key=lambda one: clients.count(one[0]))[1]
+
+
 def main(root: str = "/") -> int:
-    """Serve and advertise until SIGTERM; 1 when the boot NIC's address has changed, and systemd shall start it anew."""
-    with open(os.path.join(root, "run/farm/node.json")) as file:
+    """Serve and advertise until SIGTERM, at whatever address the boot NIC has."""
+    with open(os.path.join(root, "run/farm/node.json"), encoding="utf-8") as file:
         node: dict[str, Any] = json.load(file)
     telemetry = Telemetry(node, os.path.join(root, "run/farm/upper"))
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    waits = pauses(*PAUSES)
+    while not stop.is_set():
+        address = address_of(node["nic"])
+        try:
+            if address:
+                _serve({**node, "address": address}, telemetry, stop)
+                waits = pauses(*PAUSES)
+        except OSError as error:  # the address went before it could be used, or something else has the port
+            _say(f"{address}:{node['telemetry_port']}: {error.strerror or error}; trying again")
+        stop.wait(next(waits))
+    return 0
+
+
+def _serve(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> None:
+    """Serve and advertise at the node's address until it has another, or none. Raises OSError."""
     with Server((node["address"], node["telemetry_port"]), telemetry) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
-            return _advertise(node, telemetry, stop)
+            _advertise(node, telemetry, stop)
         finally:
             server.shutdown()
 
 
-def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> int:
+def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> None:
     from farm.node.beacon import Beacon  # zeroconf takes long to import: /status.json shall not wait for it
 
     with open("/proc/sys/kernel/random/boot_id") as file:
@@ -112,9 +155,14 @@ def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event
     with Beacon(node, boot_id) as beacon:
         while not stop.is_set():
             if address_of(node["nic"]) != node["address"]:
-                sys.stderr.write(f"farm-node: {node['nic']} is no longer {node['address']}\n")
-                return 1
+                _say(f"{node['nic']} is no longer {node['address']}")
+                return
             stage = telemetry.snapshot()["stage"]
             beacon.announce(stage)
             stop.wait(WATCH_SECONDS[stage])
-    return 0
+
+
+def _say(text: str) -> None:
+    """One line for the journal."""
+    sys.stderr.write(f"farm-node: {text}\n")
+    sys.stderr.flush()

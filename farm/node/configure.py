@@ -13,9 +13,10 @@ import sys
 import time
 from collections.abc import Callable
 
+from farm.node.contract import MAX_BYTES
 from farm.node.network import address_of, ensure_broadcast, mac_of, nic_of
+from farm.node.retry import pauses
 from farm.node.settings import (
-    MAX_BYTES,
     Boot,
     Settings,
     SettingsError,
@@ -28,17 +29,22 @@ from farm.node.settings import (
 
 POLL_SECONDS = 0.05
 COMPLAIN_SECONDS = 30.0
+PAUSES = 0.2, 5.0
+"""Seconds between questions to the server, at first and in the end."""
 HTTP_TRIES = 3
 """So often is HTTP asked before TFTP is tried as well."""
 
 
 def main(root: str = "/") -> int:
-    """Configure this machine; ``root`` is where files are read and written. Returns the exit code."""
+    """Configure this machine; ``root`` is where files are read and written. Returns the exit code.
+
+    EX_CONFIG is the one that to start again cannot change (RestartPreventExitStatus of the unit).
+    """
     try:
         boot = parse_cmdline(_read(os.path.join(root, "proc/cmdline")))
     except SettingsError as error:
         _say(f"{error}; this machine was not booted by a farm")
-        return 1
+        return os.EX_CONFIG
     nic = _wait("the boot NIC", lambda: _boot_nic(boot, root))
     mac = mac_of(nic)
     address = _wait(f"an IPv4 address on {nic} ({mac}) from DHCP", lambda: address_of(nic))
@@ -59,6 +65,7 @@ def ask(boot: Boot, mac: str, stages: dict[str, float]) -> Settings:
     """Ask the server what this node is to be, by HTTP and after some tries by TFTP too, for as long as it takes."""
     name = mac.replace(":", "-")
     complained = time.monotonic()
+    waits = pauses(*PAUSES)
     attempt = 0
     while True:
         attempt += 1
@@ -69,7 +76,7 @@ def ask(boot: Boot, mac: str, stages: dict[str, float]) -> Settings:
         if attempt == HTTP_TRIES or time.monotonic() - complained >= COMPLAIN_SECONDS:
             complained = time.monotonic()
             _say(f"the server {boot.server} does not say what this node is to be: {reason}; still asking")
-        time.sleep(min(5.0, 0.1 * 2**attempt))
+        time.sleep(next(waits))
 
 
 def _ask_once(boot: Boot, name: str, stages: dict[str, float], tftp: bool) -> Settings:
@@ -187,7 +194,7 @@ def _write(root: str, name: str, text: str, mode: int = 0o644) -> None:
     path = os.path.join(root, name)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w") as file:
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write(text)
     os.replace(path + ".new", path)
 

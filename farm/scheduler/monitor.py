@@ -10,6 +10,7 @@ from typing import Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.node.retry import pauses
 from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
 from farm.scheduler.control import Control, ListedJob, ListedNode, list_all, parse_jobs
 from farm.scheduler.protocol import Event, JobDone, LocalDone, ProtocolError, SchedulerEnd, Session
@@ -119,17 +120,17 @@ async def watch(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[Wa
 
 async def watch_batches(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[list[Watched], None]:
     """`watch`, with what came together in one list: for those who have thousands of events a second."""
-    retry = SHORTEST_RETRY
+    waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
     while True:
         try:
             async with contextlib.aclosing(_seeded(host, port) if seed else _batches(host, port)) as batches:
                 async for batch in batches:
-                    retry = SHORTEST_RETRY
+                    waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
                     yield batch
         except (SchedulerLostError, ProtocolError) as error:
+            retry = next(waits)
             yield [Disconnected(error.why, retry)]
-        await asyncio.sleep(retry)
-        retry = min(2 * retry, LONGEST_RETRY)
+            await asyncio.sleep(retry)
 
 
 async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:

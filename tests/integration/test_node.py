@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import socket
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -11,10 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from zeroconf import IPVersion, Zeroconf
 
 from farm.config import Config
 from farm.home import Home
 from farm.netboot.render import nginx_conf
+from farm.node.agent import MAX_REQUESTS
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER, NODE = "10.99.2.1", "10.99.2.7"
@@ -27,7 +32,7 @@ SETTINGS = {
     "scheduler": f"{SERVER}:8765",
     "slots": 3,
     "telemetry_port": 9105,
-    "authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm farm"],
+    "authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm jürgen"],
 }
 
 
@@ -160,9 +165,9 @@ def test_a_node_waits_for_its_address(lab: tuple[Namespace, Namespace], served: 
     assert "brd 10.99.2.255" in node.run("ip", "-4", "address", "show", "lab0").stdout
 
 
-def get(node: Namespace, path: str) -> tuple[int, str]:
+def get(node: Namespace, path: str, address: str = NODE) -> tuple[int, str]:
     def ask() -> tuple[int, str]:
-        request = urllib.request.Request(f"http://{NODE}:9105{path}")
+        request = urllib.request.Request(f"http://{address}:9105{path}")
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=PATIENCE) as answer:
@@ -174,18 +179,25 @@ def get(node: Namespace, path: str) -> tuple[int, str]:
     return node.call(ask)
 
 
-def snapshot(node: Namespace) -> dict[str, Any]:
-    told: dict[str, Any] = json.loads(get(node, "/status.json")[1])
+def snapshot(node: Namespace, address: str = NODE) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(get(node, "/status.json", address)[1])
     return told
 
 
-def test_the_agent_tells_how_the_node_does(lab: tuple[Namespace, Namespace], served: Path) -> None:
+@pytest.fixture
+def agent(lab: tuple[Namespace, Namespace], served: Path) -> subprocess.Popen[bytes]:
+    """The agent of a node that has been configured; it listens."""
     server, node = lab
     nginx(server)
     root = configure(node)
     (root / "run/farm/upper").mkdir()
-    agent = node.start("agent", *argv("agent", root))
+    process = node.start("agent", *argv("agent", root))
     node.wait_for(9105)
+    return process
+
+
+def test_the_agent_tells_how_the_node_does(lab: tuple[Namespace, Namespace], agent: subprocess.Popen[bytes]) -> None:
+    server, _ = lab
     told = snapshot(server)
     assert (told["schema"], told["name"], told["mac"], told["slots"]) == (1, "pc01", MAC, 3)
     assert told["boot"]["root"] == 3.75
@@ -202,6 +214,91 @@ def test_the_agent_tells_how_the_node_does(lab: tuple[Namespace, Namespace], ser
         "curl", "--noproxy", "*", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-d", "x", f"http://{NODE}:9105/"
     )
     assert posted.stdout == "501"
-    node.run("ip", "address", "add", "10.99.2.8/24", "dev", "lab0")
-    node.run("ip", "address", "delete", f"{NODE}/24", "dev", "lab0")
-    assert agent.wait(timeout=PATIENCE) == 1
+    agent.terminate()
+    assert agent.wait(timeout=PATIENCE) == 0
+
+
+def answers(server: Namespace, address: str) -> bool:
+    with contextlib.suppress(OSError):
+        return bool(snapshot(server, address)["name"] == "pc01")
+    return False
+
+
+def move(node: Namespace, address: str) -> None:
+    node.run("ip", "address", "flush", "dev", "lab0")
+    node.run("ip", "address", "add", f"{address}/24", "brd", "+", "dev", "lab0")
+
+
+def test_the_agent_goes_where_the_address_goes(
+    lab: tuple[Namespace, Namespace], agent: subprocess.Popen[bytes]
+) -> None:
+    server, node = lab
+    move(node, "10.99.2.8")
+    until(lambda: answers(server, "10.99.2.8"), "the agent does not answer at its new address")
+    node.run("ip", "address", "flush", "dev", "lab0")
+    until(lambda: "no longer 10.99.2.8" in node.log("agent"), "the agent does not see that its address has gone")
+    move(node, NODE)
+    until(lambda: answers(server, NODE), "the agent does not answer at an address that came late")
+    assert agent.poll() is None
+
+
+def test_the_advertisement_goes_along(lab: tuple[Namespace, Namespace], agent: subprocess.Popen[bytes]) -> None:
+    server, node = lab
+
+    def advertised() -> list[str]:
+        zeroconf = Zeroconf(interfaces=[SERVER], ip_version=IPVersion.V4Only)
+        try:
+            info = zeroconf.get_service_info("_farm-node._tcp.local.", "pc01._farm-node._tcp.local.", 3000)
+            return info.parsed_addresses() if info else []
+        finally:
+            zeroconf.close()
+
+    until(lambda: [NODE] == server.call(advertised), "the node is not advertised")
+    move(node, "10.99.2.8")
+    until(lambda: ["10.99.2.8"] == server.call(advertised), "the new address is not advertised")
+
+
+def test_an_agent_whose_port_is_taken_waits_for_it(lab: tuple[Namespace, Namespace], served: Path) -> None:
+    server, node = lab
+    nginx(server)
+    root = configure(node)
+    other = node.start("other", sys.executable, "-m", "http.server", "9105", "--bind", NODE)
+    node.wait_for(9105)
+    agent = node.start("agent", *argv("agent", root))
+    until(lambda: f"{NODE}:9105: Address already in use" in node.log("agent"), "the agent does not complain")
+    node.stop(other)
+    until(lambda: answers(server, NODE), "the agent does not take the port")
+    assert agent.poll() is None
+
+
+def test_slow_clients_keep_nobody_out(lab: tuple[Namespace, Namespace], agent: subprocess.Popen[bytes]) -> None:
+    """Each sends a byte now and then, so that no single read takes long."""
+    server, _ = lab
+
+    def attack() -> list[socket.socket]:
+        found = [socket.create_connection((NODE, 9105), PATIENCE) for _ in range(2 * MAX_REQUESTS)]
+        for each in found[::2]:
+            each.sendall(b"GET /status.json HTTP/1.1\r\nX: ")
+        return found
+
+    def all_ended() -> bool:
+        """A byte more to each: the node hangs up even on those that go on."""
+        for each in slow[:]:
+            try:
+                each.sendall(b"x")
+                each.settimeout(0.01)
+                ended = not each.recv(1000)
+            except TimeoutError:
+                ended = False
+            except OSError:
+                ended = True
+            if ended:
+                slow.remove(each)
+                each.close()
+        return not slow
+
+    slow = server.call(attack)
+    assert snapshot(server)["name"] == "pc01"
+    assert get(server, "/metrics")[0] == 200
+    until(all_ended, "the agent waits for ever")
+    assert agent.poll() is None

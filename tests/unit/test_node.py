@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 import sys
 import tomllib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.node import VERSION, metrics
+from farm.node import VERSION, configure, metrics
+from farm.node.agent import crowding
+from farm.node.retry import pauses
 from farm.node.settings import (
     MAX_BYTES,
     SettingsError,
@@ -56,6 +61,19 @@ def test_settings_are_taken_as_said() -> None:
         {"netname": 'x"\nLD_PRELOAD=/tmp/x'},
         {"netname": "-x"},
         {"scheduler": "10.77.0.1"},
+        {"scheduler": "٣.٣.٣.٣:٣"},
+        {"scheduler": "999.999.999.999:99999"},
+        {"scheduler": "10.77.0.256:8765"},
+        {"scheduler": "010.77.0.1:8765"},
+        {"scheduler": "0.0.0.0:8765"},
+        {"scheduler": "224.0.0.1:8765"},
+        {"scheduler": "255.255.255.255:8765"},
+        {"scheduler": "10.77.0.1:0"},
+        {"scheduler": "10.77.0.1:08765"},
+        {"scheduler": "10.77.0.1:65536"},
+        {"scheduler": "10.77.0.1:8765\n"},
+        {"farm": "lab\n"},
+        {"name": "pc٣"},
         {"slots": -1},
         {"slots": True},
         {"slots": "4"},
@@ -64,6 +82,8 @@ def test_settings_are_taken_as_said() -> None:
         {"authorized_keys": [KEY] * 65},
         {"authorized_keys": [f'command="id" {KEY}']},
         {"authorized_keys": [f"{KEY}\n{KEY}"]},
+        {"authorized_keys": [f"{KEY}\x85"]},
+        {"authorized_keys": [f"{KEY}\ud800"]},
         {"farm": None},
     ],
     ids=str,
@@ -91,9 +111,41 @@ def test_the_command_line_names_nic_and_server() -> None:
     )
     assert vars(boot) == {"mac": "52:54:00:ab:00:01", "server": "10.77.0.1", "http_port": 80, "image": "2026-1"}
     assert parse_cmdline("farm.server=10.77.0.1 BOOTIF=x farm.image=../x").mac == ""
-    for line in ("", "farm.server=-o", "farm.server=10.77.0.1 farm.http=x", "farm.server=10.77.0.1 farm.http=99999"):
-        with pytest.raises(SettingsError):
-            parse_cmdline(line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "farm.server=-o",
+        "farm.server=٣.٣.٣.٣",
+        "farm.server=999.1.1.1",
+        "farm.server=0.0.0.0",
+        "farm.server=10.77.0.1 farm.http=x",
+        "farm.server=10.77.0.1 farm.http=٨٠",
+        "farm.server=10.77.0.1 farm.http=0",
+        "farm.server=10.77.0.1 farm.http=65536",
+        f"farm.server=10.77.0.1 farm.http={'8' * 5000}",
+    ],
+    ids=lambda line: line[:50],
+)
+def test_a_command_line_that_names_no_server_is_refused(line: str) -> None:
+    with pytest.raises(SettingsError):
+        parse_cmdline(line)
+
+
+def test_the_first_of_two_equal_options_counts_as_for_the_initrd() -> None:
+    assert "10.77.0.1" == parse_cmdline("farm.server=10.77.0.1 farm.server=10.77.0.2").server
+
+
+@given(st.text())
+def test_any_command_line_is_tolerated(line: str) -> None:
+    try:
+        boot = parse_cmdline(f"farm.server=10.77.0.1 {line}")
+    except SettingsError:
+        return
+    assert "10.77.0.1" == boot.server
+    assert 0 < boot.http_port < 65536
 
 
 def test_the_first_time_of_each_stage_counts() -> None:
@@ -114,6 +166,41 @@ def test_iceccd_is_told_in_variables() -> None:
         'FARM_NAME="pc01"',
         'FARM_SLOTS="4"',
     ]
+
+
+def test_a_node_asks_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the one thing here that is not real: 1,500 questions take two hours."""
+    failures = iter([ConnectionRefusedError("nobody"), SettingsError("nonsense")] * 750)
+    slept: list[float] = []
+
+    def answer(*_: object, **__: object) -> object:
+        for failure in failures:
+            raise failure
+        return "told"
+
+    monkeypatch.setattr(configure, "_ask_once", answer)
+    monkeypatch.setattr(configure.time, "sleep", slept.append)
+    assert "told" == configure.ask(parse_cmdline("farm.server=10.77.0.1"), "52:54:00:12:34:56", {})
+    assert (1500, 5.0) == (len(slept), max(slept))
+    assert sum(slept) > 7000
+
+
+def test_a_machine_that_no_farm_has_booted_is_told_apart_from_a_failure(tmp_path: Path) -> None:
+    unit = (CHECKOUT / "images/icecream-node/root/etc/systemd/system/farm-node-configure.service").read_text()
+    assert os.EX_CONFIG == configure.main(str(tmp_path))
+    assert f"RestartPreventExitStatus={os.EX_CONFIG}\n" in unit
+
+
+def test_pauses_grow_to_their_limit_and_go_on() -> None:
+    assert [0.5, 1, 2, 4, 5, 5] == list(islice(pauses(0.5, 5), 6))
+    assert 30.0 == next(islice(pauses(1.0, 30.0), 5000, None))
+
+
+def test_a_new_client_takes_the_place_of_the_one_with_the_most_connections() -> None:
+    first, second, third = (socket.socket(socket.AF_UNIX) for _ in range(3))
+    with first, second, third:
+        assert second is crowding([("10.77.0.1", first), ("10.77.0.9", second), ("10.77.0.9", third)])
+        assert first is crowding([("10.77.0.1", first), ("10.77.0.9", second)])
 
 
 def test_metrics_are_prometheus_text() -> None:
