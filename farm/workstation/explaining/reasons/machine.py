@@ -15,6 +15,8 @@ NO_ENVIRONMENT = "environment-for-other-compiler"
 BYPASSED = "wrapper-bypassed"
 CCACHE_HIT = "ccache-hit"
 NO_CALL = "no-compiler-call"
+NOT_MADE = "environment-not-made"
+OUTDATED = "environment-outdated"
 
 MACHINE = (
     Reason(
@@ -86,11 +88,18 @@ MACHINE = (
         says=(error(1),),
     ),
     Reason(
-        "environment-not-made",
+        NOT_MADE,
         "iceccd could not pack this compiler into an environment for nodes.",
         "Try by hand and read what it says: icecc-create-env gcc. Where it lacks a g++, as for many a cross compiler, "
         "use what farm env prints: farm env --cross TRIPLET=COMPILER",
         says=(r"daemon can't determine native environment\..*",),
+    ),
+    Reason(
+        OUTDATED,
+        "The compiler has changed since iceccd started (or a file that is packed with it has, or what was packed is "
+        "gone), and icecc 1.4 then never packs it again.",
+        "Restart iceccd: sudo systemctl restart iceccd. Where it is your own, or the farm server's and you are root, "
+        "farm run does it by itself, and so does: farm doctor --fix",
     ),
     Reason(
         "environment-missing",
