@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 import time
 from collections.abc import Iterable
@@ -11,12 +10,11 @@ from collections.abc import Iterable
 from farm.doctor.facts import Peer
 from farm.errors import FarmError
 from farm.scheduler.control import Control, ListedNode, list_all
-from farm.scheduler.monitor import Watched, watch_once
-from farm.scheduler.protocol import NodeOffline, NodeStats
+from farm.scheduler.protocol import NodeStats
+from farm.workstation.joining.login import daemons
 
 QUIET_SECONDS = 1.0
-"""The scheduler tells a monitor of all daemons at once when it logs in."""
-MAX_PEERS = 4096
+"""After the last daemon that the scheduler told of: here it matters more to know all than to be quick."""
 CONNECT_SECONDS = 3.0
 ROUNDS = 3
 AT_A_TIME = 32
@@ -27,33 +25,13 @@ async def peers(host: str, port: int) -> tuple[list[Peer], tuple[str, ...] | Non
 
     None for the blocked when the control port does not answer, as behind the filter of a farm's server.
     """
-    stats = await _stats(host, port)
+    stats = await daemons(host, port, QUIET_SECONDS)
     try:
         async with Control(host, port) as control:
             listed, blocked = await list_all(control)
     except FarmError:
         return _merged(stats, ()), None
     return _merged(stats, listed), tuple(blocked)
-
-
-async def _stats(host: str, port: int) -> list[NodeStats]:
-    found: dict[int, NodeStats] = {}
-    async with contextlib.aclosing(watch_once(host, port)) as events:
-        await anext(events)  # Connected
-        with contextlib.suppress(TimeoutError):
-            while len(found) < MAX_PEERS:
-                _fold(found, await asyncio.wait_for(anext(events), QUIET_SECONDS))
-    return list(found.values())
-
-
-def _fold(found: dict[int, NodeStats], event: Watched) -> None:
-    match event:
-        case NodeStats():
-            found[event.host] = event
-        case NodeOffline():
-            found.pop(event.host, None)
-        case _:
-            pass
 
 
 def _merged(stats: Iterable[NodeStats], listed: Iterable[ListedNode]) -> list[Peer]:

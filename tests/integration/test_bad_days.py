@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import signal
 import struct
@@ -13,11 +14,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from farm.activity import JobState
 from farm.attach import Lost
 from farm.attach.direct import Direct
+from farm.doctor.peers import peers
 from farm.scheduler.connection import poke
 from farm.simulate import wire
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
+from farm.workstation.joining.login import daemons
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.31.1"
@@ -202,5 +205,30 @@ def test_a_clock_that_is_years_off() -> None:
             await watcher.until("both are shown", lambda live: len(live.jobs) == 2)
             for job in watcher.live.jobs.values():
                 assert abs(time.time() - job.begun) < PATIENCE
+
+    have(day)
+
+
+def test_a_scheduler_that_is_never_silent_can_be_asked_who_is_there() -> None:
+    """What `farm doctor` and `farm run` ask first: they waited for a pause that a busy farm does not make."""
+
+    async def chatter(writer: asyncio.StreamWriter) -> None:
+        for number in itertools.count():
+            writer.write(wire.local_begin("a.o", number, 0) + wire.local_done(number))
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async def day(lab: Namespace) -> None:
+        lab.scheduler()
+        async with daemon("busy") as writer, daemon("quiet"):
+            task = asyncio.create_task(chatter(writer))
+            async with asyncio.timeout(PATIENCE):
+                while len(await daemons(SERVER, 8765)) < 2:  # the second may not be logged in yet
+                    await poke(SERVER, 8765)
+                told, blocked = await peers(SERVER, 8765)
+            assert ["busy", "quiet"] == [peer.name for peer in told]
+            assert () == blocked
+            assert not task.done()
+            task.cancel()
 
     have(day)

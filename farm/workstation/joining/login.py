@@ -24,6 +24,9 @@ FIRST_SECONDS = 3.0
 """A scheduler without daemons tells nothing, and a busy one is late."""
 SETTLE_SECONDS = 0.3
 """After the log-in the scheduler tells of all its daemons at once."""
+LISTEN_SECONDS = 10.0
+"""For all of that, though new daemons log in without end."""
+MAX_DAEMONS = 4096
 
 
 class Offer(Struct, frozen=True):
@@ -43,13 +46,17 @@ class Hosts:
     def __init__(self) -> None:
         self._hosts: dict[int, NodeStats] = {}
 
+    def __len__(self) -> int:
+        return len(self._hosts)
+
     @property
     def all(self) -> list[NodeStats]:
         """What each last said."""
         return list(self._hosts.values())
 
-    def fold(self, event: Watched) -> None:
-        """Take in an event."""
+    def fold(self, event: Watched) -> bool:
+        """Take in an event; whether it tells of a daemon that was not known."""
+        before = len(self._hosts)
         match event:
             case Connected():
                 self._hosts.clear()
@@ -57,6 +64,7 @@ class Hosts:
                 self._hosts[event.host] = event
             case NodeOffline():
                 self._hosts.pop(event.host, None)
+        return len(self._hosts) > before
 
     def offer(self, submitter: str) -> Offer:
         """What they have for that submitter."""
@@ -94,15 +102,6 @@ async def logged_in(membership: Membership) -> list[ListedNode]:
 
     Raises SchedulerLostError or ProtocolError.
     """
-    hosts = Hosts()
-    with contextlib.suppress(TimeoutError):
-        async with contextlib.aclosing(watch_once(membership.scheduler, membership.port)) as events:
-            await anext(events)  # connected; a scheduler that is away ends here
-            async with asyncio.timeout(FIRST_SECONDS):
-                hosts.fold(await anext(events))
-            async with asyncio.timeout(SETTLE_SECONDS):
-                async for event in events:
-                    hosts.fold(event)
     return [
         ListedNode(
             name=host.name,
@@ -114,8 +113,28 @@ async def logged_in(membership: Membership) -> list[ListedNode]:
             max_jobs=0 if host.no_remote else host.max_jobs,
             load=host.load,
         )
-        for host in hosts.all
+        for host in await daemons(membership.scheduler, membership.port)
     ]
+
+
+async def daemons(host: str, port: int, settle: float = SETTLE_SECONDS) -> list[NodeStats]:
+    """The daemons of which the scheduler tells a new monitor; ``settle`` seconds after the last that was new.
+
+    What else it tells meanwhile does not count: a busy one is never silent. Raises SchedulerLostError or ProtocolError.
+    """
+    hosts = Hosts()
+    clock = asyncio.get_running_loop().time
+    with contextlib.suppress(TimeoutError):
+        async with contextlib.aclosing(watch_once(host, port)) as events:
+            await anext(events)  # connected; a scheduler that is away ends here
+            end = clock() + LISTEN_SECONDS
+            async with asyncio.timeout(FIRST_SECONDS) as limit:
+                async for event in events:
+                    if hosts.fold(event):
+                        limit.reschedule(min(clock() + settle, end))
+                    if len(hosts) >= MAX_DAEMONS:
+                        break
+    return hosts.all
 
 
 async def _follow(membership: Membership, hosts: Hosts) -> None:
