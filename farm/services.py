@@ -247,6 +247,11 @@ class Supervisor:
         with contextlib.suppress(xmlrpc.client.Fault), self._rpc() as rpc:
             rpc.startProcess(name)
 
+    def signal(self, name: str, number: str) -> None:
+        """Send one service a signal (``USR1``); nothing happens when it, or supervisord, does not run."""
+        with contextlib.suppress(OSError, xmlrpc.client.Error, http.client.HTTPException), self._rpc() as rpc:
+            rpc.signalProcess(name, number)
+
     def shutdown(self) -> None:
         """Stop all services and supervisord itself; returns when none of them is left."""
         pid = self.pid

@@ -6,7 +6,7 @@ multicast), so tables are bounded and claims are checked against what DHCP has g
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar, assert_never
 
 from immutables import Map
@@ -206,6 +206,22 @@ def initial(name: str, known: Mapping[str, str], telemetry_port: int = TELEMETRY
     """A farm of which only the configuration is known; ``known``: MAC → name."""
     nodes = {mac: Node(mac=mac, name=node, known=True, port=telemetry_port) for mac, node in known.items()}
     return Farm(name=name, telemetry_port=telemetry_port, nodes=Map(nodes))
+
+
+def resumed(farm: Farm, nodes: Iterable[Node]) -> Farm:
+    """The farm with machines as an earlier process knew them; names are as the configuration has them now."""
+    for node in nodes:
+        configured = farm.nodes.get(node.mac)
+        name = configured.name if configured else default_name(node.mac) if node.known else node.name
+        node = replace(node, known=configured is not None, name=name)
+        if len(farm.nodes) < MAX_NODES or configured:
+            farm = _put(farm, node, node.since)
+    return farm
+
+
+def addressed(farm: Farm, node: Node) -> Node:
+    """Of a machine that was seen before this `farm up`, only its address is of use: it may have been left running."""
+    return Node(mac=node.mac, name=node.name, known=node.known, address=node.address, port=farm.telemetry_port)
 
 
 def fold(farm: Farm, event: Event) -> Farm:

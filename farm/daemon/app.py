@@ -25,7 +25,7 @@ from farm.events import Event, SchedulerSaid
 from farm.history.store import History
 from farm.home import Home
 from farm.running import Running
-from farm.state import Farm, fold, initial
+from farm.state import Farm, addressed, fold, initial, resumed
 from farm.view.status import Overview, Status, build, overview
 
 log = logging.getLogger("farmd")
@@ -57,7 +57,7 @@ class Daemon:
         self._running_mark: tuple[int, int] | None = None
         self._recorded = 0
         """The number of the last ended job that the history was told of."""
-        self._port_problem = ""
+        self._port_problem = self._memory_problem = ""
         self._logs = sources.BootLogs(home)
         self._memory = home.runtime / "farmd.json"
 
@@ -105,14 +105,23 @@ class Daemon:
 
     def _problems(self) -> list[str]:
         """Troubles of farmd itself."""
-        return [problem for problem in (self.history.problem, self._port_problem) if problem]
+        problems = (self.history.problem, self._memory_problem, self._logs.problem, self._port_problem)
+        return [problem for problem in problems if problem]
 
     def catch_up(self) -> None:
-        """Learn from the logs, and from what an earlier farmd wrote down, what has happened so far; blocks."""
+        """Learn from what an earlier farmd wrote down, and from the logs, what has happened so far; blocks."""
+        started = self._running.started
+        if machines := memory.recall_machines(self._memory):
+            nodes = machines.nodes
+            if machines.started != started:
+                nodes = [addressed(self.farm, node) for node in nodes if node.address]
+            self.farm = resumed(self.farm, nodes)
+            self._logs = sources.BootLogs(self.home, machines.seen)
         for event in self._logs.read(time.time()):
             # Of boots before this `farm up` only the addresses are of use, for nodes that were left running.
-            if event.stage is None or event.time >= self._running.started:
+            if event.stage is None or event.time >= started:
                 self.publish(event)
+        self._logs.taken()
         for remembered in memory.recall(self._memory):
             self.publish(remembered)
 
@@ -123,6 +132,7 @@ class Daemon:
         host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
+            "reopen": lambda: sources.reopen_logs(self.home),
             "services": lambda: sources.watch_services(self.home, self.publish),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
@@ -144,16 +154,28 @@ class Daemon:
                 for name, part in parts.items():
                     group.create_task(watching.keep(name, part), name=name)
         finally:
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(memory.save, self._memory, self._remembered())
             self._record()
             await asyncio.to_thread(self.history.close)
+
+    def _remembered(self) -> bytes:
+        return memory.remember(self.farm, self._running.started, self._logs.seen)
 
     async def _write_down(self) -> None:
         written = b""
         while True:
-            content = memory.remember(self.farm)
+            content = self._remembered()
             if content != written:
-                await asyncio.to_thread(memory.save, self._memory, content)
-                written = content
+                try:
+                    await asyncio.to_thread(memory.save, self._memory, content)
+                except OSError as error:
+                    self._memory_problem = (
+                        f"What farmd knows of boots is not written down: {error.strerror or error}. "
+                        f"A restart of farmd would lose some of it. Make room: df -h {self._memory.parent}"
+                    )
+                else:
+                    written, self._memory_problem = content, ""
             await asyncio.sleep(SAVE_SECONDS)
 
     async def _keep_history(self) -> None:

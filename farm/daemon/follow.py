@@ -1,50 +1,141 @@
-"""Log files read as they grow, from their beginning, through rotation and truncation."""
+"""Log files read as they grow, through rotation, truncation and removal, and kept from growing without bound."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
+from msgspec import Struct
+
+from farm.home import write_atomic
+
 MAX_LINE = 64 * 1024
-CHUNK = 1 << 20
+KEPT = 2 << 20
+"""Bytes: a longer log is cut, and no more than so many are read at a time, the last ones."""
+MARK = 64
+"""Bytes before a position, by which it is known again."""
+
+
+class Position(Struct, frozen=True):
+    """How far a file was read: what is known of it, so that it can be told from another that took its place."""
+
+    inode: int
+    offset: int
+    before: str
+    """The bytes before the offset, in hexadecimal digits."""
+
+    @classmethod
+    def of(cls, file: BinaryIO, offset: int) -> Position:
+        """A place in an open file."""
+        length = min(MARK, offset)
+        before = os.pread(file.fileno(), length, offset - length)
+        return cls(os.fstat(file.fileno()).st_ino, offset, before.hex())
+
+    def is_in(self, file: BinaryIO) -> bool:
+        """Whether it is a place in that file, and not in another or one that was written again."""
+        return os.fstat(file.fileno()).st_size >= self.offset and Position.of(file, self.offset) == self
+
+
+def older(path: Path) -> Path:
+    """Where a log's content before the last cut or rotation is."""
+    return path.with_name(f"{path.name}.1")
+
+
+def keep(path: Path) -> None:
+    """Copy a log's last KEPT bytes to NAME.1; nothing happens when there is no room for that."""
+    with contextlib.suppress(OSError), path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        data = os.pread(file.fileno(), KEPT, max(0, size - KEPT))
+        write_atomic(older(path), data, mode=stat.S_IMODE(os.fstat(file.fileno()).st_mode))
+
+
+def cut(path: Path) -> None:
+    """Empty a log that is longer than KEPT; its end is in NAME.1 then. It must be one that is written by appending."""
+    with contextlib.suppress(OSError):
+        if path.stat().st_size > KEPT:
+            keep(path)
+            os.truncate(path, 0)
 
 
 class Follower:
     """One log file; `lines` returns what has been added since it was last called.
 
-    A file that was replaced (rotation) is read to its end first, then the new one from its beginning; one that became
-    shorter is read again from its beginning. One that does not exist (yet) is empty.
+    It begins at ``start``, or else with what the file and the one before it (NAME.1) still hold. A file that was
+    replaced is read to its end first, then the new one from its beginning; one that was emptied or written again is
+    read from its beginning. One that does not exist (yet), or cannot be read, is empty.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, start: Position | None = None) -> None:
         self.path = path
+        self.written = 0.0
+        """Unix time at which the last line that was read was written, or later."""
+        self.resumed = False
+        """Reading began at ``start``."""
+        self._start = start
+        self._begun = False
         self._file: BinaryIO | None = None
+        self._mark: Position | None = None
         self._rest = b""
+        self._late = b""
+        """Read already when the file was cut."""
 
     def lines(self) -> list[str]:
         """The whole lines that are new, without their ends."""
-        if self._file is None and not self._open():
-            return []
-        found = self._read()
+        found = [] if self._begun else self._begin()
+        if self._file is None and not self._open(self.path):
+            return found
+        found += self._read()
         if self._replaced():
             found += self._read()  # what was written between the reading and the rotation
-            if self._open():
+            if self._open(self.path):
                 found += self._read()
         return found
 
+    def position(self) -> Position | None:
+        """How far it has come; None when there is no file."""
+        return self._mark
+
+    def cut(self) -> None:
+        """Empty the file when it is longer than KEPT; nothing that is in it by then remains unread."""
+        if self._file is None or self._replaced() or os.fstat(self._file.fileno()).st_size <= KEPT:
+            return
+        keep(self.path)
+        self._late += self._file.read(KEPT)
+        with contextlib.suppress(OSError):
+            os.truncate(self.path, 0)
+            self._file.seek(0)
+            self._mark = Position.of(self._file, 0)
+
     def close(self) -> None:
-        """Close the file; reading begins anew at the next call."""
+        """Close the file; reading begins again at the next call."""
+        self._close()
+        self._begun = False
+
+    def _close(self) -> None:
         if self._file is not None:
             self._file.close()
-            self._file = None
+        self._file, self._mark, self._rest, self._late = None, None, b"", b""
 
-    def _open(self) -> bool:
-        self.close()
-        self._rest = b""
+    def _begin(self) -> list[str]:
+        self._begun = True
+        if self._start is not None:
+            for path in (self.path, older(self.path)):
+                if self._open(path) and self._file is not None and self._start.is_in(self._file):
+                    self._file.seek(self._start.offset)
+                    self._mark, self.resumed = self._start, True
+                    return []  # if it is the older one, it is seen to be replaced after it was read
+        found = self._read() if self._open(older(self.path)) else []
+        self._close()
+        return found
+
+    def _open(self, path: Path) -> bool:
+        self._close()
         try:
-            self._file = self.path.open("rb")
-        except FileNotFoundError:
+            self._file = path.open("rb")
+        except OSError:
             return False
         return True
 
@@ -52,18 +143,29 @@ class Follower:
         assert self._file is not None
         try:
             named = self.path.stat()
-        except FileNotFoundError:
+        except OSError:
             return False
         return not os.path.samestat(named, os.fstat(self._file.fileno()))
 
     def _read(self) -> list[str]:
-        assert self._file is not None
-        if os.fstat(self._file.fileno()).st_size < self._file.tell():
-            self._file.seek(0)
+        file = self._file
+        assert file is not None
+        if self._mark is not None and not self._mark.is_in(file):
+            file.seek(0)
             self._rest = b""
-        found: list[str] = []
-        while data := self._file.read(CHUNK):
-            *whole, self._rest = (self._rest + data).split(b"\n")
-            self._rest = self._rest[-MAX_LINE:]
-            found += (line.decode(errors="replace") for line in whole if len(line) <= MAX_LINE)
-        return found
+        status = os.fstat(file.fileno())
+        new = self._new(file, status.st_size)
+        data, self._late = self._late + new, b""
+        self.written = status.st_mtime if data else self.written
+        *whole, self._rest = (self._rest + data).split(b"\n")
+        self._rest = self._rest[-MAX_LINE - 1 :]
+        self._mark = Position.of(file, max(0, file.tell() - len(self._rest)))
+        return [line.decode(errors="replace") for line in whole if len(line) <= MAX_LINE]
+
+    def _new(self, file: BinaryIO, size: int) -> bytes:
+        """What there is up to ``size``, or no more than its end, from the beginning of a line."""
+        if size - file.tell() <= KEPT:
+            return file.read(max(0, size - file.tell()))
+        file.seek(size - KEPT - 1)
+        self._rest = self._late = b""
+        return file.read(KEPT + 1).partition(b"\n")[2]

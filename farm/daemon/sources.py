@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import time
+
+from msgspec import Struct
 
 from farm import ordered
 from farm.config import Config
 from farm.daemon import services
-from farm.daemon.follow import Follower
+from farm.daemon.follow import Follower, Position, cut
 from farm.discovery import discovering, farm_advertisement
 from farm.events import BootEvent, Ordered, OrdersSeen, Stage
 from farm.home import Home
-from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.netboot.events import parse_dnsmasq_lines, parse_nginx
 from farm.scheduler.connection import poke
 from farm.services import Supervisor
 from farm.state import Node
 from farm.watching import Look, Publish
 
 LOG_SECONDS = 0.25
+REOPEN_SECONDS = 10.0
+EVENTS_AT_ONCE = 256
+"""Boot events taken before others have their turn."""
+CLOCK_SECONDS = 1.0
+"""dnsmasq's stamps are whole seconds."""
+NO_ROOM = 64 * 1024
+"""Bytes: so little is no room for logs."""
 SERVICES_SECONDS = 2.0
 ORDERS_SECONDS = 1.0
 POKE_SECONDS = 1.2
@@ -27,29 +38,89 @@ BOOT_SECONDS = 300.0
 """A boot that takes longer hangs; nobody is waited for."""
 
 
-class BootLogs:
-    """dnsmasq's and nginx's logs, from their beginning."""
+class Seen(Struct, frozen=True):
+    """How far the logs were read, for who goes on from there."""
 
-    def __init__(self, home: Home) -> None:
-        self._dnsmasq = Follower(home.logs / "dnsmasq.log")
-        self._nginx = Follower(home.logs / "nginx-access.log")
+    time: float = 0.0
+    """Unix time at which there was last something to read."""
+    positions: dict[str, Position] = {}
+
+
+class BootLogs:
+    """dnsmasq's and nginx's logs, from their beginning, or from where an earlier farmd had come to."""
+
+    def __init__(self, home: Home, since: Seen | None = None) -> None:
+        since = since or Seen()
+        self._folder = home.logs
+        self._dnsmasq = Follower(home.logs / "dnsmasq.log", since.positions.get("dnsmasq.log"))
+        self._nginx = Follower(home.logs / "nginx-access.log", since.positions.get("nginx-access.log"))
+        self._since = since.time
+        self._read = self.seen = since
+        """``seen``: as far as the state knows what is in them."""
+        self.problem = ""
+        """What keeps dnsmasq and nginx from writing them."""
 
     def read(self, now: float) -> list[BootEvent]:
         """What has happened since the last call, in its order; blocks while it reads.
 
         nginx's log is read first: what a request followed from is then surely in dnsmasq's.
         """
-        requests = [parse_nginx(line) for line in self._nginx.lines()]
-        leases = [parse_dnsmasq(line, now) for line in self._dnsmasq.lines()]
-        return sorted((event for event in [*leases, *requests] if event is not None), key=lambda event: event.time)
+        requests = [event for line in self._nginx.lines() if (event := parse_nginx(line))]
+        lines = self._dnsmasq.lines()
+        leases = parse_dnsmasq_lines(lines, min(now, self._dnsmasq.written))
+        events = [*self._fresh(self._dnsmasq, leases), *self._fresh(self._nginx, requests)]
+        places = {log.path.name: place for log in (self._dnsmasq, self._nginx) if (place := log.position())}
+        if places != self._read.positions:
+            self._read = Seen(now, places)
+        return sorted(events, key=lambda event: event.time)
+
+    def _fresh(self, log: Follower, events: list[BootEvent]) -> list[BootEvent]:
+        """Those that an earlier farmd has not seen: it may have read a file that is not there any more."""
+        if log.resumed or not self._since:
+            return events
+        return [event for event in events if event.time >= self._since - CLOCK_SECONDS]
+
+    def taken(self) -> None:
+        """What was read last is in the state."""
+        self.seen, self._since = self._read, 0.0
+
+    def tidy(self) -> None:
+        """Cut logs that have become long, and look whether there is room for them; blocks."""
+        self._dnsmasq.cut()
+        self._nginx.cut()
+        with contextlib.suppress(OSError):
+            for path in (self._folder / "nginx-error.log", *self._folder.glob("*.console.log")):
+                cut(path)
+            room = os.statvfs(self._folder)
+            self.problem = (
+                ""
+                if room.f_bfree * room.f_frsize > NO_ROOM
+                else (f"The disk is full: what boots is not logged, and not seen. Make room: df -h {self._folder}")
+            )
 
 
 async def follow_boots(logs: BootLogs, publish: Publish) -> None:
     """Boot events from the logs."""
     while True:
-        for event in await asyncio.to_thread(logs.read, time.time()):
+        for number, event in enumerate(await asyncio.to_thread(logs.read, time.time()), 1):
             publish(event)
+            if number % EVENTS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        logs.taken()
+        await asyncio.to_thread(logs.tidy)
         await asyncio.sleep(LOG_SECONDS)
+
+
+async def reopen_logs(home: Home) -> None:
+    """Let dnsmasq and nginx open their logs again, now and then.
+
+    They may have been removed; and dnsmasq gives its own up for good when it cannot be written once (a full disk).
+    """
+    supervisor = Supervisor(home)
+    while True:
+        await asyncio.sleep(REOPEN_SECONDS)
+        await asyncio.to_thread(supervisor.signal, "dnsmasq", "USR2")
+        await asyncio.to_thread(supervisor.signal, "nginx", "USR1")
 
 
 async def watch_services(home: Home, publish: Publish) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -20,6 +21,8 @@ from farm.netboot.rival import PROBE
 MAX_LINE = 4096
 MAX_UPTIME = 1e8
 """Seconds; three years."""
+SUMMER = timedelta(hours=1, seconds=10)
+"""So far does a log's local time go back when summer ends."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAC = r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}"
@@ -58,11 +61,28 @@ def parse_dnsmasq(line: str, now: float) -> BootEvent | None:
     Its time is local and in whole seconds, so an event may have happened up to a second later than it says.
     """
     found = _LINE.fullmatch(line[:MAX_LINE].rstrip("\n"))
-    if found is None:
-        return None
-    time = _resolve(found, now)
-    if time is None:
-        return None
+    time = _resolve(found, now) if found else None
+    return _said(found, time) if found and time is not None else None
+
+
+def parse_dnsmasq_lines(lines: Sequence[str], written: float) -> list[BootEvent]:
+    """Lines of dnsmasq's log in their order, the last one written at Unix time ``written`` at the latest.
+
+    No stamp names a year, so they are read backwards: each line is no later than the one after it.
+    """
+    events = []
+    for line in reversed(lines):
+        found = _LINE.fullmatch(line[:MAX_LINE])
+        time = _resolve(found, written, SUMMER) if found else None
+        if found is None or time is None:
+            continue
+        written = min(written, time)
+        if event := _said(found, time):
+            events.append(event)
+    return events[::-1]
+
+
+def _said(found: re.Match[str], time: float) -> BootEvent | None:
     if found["part"] == "tftp":
         sent = _SENT.fullmatch(found["text"])
         return _requested(sent["path"], sent["address"], time) if sent else None
@@ -89,9 +109,9 @@ def parse_nginx(line: str) -> BootEvent | None:
     return _requested(access.uri, access.address, access.time, access.bytes)
 
 
-def _resolve(found: re.Match[str], now: float) -> float | None:
-    """Unix time of a stamp that names no year: the latest one that is not in the future (a day of grace for clocks)."""
-    latest = datetime.fromtimestamp(now) + timedelta(days=1)
+def _resolve(found: re.Match[str], now: float, grace: timedelta = timedelta(days=1)) -> float | None:
+    """Unix time of a stamp that names no year: the latest one that is not later than ``now``, with grace for clocks."""
+    latest = datetime.fromtimestamp(now) + grace
     if found["month"] not in _MONTHS:
         return None
     month = _MONTHS.index(found["month"]) + 1

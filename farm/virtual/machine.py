@@ -51,7 +51,11 @@ def service(machine: VirtualMachine, number: int, home: Home, settings: Virtual)
         *("-device", f"{NIC_MODEL[machine.nic]},netdev=lan,mac={machine.mac}"),
         *("-object", "rng-random,id=rng,filename=/dev/urandom"),
         *("-device", "virtio-rng-pci,rng=rng"),
-        *("-chardev", f"socket,id=console,server=on,wait=off,path={_option(console_path)},logfile={_option(log)}"),
+        # logappend: farmd empties the log when it has become long.
+        *(
+            "-chardev",
+            f"socket,id=console,server=on,wait=off,path={_option(console_path)},logfile={_option(log)},logappend=on",
+        ),
         *("-serial", "chardev:console"),
         *("-qmp", f"unix:{_option(console_path.with_suffix('.qmp'))},server=on,wait=off"),
     ]

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import time
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.events import BootEvent, Stage
-from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.netboot.events import parse_dnsmasq, parse_dnsmasq_lines, parse_nginx
 from farm.netboot.rival import PROBE
 
 MAC = "52:54:00:00:00:01"
@@ -110,6 +111,39 @@ def test_impossible_numbers_of_a_node_are_left_out() -> None:
     event = access("/nodes/default.json?kernel=-1&nic=nan&root=99&agent=7&bogus=1")
     assert event is not None
     assert event.uptime == {"agent": 7.0}
+
+
+def lines_of(times: list[float]) -> list[str]:
+    """What dnsmasq writes at these times: its stamps name no year."""
+    return [
+        f"{datetime.fromtimestamp(when):%b %e %H:%M:%S} dnsmasq-dhcp[1]: DHCPDISCOVER(farm0) {MAC}" for when in times
+    ]
+
+
+def test_what_was_written_years_ago_is_not_of_this_year() -> None:
+    times = [
+        datetime(*when).timestamp()
+        for when in ((2023, 11, 23, 1), (2024, 2, 29, 9), (2025, 11, 23, 5), (2026, 11, 23, 1))
+    ]
+    assert times == [event.time for event in parse_dnsmasq_lines(lines_of(times), NOW)]
+    (old,) = parse_dnsmasq_lines(lines_of(times[:1]), times[0])
+    assert old.time == times[0], "a log that nobody has written to since is as old as it is"
+    assert parse_dnsmasq_lines(["", "Feb 31 00:00:00 dnsmasq-dhcp[1]: x", "x" * 9999], NOW) == []
+
+
+@given(st.integers(0, 4 * 10**9), st.lists(st.integers(0, 364 * 86400), max_size=20), st.integers(0, 300 * 86400))
+def test_lines_are_dated_right_however_old_they_are(first: int, gaps: list[int], since: int) -> None:
+    times = [float(each) for each in itertools.accumulate(gaps, initial=first)]
+    found = [event.time for event in parse_dnsmasq_lines(lines_of(times), times[-1] + since)]
+    assert len(found) == len(times)
+    assert all(abs(a - b) <= 3600 for a, b in zip(times, found, strict=True)), (
+        "but for the hour that summer's end repeats"
+    )
+
+
+@given(st.lists(st.text() | st.integers(0, 4 * 10**9).map(lambda when: lines_of([when])[0])), st.integers(0, 4 * 10**9))
+def test_any_lines_are_tolerated(lines: list[str], written: int) -> None:
+    assert all(event.time <= written + 86400 for event in parse_dnsmasq_lines(lines, written))
 
 
 @given(st.text())

@@ -1,0 +1,226 @@
+"""farmd that ends and comes back, and logs that grow, are lost, or cannot be written: real daemons in namespaces."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from farm.config import Config, Dhcp
+from farm.daemon import follow
+from farm.daemon.client import fetch_status
+from farm.errors import FarmError
+from farm.events import Stage
+from farm.home import Home
+from farm.netboot.render import dnsmasq_conf, nginx_conf
+from farm.running import Running, VirtualMachine
+from farm.services import Service, Supervisor
+from farm.view.status import NodeStatus
+from tests.lab import PATIENCE, Namespace, namespaces, until
+
+SERVER = "10.99.5.1"
+MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
+
+
+class Lab:
+    """dnsmasq, nginx and farmd under the farm's supervisord; a machine that asks them."""
+
+    def __init__(self, server: Namespace, node: Namespace, folder: Path) -> None:
+        self.server, self.node = server, node
+        self.home = Home.at(folder / "home")
+        self.home.create()
+        self.supervisor = Supervisor(self.home)
+        self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=Dhcp("10.99.5.50", "10.99.5.60"))
+        self.running = Running(
+            config=self.config, interface="lab0", image="v1", started=time.time() - 1,
+            machines=[VirtualMachine("pc01", MAC, "tap1")],
+        )  # fmt: skip
+        self.running.save(self.home)
+        for name, content in (("boot/start.ipxe", "#!ipxe"), ("images/v1/kernel", "x" * 1000)):
+            path = self.home.http / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(content)
+
+    def serve(self) -> None:
+        """Bring the services up; twice does no harm."""
+        run = self.home.runtime
+        (run / "nginx.conf").write_text(nginx_conf(self.config, self.home))
+        (run / "dnsmasq.conf").write_text(dnsmasq_conf(self.config, self.home, "lab0"))
+        services = [
+            Service("nginx", ["nginx", "-c", str(run / "nginx.conf")]),
+            Service("dnsmasq", ["dnsmasq", "--keep-in-foreground", f"--conf-file={run}/dnsmasq.conf"]),
+            Service("farmd", [sys.executable, "-m", "farm.daemon", *self.home.options]),
+        ]
+        self.supervisor.converge(services, prefix=["ip", "netns", "exec", self.server.name])
+        self.server.wait_for(8069)
+        until(self.machines, "farmd does not answer")
+
+    def restart(self, how: signal.Signals = signal.SIGKILL) -> None:
+        """Let farmd end, and come back by itself."""
+        pid = self.pid("farmd")
+        os.kill(pid, how)
+        until(lambda: self.pid("farmd") not in (0, pid), "supervisord does not start farmd again")
+        until(self.machines, "farmd does not answer")
+
+    def pid(self, name: str) -> int:
+        return next(each.pid for each in self.supervisor.status() if each.name == name)
+
+    def machines(self) -> dict[str, NodeStatus]:
+        with contextlib.suppress(FarmError):
+            return {node.mac: node for node in fetch_status(self.home).nodes}
+        return {}
+
+    def problems(self) -> str:
+        with contextlib.suppress(FarmError):
+            return " ".join(fetch_status(self.home).problems)
+        return ""
+
+    def power_on(self, mac: str) -> None:
+        """Ask for an address, as a machine does that is switched on."""
+        self.node.run("ip", "address", "flush", "dev", "lab0")
+        self.node.run("ip", "link", "set", "lab0", "address", mac)
+        client = Path(sys.executable).with_name("pyroute2-dhcp-client")
+        folder = self.node.folder / mac.replace(":", "")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        process = self.node.start("dhcp", "sh", "-c", f"cd {folder} && exec {client} lab0")
+        until(lambda: "10.99.5." in self.node.run("ip", "-4", "address", "show", "lab0").stdout, "no address from DHCP")
+        self.node.stop(process)
+
+    def fetch(self, path: str) -> None:
+        self.node.run("curl", "--noproxy", "*", "-fsS", "-o", "/dev/null", f"http://{SERVER}:8069{path}")
+
+    def boot(self, mac: str) -> None:
+        """As far as a machine without a kernel comes."""
+        self.power_on(mac)
+        self.fetch("/boot/start.ipxe")
+        self.fetch(f"/images/v1/kernel?mac={mac.replace(':', '-')}")
+        until(lambda: self.stage(mac) is Stage.KERNEL, f"{mac} is not seen to boot")
+
+    def stage(self, mac: str) -> Stage | None:
+        machine = self.machines().get(mac)
+        return None if machine is None else machine.stage
+
+    def log(self, name: str) -> Path:
+        return self.home.logs / name
+
+
+@contextlib.contextmanager
+def lab_at(folder: Path | None = None) -> Iterator[Lab]:
+    with namespaces(f"{SERVER}/24", "10.99.5.200/24") as (server, node):
+        node.run("ip", "address", "flush", "dev", "lab0")
+        lab = Lab(server, node, folder or server.folder)
+        try:
+            yield lab
+        finally:
+            lab.supervisor.shutdown()
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    with lab_at() as lab:
+        yield lab
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("logs", ["as they were", "cut", "removed"])
+def test_a_restarted_farmd_knows_what_it_knew_and_nothing_else(lab: Lab, how: signal.Signals, logs: str) -> None:
+    lab.serve()
+    lab.boot(MAC)
+    lab.power_on(OTHER)
+    until(lambda: OTHER in lab.machines() and lab.machines()[OTHER].address, "the lease is not seen")
+    memory = lab.home.runtime / "farmd.json"
+    until(lambda: OTHER.encode() in memory.read_bytes() and b"kernel" in memory.read_bytes(), "nothing is written down")
+    before = lab.machines()
+    # A line that was written before it, and is read once only, would make it begin to boot again.
+    if logs == "cut":
+        for name in ("dnsmasq.log", "nginx-access.log"):
+            shutil.copy(lab.log(name), lab.log(f"{name}.1"))
+            os.truncate(lab.log(name), 0)
+    elif logs == "removed":
+        lab.log("dnsmasq.log").unlink()
+        lab.log("nginx-access.log").unlink()
+    lab.restart(how)
+    assert lab.machines() == before
+
+
+def test_logs_do_not_grow_without_bound_and_boots_are_seen_all_the_same(lab: Lab) -> None:
+    """They were long before this farmd came, too, and what is in them is years old."""
+    old = f"Nov  1 00:00:00 dnsmasq-dhcp[1]: DHCPDISCOVER(lab0) {OTHER}\n"
+    request = '{"time":1600000000.000,"address":"10.99.5.50","uri":"/nothing","status":404,"bytes":1}\n'
+    for name, line in (("dnsmasq.log", old), ("nginx-access.log", request), ("nginx-error.log", request)):
+        with lab.log(name).open("w") as file:
+            for _ in range(20):
+                file.write(line * ((1 << 20) // len(line)))
+    os.utime(lab.log("dnsmasq.log"), (1_500_000_000, 1_500_000_000))
+    lab.serve()
+    logs = [lab.log(name) for name in ("dnsmasq.log", "nginx-access.log", "nginx-error.log")]
+    until(lambda: all(log.stat().st_size <= follow.KEPT for log in logs), "the logs stay as long as they are")
+    assert all(follow.older(log).stat().st_size <= follow.KEPT for log in logs)
+    assert lab.stage(OTHER) is None, "a boot of years ago is none of today"
+    lab.boot(MAC)
+    for log in logs:
+        with log.open("a") as file:
+            file.write(request * (2 * follow.KEPT // len(request)))
+    until(lambda: all(log.stat().st_size <= follow.KEPT for log in logs), "the logs grow")
+    lab.boot(OTHER)
+    assert psutil.Process(lab.pid("farmd")).memory_info().rss < 400 << 20
+
+
+def test_removed_logs_are_made_again(lab: Lab) -> None:
+    lab.serve()
+    lab.boot(MAC)
+    for name in ("dnsmasq.log", "nginx-access.log"):
+        lab.log(name).rename(lab.home.logs / f"elsewhere-{name}")
+    lab.power_on(OTHER)
+    until(lambda: OTHER in lab.machines(), "what goes on in the renamed log is not read")
+    until(lambda: lab.log("dnsmasq.log").exists() and lab.log("nginx-access.log").exists(), "the logs stay away")
+    lab.fetch(f"/images/v1/kernel?mac={OTHER.replace(':', '-')}")
+    until(lambda: lab.stage(OTHER) is Stage.KERNEL, "what goes on in the new logs is not read")
+
+
+def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(disk)], check=True)
+    try:
+        with lab_at(disk) as lab:
+            lab.serve()
+            lab.boot(MAC)
+            with contextlib.suppress(OSError), (disk / "filler").open("wb", buffering=0) as filler:
+                while True:
+                    filler.write(bytes(1 << 16))
+            # More than what is left of the last block of dnsmasq's log.
+            for _ in range(60):
+                lab.node.run("curl", "-s", "-o", "/dev/null", f"tftp://{SERVER}/nothing", check=False)
+            until(lambda: "is not logged, and not seen" in lab.problems(), "the full disk is not said")
+            assert lab.stage(MAC) is Stage.KERNEL
+            (disk / "filler").unlink()
+            until(lambda: "The disk is full" not in lab.problems(), "it is said still")
+            # dnsmasq has given its log up, until it is told to open it again.
+            until(lambda: sees(lab, OTHER), "boots are not seen any more", 2 * PATIENCE)
+            lab.boot(OTHER)
+            assert "Traceback" not in lab.log("farmd.log").read_text()
+            memory = lab.home.runtime / "farmd.json"
+            until(lambda: OTHER.encode() in memory.read_bytes(), "nothing is written down any more")
+            before = lab.machines()
+            lab.restart()
+            assert lab.machines() == before
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def sees(lab: Lab, mac: str) -> bool:
+    """Whether a machine that asks for an address is seen."""
+    lab.power_on(mac)
+    return mac in lab.machines()
