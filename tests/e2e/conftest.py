@@ -115,6 +115,11 @@ class Lab:
         return left
 
     @property
+    def images_folder(self) -> Path:
+        """Where its image versions are."""
+        return Path(environment(self.home)["FARM_IMAGES"])
+
+    @property
     def namespace(self) -> str:
         return f"farm-{self.name}"
 

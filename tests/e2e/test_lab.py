@@ -16,6 +16,7 @@ from farm.services import Supervisor
 from tests.e2e.conftest import Lab, environment
 from tests.e2e.dashboard import watching
 from tests.e2e.joined import join_build_leave
+from tests.e2e.reading import read_whole_root, use_small_frames
 from tests.projects import LEAST_FILES
 
 NODES = ["virtual-1", "virtual-2"]
@@ -140,6 +141,11 @@ def test_a_node_reaches_the_scheduler_but_not_its_control_port(lab: Lab) -> None
     assert denied.returncode != 0
     allowed = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8765'", check=False)
     assert allowed.returncode == 0, allowed.stderr
+
+
+def test_a_node_reads_its_whole_root_again_and_again(lab: Lab) -> None:
+    use_small_frames(lab, NODES[1])
+    read_whole_root(lab, NODES[1], 20)
 
 
 def test_another_image_is_for_next_boots_and_a_used_one_stays(lab: Lab) -> None:
