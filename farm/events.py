@@ -53,6 +53,8 @@ class BootEvent(Struct, frozen=True):
     """Stage → seconds since its kernel started, as the node says it."""
     bytes: int = 0
     detail: str = ""
+    refused: str = ""
+    """What it asked for and could not be given (then ``stage`` is None), as Refusal.what says it."""
 
 
 class Beacon(Struct, frozen=True):

@@ -19,10 +19,16 @@ def drain_table(config: Config) -> str:
     return f"farmdrain_{config.name.replace('-', '_')}"
 
 
+TFTP_LIMIT = "limit rate over 5/second burst 60 packets"
+"""Of one address's requests for files by TFTP: a transfer that nobody goes on with holds one of dnsmasq's places for
+half a minute, and a loader may ask for some forty files in a row."""
+
+
 def ruleset(config: Config, interface: str) -> str:
     """A script for nft that makes the farm's tables anew, in one transaction (nft(8)).
 
-    The scheduler's control port has no authentication and binds every address: the lab does not get at it.
+    The scheduler's control port has no authentication and binds every address: the lab does not get at it. One machine
+    cannot take all of TFTP's places; nothing boots over IPv6.
     """
     name = table(config)
     return f"""table netdev {name} {{}}
@@ -31,9 +37,17 @@ delete table netdev {name}
 table inet {name} {{}}
 delete table inet {name}
 table inet {name} {{
+  set tftp {{
+    type ipv4_addr
+    flags dynamic
+    size 65535
+    timeout 1m
+  }}
   chain input {{
     type filter hook input priority 0;
     iifname "{interface}" tcp dport {config.scheduler.port + 1} reject with tcp reset
+    iifname "{interface}" meta nfproto ipv4 udp dport 69 update @tftp {{ ip saddr {TFTP_LIMIT} }} drop
+    iifname "{interface}" meta nfproto ipv6 udp dport 69 drop
   }}
 }}
 """

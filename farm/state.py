@@ -37,6 +37,7 @@ from farm.events import (
     TelemetryLost,
     TelemetrySeen,
 )
+from farm.refusals import Refusal, Refusals, answered, noted, recent
 from farm.scheduler.monitor import Connected, Disconnected
 from farm.scheduler.protocol import NodeOffline, NodeStats
 
@@ -167,6 +168,7 @@ class Farm(Struct, frozen=True, kw_only=True):
     """What the scheduler tells: daemons and jobs."""
     strangers: dict[str, Beacon] = {}
     """Advertisements that nothing bears out, by instance."""
+    refusals: Refusals = {}
     services: tuple[Service, ...] = ()
     services_why: str = "Not asked yet."
     findings: Map[str, tuple[Finding, ...]] = Map()
@@ -241,7 +243,8 @@ def fold(farm: Farm, event: Event) -> Farm:
         case SchedulerSaid():
             return _said(farm, event)
         case ServicesSeen():
-            return replace(farm, services=event.services, services_why=event.why)
+            refusals = recent(farm.refusals, event.time)
+            return replace(farm, services=event.services, services_why=event.why, refusals=refusals)
         case Examined():
             return replace(farm, findings=farm.findings.set(event.probe, event.findings))
         case CanarySeen():
@@ -321,6 +324,12 @@ def _at(farm: Farm, address: str) -> Node | None:
 
 def _boot(farm: Farm, event: BootEvent) -> Farm:
     node = farm.nodes.get(event.mac) if event.mac else _at(farm, event.address)
+    mac = node.mac if node else event.mac
+    if event.refused:
+        refusal = Refusal(event.refused, event.time)
+        return replace(farm, refusals=noted(farm.refusals, mac, refusal)) if mac else farm
+    if mac in farm.refusals and event.stage is not Stage.POWERED:
+        farm = replace(farm, refusals=answered(farm.refusals, mac, loader=event.stage is not None))
     if node is None:
         if not event.mac:
             return farm

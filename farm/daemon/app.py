@@ -119,7 +119,7 @@ class Daemon:
             self._logs = sources.BootLogs(self.home, machines.seen)
         for event in self._logs.read(time.time()):
             # Of boots before this `farm up` only the addresses are of use, for nodes that were left running.
-            if event.stage is None or event.time >= started:
+            if (event.stage is None and not event.refused) or event.time >= started:
                 self.publish(event)
         self._logs.taken()
         for remembered in memory.recall(self._memory):
@@ -186,10 +186,10 @@ class Daemon:
     async def _serve_network(self, api: Serving) -> None:
         """The API on the lab's network; tried again when the port is not to be had."""
         config = self._running.config
+        access.token(self.home)
         while True:
             self._port_problem = ""
             try:
-                access.token(self.home)
                 await api.at_port(config.server, config.api.port)
             except OSError as error:
                 self._port_problem = f"The API is not on the network: {error.strerror or error}."

@@ -17,12 +17,16 @@ from msgspec import Struct
 from farm.errors import NOT_JSON
 from farm.events import BootEvent, Stage
 from farm.netboot.rival import PROBE
+from farm.refusals import NO_ADDRESS
 
 MAX_LINE = 4096
 MAX_UPTIME = 1e8
 """Seconds; three years."""
 SUMMER = timedelta(hours=1, seconds=10)
 """So far does a log's local time go back when summer ends."""
+
+NONE_FOR = "none-for-"
+"""How the names of loaders begin that firmware is sent to fetch when there is none for it; what it is follows."""
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _MAC = r"[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}"
@@ -33,10 +37,13 @@ _LINE = re.compile(
     re.ASCII,
 )
 _DHCP = re.compile(
-    rf"(?:\d+ )?(?P<kind>DHCPDISCOVER|DHCPACK|BOOTP)\([^)\s]+\) (?:(?P<address>{_ADDRESS}) )?(?P<mac>{_MAC})(?: |$)",
+    r"(?:\d+ )?(?P<kind>DHCPDISCOVER|DHCPACK|BOOTP)\([^)\s]+\) "
+    rf"(?:(?P<address>{_ADDRESS}) )?(?P<mac>{_MAC})(?: (?P<why>.*)|$)",
     re.ASCII | re.IGNORECASE,
 )
 _SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
+_MISSING = re.compile(rf"file (?P<path>/.*) not found for (?P<address>{_ADDRESS})", re.ASCII)
+_NONE_FOR = re.compile(rf"/loader/{NONE_FOR}(?P<firmware>[A-Za-z0-9_-]{{1,32}})\Z", re.ASCII)
 _BOOT = re.compile(rf"/boot/(?P<mac>{_MAC}|default|start)\.ipxe\Z", re.ASCII | re.IGNORECASE)
 _IMAGE = re.compile(r"/images/(?P<image>[A-Za-z0-9][A-Za-z0-9._+-]{0,127})/(?P<file>kernel|initrd)\Z", re.ASCII)
 _NODE = re.compile(rf"/nodes/(?P<mac>{_MAC}|default)\.json\Z", re.ASCII | re.IGNORECASE)
@@ -84,13 +91,17 @@ def parse_dnsmasq_lines(lines: Sequence[str], written: float) -> list[BootEvent]
 
 def _said(found: re.Match[str], time: float) -> BootEvent | None:
     if found["part"] == "tftp":
-        sent = _SENT.fullmatch(found["text"])
-        return _requested(sent["path"], sent["address"], time) if sent else None
+        if sent := _SENT.fullmatch(found["text"]):
+            return _requested(sent["path"], sent["address"], time)
+        missing = _MISSING.fullmatch(found["text"])
+        return _no_loader(missing["path"], missing["address"], time) if missing else None
     said = _DHCP.match(found["text"])
     if said is None:
         return None
     if _mac(said["mac"]).startswith(PROBE.hex(":")):
         return None  # somebody looks for other DHCP servers
+    if said["kind"] == "DHCPDISCOVER" and (said["why"] or "").startswith(NO_ADDRESS):
+        return BootEvent(None, time, mac=_mac(said["mac"]), refused=NO_ADDRESS)
     if said["kind"] == "DHCPDISCOVER":
         return BootEvent(Stage.POWERED, time, mac=_mac(said["mac"]))
     return BootEvent(None, time, mac=_mac(said["mac"]), address=said["address"]) if said["address"] else None
@@ -102,9 +113,11 @@ def parse_nginx(line: str) -> BootEvent | None:
         access = _access.decode(line[:MAX_LINE])
     except NOT_JSON:
         return None
-    if access.status not in (200, 206) or access.bytes < 0 or not re.fullmatch(_ADDRESS, access.address, re.ASCII):
+    if access.bytes < 0 or not re.fullmatch(_ADDRESS, access.address, re.ASCII) or not 0 < access.time < 1e11:
         return None
-    if not 0 < access.time < 1e11:
+    if access.status == 404:
+        return _no_loader(access.uri, access.address, access.time)
+    if access.status not in (200, 206):
         return None
     return _requested(access.uri, access.address, access.time, access.bytes)
 
@@ -129,6 +142,12 @@ def _resolve(found: re.Match[str], now: float, grace: timedelta = timedelta(days
 def _mac(text: str) -> str:
     """Lower case with colons; empty for `default` and `start`."""
     return "" if text in ("default", "start") else text.lower().replace("-", ":")
+
+
+def _no_loader(path: str, address: str, time: float) -> BootEvent | None:
+    """What it means that a file was asked for that is not there: a loader that the farm has not got, or nothing."""
+    found = _NONE_FOR.search(path)
+    return BootEvent(None, time, address=address, refused=found["firmware"].replace("_", " ")) if found else None
 
 
 def _requested(uri: str, address: str, time: float, sent: int = 0) -> BootEvent | None:

@@ -17,10 +17,29 @@ from farm.config import Config, Machine
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.image.store import Manifest, Store
+from farm.netboot.events import NONE_FOR
 from farm.node import contract
 
 LOADERS = Path("/usr/lib/ipxe")
 """Debian's package ipxe: undionly.kpxe for BIOS, snponly.efi for UEFI; both use the firmware's own NIC driver."""
+
+ARCHITECTURES = {
+    0: "bios", 6: "efi32", 7: "efi64", 9: "efi64", 10: "arm32", 11: "arm64",
+    15: "http32", 16: "http64", 18: "httparm32", 19: "httparm64",
+}  # fmt: skip
+"""What firmware calls itself (option 93, RFC 4578; numbers: IANA, Processor Architecture Types) → dnsmasq's tag."""
+FOREIGN = {
+    "efi32": "32-bit_UEFI",
+    "arm32": "32-bit_ARM",
+    "arm64": "64-bit_ARM",
+    "http32": "32-bit_UEFI",
+    "httparm32": "32-bit_ARM",
+    "httparm64": "64-bit_ARM",
+}
+"""Tags of machines that cannot run the farm's kernel → what they are."""
+
+TFTP_MAX = 900
+"""Transfers at a time: dnsmasq needs a descriptor for each, and a process has 1024 unless it is given more."""
 
 KERNEL_OPTIONS = "boot=farm panic=30 quiet loglevel=3 systemd.show_status=error mitigations=off"
 
@@ -56,6 +75,11 @@ def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
         http=home.http,
         netmask=ipaddress.ip_interface(config.address).netmask,
         ula=ula_prefix(config.name),
+        url=f"http://{config.server}:{config.http_port}",
+        tftp_max=TFTP_MAX,
+        architectures=ARCHITECTURES,
+        foreign=FOREIGN,
+        none_for=NONE_FOR,
     )
 
 

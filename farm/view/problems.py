@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from farm.activity import Scheduler
 from farm.events import Finding
 from farm.printable import printable
 from farm.running import Running
 from farm.state import ANSWERS, Farm
+from farm.view.refused import refused
+from farm.view.text import NAMED, few
 
 ENDED = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
-NAMED = 4
-"""So many nodes are named; the others are counted."""
 ROOM_PER_SLOT = 25 << 20
 """Free bytes that iceccd wants in its environment folder for each free slot, and for one more (daemon/main.cpp)."""
 
@@ -24,6 +24,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
         *_services(farm, running),
         *([_silent_farmd(farmd_why)] if farmd_why else _scheduler(farm)),
         *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
+        *refused(farm, running.config),
         *_full_nodes(farm),
         *_forged(farm),
     ]
@@ -32,12 +33,6 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
 def bare_problems(farm: Farm, netname: str) -> list[Finding]:
     """What is wrong with any scheduler."""
     return [*_down(farm, ""), *_rivals(farm.activity.scheduler, netname), *_forged(farm)]
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    said = ", ".join(names[:NAMED])
-    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
 
 
 def _services(farm: Farm, running: Running) -> Iterator[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from farm.activity import Job
 
 LANGUAGES = ("C", "C++", "Objective-C", "Objective-C++", "custom")
@@ -13,6 +15,14 @@ EXITS = {
     NODE_UNUSABLE: "node unusable (118)",
     NODE_LOST: "node dropped (255)",
 }
+NAMED = 4
+"""So many of several nodes are named; the others are counted."""
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    said = ", ".join(names[:NAMED])
+    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
 
 
 def language(job: Job) -> str:

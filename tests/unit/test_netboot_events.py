@@ -4,12 +4,14 @@ import itertools
 import time
 from datetime import datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.events import BootEvent, Stage
 from farm.netboot.events import parse_dnsmasq, parse_dnsmasq_lines, parse_nginx
 from farm.netboot.rival import PROBE
+from farm.refusals import NO_ADDRESS
 
 MAC = "52:54:00:00:00:01"
 NOW = datetime(2026, 11, 23, 2, 0, 0).timestamp()
@@ -27,7 +29,13 @@ def access(uri: str, status: int = 200, address: str = "10.77.0.57") -> BootEven
 
 def test_a_discover_is_a_machine_that_is_powered_on() -> None:
     assert BootEvent(Stage.POWERED, TIME, mac=MAC) == dhcp(f"DHCPDISCOVER(farm0) {MAC}")
-    assert BootEvent(Stage.POWERED, TIME, mac=MAC) == dhcp(f"DHCPDISCOVER(farm0) 10.77.0.57 {MAC} no address available")
+    assert BootEvent(Stage.POWERED, TIME, mac=MAC) == dhcp(f"DHCPDISCOVER(farm0) 10.77.0.57 {MAC}")
+
+
+@pytest.mark.parametrize("asked", [f"10.77.0.57 {MAC}", MAC])
+def test_a_discover_that_brought_no_address_is_a_refusal_and_no_stage(asked: str) -> None:
+    expected = BootEvent(None, TIME, mac=MAC, refused=NO_ADDRESS)
+    assert expected == dhcp(f"DHCPDISCOVER(farm0) {asked} no address available")
 
 
 def test_an_ack_tells_the_address() -> None:
@@ -82,6 +90,17 @@ def test_files_sent_by_tftp() -> None:
     assert tftp(f"{top}/undionly.kpxe") is None
     aborted = "error 8 User aborted the transfer received from 10.77.0.57"
     assert parse_dnsmasq(f"{STAMP} dnsmasq-tftp[9]: {aborted}", NOW) is None
+
+
+def test_a_loader_that_there_is_not_is_a_refusal_by_tftp_and_by_http() -> None:
+    missing = f"{STAMP} dnsmasq-tftp[9]: file /srv/a farm/run/http/loader/none-for-64-bit_ARM not found for 10.77.0.57"
+    other = missing.replace("loader/none-for-64-bit_ARM", "grub/grub.cfg")
+
+    assert BootEvent(None, TIME, "", "10.77.0.57", refused="64-bit ARM") == parse_dnsmasq(missing, NOW)
+    assert parse_dnsmasq(other, NOW) is None
+    expected = BootEvent(None, 100.5, "", "10.77.0.57", refused="32-bit UEFI")
+    assert expected == access("/loader/none-for-32-bit_UEFI", status=404)
+    assert access("/loader/none-for-" + "x" * 33, status=404) is None
 
 
 def test_files_fetched_by_http() -> None:

@@ -117,7 +117,7 @@ def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None
     assert "dhcp-range=10.77.1.1,10.77.2.9,255.255.252.0,30m" in lines
     assert "dhcp-host=52:54:00:00:00:01,pc01,10.77.0.11" in lines
     assert "dhcp-host=52:54:00:00:00:02,pc02" in lines
-    assert "dhcp-boot=tag:ipxe,boot/start.ipxe" in lines
+    assert "dhcp-boot=tag:ipxe,tag:!foreign,boot/start.ipxe" in lines
     assert "log-facility=/a farm/log/dnsmasq.log" in lines
 
 
