@@ -223,7 +223,7 @@ class Ordered(Struct, frozen=True):
     mac: str
     order: Literal["drain", "reboot", "off"]
     time: float
-    pid: int = 0
+    pid: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
 
 
 class OrdersSeen(Struct, frozen=True):

@@ -128,6 +128,7 @@ class Daemon:
     async def run(self) -> None:
         """Watch and answer until cancelled."""
         await asyncio.to_thread(self.catch_up)
+        await asyncio.to_thread(self.history.flush)  # builds go on that were open when an earlier farmd ended
         config, look = self._running.config, lambda: self.farm
         host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {

@@ -7,6 +7,7 @@ flood of host names ends up in one build and one node called OTHERS.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 
 from immutables import Map
 from msgspec import Struct
@@ -372,3 +373,21 @@ def renumbered(ledger: Ledger, last: int) -> Ledger:
         closed=tuple(map(moved, ledger.closed)),
         next=ledger.next + last,
     )
+
+
+def resumed(ledger: Ledger, left: Iterable[BuildDetail], time: float) -> Ledger:
+    """The ledger with builds that an earlier process left open, as far as they may go on at ``time``."""
+    for detail in left:
+        key = detail.build.submitter, detail.build.address
+        if key in ledger.open or len(ledger.open) >= MAX_OPEN or abs(time - detail.build.ended) > QUIET_SECONDS:
+            continue
+        burst = Burst(
+            replace(detail.build, open=True),
+            detail.build.ended,
+            Map((share.node, share) for share in detail.nodes),
+            tuple(detail.slowest),
+            tuple(detail.failures),
+            Map((wait.holder, wait.seconds) for wait in detail.waits),
+        )
+        ledger = replace(ledger, open=ledger.open.set(key, burst))
+    return ledger

@@ -64,8 +64,8 @@ def open_memory() -> sqlite3.Connection:
     return _prepared(_connect(":memory:"))
 
 
-def open_file(path: Path, *, check: bool) -> sqlite3.Connection:
-    """Open for writing, made if missing; builds that an earlier process left open are closed.
+def open_file(path: Path, *, check: bool) -> tuple[sqlite3.Connection, list[BuildDetail]]:
+    """Open for writing, made if missing; and the builds that an earlier process left open, which are closed there.
 
     ``check`` reads all of it for damage (some 0.3 s per 100 MB).
     """
@@ -74,7 +74,7 @@ def open_file(path: Path, *, check: bool) -> sqlite3.Connection:
     try:
         if check and (found := db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise Damaged(found)
-        return _prepared(db)
+        return _prepared(db), _take_open(db)
     except BaseException:
         db.close()
         raise
@@ -152,7 +152,6 @@ def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
             db.execute(statement)
-        db.execute("UPDATE builds SET open = 0 WHERE open")
         db.execute(f"PRAGMA user_version = {SCHEMA}")
     return db
 
@@ -241,6 +240,18 @@ def _build(row: tuple[object, ...]) -> Build:
     """What is open is in memory as well, and is taken from there: an open row is of a process that has ended."""
     values = dict(zip(Build.__struct_fields__, row, strict=True))
     return Build(**{**values, "open": False})  # type: ignore[arg-type]  # the columns' types are declared above
+
+
+def _take_open(db: sqlite3.Connection) -> list[BuildDetail]:
+    found = []
+    for (id,) in db.execute("SELECT id FROM builds WHERE open").fetchall():
+        with contextlib.suppress(FarmError):
+            if detail := read_build(db, id):
+                found.append(detail)
+    with db:
+        db.execute("BEGIN IMMEDIATE")
+        db.execute("UPDATE builds SET open = 0 WHERE open")
+    return found
 
 
 def read_hours(db: sqlite3.Connection, since: int) -> list[NodeHour]:

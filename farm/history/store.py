@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time as clock
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
@@ -180,17 +180,17 @@ class History:
             self._adopt(database.open_memory(), writable=True)
         elif self._path is not None and not self._writable and clock.monotonic() >= self._next_try:
             try:
-                db = database.open_file(self._path, check=not self._checked)
+                db, left = database.open_file(self._path, check=not self._checked)
             except (sqlite3.OperationalError, OSError) as error:
                 self._failed(error)
                 if self._db is None and (reader := database.open_to_read(self._path)):
                     self._adopt(reader, writable=False)
             else:
                 self._checked = True
-                self._adopt(db, writable=True)
+                self._adopt(db, left, writable=True)
         return self._db
 
-    def _adopt(self, db: sqlite3.Connection, *, writable: bool) -> None:
+    def _adopt(self, db: sqlite3.Connection, left: Sequence[BuildDetail] = (), *, writable: bool) -> None:
         try:
             last = database.last_id(db)
         except sqlite3.Error:
@@ -201,7 +201,7 @@ class History:
         if not self._numbered:
             self._numbered = True
             with self._changes:
-                self._ledger = builds.renumbered(self._ledger, last)
+                self._ledger = builds.resumed(builds.renumbered(self._ledger, last), left, clock.time())
 
     def _write(self) -> None:
         db = self._opened()

@@ -12,18 +12,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
 from farm.config import Config, Dhcp
 from farm.daemon import follow
+from farm.daemon.answers import Builds
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.events import Stage
+from farm.history.records import Build
 from farm.home import Home
 from farm.netboot.render import dnsmasq_conf, nginx_conf
 from farm.running import Running, VirtualMachine
 from farm.services import Service, Supervisor
+from farm.unix_http import UnixHTTPConnection
 from farm.view.status import NodeStatus
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
@@ -83,6 +87,12 @@ class Lab:
         with contextlib.suppress(FarmError):
             return " ".join(fetch_status(self.home).problems)
         return ""
+
+    def builds(self) -> list[Build]:
+        connection = UnixHTTPConnection(self.home.farmd_socket, PATIENCE)
+        with contextlib.closing(connection):
+            connection.request("GET", "/builds")
+            return msgspec.json.decode(connection.getresponse().read(), type=Builds).builds
 
     def power_on(self, mac: str) -> None:
         """Ask for an address, as a machine does that is switched on."""
@@ -151,6 +161,20 @@ def test_a_restarted_farmd_knows_what_it_knew_and_nothing_else(lab: Lab, how: si
         lab.log("nginx-access.log").unlink()
     lab.restart(how)
     assert lab.machines() == before
+
+
+def test_a_build_in_the_midst_of_which_farmd_is_killed_is_one_build(lab: Lab) -> None:
+    lab.server.scheduler()
+    lab.serve()
+    simulate = [sys.executable, "-m", "farm", "simulate", "--scheduler", f"{SERVER}:8765", "--submitters", "1"]
+    process = lab.server.start("simulate", *simulate, "--nodes", "2", "--jobs", "20", "--idle", "0", "--local", "0")
+    until(lambda: [build.jobs for build in lab.builds() if build.jobs > 20], "no build is seen")
+    lab.restart()
+    (before,) = lab.builds()
+    assert before.jobs > 20
+    until(lambda: lab.builds()[0].jobs > before.jobs + 20, "the build does not go on")
+    assert [before.id] == [build.id for build in lab.builds()]
+    lab.server.stop(process)
 
 
 def test_logs_do_not_grow_without_bound_and_boots_are_seen_all_the_same(lab: Lab) -> None:

@@ -17,7 +17,8 @@ from farm.cli.status import view
 from farm.config import Config, Machine
 from farm.daemon import memory
 from farm.daemon.app import known_machines
-from farm.daemon.follow import MAX_LINE, Follower
+from farm.daemon.follow import MAX_LINE, Follower, Position
+from farm.daemon.sources import Seen
 from farm.discovery import parse_beacon
 from farm.errors import FarmError
 from farm.events import (
@@ -35,7 +36,7 @@ from farm.events import (
 )
 from farm.running import Running, VirtualMachine
 from farm.scheduler import protocol
-from farm.state import Farm, fold, initial
+from farm.state import Farm, fold, initial, resumed
 from farm.view.status import Status, build
 from farm.view.text import duration, size
 from tests.scheduler_says import done, down, login, up
@@ -226,6 +227,27 @@ def test_what_no_log_tells_is_written_down(tmp_path: Path) -> None:
     for damaged in (b"{", b'{"boots":[{"mac":"\xff","started":1,"stages":{}}]}', b"\xff"):
         path.write_bytes(damaged)
         assert memory.recall(path) == []
+
+
+def test_machines_are_known_again_but_for_what_is_to_be_heard_anew(tmp_path: Path) -> None:
+    path = tmp_path / "farmd.json"
+    before, seen = farm(), Seen(9.0, {"dnsmasq.log": Position(1, 5, "ab")})
+    memory.save(path, memory.remember(before, 50.0, seen))
+    found = memory.recall_machines(path)
+    assert found is not None
+    assert (found.started, found.seen) == (50.0, seen)
+    again = resumed(initial("lab", {MAC: "pc01", "52:54:00:00:00:03": "pc03"}), found.nodes)
+    old, new = before.nodes[MAC], again.nodes[MAC]
+    assert (old.stages, old.started, old.address, old.image, old.fetched) == (
+        new.stages, new.started, new.address, new.image, new.fetched,
+    )  # fmt: skip
+    assert (new.stage, new.telemetry, new.host) == (Stage.LOST, None, None)
+    assert dict(again.addresses) == {ADDRESS: MAC}
+    assert again.nodes["52:54:00:00:00:03"].stage is Stage.OFF, "what is configured since is there"
+    assert not again.nodes["52:54:00:00:00:02"].known, "what is configured no more is not"
+    for damaged in (b"", b'{"boots":[]}', b'{"boots":[],"machines":{"nodes":[1]}}', b"[" * 5000):
+        path.write_bytes(damaged)
+        assert memory.recall_machines(path) is None
 
 
 def test_names_of_farm_yaml_go_before_the_labs() -> None:

@@ -12,7 +12,7 @@ import pytest
 from farm.activity import Activity
 from farm.errors import FarmError
 from farm.history import database
-from farm.history.builds import HOUR
+from farm.history.builds import HOUR, QUIET_SECONDS
 from farm.history.records import NodeShare, Wait
 from farm.history.store import History
 from tests.unit.history_jobs import FARM, START, asked, begun, burst, compiled, local, opened
@@ -80,6 +80,27 @@ def test_a_restart_loses_what_was_not_flushed_and_goes_on_counting(tmp_path: Pat
         history.flush()
 
         assert [(2, True, 3), (1, False, 2)] == [(build.id, build.open, build.jobs) for build in history.builds()]
+    killed.close()
+
+
+def test_a_build_goes_on_after_a_restart_in_the_midst_of_it(tmp_path: Path) -> None:
+    path, now = tmp_path / "history.db", time.time()
+    killed = opened(path)
+    burst(killed, now - QUIET_SECONDS - 5, submitter=2, over=False)
+    burst(killed, now - 2, jobs=2, over=False)
+    killed.flush()
+    before = killed.build(2)
+
+    with closing(opened(path)) as history:
+        history.flush()
+        assert before == history.build(2)
+        burst(history, now, jobs=3, over=False)
+        found = [(build.id, build.submitter, build.open, build.jobs) for build in history.builds()]
+        assert [(2, "ws01", True, 5), (1, "ws02", False, 3)] == found
+        assert before.build.started == history.build(2).build.started
+        assert [NodeShare("pc01", 5, 0, 500, 10000)] == history.build(2).nodes
+    with closing(opened(path)) as history:
+        assert [5, 3] == [build.jobs for build in history.builds()]
     killed.close()
 
 
