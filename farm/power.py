@@ -1,4 +1,4 @@
-"""Nodes leave work and power: drain, power off, reboot. Over ssh with the farm's own key; a node obeys nobody else."""
+"""Nodes leave power: wait for jobs, power off, reboot. Over ssh with the farm's own key; a node obeys nobody else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farm.home import Home
 from farm.ordered import note
 from farm.running import Running
 
-DRAIN_PATIENCE = 60.0
+JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
 
 Report = Callable[[str, str], None]
@@ -26,9 +26,9 @@ POWER_WORDS: dict[PowerOrder, tuple[str, str]] = {"reboot": ("reboot", "reboots"
 _SYSTEMCTL: dict[PowerOrder, str] = {"reboot": "reboot", "off": "poweroff"}
 
 
-def drain(home: Home, running: Running, report: Report) -> None:
-    """Wait until no job runs, at most DRAIN_PATIENCE; a farm whose farmd is gone is not waited for."""
-    deadline = time.monotonic() + DRAIN_PATIENCE
+def wait_for_jobs(home: Home, report: Report) -> None:
+    """Wait until no job runs, at most JOBS_PATIENCE; a farm whose farmd is gone is not waited for."""
+    deadline = time.monotonic() + JOBS_PATIENCE
     while time.monotonic() < deadline:
         try:
             busy = sum(node.host.jobs_running for node in fetch_status(home).nodes if node.host)
@@ -36,7 +36,7 @@ def drain(home: Home, running: Running, report: Report) -> None:
             return
         if not busy:
             return
-        report("drain", f"{busy} jobs still run")
+        report("jobs", f"{busy} still run")
         time.sleep(0.5)
 
 

@@ -25,7 +25,7 @@ from farm.image.sources import host_sources
 from farm.image.store import Manifest, Store
 from farm.interfaces import check_interface
 from farm.netboot import render
-from farm.power import drain, power_off_all
+from farm.power import power_off_all, wait_for_jobs
 from farm.running import Running
 from farm.services import Service, Supervisor
 from farm.ssh import farm_key
@@ -361,8 +361,8 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False) -> None:
         running = running_or_none(home)
         supervisor = Supervisor(home)
         if running is not None and supervisor.alive:
-            report("drain", "waiting for running jobs")
-            drain(home, running, report)
+            report("jobs", "waiting for those that run")
+            wait_for_jobs(home, report)
             if not keep_nodes and running.namespace is None:
                 report("nodes", "powering off")
                 power_off_all(home, running, report)

@@ -60,6 +60,16 @@ def token(home: Home) -> str:
     return found
 
 
+def _wanted(home: Home) -> bytes:
+    """The token. Raises ApiError when there is none, and none can be written."""
+    try:
+        return token(home).encode()
+    except OSError as error:
+        raise ApiError(
+            503, "There is no token.", f"{error.strerror or error}: {token_path(home)}", f"Look: df -h {home.state}"
+        ) from None
+
+
 def caller(request: web.Request) -> int | None:
     """The user id of who asks over the Unix socket; None for TCP. Raises ConnectionResetError when they are gone."""
     connection = None if request.transport is None else request.transport.get_extra_info("socket")
@@ -94,7 +104,7 @@ def admit(home: Home) -> Middleware:
             scheme, _, given = request.headers.get("Authorization", "").partition(" ")
             # Read anew each time, so that deleting the file locks out who has the old one.
             sent = given.strip().encode(errors="surrogateescape")  # headers may hold any bytes
-            if scheme.lower() != "bearer" or not hmac.compare_digest(sent, token(home).encode()):
+            if scheme.lower() != "bearer" or not hmac.compare_digest(sent, _wanted(home)):
                 raise ApiError(
                     401,
                     "The token is missing or wrong.",

@@ -187,10 +187,10 @@ class Daemon:
     async def _serve_network(self, api: Serving) -> None:
         """The API on the lab's network; tried again when the port is not to be had."""
         config = self._running.config
-        access.token(self.home)
         while True:
             self._port_problem = ""
             try:
+                access.token(self.home)
                 await api.at_port(config.server, config.api.port)
             except OSError as error:
                 self._port_problem = f"The API is not on the network: {error.strerror or error}."

@@ -27,6 +27,7 @@ from farm.home import Home
 from farm.netboot.render import dnsmasq_conf, nginx_conf
 from farm.running import Running, VirtualMachine
 from farm.services import Service, Supervisor
+from farm.state import MAX_GUESTS
 from farm.unix_http import UnixHTTPConnection
 from farm.view.status import NodeStatus
 from tests.lab import PATIENCE, Namespace, namespaces, until
@@ -139,6 +140,26 @@ def lab_at(folder: Path | None = None) -> Iterator[Lab]:
 def lab() -> Iterator[Lab]:
     with lab_at() as lab:
         yield lab
+
+
+@pytest.mark.parametrize("path", ["/boot/{}.ipxe", "/images/v1/kernel?mac={}", "/nodes/{}.json?agent=1"])
+def test_machines_that_are_made_up_leave_room_for_real_ones(lab: Lab, path: str) -> None:
+    for name, content in (("boot/default.ipxe", "#!ipxe"), ("nodes/default.json", "{}")):
+        lab.home.http.joinpath(name).parent.mkdir(exist_ok=True)
+        lab.home.http.joinpath(name).write_text(content)
+    lab.serve()
+    lab.node.run("ip", "address", "add", "10.99.5.201/24", "dev", "lab0")
+    lab.fetch(path.format("52-54-01-00-[10-39]-[10-99]"))
+    last = "52:54:01:00:39:99"
+    until(lambda: last in lab.machines(), "the requests are not seen")
+    assert len(lab.machines()) == 1 + MAX_GUESTS
+    lab.boot(OTHER)
+    assert lab.stage(MAC) is Stage.OFF, "a configured machine is there always"
+    lab.node.run("ip", "address", "add", "10.99.5.201/24", "dev", "lab0")
+    lab.fetch(path.format("52-54-02-00-[10-39]-[10-99]"))
+    until(lambda: last.replace("52:54:01", "52:54:02") in lab.machines(), "the requests are not seen")
+    assert len(lab.machines()) == 2 + MAX_GUESTS
+    assert lab.stage(OTHER) is Stage.KERNEL
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])

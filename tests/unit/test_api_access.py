@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -35,3 +36,22 @@ async def test_whatever_is_no_token_is_refused(tmp_path: Path, given: bytes | No
     finally:
         await runner.cleanup()
     assert (b"200" if given is None else b"401") == status
+
+
+async def test_without_a_token_and_room_for_one_nobody_is_let_in(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    app = web.Application(middlewares=[explain, admit(home)])
+    app.router.add_get("/status", fine)
+    (tmp_path / "state").write_text("no folder")
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0]
+        async with (
+            aiohttp.ClientSession(headers={"Authorization": "Bearer x"}) as session,
+            session.get(f"http://{host}:{port}/status") as answer,
+        ):
+            assert (answer.status, (await answer.json())["error"]["what"]) == (503, "There is no token.")
+    finally:
+        await runner.cleanup()

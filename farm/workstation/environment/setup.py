@@ -82,7 +82,7 @@ def set_up(
     path = _real_path(base, cache)
     if shutil.which("icecc", path=path) is None:
         raise FarmError("icecc is not installed.", "There is no icecc in PATH.", "Install it: apt-get install icecc")
-    ccache = _wants_ccache(base, path, wish)
+    ccache = _wants_ccache(path, wish)
     jobs = wish.jobs or slots.parallel_jobs(cpus)
     start = dict(base) if ccache else {**base, "PATH": path}
     environment = compile_environment(start, remote=True, jobs=jobs, ccache=ccache, make=wish.jobs is not None)
@@ -120,7 +120,7 @@ def set_up(
     return Setup(membership.farm, changes, added, launcher, cc, cxx, jobs, slots, tuple(why))
 
 
-def _wants_ccache(base: Mapping[str, str], path: str, wish: Wish) -> bool:
+def _wants_ccache(path: str, wish: Wish) -> bool:
     if wish.ccache is False:
         return False
     there = shutil.which("ccache", path=path) is not None
