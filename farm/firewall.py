@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import msgspec
 
 from farm import command
 from farm.config import Config
+from farm.errors import NOT_JSON
 from farm.export.aoe import ingress_filter
 
 
@@ -56,6 +60,37 @@ table inet {name} {{
 def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
     """Put the rules in force; raises CommandError."""
     command.run([*prefix, "nft", "-f", "-"], stdin=ruleset(config, interface))
+
+
+DANGERS = {"netdev": "any machine may write to the exports", "inet": "any machine gets at the scheduler's control port"}
+
+
+def flaws(config: Config, interface: str, prefix: Sequence[str] = ()) -> list[tuple[str, str]]:
+    """The tables that are not as `apply` made them, and what follows from that; for root."""
+    name, wanted = table(config), {family: 0 for family in DANGERS}
+    family = ""
+    for line in ruleset(config, interface).splitlines():
+        family = line.split()[1] if line.startswith("table ") else family
+        wanted[family] += line.endswith((" drop", " reject with tcp reset"))
+    found = []
+    for family, danger in DANGERS.items():
+        done = command.run([*prefix, "nft", "-j", "list", "table", family, name], check=False)
+        if done.returncode or _rules_in_force(done.stdout, interface) < wanted[family]:
+            found.append((f"{family} {name}", danger))
+    return found
+
+
+def _rules_in_force(listing: str, interface: str) -> int:
+    """Rules of a table, as nft lists it in JSON (libnftables-json(5)), that packets meet."""
+    try:
+        entries = msgspec.json.decode(listing.encode(), type=dict[str, list[dict[str, dict[str, Any]]]])["nftables"]
+    except (KeyError, *NOT_JSON):
+        return 0
+    if any("dormant" in entry["table"].get("flags", ()) for entry in entries if "table" in entry):
+        return 0
+    chains = [entry["chain"] for entry in entries if "chain" in entry]
+    hooked = {chain["name"] for chain in chains if "hook" in chain and chain.get("dev", interface) == interface}
+    return sum(entry["rule"]["chain"] in hooked for entry in entries if "rule" in entry)
 
 
 def remove(config: Config, prefix: Sequence[str] = ()) -> None:

@@ -11,6 +11,7 @@ import psutil
 from farm.command import PACKAGES, find
 from farm.config import Config
 from farm.errors import FarmError, MissingProgramError
+from farm.home import NEEDED_SPACE
 from farm.netboot.rival import find_dhcp_servers
 
 SERVER_PROGRAMS = (
@@ -27,7 +28,6 @@ SERVER_PROGRAMS = (
     "unshare",
 )
 VIRTUAL_PROGRAMS = ("qemu-system-x86_64", "socat")
-NEEDED_SPACE = 256 << 20
 
 
 def require_root(what: str) -> None:

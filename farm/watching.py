@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 
 from farm.activity import Listed, RivalsSeen, Tick
 from farm.errors import FarmError
-from farm.events import Event, SchedulerSaid
+from farm.events import Event, Examined, Finding, SchedulerSaid
 from farm.node.retry import pauses
 from farm.scheduler import discovery, monitor
 from farm.scheduler.control import Control, list_all
-from farm.state import Farm
+from farm.state import ANSWERS, Farm
 
 log = logging.getLogger("farmd")
 
@@ -24,6 +24,10 @@ Look = Callable[[], Farm]
 
 CONTROL_SECONDS = 5.0
 RIVAL_SECONDS = 30.0
+ANSWER_SECONDS = 4.0
+ANSWER_PATIENCE = 2.0
+SILENCES = 2
+"""So often in a row must a service stay silent before it counts as hung."""
 TICK_SECONDS = 1.0
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
@@ -58,6 +62,22 @@ async def look_for_rivals(host: str, port: int, netname: str, publish: Publish) 
             seen = rivals
             publish(SchedulerSaid(RivalsSeen(rivals), time.time()))
         await asyncio.sleep(RIVAL_SECONDS)
+
+
+async def watch_answers(host: str, port: int, publish: Publish) -> None:
+    """Whether a scheduler goes on answering: its monitors' connections stay as they are when it hangs.
+
+    One that never answered does not count: a firewall may keep the question from it.
+    """
+    answered, silences, hung = False, 0, False
+    while True:
+        found = await discovery.discover(port, ANSWER_PATIENCE, host)
+        answered, silences = answered or bool(found), 0 if found else silences + 1
+        if hung != (answered and silences >= SILENCES):
+            hung = not hung
+            why = Finding("service-silent", "It is connected, but answers nothing.", "", "scheduler")
+            publish(Examined(ANSWERS, (why,) if hung else ()))
+        await asyncio.sleep(ANSWER_SECONDS if silences in (0, SILENCES) else 0)
 
 
 async def tick(publish: Publish) -> None:

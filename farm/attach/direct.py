@@ -68,6 +68,7 @@ class Direct:
             parts |= {
                 "control": lambda: watching.poll_control(self.host, self.port, look, self._publish),
                 "tick": lambda: watching.tick(self._publish),
+                "answers": lambda: watching.watch_answers(self.host, self.port, self._publish),
             }
             if self.netname:
                 parts["rivals"] = lambda: watching.look_for_rivals(self.host, self.port, self.netname, self._publish)

@@ -11,17 +11,18 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from msgspec.structs import replace
 
 from farm import watching
 from farm.activity import Tick
-from farm.daemon import access, memory, sources, telemetry
+from farm.daemon import access, memory, sources, telemetry, watchdog
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
-from farm.events import Event, SchedulerSaid
+from farm.events import Event, Finding, SchedulerSaid
 from farm.history.store import History
 from farm.home import Home
 from farm.running import Running
@@ -29,6 +30,7 @@ from farm.state import Farm, addressed, fold, initial, resumed
 from farm.view.status import Overview, Status, build, overview
 
 log = logging.getLogger("farmd")
+Shown = TypeVar("Shown", bound=Overview)
 
 SAVE_SECONDS = 2.0
 FLUSH_SECONDS = 1.0
@@ -95,18 +97,23 @@ class Daemon:
 
     def status(self) -> Status:
         """All that is known but jobs."""
-        status = build(self.farm, self.running())
-        return replace(status, problems=[*status.problems, *self._problems()])
+        return self._with_own(build(self.farm, self.running()))
 
     def overview(self) -> Overview:
         """The same without nodes."""
-        found = overview(self.farm, self.running())
-        return replace(found, problems=[*found.problems, *self._problems()])
+        return self._with_own(overview(self.farm, self.running()))
 
-    def _problems(self) -> list[str]:
-        """Troubles of farmd itself."""
-        problems = (self.history.problem, self._memory_problem, self._logs.problem, self._port_problem)
-        return [problem for problem in problems if problem]
+    def _with_own(self, shown: Shown) -> Shown:
+        """Troubles of farmd itself are added."""
+        troubles = (
+            ("history", self.history.problem),
+            ("memory", self._memory_problem),
+            ("boot-logs", self._logs.problem),
+            ("api-port", self._port_problem),
+        )
+        own = [Finding(code, text, "Its log: farm logs farmd", "farmd") for code, text in troubles if text]
+        sentences = [*shown.problems, *(each.sentence for each in own)]
+        return replace(shown, problems=sentences, findings=[*shown.findings, *own]) if own else shown
 
     def catch_up(self) -> None:
         """Learn from what an earlier farmd wrote down, and from the logs, what has happened so far; blocks."""
@@ -135,6 +142,9 @@ class Daemon:
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
             "reopen": lambda: sources.reopen_logs(self.home),
             "services": lambda: sources.watch_services(self.home, self.publish),
+            "answers": lambda: watchdog.watch_answers(self.home, self.running, look, self.publish),
+            "ground": lambda: watchdog.watch_ground(self.home, self.running, self.publish),
+            "dhcp": lambda: watchdog.watch_dhcp(self.running, self.publish),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
             "control": lambda: watching.poll_control(host, port, look, self.publish),

@@ -16,7 +16,7 @@ from farm.doctor import clock
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.errors import FarmError
 from farm.export import aoe
-from farm.home import Home
+from farm.home import NEEDED_SPACE, Home
 from farm.image.store import Store
 from farm.netboot.rival import find_dhcp_servers
 from farm.netboot.tftp import find_tftp_servers
@@ -163,20 +163,11 @@ def _rival_tftp(facts: Server) -> Outcome:
 def _filter(facts: Server) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root may see the filter.")
-    name = firewall.table(facts.running.config)
-    found = []
-    for family, what, words in (
-        ("netdev", "any machine may write to the export", ("0x88a2", facts.running.interface)),
-        ("inet", "any machine gets at the scheduler's control port", (str(facts.running.config.scheduler.port + 1),)),
-    ):
-        done = command.run(["nft", "list", "table", family, name], check=False)
-        # nft shows ether type 0x88a2 by its name.
-        text = done.stdout.replace("aoe", "0x88a2")
-        if done.returncode or not all(word in text for word in words):
-            found.append(NO_FILTER.found(f"nft list table {family} {name}: not as it was made", table=name, what=what))
-        else:
-            found.append(fine(f"table {family} {name} is in force"))
-    return together(found)
+    found = [
+        NO_FILTER.found(f"nft list table {table}: not as it was made", table=table, what=danger)
+        for table, danger in firewall.flaws(facts.running.config, facts.running.interface)
+    ]
+    return together(found) if found else fine(f"The tables {firewall.table(facts.running.config)} are in force.")
 
 
 def _apply_filter(facts: Server) -> str:
@@ -219,7 +210,7 @@ def _disk(facts: Server) -> Outcome:
             continue
         free = shutil.disk_usage(folder).free
         names = {"folder": folder, "free": free >> 20}
-        if free < preflight.NEEDED_SPACE:
+        if free < NEEDED_SPACE:
             found.append(DISK.found(**names))
         elif free < LOW_SPACE:
             found.append(DISK_LOW.found(**names))
@@ -258,23 +249,11 @@ def _exports(facts: Server) -> Outcome:
             found.append(NOT_EXPORTED.found(version=manifest.version))
             continue
         root = store.path(manifest.version) / "root.squashfs"
-        if os.geteuid() == 0 and not _has_open(service.pid, root):
+        if os.geteuid() == 0 and not health.has_open(service.pid, root):
             found.append(OLD_FILE.found(f"pid {service.pid} does not have {root} open.", version=manifest.version))
         else:
             found.append(fine(f"{manifest.version}: shelf {facts.running.config.export.shelf}, slot {manifest.slot}"))
     return together(found)
-
-
-def _has_open(pid: int, path: os.PathLike[str]) -> bool:
-    folder = f"/proc/{pid}/fd"
-    try:
-        return any(os.path.samefile(f"{folder}/{each}", path) for each in os.listdir(folder) if _exists(folder, each))
-    except OSError:
-        return False
-
-
-def _exists(folder: str, name: str) -> bool:
-    return os.path.exists(f"{folder}/{name}")
 
 
 def _check(

@@ -22,6 +22,7 @@ from farm.node import contract
 
 LOADERS = Path("/usr/lib/ipxe")
 """Debian's package ipxe: undionly.kpxe for BIOS, snponly.efi for UEFI; both use the firmware's own NIC driver."""
+OWN_LOADERS = ("undionly.kpxe", "snponly.efi")
 
 ARCHITECTURES = {
     0: "bios", 6: "efi32", 7: "efi64", 9: "efi64", 10: "arm32", 11: "arm64",
@@ -143,6 +144,17 @@ def node_settings(config: Config, farm_key: str) -> dict[str, NodeSettings]:
     return {"default.json": settings(None), **{f"{hyphens(m.mac)}.json": settings(m) for m in config.machines}}
 
 
+def served_files(config: Config, version: str) -> list[str]:
+    """Paths, below what is served, of all that machines need to boot this version; `write_boot_files` writes them."""
+    names = [hyphens(machine.mac) for machine in config.machines]
+    return [
+        *(f"boot/{name}.ipxe" for name in ("start", "default", *names)),
+        *(f"nodes/{name}.json" for name in ("default", *names)),
+        *(f"images/{version}/{file}" for file in ("kernel", "initrd")),
+        *(f"loader/{loader}" for loader in OWN_LOADERS),
+    ]
+
+
 def hyphens(mac: str) -> str:
     """A MAC as boot files are named by it: 52-54-00-12-34-56."""
     return mac.replace(":", "-")
@@ -169,7 +181,7 @@ def write_boot_files(
             shutil.rmtree(folder)
     for file in ("kernel", "initrd"):
         _place(store.path(version) / file, home.http / "images" / version / file)
-    for loader in ("undionly.kpxe", "snponly.efi"):
+    for loader in OWN_LOADERS:
         source = LOADERS / loader
         if not source.is_file():
             raise FarmError(

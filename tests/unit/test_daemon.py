@@ -205,7 +205,7 @@ def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch) -> None
     shown = CliRunner().invoke(node_cli.show, ["pc01"])
     assert shown.exit_code == 0
     assert re.search(r"kernel +\S+ \S+ +7\.0s +7\.0s", shown.output)
-    listed = CliRunner().invoke(node_cli.node, ["list", "--json"])
+    listed = CliRunner().invoke(node_cli.list_nodes, ["--json"])
     assert [each["mac"] for each in msgspec.json.decode(listed.output)["nodes"]] == [MAC, "52:54:00:00:00:02"]
 
 

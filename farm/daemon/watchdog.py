@@ -1,0 +1,155 @@
+"""What farmd looks at by itself, so that `farm status` names it: services that hang, and what the farm stands on.
+
+Each probe publishes all that it finds wrong whenever that has changed. They are cheap, and leave nothing in the logs
+of what they ask: together some milliseconds of processor time every few seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from farm import firewall, health
+from farm.config import Config
+from farm.errors import FarmError
+from farm.events import Examined, Finding
+from farm.home import NEEDED_SPACE, Home
+from farm.image.store import Store
+from farm.netboot.leases import parse_leases, used_up
+from farm.netboot.render import served_files
+from farm.netboot.rival import find_dhcp_servers
+from farm.running import Running
+from farm.state import ANSWERS
+from farm.view.text import few
+from farm.watching import ANSWER_SECONDS, SILENCES, Look, Publish
+
+AGAIN_SECONDS = 1.0
+"""Until a service is asked again that has just not answered: named it is then 9 s after it hangs at the latest."""
+GROUND_SECONDS = 5.0
+RIVAL_SECONDS = 15.0
+OFFER_SECONDS = 4.0
+"""Many DHCP servers first see for up to 3 s whether an address is free."""
+FORGIVEN = 2
+"""Rounds in which a DHCP server that was heard may stay silent: a datagram may get lost."""
+
+Now = Callable[[], Running]
+"""The farm as it was brought up, or changed since."""
+
+
+async def watch_answers(home: Home, running: Now, look: Look, publish: Publish) -> None:
+    """Ask every service that runs as a client would ask it."""
+    silences: dict[str, int] = {}
+    last: tuple[Finding, ...] = ()
+    while True:
+        asked = [each for each in look().services if each.state == "RUNNING" and each.name != "farmd"]
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(health.ask, home, running(), each.name, each.pid, quiet=True) for each in asked)
+        )
+        silences = {each.service: silences.get(each.service, 0) + 1 for each in answers if not each.ok}
+        hung = [each for each in answers if silences.get(each.service, 0) >= SILENCES]
+        found = tuple(Finding("service-silent", each.detail, "", each.service) for each in hung)
+        if found != last:
+            publish(Examined(ANSWERS, found))
+            last = found
+        await asyncio.sleep(AGAIN_SECONDS if len(silences) > len(hung) else ANSWER_SECONDS)
+
+
+async def watch_ground(home: Home, running: Now, publish: Publish) -> None:
+    """Look at the disk, the files that are served, the addresses that are lent, and the firewall."""
+    last: tuple[Finding, ...] | None = None
+    while True:
+        found = await asyncio.to_thread(lambda: (*examine_ground(home, running()),))
+        if found != last:
+            publish(Examined("ground", found))
+            last = found
+        await asyncio.sleep(GROUND_SECONDS)
+
+
+def examine_ground(home: Home, running: Running) -> Iterator[Finding]:
+    """All that is wrong there now; blocks."""
+    yield from _disk([home.state, home.images, home.logs, home.runtime])
+    yield from _files(home, running)
+    yield from _addresses(home.state / "dhcp.leases", running.config)
+    if os.geteuid() == 0:
+        yield from _filter(running)
+
+
+def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
+    disks = {folder.stat().st_dev: folder for folder in reversed(folders) if folder.is_dir()}
+    for folder in disks.values():
+        free, more_files = shutil.disk_usage(folder).free, os.statvfs(folder)
+        if free >= NEEDED_SPACE and (more_files.f_favail or not more_files.f_files):
+            continue
+        what = f"{free >> 20} MiB are free" if free < NEEDED_SPACE else "no further file can be made there"
+        fix = "Make room; old images go with: sudo farm image remove VERSION"
+        yield Finding("disk-full", f"The disk below {folder} is full: {what}.", fix)
+
+
+def _files(home: Home, running: Running) -> Iterator[Finding]:
+    missing = [name for name in served_files(running.config, running.image) if not _whole(home.http / name)]
+    if missing:
+        what = f"Files that machines need to boot are missing or empty: {few(missing)}."
+        yield Finding("file-missing", what, "Write them again: sudo farm up")
+    with contextlib.suppress(FarmError):
+        for manifest in Store(home.images).list():
+            folder = Store(home.images).path(manifest.version)
+            lost = [name for name, file in manifest.files.items() if not _whole(folder / name, file.size)]
+            if lost:
+                what = f"The image {manifest.version} is damaged: {few(lost)} is missing or of another size."
+                fix = "Build it again (sudo farm image build --force), or choose another: sudo farm image use VERSION"
+                yield Finding("image-damaged", what, fix, manifest.version)
+
+
+def _whole(path: Path, size: int = 0) -> bool:
+    try:
+        found = path.stat().st_size
+    except OSError:
+        return False
+    return found == size if size else found > 0
+
+
+def _addresses(path: Path, config: Config) -> Iterator[Finding]:
+    try:
+        leases = parse_leases(path.read_text(errors="replace"))
+    except OSError:
+        return
+    expected = {machine.mac for machine in config.machines}
+    if size := used_up(config.dhcp, leases, expected, time.time()):
+        what = f"No address is left to lend: all {size} from {config.dhcp.first} to {config.dhcp.last} are lent."
+        yield Finding("dhcp-full", what, "Widen the range (dhcp in farm.yaml), then: sudo farm up")
+
+
+def _filter(running: Running) -> Iterator[Finding]:
+    for table, danger in firewall.flaws(running.config, running.interface):
+        what = f"The firewall's table {table} is not in force: {danger}."
+        yield Finding("filter-missing", what, "Put it in force again: sudo farm up", table)
+
+
+async def watch_dhcp(running: Now, publish: Publish) -> None:
+    """Ask for other DHCP servers on the lab's interface, from an address that no card has."""
+    heard: dict[str, int] = {}
+    last: tuple[Finding, ...] = ()
+    while os.geteuid() == 0:
+        name, own = running().interface, running().config.server
+        with contextlib.suppress(FarmError):  # without its interface the farm has other troubles
+            servers = await asyncio.to_thread(find_dhcp_servers, name, OFFER_SECONDS)
+            left = {server: rounds - 1 for server, rounds in heard.items() if rounds > 1}
+            heard = left | dict.fromkeys(servers - {own}, FORGIVEN)
+        found = _rivals(name, sorted(heard))
+        if found != last:
+            publish(Examined("dhcp", found))
+            last = found
+        await asyncio.sleep(RIVAL_SECONDS)
+    await asyncio.Event().wait()
+
+
+def _rivals(interface: str, servers: list[str]) -> tuple[Finding, ...]:
+    if not servers:
+        return ()
+    what = f"Another DHCP server answers on {interface}: {few(servers)}. Machines take the first answer."
+    return (Finding("rival-dhcp", what, "Turn it off, and look again: sudo farm doctor --only rival-dhcp", servers[0]),)

@@ -1,0 +1,48 @@
+"""The addresses that dnsmasq has lent, as its file tells."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+
+from msgspec import Struct
+
+from farm.config import Dhcp
+
+MAX_LEASES = 65536
+_LEASE = re.compile(
+    r"(?P<expires>\d{1,12}) (?:\d\d-)?(?P<mac>[0-9a-f:]{17}) (?P<address>\d{1,3}(?:\.\d{1,3}){3}) .*", re.ASCII
+)
+
+
+class Lease(Struct, frozen=True):
+    """An address and whose it is; ``expires``: Unix time, 0: never."""
+
+    expires: int
+    mac: str
+    address: IPv4Address
+
+
+def parse_leases(text: str) -> list[Lease]:
+    """The IPv4 leases in dnsmasq's file (dnsmasq(8), dhcp-leasefile); lines that are none are left out."""
+    found = []
+    for line in text.splitlines()[:MAX_LEASES]:
+        if match := _LEASE.fullmatch(line):
+            try:
+                found.append(Lease(int(match["expires"]), match["mac"], IPv4Address(match["address"])))
+            except ValueError:
+                continue
+    return found
+
+
+def used_up(dhcp: Dhcp, leases: Iterable[Lease], expected: set[str], now: float) -> int:
+    """How many addresses the range has, if all are lent and not to ``expected`` machines (MACs) alone; else 0."""
+    first, last = IPv4Address(dhcp.first), IPv4Address(dhcp.last)
+    held = {
+        lease.address: lease.mac
+        for lease in leases
+        if first <= lease.address <= last and (not lease.expires or lease.expires > now)
+    }
+    size = int(last) - int(first) + 1
+    return size if len(held) >= size and not set(held.values()) <= expected else 0
