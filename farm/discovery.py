@@ -19,14 +19,14 @@ from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZerocon
 
 from farm.config import Config
 from farm.events import Beacon, BeaconLost, BeaconSeen
-from farm.node.contract import MAC
+from farm.node.contract import MAC, MAX_PORT
 
 NODES = "_farm-node._tcp.local."
 FARMS = "_farm._tcp.local."
 MAX_INSTANCES = 4096
 MAX_TEXT = 128
 MAX_QUESTIONS = 64
-"""Instances asked about at a time; the details of more than these are not fetched."""
+"""Instances asked about at a time. Most need no question, since their details came with the advertisement."""
 ANSWER_MILLISECONDS = 3000
 FARM_SECONDS = 2.0
 """For farms to say that they are there, and once more for what they say."""
@@ -39,7 +39,7 @@ Publish = Callable[[BeaconSeen | BeaconLost], None]
 def parse_beacon(
     instance: str, addresses: list[str], port: int | None, properties: Mapping[bytes, bytes | None]
 ) -> Beacon | None:
-    """An advertisement as a record; None when it cannot be a node's (no MAC, no address, values too long)."""
+    """An advertisement as a record; None when it cannot be a node's (no MAC, no address, text that is none)."""
     text = {}
     for key in ("farm", "mac", "image", "version", "slots", "stage", "boot"):
         value = (properties.get(key.encode()) or b"")[: MAX_TEXT + 1].decode(errors="replace")
@@ -47,7 +47,9 @@ def parse_beacon(
             return None
         text[key] = value
     slots = int(text["slots"]) if re.fullmatch(r"[0-9]{1,4}", text["slots"]) else 0
-    if not MAC.fullmatch(text["mac"]) or not addresses or not port or len(instance) > 2 * MAX_TEXT:
+    if not MAC.fullmatch(text["mac"]) or not addresses or not port:
+        return None
+    if len(instance) > 2 * MAX_TEXT or not instance.isprintable():
         return None
     return Beacon(
         instance=instance,
@@ -61,6 +63,31 @@ def parse_beacon(
         stage=text["stage"],
         boot=text["boot"],
     )
+
+
+def _beacon(info: AsyncServiceInfo) -> Beacon | None:
+    return parse_beacon(info.name, info.parsed_addresses(IPVersion.V4Only), info.port, info.properties)
+
+
+def _instance(zeroconf: Zeroconf, service: str, name: str) -> AsyncServiceInfo | None:
+    """What is to be known of an instance; None for a name that is none, as with a control character in it.
+
+    zeroconf must not keep that: it repeats what it knows in its questions, and one label that is too long ends them.
+    """
+    try:
+        return AsyncServiceInfo(service, name)
+    except Error:
+        records = zeroconf.cache.async_entries_with_name(service)
+        zeroconf.cache.async_remove_records([one for one in records if getattr(one, "alias", "") == name])
+        return None
+
+
+async def _answered(info: AsyncServiceInfo, zeroconf: Zeroconf, milliseconds: float) -> bool:
+    """Ask for an instance's details; whether they came."""
+    try:
+        return await info.async_request(zeroconf, milliseconds)
+    except Error:  # the name came as bytes that no question can hold
+        return False
 
 
 class Browser:
@@ -77,19 +104,25 @@ class Browser:
         if state_change is ServiceStateChange.Removed:
             self._instances.discard(name)
             self._publish(BeaconLost(name, time.time()))
-        elif len(self._questions) < MAX_QUESTIONS and (name in self._instances or len(self._instances) < MAX_INSTANCES):
+            return
+        info = _instance(zeroconf, NODES, name)
+        if info is None or (name not in self._instances and len(self._instances) >= MAX_INSTANCES):
+            return
+        if info.load_from_cache(self._zeroconf.zeroconf):
             self._instances.add(name)
-            task = asyncio.get_running_loop().create_task(self._ask(name))
+            self._tell(info)
+        elif len(self._questions) < MAX_QUESTIONS:
+            self._instances.add(name)
+            task = asyncio.get_running_loop().create_task(self._ask(info))
             self._questions.add(task)
             task.add_done_callback(self._questions.discard)
 
-    async def _ask(self, name: str) -> None:
-        info = AsyncServiceInfo(NODES, name)
-        if not await info.async_request(self._zeroconf.zeroconf, ANSWER_MILLISECONDS):
-            return
-        addresses = info.parsed_addresses(IPVersion.V4Only)
-        beacon = parse_beacon(name, addresses, info.port, info.properties)
-        if beacon is not None and name in self._instances:
+    async def _ask(self, info: AsyncServiceInfo) -> None:
+        if await _answered(info, self._zeroconf.zeroconf, ANSWER_MILLISECONDS) and info.name in self._instances:
+            self._tell(info)
+
+    def _tell(self, info: AsyncServiceInfo) -> None:
+        if beacon := _beacon(info):
             self._publish(BeaconSeen(beacon, time.time()))
 
     async def close(self) -> None:
@@ -137,7 +170,7 @@ def parse_farm(properties: Mapping[bytes, bytes | None]) -> FoundFarm | None:
             return None
         text[key] = value
     scheduler = _address_and_port(text["scheduler"])
-    if not text["farm"] or not text["netname"] or scheduler is None:
+    if not text["farm"] or not text["netname"] or scheduler is None or scheduler[1] == MAX_PORT:
         return None
     api = _address_and_port(text["api"].removeprefix("http://")) if text["api"].startswith("http://") else None
     if text["api"] and (api is None or api[0] != scheduler[0]):
@@ -154,33 +187,48 @@ def _address_and_port(text: str) -> tuple[str, int] | None:
     except ValueError:
         return None
     usable = not (address.is_unspecified or address.is_multicast)
-    return (str(address), int(match["port"])) if usable and int(match["port"]) < 65535 else None
+    return (str(address), int(match["port"])) if usable and int(match["port"]) <= MAX_PORT else None
 
 
 async def find_farms(seconds: float = FARM_SECONDS) -> list[FoundFarm]:
     """The farms that say within ``seconds``, on any network of this machine, that they are there; by name."""
-    names: dict[str, None] = {}
+    found = {farm for info in await _advertised(FARMS, seconds) if (farm := parse_farm(info.properties)) is not None}
+    return sorted(found, key=lambda farm: (farm.name, farm.scheduler, farm.port))
+
+
+async def find_nodes(seconds: float = FARM_SECONDS) -> list[Beacon]:
+    """The nodes that say within ``seconds``, on any network of this machine, that they are there."""
+    return [beacon for info in await _advertised(NODES, seconds) if (beacon := _beacon(info)) is not None]
+
+
+async def _advertised(service: str, seconds: float) -> list[AsyncServiceInfo]:
+    """What is advertised within ``seconds``, with its details; those that are missing are asked for as long again.
+
+    Names without details cost nothing to invent, so only so many are asked about: they must not hide who has told all.
+    """
+    infos: dict[str, AsyncServiceInfo] = {}
 
     def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
-        if len(names) < MAX_QUESTIONS and state_change is not ServiceStateChange.Removed:
-            names[name] = None
+        if state_change is ServiceStateChange.Removed or len(infos) >= MAX_INSTANCES:
+            return
+        if info := _instance(zeroconf, service, name):
+            infos[name] = info
 
     try:
         zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
     except (OSError, Error, RuntimeError):  # no network, or none that multicast may be sent to; no interface at all
         return []
     try:
-        browser = AsyncServiceBrowser(zeroconf.zeroconf, FARMS, handlers=[changed])
+        browser = AsyncServiceBrowser(zeroconf.zeroconf, service, handlers=[changed])
         try:
             await asyncio.sleep(seconds)
         finally:
             await browser.async_cancel()
-        infos = [AsyncServiceInfo(FARMS, name) for name in names]
-        await asyncio.gather(*[info.async_request(zeroconf.zeroconf, seconds * 1000) for info in infos])
+        unknown = [info for info in infos.values() if not info.load_from_cache(zeroconf.zeroconf)][:MAX_QUESTIONS]
+        await asyncio.gather(*[_answered(info, zeroconf.zeroconf, seconds * 1000) for info in unknown])
     finally:
         await zeroconf.async_close()
-    found = {farm for info in infos if (farm := parse_farm(info.properties)) is not None}
-    return sorted(found, key=lambda farm: (farm.name, farm.scheduler, farm.port))
+    return list(infos.values())
 
 
 def farm_advertisement(config: Config) -> AsyncServiceInfo:

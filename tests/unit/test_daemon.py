@@ -109,6 +109,7 @@ def test_advertisements_that_no_node_makes_are_dropped() -> None:
     assert parse_beacon("x", [], 9105, TEXT) is None
     assert parse_beacon("x", [ADDRESS], None, TEXT) is None
     assert parse_beacon("x" * 300, [ADDRESS], 9105, TEXT) is None
+    assert parse_beacon("x\x9b31m", [ADDRESS], 9105, TEXT) is None
     for wrong in ({b"mac": b"x"}, {b"image": b"x" * 200}, {b"farm": b"\x1b[2J"}, {b"mac": None}):
         assert parse_beacon("x", [ADDRESS], 9105, {**TEXT, **wrong}) is None
 

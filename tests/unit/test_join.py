@@ -54,6 +54,15 @@ def test_a_farm_that_is_found_twice_is_one() -> None:
     assert ["10.88.0.1:9000", "10.77.0.1", "10.0.0.9"] == [one.target for one in merge([LAB, other], seen)]
 
 
+def test_a_farm_that_says_it_is_at_anothers_scheduler_does_not_take_its_place() -> None:
+    seen = [FoundScheduler("10.77.0.1", 8765, 43, 1, "icecream-lab")]
+    liar = FoundFarm("zzz", "icecream-zzz", "10.77.0.1", 8765, "http://10.77.0.1:1")
+    for farms in ([LAB, liar], [liar, LAB]):
+        (found,) = merge(farms, seen)
+        assert ("lab", LAB.api) == (found.farm, found.api)
+    assert ["lab", "zzz"] == [one.farm for one in merge([LAB, liar], [])]
+
+
 def test_a_name_that_two_farms_have_means_neither() -> None:
     both = merge([LAB, FoundFarm("lab", "icecream-lab", "10.66.0.6", 8765, "")], [])
     with pytest.raises(FarmError, match="Several farms call themselves lab"):

@@ -21,6 +21,10 @@ FARM = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "")
             Config(name="lab", scheduler=Scheduler(netname="mine", port=9000), api=Api(port=8070)),
             FoundFarm("lab", "mine", "10.77.0.1", 9000, "http://10.77.0.1:8070"),
         ),
+        (
+            Config(name="lab", scheduler=Scheduler(port=65534), api=Api(port=65535)),
+            FoundFarm("lab", "icecream-lab", "10.77.0.1", 65534, "http://10.77.0.1:65535"),
+        ),
     ],
 )
 def test_what_a_server_says_is_understood(config: Config, expected: FoundFarm) -> None:

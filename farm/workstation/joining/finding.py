@@ -72,9 +72,8 @@ class Target(Struct, frozen=True, kw_only=True):
 
 def merge(farms: Iterable[FoundFarm], schedulers: Iterable[FoundScheduler]) -> list[Candidate]:
     """What zeroconf and icecream's own broadcast have found, as one list: farms first, by name."""
-    merged: dict[tuple[str, int], Candidate] = {}
-    for farm in farms:
-        merged[farm.scheduler, farm.port] = Candidate(
+    merged = [
+        Candidate(
             farm=farm.name,
             netname=farm.netname,
             scheduler=farm.scheduler,
@@ -82,13 +81,19 @@ def merge(farms: Iterable[FoundFarm], schedulers: Iterable[FoundScheduler]) -> l
             api=farm.api,
             found=("zeroconf",),
         )
+        for farm in farms
+    ]
     for found in schedulers:
-        key = found.address, found.port
-        known = merged.get(key) or Candidate(farm="", netname=found.netname, scheduler=found.address, port=found.port)
-        how: tuple[By, ...] = (*known.found, "icecream")
-        # Of its netname the scheduler itself knows best.
-        merged[key] = replace(known, netname=found.netname, protocol=found.protocol, found=how)
-    return sorted(merged.values(), key=lambda one: (not one.farm, one.farm, one.netname, one.scheduler, one.port))
+        there = [one for one in merged if (one.scheduler, one.port) == (found.address, found.port)]
+        # Several may say that they are at this scheduler: of its netname it knows best itself.
+        known = [one for one in there if one.netname.lower() == found.netname.lower()] or there
+        known = known or [Candidate(farm="", netname=found.netname, scheduler=found.address, port=found.port)]
+        merged = [one for one in merged if one not in there]
+        merged += [
+            replace(one, netname=found.netname, protocol=found.protocol, found=(*one.found, "icecream"))
+            for one in known
+        ]
+    return sorted(merged, key=lambda one: (not one.farm, one.farm, one.netname, one.scheduler, one.port))
 
 
 async def look_around() -> list[Candidate]:
@@ -118,9 +123,10 @@ async def reach(server: str, netname: str | None = None) -> Target:
     name = netname if netname is not None else own.netname
     check_netname(name)
     check_protocol(own.protocol)
-    farm = next((one for one in farms if (one.scheduler, one.port) == (address, port)), None)
+    there = [one for one in merge(farms, [own]) if (one.scheduler, one.port) == (address, port)]
+    farm = next((one for one in there if one.farm), None)
     return Target(
-        farm=farm.name if farm else name.removeprefix(FARM_NETNAME),
+        farm=farm.farm if farm else name.removeprefix(FARM_NETNAME),
         netname=name,
         scheduler=address,
         port=port,
