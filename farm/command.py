@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from farm.errors import CommandError, MissingProgramError
@@ -36,6 +36,7 @@ PACKAGES = {
 }
 """Program → Debian package, for everything the farm runs."""
 
+LONGEST_LINE = 1 << 16
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")
 
 
@@ -89,6 +90,21 @@ def run(
     if check and done.returncode:
         raise CommandError(list(argv), done.returncode, done.stdout, mend)
     return done
+
+
+def output(argv: Sequence[str]) -> Iterator[bytes]:
+    """What a program writes to its standard output, line by line as it comes; the program ends with the iteration.
+
+    A line beyond LONGEST_LINE comes in pieces.
+    """
+    full = [find(argv[0]), *argv[1:]]
+    log.debug("run: %s", shlex.join(full))
+    with subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        try:
+            yield from iter(lambda: process.stdout.readline(LONGEST_LINE), b"")  # type: ignore[union-attr]
+        finally:
+            process.terminate()
 
 
 def start(argv: Sequence[str], seconds: float = 2.0) -> None:

@@ -13,6 +13,7 @@ from farm.cli.lazy import LazyGroup
 from farm.cli.output import err, show_error
 from farm.errors import FarmError
 from farm.home import Home
+from farm.printable import PrintableFormatter
 
 COMMANDS = {
     "up": "farm.cli.up",
@@ -50,7 +51,9 @@ COMMANDS = {
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     """One server turns a room of PCs into a diskless compile cluster."""
-    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, format="%(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     ctx.obj = Home.at(home)
 
 

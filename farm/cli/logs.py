@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
+import contextlib
 
 import rich_click as click
 
+from farm import command
 from farm.cli.output import out
-from farm.command import find
 from farm.errors import UsageError
 from farm.home import Home
+from farm.printable import printable, without_sequences
 
 
 @click.command()
@@ -29,4 +30,13 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
             f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs"
         )
     argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(known[service])]
-    os.execv(find("tail"), argv)
+    with contextlib.suppress(KeyboardInterrupt):
+        for line in command.output(argv):
+            out.file.write(_shown(line))
+            out.file.flush()
+
+
+def _shown(line: bytes) -> str:
+    """A line, or a piece of a very long one: a log holds what nodes and strangers say."""
+    text = without_sequences(line.decode(errors="replace").rstrip("\r\n")).expandtabs()
+    return printable(text, max(1, len(text))) + "\n" * line.endswith(b"\n")

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
 from farm.errors import FarmError
+from farm.printable import printable_lines
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class PrintableConsole(Console):
+    """A console whose texts may come from strangers: nothing in them reaches the terminal that it would obey."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """What is to be printed; Rich's own control sequences are left as they are."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text == "\n" or segment.text.isprintable():
+                yield segment
+            else:
+                yield Segment(printable_lines(segment.text), segment.style)
+
+
+out = PrintableConsole(highlight=False)
+err = PrintableConsole(stderr=True, highlight=False)
 
 
 def show_json(data: Any) -> None:

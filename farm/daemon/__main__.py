@@ -11,17 +11,21 @@ from pathlib import Path
 from farm.daemon.app import run
 from farm.errors import FarmError
 from farm.home import Home
+from farm.printable import PrintableFormatter, printable_lines
 
 
 def main() -> int:
     """Run it in the foreground; its log is standard error."""
     parser = argparse.ArgumentParser(prog="farmd", description="Watch a farm, and answer what is known of it.")
     parser.add_argument("--home", type=Path, help="the farm's folder, as of `farm --home`")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # it would report each odd packet of every stranger
     try:
         asyncio.run(run(Home.at(parser.parse_args().home)))
     except FarmError as error:
-        sys.stderr.write(f"farmd: {error}\n")
+        sys.stderr.write(f"farmd: {printable_lines(str(error))}\n")
         return error.exit_code
     return 0
 

@@ -1,0 +1,58 @@
+"""`farm logs`: what services wrote, and what nodes and strangers made them write."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from farm.home import Home
+
+FARM = [sys.executable, "-c", "from farm.cli import main; main()"]
+EVIL = b"dnsmasq: name \x1b]0;owned\x07 \x1b[2J\x9b31m \xff\ttab\r\n"
+SHOWN = "dnsmasq: name  \N{REPLACEMENT CHARACTER}31m \N{REPLACEMENT CHARACTER}   tab\n"
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    home = Home.at(tmp_path)
+    home.logs.mkdir(parents=True)
+    return home.logs / "dnsmasq.log"
+
+
+def shown(log: Path, *words: str) -> str:
+    argv = [*FARM, "--home", str(log.parents[1]), "logs", "dnsmasq", *words]
+    return subprocess.run(argv, check=True, capture_output=True, encoding="utf-8").stdout
+
+
+def test_a_log_is_shown_without_what_a_terminal_would_obey(log: Path) -> None:
+    log.write_bytes(EVIL.replace(b"\x9b", "\x9b".encode()))
+    assert SHOWN == shown(log)
+
+
+def test_its_last_lines_are_shown_the_last_as_it_is(log: Path) -> None:
+    log.write_bytes(b"one\ntwo\n\x1b[1mthree\x1b[0m\nfour")
+    assert "three\nfour" == shown(log, "-n", "2")
+
+
+def test_a_line_without_an_end_is_shown_in_pieces(log: Path) -> None:
+    log.write_bytes(b"x" * 200_000)
+    assert "x" * 200_000 == shown(log)
+
+
+def test_it_is_followed_until_it_is_interrupted(log: Path) -> None:
+    log.write_bytes(b"one\n")
+    argv = [*FARM, "--home", str(log.parents[1]), "logs", "-f", "dnsmasq"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding="utf-8") as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert "one\n" == process.stdout.readline()
+        with log.open("ab") as file:
+            file.write(b"\x1b[31mtwo\n")
+        assert "two\n" == process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert "" == process.stdout.read()
+        assert "Traceback" not in process.stderr.read()
