@@ -25,7 +25,7 @@ from tui.actions import NODE_ACTIONS, SHELL, objection, warning
 from tui.anonymize import Anonymous
 from tui.boot import BootView
 from tui.builds import BuildsView
-from tui.dialogs import Choice, ChooseMany, ChooseOne, Confirm
+from tui.dialogs import Answer, Choice, ChooseMany, ChooseOne, Confirm, Question
 from tui.driver import PromptDriver
 from tui.garbage import ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
@@ -153,6 +153,7 @@ class FarmTop(App[None]):
     def on_mount(self) -> None:
         """Begin to watch and to draw."""
         self.action_view(self._first)
+        self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.run_worker(self._watch(), name="watch")
         self._tick()
 
@@ -196,6 +197,8 @@ class FarmTop(App[None]):
     async def on_event(self, event: events.Event) -> None:
         """All that happens comes by here first."""
         if isinstance(event, events.InputEvent):
+            if self.screen_stack and isinstance(self.screen, Question) and not self.screen.is_answer(event):
+                return
             self.collector.pressed(now := self._clock())
             if self.collector.wanted(now):
                 self.set_timer(ANSWER_SECONDS, self._collect)
@@ -295,7 +298,7 @@ class FarmTop(App[None]):
             why = objection(node, each.action) if possible else "not here: this is no farm of ours"
             hint = why or each.effect.format(name="it")
             choices.append(Choice(each.action, f"{each.title} ({each.key})", hint, disabled=bool(why)))
-        chosen = await self.push_screen_wait(ChooseOne(node.name, choices))
+        chosen = await self._ask(ChooseOne(node.name, choices))
         if chosen is not None:
             self.ask_node(NODE_ACTIONS[cast(Action, chosen)].action, node)
 
@@ -319,8 +322,15 @@ class FarmTop(App[None]):
             self.notify(why, title=f"{each.title} {name}: not now.", severity="warning", markup=False)
             return
         text = "\n".join(part for part in (each.effect.format(name=name), warning(node, action)) if part)
-        if await self.push_screen_wait(Confirm(f"{each.title} {name}?", text, each.title)):
+        if await self._ask(Confirm(f"{each.title} {name}?", text, each.title)):
             await self._report(self.attachment.act(action, node))
+
+    async def _ask(self, question: Question[Answer]) -> Answer | None:
+        """What is answered; None besides when another question is on the screen: of two keys that came at once."""
+        if isinstance(self.screen, Question):
+            return None
+        answer: Answer = await self.push_screen_wait(question)
+        return answer
 
     @work
     async def action_image(self) -> None:
@@ -335,11 +345,11 @@ class FarmTop(App[None]):
             return
         present = self.live.overview.image if self.live.overview else ""
         choices = [Choice(each, each, "next boots get it now" if each == present else "") for each in versions]
-        chosen = await self.push_screen_wait(ChooseOne("Image for next boots", choices))
+        chosen = await self._ask(ChooseOne("Image for next boots", choices))
         if chosen is None:
             return
         text = f"Machines that boot from now on get {chosen}; those that run go on as they are."
-        if await self.push_screen_wait(Confirm(f"Switch to {chosen}?", text, "Switch")):
+        if await self._ask(Confirm(f"Switch to {chosen}?", text, "Switch")):
             await self._report(self.attachment.switch_image(chosen))
 
     async def _report(self, doing: Awaitable[str]) -> None:

@@ -22,6 +22,8 @@ PORT = 8000
 ESCAPE_MILLISECONDS = "30"
 """What a terminal sends for one key comes together; ESCDELAY in the environment says so where a link is slower."""
 SIZE = (120, 36)
+DUMB = ("dumb", "unknown")
+"""What TERM says of terminals on which the cursor cannot be moved."""
 
 
 class Dimensions(click.ParamType[tuple[int, int]]):
@@ -59,10 +61,8 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
     if web:
         _serve(home, port, options)
         return
-    # Textual draws on standard error.
-    terminal = sys.stdin.isatty() and sys.stderr.isatty()
-    if screenshot is None and not terminal and "TEXTUAL_DRIVER" not in os.environ:
-        raise UsageError("farm top needs a terminal.", "Input or output is none.", "For scripts: farm status --json")
+    if screenshot is None and "TEXTUAL_DRIVER" not in os.environ:
+        _require_terminal()
     app = _application(home, options)
     if screenshot is None:
         app.collector.begin()
@@ -71,6 +71,24 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
         _write(screenshot, asyncio.run(_picture(app, options["after"], options["press"], options["size"])))
     if app.failure is not None:
         raise app.failure
+    if code := app.return_code:
+        from farm.workstation.running.execution import leave
+
+        leave(128 - code if code > 128 else code)
+
+
+def _require_terminal() -> None:
+    """Raises UsageError where nothing could be drawn. Textual draws on standard error, and reads standard input."""
+    streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
+    others = [name for name, stream in streams.items() if stream is None or not stream.isatty()]
+    if others:
+        why = f"Standard {others[0]} is none."
+    elif (term := os.environ.get("TERM", "")) in DUMB:
+        why = f"This one cannot be drawn on: TERM is {term}."
+    else:
+        return
+    mend = "Once: farm status. Again and again: farm status --watch. For scripts: farm status --json"
+    raise UsageError("farm top needs a terminal.", why, mend)
 
 
 def _application(home: Home, options: dict[str, Any]) -> FarmTop:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from msgspec import Struct
-from textual import on
+from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -35,7 +37,41 @@ BOX = """
 """
 
 
-class Confirm(ModalScreen[bool]):
+Answer = TypeVar("Answer")
+
+
+class Question(ModalScreen[Answer]):
+    """A screen that asks. What was typed before it was on the screen is no answer: nobody had read the question."""
+
+    _drawn = math.inf
+    """Monotonic seconds."""
+
+    def on_mount(self) -> None:
+        """The first drawing is told by this signal, at once; `call_after_refresh` waits until all is at rest."""
+        self.screen_layout_refresh_signal.subscribe(self, self._laid_out, immediate=True)
+
+    def on_screen_suspend(self) -> None:
+        """Another screen covers it."""
+        self._drawn = math.inf
+
+    def on_screen_resume(self) -> None:
+        """It comes to the front."""
+        self.call_after_refresh(self._note)
+
+    def _laid_out(self, _: object) -> None:
+        if any(box.size for box in self.query(Vertical)):
+            self._note()
+
+    def _note(self) -> None:
+        if self.app.screen is self:
+            self._drawn = min(self._drawn, time.monotonic())
+
+    def is_answer(self, event: events.InputEvent) -> bool:
+        """Whether a key or the mouse was used when the question could be read."""
+        return event.time >= self._drawn
+
+
+class Confirm(Question[bool]):
     """A question before something is done; escape and the first focus are on the safe side."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -77,7 +113,7 @@ class Choice(Struct, frozen=True):
     chosen: bool = False
 
 
-class ChooseOne(ModalScreen[str | None]):
+class ChooseOne(Question[str | None]):
     """A list to choose one of by enter; None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave", id="choose.leave")]
@@ -99,7 +135,7 @@ class ChooseOne(ModalScreen[str | None]):
         self.dismiss(event.option_id)
 
 
-class ChooseMany(ModalScreen[list[str] | None]):
+class ChooseMany(Question[list[str] | None]):
     """A list to mark some of; their keys in the order of the list, or None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

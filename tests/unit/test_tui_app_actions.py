@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from textual.events import Key
 from textual.widgets import OptionList
 
 from farm.attach import ACTIONS, Action
@@ -13,6 +14,7 @@ from tests.unit.tui_driving import notes, press, running, screen
 from tests.unit.tui_fixtures import IMAGE, OLDER, FakeAttachment, nodes
 from tui.actions import objection
 from tui.dialogs import ChooseOne, Confirm
+from tui.help import HelpScreen
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,31 @@ async def test_enter_in_a_question_is_no() -> None:
         assert attachment.done == []
         await press(app, pilot, "O", "right", "enter")
         assert attachment.done == [("off", "node-a1")]
+
+
+async def test_a_question_that_was_covered_has_to_be_seen_again() -> None:
+    async with running() as (app, pilot):
+        question = Confirm("Really?", "It is done then.", "Do it")
+        assert not question.is_answer(Key("y", "y"))
+        await app.push_screen(question)
+        await pilot.pause()
+        assert question.is_answer(Key("y", "y"))
+        await app.push_screen(HelpScreen("", "", {}, {}))
+        await pilot.pause()
+        early = Key("y", "y")
+        assert not question.is_answer(early)
+        await pilot.press("escape")
+        await pilot.pause()
+        assert app.screen is question
+        assert not question.is_answer(early)
+        assert question.is_answer(Key("y", "y"))
+
+
+async def test_two_questions_do_not_stand_on_one_another() -> None:
+    async with running() as (app, pilot):
+        await press(app, pilot, "2", "b", "b")
+        (_, *above) = app.screen_stack
+        assert [Confirm] == [type(each) for each in above]
 
 
 async def test_what_is_not_possible_says_why() -> None:
