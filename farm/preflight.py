@@ -10,6 +10,7 @@ import psutil
 
 from farm.command import PACKAGES, find
 from farm.config import Config
+from farm.config.check import check
 from farm.errors import FarmError, MissingProgramError
 from farm.home import NEEDED_SPACE
 from farm.netboot.rival import find_dhcp_servers
@@ -83,6 +84,13 @@ def require_interface_up(config: Config) -> None:
             "Nodes would send frames that this server drops.",
             f"Try: sudo ip link set {config.interface} mtu {config.mtu} — or set mtu: {stats.mtu} in farm.yaml",
         )
+
+
+def require_addresses(config: Config) -> None:
+    """Raises FarmError when the DHCP range is too small for the machines, those of a virtual lab included."""
+    for problem in check(config):
+        if problem.place == ("dhcp",):
+            raise FarmError(f"The DHCP range does not do: {problem.text}", problem.why, problem.mend)
 
 
 def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:

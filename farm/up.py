@@ -8,7 +8,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -75,6 +75,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
         preflight.require_space(home.state)
         version = _choose_image(home, config, report)
         running = _plan(config, request, old, version)
+        preflight.require_addresses(running.config)
         if running.namespace is None:
             _check_real_lab(home, config)
         report("network", running.interface)
@@ -281,7 +282,19 @@ def services(home: Home, running: Running) -> list[Service]:
         virtual_machine.service(machine, number, home, config.virtual)
         for number, machine in enumerate(running.machines, 1)
     ]
-    return [*_core_services(home, running), *exports, *machines]
+    # They are bound to the interface: one that was removed and made again is another one, of the same name.
+    bound = {"FARM_INTERFACE": _interface_index(running)}
+    served = [
+        replace(service, environment={**service.environment, **bound})
+        for service in (*_core_services(home, running), *exports)
+    ]
+    return [*served, *machines]
+
+
+def _interface_index(running: Running) -> str:
+    """The kernel's number of the lab's interface; empty when there is none."""
+    shown = command.run([*_netns(running), "ip", "-o", "link", "show", "dev", running.interface], check=False)
+    return shown.stdout.partition(":")[0]
 
 
 def _core_services(home: Home, running: Running) -> list[Service]:

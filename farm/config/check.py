@@ -108,7 +108,8 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
             mend,
             related=("address",),
         )
-    lent = sum(machine.address is None and machine.boot == "node" for machine in config.machines)
+    # Also those that are sent to their own disks: it is iPXE that is told so, and it has an address by then.
+    lent = sum(machine.address is None for machine in config.machines)
     needed = max(FEWEST_ADDRESSES, lent)
     size = int(last) - int(first) + 1
     if size < needed:

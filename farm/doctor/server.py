@@ -23,6 +23,7 @@ from farm.netboot.tftp import find_tftp_servers
 from farm.running import Running
 from farm.services import Supervisor
 from farm.view.status import Status
+from farm.virtual.network import cut_off
 
 LOW_SPACE = 2 << 30
 JUMP_SECONDS = 1.0
@@ -34,6 +35,7 @@ NO_ADDRESS = Cause(
 BAD_LINK = Cause(
     "The interface is down, or carries smaller frames than farm.yaml says.", "Bring it up", "sudo ip link set IF up"
 )
+CUT_OFF = Cause("The lab's bridge does not reach {machines}.", "Connect it again", "sudo farm up")
 TAKEN = Cause("A port that the farm needs is held by another program.", "Stop it; see", "sudo ss -lnp")
 SICK = Cause("{services}: {why}.", "Look, then bring the farm up anew", "farm logs {first}")
 NOT_RUNNING = Cause("The farm's services are not running.", "Start them", "sudo farm up")
@@ -109,6 +111,10 @@ def _interface(facts: Server) -> Outcome:
     stats = psutil.net_if_stats().get(name)
     if address not in addresses:
         return NO_ADDRESS.found(f"It has: {', '.join(addresses) or 'none'}.", interface=name, address=address)
+    if running.namespace and (lost := cut_off(running.namespace, len(running.machines))):
+        taps = ", ".join(f"tap{number}" for number in lost)
+        machines = ", ".join(running.machines[number - 1].name for number in lost)
+        return CUT_OFF.found(f"{taps}: missing, down, or not in {name}.", machines=machines)
     return fine(f"{name} has {address}, frames of {stats.mtu if stats else '?'} bytes")
 
 
@@ -272,7 +278,7 @@ CHECKS: tuple[Check[Server], ...] = (
     _check("programs", "All programs are installed", "The farm runs them as they stand in PATH.", _programs, MISSING),
     _check(
         "interface", "The lab's interface is up and has the server's address",
-        "Everything is served there and nowhere else.", _interface, NO_ADDRESS, BAD_LINK,
+        "Everything is served there and nowhere else.", _interface, NO_ADDRESS, BAD_LINK, CUT_OFF,
     ),
     _check("ports", "The farm's ports are its own", "Who holds a port answers in the farm's place.", _ports, TAKEN),
     _check(

@@ -163,11 +163,11 @@ def _environment_folder(path: str) -> None:
 
 
 def _boot_nic(boot: Boot, root: str) -> str | None:
-    """The NIC that BOOTIF names, or else the one the initrd used."""
-    if boot.mac:
-        return nic_of(boot.mac)
+    """The NIC the initrd used, which of two with one address is the one that has a link; or else the one of BOOTIF."""
     nic = _read(os.path.join(root, "run/farm/boot-nic")).strip()
-    return nic if nic and mac_of(nic) else None
+    if nic and (mac := mac_of(nic)) and boot.mac in ("", mac):
+        return nic
+    return nic_of(boot.mac) if boot.mac else None
 
 
 def _wait(what: str, check: Callable[[], str | None]) -> str:

@@ -71,8 +71,8 @@ def parse_cmdline(text: str) -> Boot:
     server = options.get("farm.server", "")
     port = options.get("farm.http", "8069")
     image = options.get("farm.image", "")
-    # pxelinux's form: the hardware type (01: Ethernet), then the address with hyphens
-    mac = options.get("BOOTIF", "").partition("-")[2].replace("-", ":").lower()
+    # pxelinux puts the hardware type before the address (01-, Ethernet), others do not: the address comes last.
+    mac = options.get("BOOTIF", "")[-17:].replace("-", ":").lower()
     if not ADDRESS.fullmatch(server):
         raise SettingsError("the kernel command line names no server (farm.server=ADDRESS)")
     if not PORT.fullmatch(port):

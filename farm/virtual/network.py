@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import time
@@ -27,15 +28,27 @@ def create(namespace: str, mtu: int, taps: int) -> None:
     _ip(namespace, ["link set lo up"])
     if BRIDGE not in present:
         _ip(namespace, [f"link add {BRIDGE} type bridge forward_delay 0 stp_state 0"])
-    wanted = [f"tap{number}" for number in range(1, taps + 1)]
+    wanted = _taps(taps)
     for tap in sorted(present):
         if tap.startswith("tap") and tap not in wanted:
             _ip(namespace, [f"link del {tap}"])
     for tap in wanted:
         if tap not in present:
-            _ip(namespace, [f"tuntap add {tap} mode tap", f"link set {tap} master {BRIDGE}"])
-        _ip(namespace, [f"link set {tap} mtu {mtu} up"])
+            _ip(namespace, [f"tuntap add {tap} mode tap"])
+        # Also one that is there already: its bridge may be a new one.
+        _ip(namespace, [f"link set {tap} mtu {mtu} up master {BRIDGE}"])
     _ip(namespace, [f"link set {BRIDGE} mtu {mtu} up"])
+
+
+def cut_off(namespace: str, taps: int) -> list[int]:
+    """Numbers of the taps that are missing, down or not in the bridge: what their machines send gets nowhere."""
+    shown = json.loads(command.run(["ip", "-n", namespace, "-j", "link", "show"]).stdout)
+    joined = {link["ifname"] for link in shown if link.get("master") == BRIDGE and "UP" in link["flags"]}
+    return [number for number, tap in enumerate(_taps(taps), 1) if tap not in joined]
+
+
+def _taps(count: int) -> list[str]:
+    return [f"tap{number}" for number in range(1, count + 1)]
 
 
 def links(namespace: str) -> set[str]:

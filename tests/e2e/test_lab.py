@@ -135,6 +135,19 @@ def test_a_second_up_leaves_what_is_right_alone(lab: Lab) -> None:
     assert lab.images() == images
 
 
+def test_up_makes_a_bridge_again_and_the_nodes_go_on(lab: Lab, tmp_path: Path) -> None:
+    before = lab.services()
+    subprocess.run(["ip", "-n", lab.namespace, "link", "set", "tap1", "nomaster"], check=True)
+    said = lab.farm("doctor", "--only", "interface", check=False).stdout
+    assert "The lab's bridge does not reach virtual-1." in said
+    subprocess.run(["ip", "-n", lab.namespace, "link", "del", "farm0"], check=True)
+    lab.farm("up")
+    lab.wait("both nodes are ready", lambda status: sum(n["stage"] == "ready" for n in status["nodes"]) == 2)
+    lab.farm("doctor", "--only", "interface")
+    lab.compile(tmp_path / "build", 4)
+    assert [lab.services()[name]["pid"] for name in NODES] == [before[name]["pid"] for name in NODES]
+
+
 def test_a_node_reaches_the_scheduler_but_not_its_control_port(lab: Lab) -> None:
     server = "10.77.0.1"
     denied = lab.farm("node", "ssh", NODES[0], "--", f"timeout 5 bash -c '</dev/tcp/{server}/8766'", check=False)

@@ -82,6 +82,18 @@ def configure(node: Namespace) -> Path:
     return root
 
 
+def test_of_two_cards_with_one_address_the_initrds_is_the_nodes(lab: tuple[Namespace, Namespace], served: Path) -> None:
+    server, node = lab
+    nginx(server)
+    node.run("ip", "link", "add", "aaa0", "address", MAC, "type", "veth", "peer", "name", "aaa1")
+    root = node_root(node)
+    (root / "run/farm/boot-nic").write_text("lab0\n")
+
+    node.run(*argv("configure", root))
+
+    assert "lab0" == json.loads((root / "run/farm/node.json").read_text())["nic"]
+
+
 def test_a_node_becomes_what_the_server_says(lab: tuple[Namespace, Namespace], served: Path) -> None:
     server, node = lab
     nginx(server)

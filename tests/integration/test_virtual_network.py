@@ -45,6 +45,21 @@ def test_made_again_it_stays_as_it_is(name: str) -> None:
     assert before == attributes(name)
 
 
+@pytest.mark.parametrize(
+    "harm", [("link", "del", "farm0"), ("link", "set", "tap1", "nomaster"), ("link", "set", "tap1", "down")]
+)
+def test_a_machine_that_was_cut_off_is_found_and_put_back(name: str, harm: tuple[str, ...]) -> None:
+    network.create(name, 1500, 2)
+    assert [] == network.cut_off(name, 2)
+
+    subprocess.run(["ip", "-n", name, *harm], check=True)
+    assert 1 in network.cut_off(name, 2)
+    network.create(name, 1500, 2)
+
+    assert [] == network.cut_off(name, 2)
+    assert 2 == attributes(name).count("master farm0")
+
+
 def test_more_and_fewer_machines_leave_the_others_alone(name: str) -> None:
     network.create(name, 1500, 1)
     network.create(name, 1500, 3)

@@ -88,7 +88,7 @@ def test_the_range_holds_every_machine_without_a_fixed_address() -> None:
     machines = [machine(1), machine(2), machine(3), machine(4, boot="local"), machine(5, address="10.77.0.5")]
     config = Config(dhcp=Dhcp("10.77.0.8", "10.77.0.9"), machines=machines)
 
-    assert told(config) == ["dhcp: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 3 are needed."]
+    assert told(config) == ["dhcp: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 4 are needed."]
 
 
 @pytest.mark.parametrize(

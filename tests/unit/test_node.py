@@ -111,6 +111,8 @@ def test_the_command_line_names_nic_and_server() -> None:
     )
     assert vars(boot) == {"mac": "52:54:00:ab:00:01", "server": "10.77.0.1", "http_port": 80, "image": "2026-1"}
     assert parse_cmdline("farm.server=10.77.0.1 BOOTIF=x farm.image=../x").mac == ""
+    for bootif in ("52-54-00-ab-00-01", "52:54:00:AB:00:01", "01:52:54:00:ab:00:01"):
+        assert parse_cmdline(f"farm.server=10.77.0.1 BOOTIF={bootif}").mac == "52:54:00:ab:00:01"
 
 
 @pytest.mark.parametrize(

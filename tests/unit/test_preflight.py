@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm import preflight
-from farm.config import Config
+from farm.config import Config, Dhcp, Machine
 from farm.errors import FarmError
 from farm.home import Home
 from farm.running import VirtualMachine
@@ -77,3 +77,15 @@ def test_the_parts_of_a_home_lie_below_it(monkeypatch: pytest.MonkeyPatch) -> No
 
     parts = (home.config, home.state, home.runtime, home.logs, home.images, home.supervisor_socket)
     assert all(part.is_relative_to("/srv/farm") for part in parts)
+
+
+def test_a_range_too_small_for_the_machines_of_a_virtual_lab_is_refused() -> None:
+    named = [Machine(mac=machine.mac, name=machine.name) for machine in machines(3, "virtio")]
+    config = Config(dhcp=Dhcp("10.77.0.8", "10.77.0.9"), machines=named)
+
+    with pytest.raises(FarmError) as caught:
+        preflight.require_addresses(config)
+
+    said = "The DHCP range does not do: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 3 are needed."
+    assert said == caught.value.what
+    preflight.require_addresses(Config(machines=named))
