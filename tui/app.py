@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.command import Provider
 from textual.dom import DOMNode
 from textual.driver import Driver
-from textual.drivers.linux_driver import LinuxDriver
 from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher
 
@@ -26,7 +25,7 @@ from tui.anonymize import Anonymous
 from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.dialogs import Answer, Choice, ChooseMany, ChooseOne, Confirm, Question
-from tui.driver import PromptDriver
+from tui.driver import DRIVERS
 from tui.garbage import ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
@@ -138,9 +137,9 @@ class FarmTop(App[None]):
         self.theme = theme
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's choice; in a terminal ours."""
+        """Ours instead of Textual's choice, if there is one."""
         kind = super().get_driver_class()
-        return PromptDriver if kind is LinuxDriver else kind
+        return DRIVERS.get(kind, kind)
 
     def compose(self) -> ComposeResult:
         """Heading, tabs, the views one behind the other, and what the keys do."""

@@ -15,13 +15,16 @@ import selectors
 import signal
 import time
 from codecs import getincrementaldecoder
+from collections.abc import Callable, Mapping
 from functools import partial
 from types import FrameType
 from typing import IO, Any, cast
 
 from textual import constants
 from textual._xterm_parser import XTermParser
+from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
+from textual.drivers.web_driver import WebDriver
 
 POLL_SECONDS = 0.1
 CHUNK = 4096
@@ -131,3 +134,27 @@ class PromptDriver(LinuxDriver):
         with contextlib.suppress(OSError):
             return os.read(self.fileno, CHUNK)
         return b""
+
+
+class PageDriver(WebDriver):
+    """Textual's driver for a browser; the dashboard ends with the server that shows it, however that ended."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        write = self._write
+        self._write = cast(Any, partial(_suppressed, write))
+
+    def run_input_thread(self) -> None:
+        """Read until there is nobody to read from."""
+        super().run_input_thread()
+        with contextlib.suppress(RuntimeError):  # it has ended already
+            self._loop.call_soon_threadsafe(self._app.exit)
+
+
+def _suppressed(write: Callable[[bytes], int], data: bytes) -> None:
+    with contextlib.suppress(BrokenPipeError):
+        write(data)
+
+
+DRIVERS: Mapping[type[Driver], type[Driver]] = {LinuxDriver: PromptDriver, WebDriver: PageDriver}
+"""Textual's, and ours in their place."""

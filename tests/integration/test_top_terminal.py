@@ -52,11 +52,10 @@ def shows(terminal: Terminal, text: str) -> bool:
 
 
 def assert_left_clean(terminal: Terminal) -> None:
-    """It is as a shell wants it."""
-    left = [mode for mode in MODES if mode << 5 in terminal.screen.mode]
-    assert left == []
+    """It is as a shell wants it, when all that was written to it has been read."""
+    until(lambda: not [mode for mode in MODES if mode << 5 in terminal.screen.mode], "a mode is left on")
+    until(lambda: not terminal.screen.cursor.hidden, "there is no cursor")
     assert terminal.sent.count(b"\x1b[>") == terminal.sent.count(b"\x1b[<u"), "keys are reported in full"
-    assert not terminal.screen.cursor.hidden
     assert termios.tcgetattr(terminal.master)[:4] == terminal.settings[:4]
 
 
@@ -66,7 +65,6 @@ def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(top: Open, name: str
     assert 1003 << 5 in terminal.screen.mode, "there is something to be undone"
     terminal.process.send_signal(number := signal.Signals[name])
     assert terminal.process.wait(PATIENCE) == -number
-    until(lambda: 1049 << 5 not in terminal.screen.mode, "the screen is not given back")
     assert_left_clean(terminal)
 
 
@@ -103,6 +101,23 @@ def test_a_stop_and_what_follows(top: Open, how: signal.Signals) -> None:
     assert_left_clean(terminal)
 
 
+@pytest.mark.parametrize("words", [["--scheduler", SERVER], ["--scheduler", f"{SERVER}:9"]])
+def test_where_nothing_can_be_drawn_it_says_what_to_use(lab: Namespace, words: list[str]) -> None:
+    command = [*exec_prefix(lab.name), sys.executable, "-m", "farm", "top", *words]
+    for shell, term, why in (
+        ("$0 $@", "dumb", "TERM is dumb"),
+        ("$0 $@ | cat", "xterm", "Standard output is none"),
+        ("$0 $@ </dev/null", "xterm", "Standard input is none"),
+    ):
+        terminal = Terminal(["sh", "-c", shell, *command], None, {**os.environ, "TERM": term}, (100, 30))
+        terminal.end()
+        said = "\n".join(terminal.everything)
+        terminal.close()
+        assert why in said
+        assert "farm status" in said
+        assert b"\x1b[?1049h" not in terminal.sent
+
+
 # -- keys that come before the question
 
 
@@ -112,7 +127,17 @@ def blocked(lab: Namespace) -> list[str]:
 
 @pytest.mark.parametrize(
     "typed",
-    ["by", "bty", "b?y", "bbyy", "boot by node y\r", "b\x1b[Cy", "Ky", "aby", "b" + "y" * 5000],
+    [
+        "by",
+        "bty",
+        "b?y",
+        "bbyy",
+        "boot by node y\r",
+        "b\x1b[Cy",
+        "Ky",
+        "aby",
+        pytest.param("b" + "y" * 5000, id="many"),
+    ],
 )
 def test_what_is_typed_before_a_question_does_not_answer_it(lab: Namespace, top: Open, typed: str) -> None:
     terminal = top()

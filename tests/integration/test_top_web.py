@@ -42,7 +42,8 @@ async def served() -> AsyncIterator[tuple[asyncio.subprocess.Process, URL]]:
         assert line.startswith("farm top is at http://127.0.0.1:")
         yield process, URL(line.split()[4])
     finally:
-        process.send_signal(signal.SIGINT)
+        if process.returncode is None:
+            process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE):
             await process.wait()
 
@@ -101,6 +102,25 @@ def test_a_page_that_is_closed_while_its_dashboard_begins_leaves_none_behind(spa
                     await web.send_json(["resize", {"width": 144, "height": height}])
                 await asyncio.to_thread(until, server.children, "no dashboard began")
             await asyncio.to_thread(until, lambda: not server.children(), "its dashboard has not ended")
+
+    space.gather(look())
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGKILL"])
+def test_dashboards_end_with_their_server(space: Namespace, name: str) -> None:
+    async def look() -> None:
+        async with served() as (process, address), aiohttp.ClientSession() as session:
+            web_socket = address.with_path("/ws").with_query({"width": "80", "height": "24"})
+            cookie = {"Cookie": f"farm-top={address.query['token']}"}
+            async with session.ws_connect(web_socket, headers=cookie) as web:
+                seen = b""
+                async with asyncio.timeout(PATIENCE):
+                    while b"Overview" not in seen:
+                        message = await web.receive()
+                        seen += message.data if isinstance(message.data, bytes) else message.data.encode()
+                (dashboard,) = psutil.Process(process.pid).children()
+                process.send_signal(signal.Signals[name])
+                await asyncio.to_thread(until, lambda: not dashboard.is_running(), "its dashboard has not ended")
 
     space.gather(look())
 
