@@ -7,10 +7,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from farm.activity import HostKey, Said
-
-Canary = Literal["right", "wrong", "none"]
-"""The same bytes as on the server, others, or no object at all."""
+from farm.activity import Canary, HostKey, Said
 
 
 class Stage(enum.StrEnum):
@@ -217,6 +214,12 @@ class CanarySeen(Struct, frozen=True):
     result: Canary
 
 
+class StrangersRefused(Struct, frozen=True):
+    """Addresses of daemons that farmd has had blocked, since they are no machines of this farm."""
+
+    addresses: frozenset[str]
+
+
 class Ordered(Struct, frozen=True):
     """What a node was told at Unix time ``time``; ``pid`` carries it out, 0: it only has to take effect."""
 
@@ -250,6 +253,7 @@ Event = (
     | ServicesSeen
     | Examined
     | CanarySeen
+    | StrangersRefused
     | OrdersSeen
     | Remembered
 )

@@ -9,6 +9,7 @@ import msgspec
 
 from farm import command
 from farm.config import Config
+from farm.config.check import ICECCD_PORT
 from farm.errors import NOT_JSON
 from farm.export.aoe import ingress_filter
 
@@ -35,6 +36,7 @@ def ruleset(config: Config, interface: str) -> str:
     cannot take all of TFTP's places; nothing boots over IPv6.
     """
     name = table(config)
+    known, rule = _known_only(config) if config.nodes.strangers == "block" else ("", "")
     return f"""table netdev {name} {{}}
 delete table netdev {name}
 {ingress_filter(name, interface)}
@@ -47,14 +49,36 @@ table inet {name} {{
     size 65535
     timeout 1m
   }}
-  chain input {{
+{known}  chain input {{
     type filter hook input priority 0;
     iifname "{interface}" tcp dport {config.scheduler.port + 1} reject with tcp reset
     iifname "{interface}" meta nfproto ipv4 udp dport 69 update @tftp {{ ip saddr {TFTP_LIMIT} }} drop
     iifname "{interface}" meta nfproto ipv6 udp dport 69 drop
-  }}
+{rule}  }}
 }}
 """
+
+
+def known_addresses(config: Config) -> list[str]:
+    """Addresses that may log in to the scheduler where strangers may not, as elements of a set (nft(8)).
+
+    Those that nodes can have, whether they run or not: nodes come up without anybody watching.
+    """
+    fixed = [machine.address for machine in config.machines if machine.address]
+    return [config.server, f"{config.dhcp.first}-{config.dhcp.last}", *fixed, *config.nodes.known]
+
+
+def _known_only(config: Config) -> tuple[str, str]:
+    """A set and a rule that keeps others from the scheduler and from this server's iceccd, by whatever interface."""
+    known = f"""  set known {{
+    type ipv4_addr
+    flags interval
+    auto-merge
+    elements = {{ {", ".join(known_addresses(config))} }}
+  }}
+"""
+    ports = f"{{ {config.scheduler.port}, {ICECCD_PORT} }}"
+    return known, f"    ip daddr {config.server} tcp dport {ports} ip saddr != @known reject with tcp reset\n"
 
 
 def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:

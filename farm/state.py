@@ -21,7 +21,6 @@ from farm.events import (
     BeaconLost,
     BeaconSeen,
     BootEvent,
-    Canary,
     CanarySeen,
     Event,
     Examined,
@@ -33,6 +32,7 @@ from farm.events import (
     Service,
     ServicesSeen,
     Stage,
+    StrangersRefused,
     Telemetry,
     TelemetryLost,
     TelemetrySeen,
@@ -62,7 +62,6 @@ CLOCK_SECONDS = 10.0
 
 ANSWERS = "answers"
 """The probe that asks every service what it would be asked by a client."""
-MAX_CANARIES = 4096
 NO_JOBS = 1000
 """The load at which the scheduler gives a node no jobs."""
 
@@ -173,8 +172,9 @@ class Farm(Struct, frozen=True, kw_only=True):
     services_why: str = "Not asked yet."
     findings: Map[str, tuple[Finding, ...]] = Map()
     """What farmd's probes find wrong, by probe."""
-    canaries: Map[HostKey, Canary] = Map()
-    """How small compilations on daemons that are no verified nodes went."""
+
+    refused: frozenset[str] = frozenset()
+    """Addresses of strangers that farmd has had blocked."""
 
     def silent(self, service: str) -> str:
         """Why a service that runs does not answer; empty when it does."""
@@ -248,8 +248,9 @@ def fold(farm: Farm, event: Event) -> Farm:
         case Examined():
             return replace(farm, findings=farm.findings.set(event.probe, event.findings))
         case CanarySeen():
-            known = farm.canaries if len(farm.canaries) < MAX_CANARIES else Map()
-            return replace(farm, canaries=known.set(event.daemon, event.result))
+            return _tried(farm, event)
+        case StrangersRefused():
+            return replace(farm, refused=event.addresses)
         case OrdersSeen():
             return _ordered(farm, event)
         case Remembered():
@@ -497,6 +498,14 @@ def _said(farm: Farm, said: SchedulerSaid) -> Farm:
                 if node.host is not None:
                     farm = _put(farm, node, said.time)
     return farm
+
+
+def _tried(farm: Farm, event: CanarySeen) -> Farm:
+    host = farm.activity.hosts.get(event.daemon)
+    if host is None:
+        return farm
+    hosts = farm.activity.hosts.set(host.key, replace(host, canary=event.result))
+    return replace(farm, activity=replace(farm.activity, hosts=hosts))
 
 
 def _ordered(farm: Farm, event: OrdersSeen) -> Farm:

@@ -43,6 +43,13 @@ class Slot(Struct, frozen=True):
     job: Job | None
 
 
+CANARIES = {
+    "right": "the same object as the server's",
+    "wrong": "ANOTHER OBJECT than the server's",
+    "none": "no object: busy, or no compiler fits",
+}
+
+
 def slots(node: NodeStatus, live: Live) -> list[Slot]:
     """All slots of a node, busy or not; jobs that it compiles for itself come after them."""
     host = node.host
@@ -89,6 +96,8 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
     yield "speed", f"{host.speed:.0f}" if host.speed else "never measured"
     yield "jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"
     yield "submitted", f"{host.jobs_submitted}, {host.jobs_local} local, {host.jobs_fallback} after a failure"
+    if host.canary:
+        yield "canary", CANARIES[host.canary]
     yield "platform", host.platform
     yield "protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")
     last = "the last" if host.online else "none since"

@@ -13,6 +13,7 @@ from farm.activity import daemons, jobs
 from farm.activity.records import (
     NOBODY,
     Activity,
+    Canary,
     Host,
     HostKey,
     Job,
@@ -42,6 +43,7 @@ from farm.scheduler.protocol import (
 __all__ = [
     "NOBODY",
     "Activity",
+    "Canary",
     "Host",
     "HostKey",
     "Job",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Literal
 
 from immutables import Map
 from msgspec import Struct
@@ -13,6 +14,10 @@ from farm.scheduler.discovery import FoundScheduler
 HostKey = tuple[str, str]
 """Name and address: what a daemon's logins have in common over time."""
 NOBODY: HostKey = ("", "")
+
+
+Canary = Literal["", "right", "wrong", "none"]
+"""The same bytes as on the server, others, no object at all; empty: it was not tried."""
 
 
 class JobState(enum.StrEnum):
@@ -122,6 +127,8 @@ class Host(Struct, frozen=True, kw_only=True):
     """Jobs it compiled without asking."""
     fallback: int = 0
     local_running: int = 0
+    canary: Canary = ""
+    """How a small compilation went that farmd had it do."""
     twins: int = 0
     """Further daemons of this name at this address, on other ports; what is counted is theirs too."""
     twin_slots: int = 0

@@ -23,6 +23,11 @@ from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Status
 from farm.view.text import duration, size
 
+CANARIES: dict[str, str | Text] = {
+    "right": "it made the same object as the server from a small source",
+    "wrong": Text("it made another object than the server from the same source", style="bold red"),
+    "none": "it made no object from a small source: it was busy, or none of the server's compilers fits it",
+}
 MAX_NAMED = 32
 """Nodes that an error names."""
 
@@ -165,6 +170,7 @@ def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
         ("slots", slots if host.online else "none: it is not logged in to the scheduler"),
         ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
         ("asked for", f"{host.jobs_submitted}, {host.jobs_pending} wait, {host.jobs_local} compiled by itself"),
+        *([("canary", CANARIES[host.canary])] if host.canary else []),
         ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),
     ]
 

@@ -48,6 +48,13 @@ PublicKey = Annotated[
         description="a line of a .pub file (ssh-ed25519 AAAA... name)",
     ),
 ]
+KnownAddress = Annotated[
+    str,
+    Meta(
+        pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}(/[0-9]{1,2})?$",
+        description="an IPv4 address, or a network with its prefix length (10.77.0.20, 10.77.0.128/26)",
+    ),
+]
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
@@ -104,6 +111,20 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
         list[PublicKey], Meta(description="public ssh keys let in as root, besides the farm's own")
     ] = field(default_factory=list)
     telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = 9105
+    strangers: Annotated[
+        Literal["allow", "warn", "block"],
+        Meta(
+            description="a daemon at the scheduler that is no node of this farm and not in `known`: leave it alone, "
+            "name it as a problem when it takes jobs, or refuse it"
+        ),
+    ] = "warn"
+    known: Annotated[
+        list[KnownAddress],
+        Meta(
+            description="addresses of other machines that are welcome at the scheduler, such as those that joined with "
+            "--accept-jobs; with strangers: block, all that joined"
+        ),
+    ] = field(default_factory=list)
 
 
 class Api(Struct, frozen=True, forbid_unknown_fields=True):

@@ -51,7 +51,14 @@ def dotted(place: Place) -> str:
 
 def check(config: Config) -> list[Problem]:
     """Everything that is wrong with a well-formed configuration, whatever machine it is for."""
-    problems = [*_ports(config), *_netname(config), *_identities(config), *_keys(config), *_kernel_options(config)]
+    problems = [
+        *_ports(config),
+        *_netname(config),
+        *_identities(config),
+        *_keys(config),
+        *_known(config),
+        *_kernel_options(config),
+    ]
     try:
         server = IPv4Interface(config.address)
     except ValueError as error:
@@ -280,6 +287,15 @@ def _netname(config: Config) -> Iterator[Problem]:
             "Nodes and start scripts of iceccd take 1 to 64 letters, digits and _.:@+,=/-, and no hyphen first.",
             "Choose another one, or none: the farm's own is icecream-NAME.",
         )
+
+
+def _known(config: Config) -> Iterator[Problem]:
+    for index, text in enumerate(config.nodes.known):
+        try:
+            IPv4Network(text, strict=False)
+        except ValueError as error:
+            place: Place = ("nodes", "known", index)
+            yield Problem(place, f"this is no address: {error}.", mend="Write it like 10.77.0.20 or 10.77.0.128/26.")
 
 
 def _keys(config: Config) -> Iterator[Problem]:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from farm import watching
 from farm.activity import Tick
-from farm.daemon import access, memory, sources, telemetry, watchdog
+from farm.daemon import access, guard, memory, sources, telemetry, watchdog
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
@@ -144,6 +144,8 @@ class Daemon:
             "services": lambda: sources.watch_services(self.home, self.publish),
             "answers": lambda: watchdog.watch_answers(self.home, self.running, look, self.publish),
             "ground": lambda: watchdog.watch_ground(self.home, self.running, self.publish),
+            "strangers": lambda: guard.refuse_strangers(self.home, self.running, look, self.publish),
+            "newcomers": lambda: guard.try_newcomers(self.home, self.running, look, self.publish),
             "dhcp": lambda: watchdog.watch_dhcp(self.running, self.publish),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),

@@ -58,20 +58,30 @@ def given_to(log: str) -> str:
 
 
 async def release(
-    nodes: Sequence[Peer], icecc: str, compiler: str, environment: Mapping[str, str], filler: int = 0
+    nodes: Sequence[Peer],
+    icecc: str,
+    compiler: str,
+    environment: Mapping[str, str],
+    filler: int = 0,
+    prefix: Sequence[str] = (),
 ) -> list[Canary]:
-    """Compile one here, and once on each node by its name. Raises CommandError when it cannot be compiled here."""
+    """Compile one here, and once on each node by its name. Raises CommandError when it cannot be compiled here.
+
+    ``prefix``: an argv put before all that is run, with which it becomes nobody's.
+    """
     name = f"farm_doctor_{secrets.token_hex(8)}"
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
     turn = asyncio.Semaphore(AT_A_TIME)
     try:
+        if prefix:
+            shutil.chown(folder, "nobody")
         (folder / f"{name}.c").write_text(source(name, filler))
-        await _compile_here([compiler, "-O1", "-c", f"{name}.c", "-o", "here.o"], environment, folder)
+        await _compile_here([*prefix, compiler, "-O1", "-c", f"{name}.c", "-o", "here.o"], environment, folder)
         here = (folder / "here.o").read_bytes()
 
         async def one(number: int, node: Peer) -> Canary:
             async with turn:
-                argv = [icecc, compiler, "-O1", "-c", f"{name}.c", "-o", f"node{number}.o"]
+                argv = [*prefix, icecc, compiler, "-O1", "-c", f"{name}.c", "-o", f"node{number}.o"]
                 return await _on(node, argv, environment, folder / f"node{number}", here)
 
         return list(await asyncio.gather(*(one(number, node) for number, node in enumerate(nodes))))

@@ -10,6 +10,7 @@ from farm.doctor.server import Server
 from farm.events import Stage
 from farm.view import boot
 from farm.view.status import NodeStatus
+from farm.view.text import few
 
 NO_FARMD = Cause("farmd does not answer.", "Look at its log", "farm logs farmd")
 DOWN = Cause("The scheduler does not answer farmd: {why}", "Look at its log", "farm logs scheduler")
@@ -38,6 +39,18 @@ FORGOTTEN = Cause(
     "If nobody wants that any more, let it in again",
     "farm node unblock {first}",
     warns=True,
+)
+
+
+FOREIGN = Cause(
+    "Daemons that this farm does not know take its jobs, or make other objects than this server: {names}.",
+    "Add those that are yours to nodes.known in farm.yaml, and block the others",
+    "sudo farm node block {first}",
+)
+FULL = Cause(
+    "{names}: the RAM that takes writes is full, so no job is given there.",
+    "Reboot to empty it",
+    "sudo farm node reboot {first}",
 )
 
 
@@ -101,6 +114,23 @@ def _blocked(facts: Server) -> Outcome:
     return FORGOTTEN.found(names=", ".join(names[:8]), first=names[0]) if names else fine("Nobody is blocked.")
 
 
+def _found(facts: Server, cause: Cause, *codes: str) -> Outcome:
+    """What farmd has found of these codes (docs/status-json.md)."""
+    findings = [each for each in (facts.status.findings if facts.status else ()) if each.code in codes]
+    if not findings:
+        return fine("farmd has found none.")
+    names = few([each.about or "a daemon" for each in findings])
+    return cause.found(*(each.sentence for each in findings), names=names, first=findings[0].about.rpartition("@")[2])
+
+
+def _strangers(facts: Server) -> Outcome:
+    return _found(facts, FOREIGN, "stranger", "wrong-objects", "forged-login")
+
+
+def _room(facts: Server) -> Outcome:
+    return _found(facts, FULL, "node-full")
+
+
 _TOLD = ("farm-status",)
 
 CHECKS: tuple[Check[Server], ...] = (
@@ -112,5 +142,10 @@ CHECKS: tuple[Check[Server], ...] = (
     Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
     Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
     Check("nodes-image", "Nodes run the chosen image", "An old one lacks changes.", _outdated, (OUTDATED,), _TOLD),
+    Check(
+        "nodes-strangers", "Only the farm's own machines compile", "icecream takes objects from anyone.",
+        _strangers, (FOREIGN,), _TOLD,
+    ),
+    Check("nodes-full", "Nodes have room for writes", "A node without room takes no job.", _room, (FULL,), _TOLD),
     Check("nodes-blocked", "No block was forgotten", "A blocked node is idle.", _blocked, (FORGOTTEN,), _TOLD),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from farm.printable import printable
 from farm.running import Running
 from farm.state import ANSWERS, Farm
 from farm.view.refused import refused
+from farm.view.strangers import stranger_problems
 from farm.view.text import NAMED, few
 
 ENDED = ("STOPPED", "EXITED")
@@ -25,6 +26,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
         *([_silent_farmd(farmd_why)] if farmd_why else _scheduler(farm)),
         *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
         *refused(farm, running.config),
+        *stranger_problems(farm, running.config),
         *_full_nodes(farm),
         *_forged(farm),
     ]

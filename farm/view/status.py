@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import Host, HostKey, Scheduler, Totals
+from farm.activity import Canary, Host, HostKey, Scheduler, Totals
 from farm.events import Finding, Service, Stage, Telemetry
 from farm.printable import printable
 from farm.running import Running
@@ -85,6 +85,8 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     """When a job last began or ended there."""
     daemons: int = 1
     """Daemons of this name at this address, on different ports."""
+    canary: Canary = ""
+    """Whether it made the same object as the server from a small source; nodes of the farm are not tried."""
 
     @property
     def key(self) -> HostKey:
@@ -264,6 +266,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         logins=host.logins,
         slots=host.offered,
         daemons=1 + host.twins,
+        canary=host.canary,
         no_remote=host.no_remote,
         load=host.load,
         speed=host.speed,

@@ -5,14 +5,19 @@ from __future__ import annotations
 import re
 from ipaddress import IPv4Address
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from farm.config import Config, Dhcp
+from farm.activity import Listed
+from farm.config import Config, Dhcp, Nodes
+from farm.config.check import check
 from farm.events import (
     BootEvent,
+    CanarySeen,
     Examined,
     Finding,
     Overlay,
@@ -20,6 +25,7 @@ from farm.events import (
     Service,
     ServicesSeen,
     Stage,
+    StrangersRefused,
     Telemetry,
     TelemetrySeen,
 )
@@ -131,6 +137,66 @@ def test_what_a_probe_finds_stays_until_it_finds_it_no_more() -> None:
     assert build(found, RUNNING).problems == ["Full. Make room."]
     assert codes(fold(found, Examined("dhcp", ()))) == ["disk-full"]
     assert codes(fold(found, Examined("ground", ()))) == []
+
+
+def settings(strangers: Literal["allow", "warn", "block"] = "warn", *known: str) -> Running:
+    return replace(RUNNING, config=Config(name="lab", nodes=Nodes(strangers=strangers, known=[*known])))
+
+
+def with_guest(slots: int = 4) -> Farm:
+    return fold(farm(), login(130.0, 66, "guest", "10.77.0.66", slots))
+
+
+def about(state: Farm, running: Running) -> list[tuple[str, str]]:
+    return [(each.code, each.about) for each in build(state, running).findings]
+
+
+def test_a_daemon_that_is_no_machine_of_the_farm_is_named_when_it_takes_jobs() -> None:
+    named = [("stranger", "guest@10.77.0.66")]
+    assert about(with_guest(), settings()) == named
+    assert about(with_guest(slots=0), settings()) == []
+    assert about(with_guest(), settings("allow")) == []
+    assert about(with_guest(), settings("block")) == named
+    for known in ("10.77.0.66", "10.77.0.64/26", "0.0.0.0/0"):
+        assert about(with_guest(), settings("warn", known)) == []
+    assert about(with_guest(), settings("warn", "10.77.0.67", "10.77.0.0/26")) == named
+
+
+def test_a_machine_that_only_has_a_lease_is_no_node_yet() -> None:
+    leased = fold(with_guest(), BootEvent(None, 131.0, "52:54:00:00:00:66", "10.77.0.66"))
+    assert about(leased, settings()) == [("stranger", "guest@10.77.0.66")]
+    asked = fold(leased, BootEvent(Stage.AGENT, 132.0, "52:54:00:00:00:66", "10.77.0.66"))
+    assert about(asked, settings()) == []
+
+
+def test_a_name_is_no_proof_of_a_node() -> None:
+    rogue = fold(farm(), login(130.0, 66, "pc01", "10.77.0.66"))
+    assert about(rogue, settings()) == [("stranger", "pc01@10.77.0.66")]
+
+
+def test_whoever_makes_other_objects_is_named_even_if_known() -> None:
+    wrong = fold(with_guest(), CanarySeen(("guest", "10.77.0.66"), "wrong"))
+    assert about(wrong, settings("allow", "10.77.0.66")) == [("wrong-objects", "guest@10.77.0.66")]
+    assert fold(wrong, CanarySeen(("nobody", ""), "wrong")) is wrong
+
+
+def test_whom_farmd_has_blocked_is_named_while_it_is() -> None:
+    refused = fold(farm(), StrangersRefused(frozenset(["10.77.0.66", "10.77.0.67"])))
+    blocked = fold(refused, SchedulerSaid(Listed((), ("10.77.0.66", "pc09")), 131.0))
+    assert about(blocked, settings("block")) == [("stranger-blocked", "10.77.0.66")]
+
+
+def test_many_strangers_are_counted() -> None:
+    crowd = farm()
+    for number in range(9):
+        crowd = fold(crowd, login(130.0, 70 + number, f"guest{number}", f"10.77.0.7{number}"))
+    said = build(crowd, settings()).problems
+    assert (len(said), said[-1].partition(" more")[0]) == (5, "5")
+
+
+def test_known_addresses_must_be_some() -> None:
+    wrong = [each.place for each in check(settings("warn", "10.77.0.20", "300.1.1.1", "10.0.0.0/40").config)]
+    assert wrong == [("nodes", "known", 1), ("nodes", "known", 2)]
 
 
 def test_a_daemon_that_nothing_is_believed_of_is_a_problem() -> None:
