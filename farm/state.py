@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from farm.activity import NOBODY, Activity, Host, HostKey, Tick
 from farm.activity import fold as fold_activity
+from farm.config import Nodes
 from farm.events import (
     BOOT_STAGES,
     Beacon,
@@ -52,7 +53,7 @@ GUEST_SECONDS = 3600.0
 MAX_STRANGERS = 64
 MAX_READINGS = 180
 """A quarter of an hour, one every five seconds."""
-TELEMETRY_PORT = 9105
+TELEMETRY_PORT = Nodes().telemetry_port
 """As farm.yaml has it unless set."""
 STALE_SECONDS = 120.0
 """A machine that asks DHCP again so long after it last did has been switched on anew."""

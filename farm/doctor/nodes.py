@@ -10,19 +10,21 @@ from collections.abc import Callable
 
 import msgspec
 
+from farm.config import Nodes
+from farm.discovery import find_nodes
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Peer, Workstation
 from farm.doctor.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.events import Telemetry
+from farm.node.doctor import ROOM_PER_SLOT
 
 FULL = 1000
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
 whenever all of its processors are busy with something else."""
-ROOM_PER_SLOT = 25 << 20
-"""Free bytes that iceccd wants in its environment folder for each free slot, and for one more (daemon/main.cpp)."""
-TELEMETRY_PORT = 9105
+USUAL_PORT = Nodes().telemetry_port
+"""Where a node is asked that does not advertise another: a farm may have set one, which no workstation is told."""
 TELEMETRY_SECONDS = 2.0
 MAX_TELEMETRY = 1 << 20
 
@@ -112,7 +114,9 @@ def _room(facts: Workstation) -> Outcome:
     seen = [_burden(node) for node in facts.nodes]
     full = [node for node in facts.nodes if node.load >= FULL]
     if full:
-        return together([fine(*seen), *(_full(node) for node in full)])
+        ports = {beacon.address: beacon.port for beacon in asyncio.run(find_nodes())}
+        told = [_telemetry(node.address, ports.get(node.address, USUAL_PORT)) for node in full]
+        return together([fine(*seen), *map(_full, full, told)])
     slow = [node for node in facts.nodes if (node.installing or 0) > 30]
     if slow:
         names = ", ".join(node.name for node in slow[:8])
@@ -120,9 +124,8 @@ def _room(facts: Workstation) -> Outcome:
     return fine(*seen)
 
 
-def _full(node: Peer) -> Outcome:
+def _full(node: Peer, told: Telemetry | None) -> Outcome:
     """Why a node's load is 1000: a node of a farm's tells how much room it has."""
-    told = _telemetry(node.address)
     names = {"nodes": node.name, "first": node.name}
     if told is None or not told.overlay.total:
         return FULL_NODES.found(f"{node.name} answers no question about its RAM.", **names)
@@ -133,11 +136,11 @@ def _full(node: Peer) -> Outcome:
     return BUSY.found(seen, **names)
 
 
-def _telemetry(address: str) -> Telemetry | None:
+def _telemetry(address: str, port: int) -> Telemetry | None:
     """What a node says of itself; None when it is no node of a farm's, or does not answer."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(f"http://{address}:{TELEMETRY_PORT}/status.json", timeout=TELEMETRY_SECONDS) as answer:
+        with opener.open(f"http://{address}:{port}/status.json", timeout=TELEMETRY_SECONDS) as answer:
             return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
     except (OSError, http.client.HTTPException, *NOT_JSON):
         return None

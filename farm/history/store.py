@@ -19,13 +19,14 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.activity import Activity, HostKey
+from farm.config import History as Limits
 from farm.errors import FarmError
 from farm.history import builds, database
 from farm.history.builds import HOUR, MAX_CLOSED, Burst, Ledger
 from farm.history.records import Build, BuildDetail, NodeHour
 
-DAYS = 90
-MEGABYTES = 256
+DAYS, MEGABYTES = Limits().days, Limits().megabytes
+"""As farm.yaml has them unless set."""
 MEMORY_BYTES = 32_000_000
 RETRY_SECONDS = 5.0
 """After a failed write."""

@@ -238,6 +238,17 @@ def test_the_nodes_folder_is_full(bare: Desk) -> None:
     found = bare.faults("--only", "node-room")
     assert "pc01: load 1000, so no job is given there" in found["node-room"]["cause"]
 
+    # A node of a farm's tells how full it is, at the port that its farm has chosen.
+    root = bare.node.folder / "root"
+    (root / "run/farm/upper").mkdir(parents=True)
+    told = {"farm": "test", "name": "pc01", "mac": "52:54:00:00:00:01", "nic": "lab0", "image": "v1", "slots": 2}
+    (root / "run/farm/node.json").write_text(json.dumps({**told, "telemetry_port": 9555, "boot": {}}))
+    script = f'mount -t tmpfs -o size=8m tmpfs {root}/run/farm/upper && exec "$@"'
+    bare.node.start("agent", "sh", "-c", script, "sh", sys.executable, "-m", "farm.node", "agent", "--root", str(root))
+    bare.node.wait_for(9555)
+    found = bare.faults("--only", "node-room")
+    assert "pc01: its RAM disk is full (8 MiB are left, 75 are wanted)" in found["node-room"]["cause"]
+
 
 @pytest.mark.parametrize(
     ("name", "what"), [("missing", "it has no assembler"), ("mode", "its as may not be executed"), ("damaged", "")]

@@ -10,14 +10,16 @@ import struct
 import threading
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from farm.config import Config
+from farm.config import Config, Scheduler
 from farm.discovery import FoundFarm, discovering, farm_advertisement, find_farms, find_nodes
 from farm.events import BeaconLost, BeaconSeen
-from tests.lab import PATIENCE, Namespace, namespaces
+from farm.workstation.joining.finding import look_around
+from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 SERVER, DESK, STRANGER = "10.99.61.1", "10.99.61.2", "10.99.61.3"
 FARMS, NODES = (b"_farm", b"_tcp", b"local"), (b"_farm-node", b"_tcp", b"local")
@@ -91,15 +93,18 @@ def sending(stranger: Namespace, *packets: bytes) -> Iterator[None]:
         thread.join()
 
 
+LAB_CONFIG = Config(name="lab", address=f"{SERVER}/24")
+
+
 @contextlib.contextmanager
-def advertised(server: Namespace) -> Iterator[None]:
-    """The farm lab says that it is there."""
+def advertised(server: Namespace, config: Config = LAB_CONFIG) -> Iterator[None]:
+    """A farm says that it is there."""
     done = threading.Event()
     up = threading.Event()
 
     async def advertise() -> None:
         zeroconf = AsyncZeroconf(interfaces=[SERVER], ip_version=IPVersion.V4Only)
-        await (await zeroconf.async_register_service(farm_advertisement(Config(name="lab", address=f"{SERVER}/24"))))
+        await (await zeroconf.async_register_service(farm_advertisement(config)))
         up.set()
         await asyncio.to_thread(done.wait)
         await zeroconf.async_close()
@@ -132,6 +137,17 @@ def test_many_farms_hide_none(lab: tuple[Namespace, Namespace, Namespace]) -> No
         found = desk.gather(find_farms())
     assert LAB in found
     assert len(found) > 64
+
+
+def test_a_farms_scheduler_is_asked_at_the_port_that_it_has(lab: tuple[Namespace, Namespace, Namespace]) -> None:
+    server, desk, _ = lab
+    server.scheduler(9000)
+    config = msgspec.structs.replace(LAB_CONFIG, scheduler=Scheduler(netname=NETNAME, port=9000))
+    with advertised(server, config):
+        (found,) = desk.gather(look_around())
+    assert ("lab", NETNAME, SERVER, 9000) == (found.farm, found.netname, found.scheduler, found.port)
+    assert ("zeroconf", "icecream") == found.found
+    assert found.protocol > 0
 
 
 @contextlib.asynccontextmanager

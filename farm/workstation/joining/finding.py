@@ -18,13 +18,15 @@ from farm.errors import FarmError, MissingProgramError
 from farm.node.contract import NETNAME
 from farm.printable import printable
 from farm.scheduler.connection import SchedulerLostError, connect
-from farm.scheduler.discovery import FoundScheduler, address_of, discover, parse_target, rivals
+from farm.scheduler.discovery import PORT, FoundScheduler, address_of, discover, parse_target, rivals
 from farm.scheduler.protocol import OLDEST
 
 By = Literal["zeroconf", "icecream"]
 FARM_NETNAME = "icecream-"
 """What a farm's netname begins with unless it is set (farm.config)."""
 MAX_NAMED = 8
+MAX_ASKED = 256
+"""Schedulers that are asked by themselves."""
 
 _PACKAGES = {
     "debian": "sudo apt install icecc",
@@ -54,7 +56,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     @property
     def target(self) -> str:
         """What `farm join` is told to join it."""
-        return self.scheduler if self.port == 8765 else f"{self.scheduler}:{self.port}"
+        return self.scheduler if self.port == PORT else f"{self.scheduler}:{self.port}"
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -98,8 +100,18 @@ def merge(farms: Iterable[FoundFarm], schedulers: Iterable[FoundScheduler]) -> l
 
 async def look_around() -> list[Candidate]:
     """Every farm and scheduler that answers on the networks of this machine; takes a few seconds."""
+    return merge(*await _seen())
+
+
+async def _seen() -> tuple[list[FoundFarm], list[FoundScheduler]]:
+    """Farms, and the schedulers that answer: to a broadcast, or where a farm says that its own is.
+
+    A farm's scheduler is bound to an interface and hears no broadcast, and its port need not be the usual one.
+    """
     farms, schedulers = await asyncio.gather(find_farms(), discover())
-    return merge(farms, schedulers)
+    told = {(farm.scheduler, farm.port) for farm in farms} - {(one.address, one.port) for one in schedulers}
+    asked = [discover(port, host=address) for address, port in sorted(told)[:MAX_ASKED]]
+    return farms, [*schedulers, *(one for found in await asyncio.gather(*asked) for one in found)]
 
 
 async def reach(server: str, netname: str | None = None) -> Target:
@@ -108,7 +120,7 @@ async def reach(server: str, netname: str | None = None) -> Target:
     It is asked itself: by TCP and UDP, for its netname (``netname`` overrides) and version. Raises FarmError.
     """
     host, port = parse_target(server)
-    looking = asyncio.gather(find_farms(), discover())
+    looking = asyncio.create_task(_seen())
     try:
         try:
             address = await address_of(host)
