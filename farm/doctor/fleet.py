@@ -32,7 +32,7 @@ LOST = Cause(
 )
 NOBODY = Cause("No node takes jobs.", "Switch nodes on, and look", "farm node list")
 OUTDATED = Cause(
-    "{nodes}: runs an older image than its next boot gets.", "Boot it anew", "sudo farm node reboot {first}", warns=True
+    "{nodes}: runs another image than its next boot gets.", "Reboot it", "sudo farm node reboot {first}", warns=True
 )
 FORGOTTEN = Cause(
     "{names}: blocked at the scheduler, so it compiles nothing. It stays so until the scheduler ends.",
@@ -141,7 +141,10 @@ CHECKS: tuple[Check[Server], ...] = (
     Check("nodes-booting", "No node hangs in its boot", "It does not come up.", _boots, (STUCK, STRANGER), _TOLD),
     Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
     Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
-    Check("nodes-image", "Nodes run the chosen image", "An old one lacks changes.", _outdated, (OUTDATED,), _TOLD),
+    Check(
+        "nodes-image", "Nodes run the chosen image", "It runs what was chosen as it booted.", _outdated,
+        (OUTDATED,), _TOLD,
+    ),
     Check(
         "nodes-strangers", "Only the farm's own machines compile", "icecream takes objects from anyone.",
         _strangers, (FOREIGN,), _TOLD,

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from immutables import Map
 
-from farm.doctor import canary
+from farm.config import Config
+from farm.doctor import canary, fleet
 from farm.doctor.catalogue import PLACES
 from farm.doctor.chain import CMakeCache, bypasses, doubled, goes_to_icecc, misplaced_ccache, parse_cmake_cache, tool
 from farm.doctor.check import (
@@ -29,10 +31,16 @@ from farm.doctor.clock import Jumps, synchronised
 from farm.doctor.compiling import fed_slots
 from farm.doctor.daemon import Options, parse_options, sockets
 from farm.doctor.place import Place, here
+from farm.doctor.server import Server
 from farm.doctor.table import section
 from farm.errors import FarmError, UsageError
+from farm.events import Stage
 from farm.home import Home
+from farm.running import Running
+from farm.state import Farm, Node
+from farm.view.status import build
 
+MAC = "52:54:00:00:00:01"
 TOP = Path(__file__).parents[2]
 CODES = [check.code for checks in PLACES.values() for check in checks]
 BROKEN = Cause("{what} is broken.", "Mend it", "mend {what}")
@@ -270,3 +278,16 @@ def test_a_machine_without_a_farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_clock_is_asked_of_the_kernel() -> None:
     assert synchronised() in (True, False, None)
     assert abs(Jumps().seconds()) < 1
+
+
+@pytest.mark.parametrize("chosen", ["20260102.1", "20251231.1"], ids=["a newer one", "after a rollback"])
+def test_a_node_with_another_image_is_not_said_to_have_an_older_one(chosen: str, tmp_path: Path) -> None:
+    node = Node(
+        mac=MAC, name="pc01", address="10.77.0.57", stage=Stage.READY, image="20260101.1", heard=True, known=True
+    )
+    running = Running(config=Config(name="lab"), interface="farm0", image=chosen, started=50.0)
+    status = build(Farm(name="lab", nodes=Map({MAC: node})), running)
+    (check,) = [each for each in fleet.CHECKS if each.code == "nodes-image"]
+    outcome = check.look(Server(Home.at(tmp_path), running, status=status))
+    assert (State.WARN, "pc01: runs another image than its next boot gets.") == (outcome.state, outcome.cause)
+    assert "old" not in f"{check.why} {check.title}".lower().split()
