@@ -25,6 +25,7 @@ from farm import command
 from farm.errors import NOT_JSON, FarmError
 from farm.home import Home
 from farm.image.store import Store
+from farm.netboot import tftp
 from farm.printable import printable
 from farm.running import Running
 from farm.scheduler.discovery import parse_reply
@@ -35,7 +36,6 @@ from farm.virtual.namespace import ICECC_SOCKETS, enter
 
 PATIENCE = 2.0
 """Seconds that a service may take to answer."""
-TFTP_PORT = 69
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ def _tftp(server: str) -> str:
     """A read request is answered with data block 1 (RFC 1350, section 5)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE)
-        sock.sendto(b"\0\1boot/start.ipxe\0octet\0", (server, TFTP_PORT))
+        sock.sendto(tftp.READ, (server, tftp.PORT))
         block, sender = sock.recvfrom(2048)
         if block[:4] != b"\0\3\0\1":
             raise OSError(f"TFTP answered {block[:40]!r}")
@@ -80,23 +80,23 @@ def _tftp(server: str) -> str:
 def _tftp_is_read(server: str) -> str:
     """Too short for a request, dnsmasq throws the datagram away without a word in its log; that it reads it shows."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"\0", (server, TFTP_PORT))
+        sock.sendto(b"\0", (server, tftp.PORT))
     end = time.monotonic() + PATIENCE
     while waiting := _waiting_datagrams(server):
         if time.monotonic() > end:
-            raise OSError(f"it leaves {waiting} bytes unread on UDP port {TFTP_PORT}")
+            raise OSError(f"it leaves {waiting} bytes unread on UDP port {tftp.PORT}")
         time.sleep(0.05)
     return "reads what it is sent"
 
 
 def _waiting_datagrams(server: str) -> int:
     """Bytes that wait at the TFTP port (proc(5), /proc/net/udp). Raises OSError when nobody listens there."""
-    wanted = f"{int.from_bytes(socket.inet_aton(server), sys.byteorder):08X}:{TFTP_PORT:04X}"
+    wanted = f"{int.from_bytes(socket.inet_aton(server), sys.byteorder):08X}:{tftp.PORT:04X}"
     for line in Path("/proc/net/udp").read_text().splitlines():
         fields = line.split()
         if fields[1] == wanted:
             return int(fields[4].partition(":")[2], 16)
-    raise OSError(f"nobody listens on UDP port {TFTP_PORT} of {server}")
+    raise OSError(f"nobody listens on UDP port {tftp.PORT} of {server}")
 
 
 def scheduler(server: str, port: int) -> str:

@@ -15,8 +15,7 @@ from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.history.records import Build
 from farm.view.live import Live
-from farm.view.text import duration, milliseconds, rate
-from tui import words
+from farm.view.text import count, duration, milliseconds, rate
 from tui.build_compare import BuildCompare
 from tui.build_detail import BuildDetailScreen
 from tui.view import View
@@ -165,7 +164,7 @@ class BuildsView(View):
             names = (f"{MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
         else:
-            number = words.count(len(self._table.rows), "build", "builds")
+            number = count(len(self._table.rows), "build")
             said = f"{number}, the newest first · space marks two to compare"
         if said != self._said:
             self._said = said

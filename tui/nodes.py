@@ -16,7 +16,7 @@ from farm.attach import Attachment
 from farm.state import NO_JOBS
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
-from farm.view.text import duration
+from farm.view.text import count, duration
 from tui import words
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
@@ -136,11 +136,11 @@ class NodesView(View):
     def _tell(self) -> None:
         shown, known = len(self._table.shown), len(self.live.nodes)
         busy = sum(words.state(node) == words.BUSY for _, node in self._table.shown)
-        said = f"{words.count(shown, 'node', 'nodes')}, {busy} busy"
+        said = f"{count(shown, 'node')}, {busy} busy"
         if self._filter.shown:
             said = f"{shown} of {known} are {self._filter.shown} · escape shows all"
         elif known > shown:
-            said += f" · {words.count(known - shown, 'daemon only submits', 'daemons only submit')} (f)"
+            said += f" · {count(known - shown, 'daemon only submits', 'daemons only submit')} (f)"
         if said != self._said:
             self._said = said
             self.query_one("#nodes-line", Static).update(said, layout=False)

@@ -96,11 +96,6 @@ def natural(name: str) -> tuple[str | int, ...]:
     return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]{1,18})", name.casefold())))
 
 
-def count(number: int, one: str, many: str) -> str:
-    """``1 node is`` or ``3 nodes are``."""
-    return f"{number:,} {one if number == 1 else many}"
-
-
 def clock(moment: float) -> str:
     """A Unix time as the hour here; empty for 0."""
     return time.strftime("%H:%M:%S", time.localtime(moment)) if moment else ""

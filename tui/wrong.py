@@ -10,9 +10,8 @@ from farm.state import NO_JOBS
 from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import NODE_LOST, NODE_UNUSABLE, duration
+from farm.view.text import NODE_LOST, NODE_UNUSABLE, count, duration
 from tui import words
-from tui.words import count
 
 NAMED = 3
 """So many nodes are named; the others are counted."""

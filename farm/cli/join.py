@@ -16,6 +16,7 @@ from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
+from farm.view.text import count
 from farm.virtual import namespace
 from farm.workstation.joining.finding import Candidate, check_installed, check_netname, look_around, reach
 from farm.workstation.joining.join import Joined
@@ -180,13 +181,9 @@ def _show(head: str, membership: Membership, offer: Offer) -> None:
     where = f"scheduler {membership.scheduler}:{membership.port}, netname {printable(membership.netname)}"
     out.print(Text.assemble(f"{head} ", (printable(membership.farm), "bold"), f" ({where})."), soft_wrap=True)
     if offer.logged_in:
-        slots = f"{_count(offer.slots, 'slot')} on {_count(offer.nodes, 'node')}"
+        slots = f"{count(offer.slots, 'slot')} on {count(offer.nodes, 'node')}"
         offered = slots if offer.nodes else "no node is there"
         out.print(Text(f"This machine's iceccd is logged in as {printable(membership.submitter)}: {offered}."))
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def _status(home: Home, as_json: bool) -> None:

@@ -26,6 +26,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
+from farm.view.text import count, milliseconds
 from farm.virtual import namespace
 from farm.workstation.environment.variables import (
     Slots,
@@ -217,10 +218,10 @@ def _show(summary: Summary) -> None:
     if summary.local is None:
         return
     total = sum(node.jobs for node in summary.nodes.values())
-    where = f"{_count(total, 'job')} on {_count(len(summary.nodes), 'node')}, {summary.local} here"
+    where = f"{count(total, 'job')} on {count(len(summary.nodes), 'node')}, {summary.local} here"
     if summary.failed_over:
         where += f", {summary.failed_over} of them after a node had tried"
-    err.print(Text.assemble(("farm: ", "bold"), f"{where}; {_duration(summary.seconds)}"))
+    err.print(Text.assemble(("farm: ", "bold"), f"{where}; {milliseconds(1000 * summary.seconds)}"))
     _show_nodes(summary)
     _show_reasons(summary)
     if summary.failed and summary.failed_over is None:
@@ -239,7 +240,7 @@ def _show_nodes(summary: Summary) -> None:
     for name, node in summary.nodes.items():
         failed = Text(f"{node.failed} failed", style="red") if node.failed else Text()
         mean = f"mean {node.mean_ms:.0f} ms" if node.mean_ms else ""
-        table.add_row(Text(f"  {printable(name)}"), _count(node.jobs, "job"), mean, failed)
+        table.add_row(Text(f"  {printable(name)}"), count(node.jobs, "job"), mean, failed)
     if summary.nodes:
         err.print(table)
 
@@ -248,19 +249,11 @@ def _show_reasons(summary: Summary) -> None:
     for reason in summary.reasons[:SHOWN_REASONS]:
         err.print(Text(f"  {reason.count} × {reason.code}: {reason.sentence}"), soft_wrap=True)
     if len(summary.reasons) > SHOWN_REASONS:
-        err.print(f"  and {_count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
+        err.print(f"  and {count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
     if any(reason.mend for reason in summary.reasons):
         err.print("  What to do about them: farm explain --last")
 
 
 def _saved(seconds: float) -> str:
-    return f"{_duration(seconds)} saved" if seconds > 0 else f"Nothing saved ({_duration(-seconds)} lost)"
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
-
-
-def _count(number: int, thing: str) -> str:
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    time = milliseconds(1000 * abs(seconds))
+    return f"{time} saved" if seconds > 0 else f"Nothing saved ({time} lost)"

@@ -19,6 +19,7 @@ from rich.text import Text
 
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
+from farm.scheduler.discovery import PORT, parse_target
 from farm.simulate import namespace
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
@@ -84,11 +85,11 @@ def simulate(
             raise UsageError(
                 "--network goes with --scheduler.", "A simulated farm of its own has addresses of its own."
             )
-        simulation = Simulation(settings, namespace.SCHEDULER, namespace.PORT, namespace.NETWORK)
+        simulation = Simulation(settings, namespace.SCHEDULER, PORT, namespace.NETWORK)
         with _stopped_by_signals(simulation, bool(argv)), _own_scheduler(name):
             code = asyncio.run(_run(simulation, duration, argv))
     else:
-        host, port = _address(attach)
+        host, port = parse_target(attach)
         simulation = Simulation(settings, host, port, _network(network))
         with _stopped_by_signals(simulation, bool(argv)):
             code = asyncio.run(_run(simulation, duration, argv))
@@ -196,13 +197,6 @@ def _show_counts(simulation: Simulation, as_json: bool) -> None:
         if counts[field] or not label.startswith(" "):
             table.add_row(label, str(counts[field]))
     out.print(table)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.partition(":")
-    if not host or (colon and not (port.isdecimal() and 0 < int(port) < 65536)):
-        raise UsageError("--scheduler wants HOST or HOST:PORT.", f"It is: {text!r}")
-    return host, int(port) if colon else namespace.PORT
 
 
 def _network(text: str | None) -> IPv4Network | None:

@@ -17,7 +17,7 @@ from farm.doctor.facts import Peer, Workstation
 from farm.doctor.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.events import Telemetry
-from farm.node.doctor import ROOM_PER_SLOT
+from farm.node.environments import ROOM_PER_SLOT
 
 FULL = 1000
 LOAD_PATIENCE = 15.0

@@ -10,10 +10,8 @@ import sys
 import time
 from typing import Any
 
-from farm.node.environments import FOLDER
+from farm.node.environments import FOLDER, ROOM_PER_SLOT
 
-ROOM_PER_SLOT = 25 << 20
-"""Free bytes that iceccd wants in its folder for each slot, and for one more (daemon/main.cpp)."""
 PATIENCE = 3.0
 ICECCD_PORT = 10245
 LONG_AGO = 1_700_000_000

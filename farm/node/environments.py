@@ -8,6 +8,8 @@ import time
 from typing import Any
 
 FOLDER = "/var/cache/icecc"
+ROOM_PER_SLOT = 25 << 20
+"""Free bytes that iceccd wants in its folder for each free slot, and for one more (daemon/main.cpp)."""
 MAX_ENVIRONMENTS = 64
 MAX_FILES = 20_000
 """An environment of more files is not counted to its end."""

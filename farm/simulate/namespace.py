@@ -15,11 +15,11 @@ from pathlib import Path
 
 from farm import command
 from farm.errors import FarmError
+from farm.scheduler.discovery import PORT
 from farm.virtual.namespace import enter_network, exec_prefix, namespace_path
 
 NETWORK = IPv4Network("10.78.0.0/16")
 SCHEDULER = str(NETWORK[1])
-PORT = 8765
 INTERFACE = "sim0"
 START_PATIENCE = 15.0
 _PRIVATE_RUN = 'mkdir -p /run/icecc && mount -t tmpfs none /run/icecc && exec "$@"'

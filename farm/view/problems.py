@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from farm.activity import Scheduler
 from farm.events import Finding
+from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
 from farm.running import Running
 from farm.state import ANSWERS, Farm
@@ -15,8 +16,6 @@ from farm.view.text import NAMED, few
 
 ENDED = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
-ROOM_PER_SLOT = 25 << 20
-"""Free bytes that iceccd wants in its environment folder for each free slot, and for one more (daemon/main.cpp)."""
 
 
 def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:

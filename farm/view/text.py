@@ -25,6 +25,11 @@ def few(names: Sequence[str]) -> str:
     return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 node``, ``3 nodes``, ``2,000 nodes``; ``many`` where it is not ``one`` with an s."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
 def language(job: Job) -> str:
     """The name of a job's language; empty when not known."""
     return LANGUAGES[job.language] if 0 <= job.language < len(LANGUAGES) else ""
