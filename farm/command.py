@@ -1,4 +1,4 @@
-"""The one way to run another program."""
+"""Running other programs: to their end, line by line, or so that they go on when we end."""
 
 from __future__ import annotations
 
