@@ -25,6 +25,10 @@ from farm.unix_http import UnixHTTPConnection
 
 ENVIRONMENT_MARK = "FARM_SUPERVISOR"
 """Environment variable of supervisord and all it starts: the path of its configuration."""
+PATIENCE = 20.0
+"""Seconds for supervisord to do something, and"""
+LOOK_PATIENCE = 5.0
+"""to say how its services are."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,14 @@ serverurl=unix://{socket_path}
 
 class _UnixTransport(xmlrpc.client.Transport):
     # supervisor has a transport of its own for this, which waits for ever.
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, timeout: float) -> None:
         super().__init__()
         self.socket_path = path
+        self.timeout = timeout
         self._connection = None, None
 
     def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = self._connection[1] or UnixHTTPConnection(self.socket_path, timeout=20)
+        connection = self._connection[1] or UnixHTTPConnection(self.socket_path, timeout=self.timeout)
         self._connection = host, connection
         return connection
 
@@ -151,8 +156,8 @@ class Supervisor:
         self.pid_path = home.runtime / "supervisord.pid"
 
     @contextlib.contextmanager
-    def _rpc(self) -> Iterator[Any]:
-        transport = _UnixTransport(self.home.supervisor_socket)
+    def _rpc(self, timeout: float = PATIENCE) -> Iterator[Any]:
+        transport = _UnixTransport(self.home.supervisor_socket, timeout)
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
             yield server.supervisor
 
@@ -228,7 +233,7 @@ class Supervisor:
     def status(self) -> list[ServiceState]:
         """All services, in the order they start; raises FarmError when supervisord does not answer."""
         try:
-            with self._rpc() as rpc:
+            with self._rpc(LOOK_PATIENCE) as rpc:
                 infos = rpc.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError("The farm's services are not running.", str(error), "Start them: sudo farm up") from error

@@ -141,7 +141,14 @@ class Mask(Pseudonyms):
                 for each in overview.strangers
             ],
             problems=[self.text(problem) for problem in overview.problems],
-            services=[replace(service, detail=self.text(service.detail)) for service in overview.services],
+            findings=[
+                replace(each, what=self.text(each.what), fix=self.text(each.fix), about=self.text(each.about))
+                for each in overview.findings
+            ],
+            services=[
+                replace(service, detail=self.text(service.detail), silent=self.text(service.silent))
+                for service in overview.services
+            ],
         )
 
     def scheduler(self, scheduler: SchedulerStatus) -> SchedulerStatus:

@@ -118,6 +118,8 @@ def services_line(services: Sequence[ServiceStatus], width: int) -> Content:
 
 
 def _service(service: ServiceStatus) -> Content:
+    if service.silent:
+        return Content.styled(f"✖ {clean(service.name)} silent", "bold $text-error")
     if service.up:
         return Content.styled(f"● {clean(service.name)}", "$text-success")
     if service.machine:

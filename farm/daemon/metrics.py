@@ -80,9 +80,9 @@ def _farm(facts: Facts) -> Iterator[Family]:
     yield info
     yield _gauge("start_time_seconds", "Unix time at which the farm was brought up.", overview.started)
     yield _gauge("problems", "Problems that farm status names.", len(overview.problems))
-    services = GaugeMetricFamily("farm_service_up", "Whether a service runs.", labels=("service",))
+    services = GaugeMetricFamily("farm_service_up", "Whether a service runs and answers.", labels=("service",))
     for service in overview.services:
-        services.add_metric((service.name,), service.up)
+        services.add_metric((service.name,), service.up and not service.silent)
     yield services
     yield _gauge("scheduler_up", "Whether the scheduler answers.", overview.scheduler.up)
     yield _gauge("scheduler_rivals", "Other schedulers of the same network name.", len(overview.scheduler.rivals))

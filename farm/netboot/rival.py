@@ -14,15 +14,20 @@ PROBE = b"\x02farm"
 """How the MACs begin from which requests come: no card's, and a farm that is up knows them for no machine's."""
 _MAGIC = b"\x63\x82\x53\x63"
 _SERVER_ID = 54
+_FIRMWARE = b"\x3c\x20PXEClient:Arch:00000:UNDI:002001" + b"\x5d\x02\0\0" + b"\x5e\x03\x01\x02\x01"
+"""Options 60, 93 and 94 of a PC with BIOS (RFC 4578)."""
 _ETH_P_IP = 0x0800
 _MOST = 64
 """Answers that are read at most."""
 
 
-def discover_packet(transaction: bytes, mac: bytes) -> bytes:
-    """A DHCPDISCOVER that asks for a broadcast answer (RFC 2131, section 2 and table 5)."""
+def discover_packet(transaction: bytes, mac: bytes, *, pxe: bool = False) -> bytes:
+    """A DHCPDISCOVER that asks for a broadcast answer (RFC 2131, section 2 and table 5).
+
+    ``pxe``: as a PC's firmware asks, which is all that a proxyDHCP server answers (PXE 2.1, section 2.2.3).
+    """
     fixed = struct.pack("!BBBB4sHH16s6s10s192s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"", b"")
-    return fixed + _MAGIC + b"\x35\x01\x01" + b"\x37\x02\x01\x03" + b"\xff"
+    return fixed + _MAGIC + b"\x35\x01\x01" + b"\x37\x02\x01\x03" + (_FIRMWARE if pxe else b"") + b"\xff"
 
 
 def offering_server(packet: bytes, transaction: bytes) -> str | None:
@@ -69,7 +74,8 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
             # Some servers answer the port that asked, all of them answer this one; a DHCP client may hold it.
             with contextlib.suppress(OSError):
                 sock.bind(("", 68))
-            sock.sendto(discover_packet(transaction, mac), ("255.255.255.255", 67))
+            for pxe in (False, True):
+                sock.sendto(discover_packet(transaction, mac, pxe=pxe), ("255.255.255.255", 67))
         except OSError as error:
             raise FarmError(
                 f"Could not ask for DHCP servers on {interface}.",

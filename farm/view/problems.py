@@ -17,6 +17,9 @@ from farm.view.text import NAMED, few
 ENDED = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
 
+LEAST_MEMORY = 64 << 20
+"""Bytes that must be available on a node, or a sixteenth of what a small one has."""
+
 
 def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:
     """All that is wrong with a farm. ``farmd_why``: why farmd could not be asked; only services are known then."""
@@ -76,18 +79,18 @@ def _rivals(scheduler: Scheduler, netname: str) -> Iterator[Finding]:
 
 
 def _full_nodes(farm: Farm) -> Iterator[Finding]:
-    """Nodes whose RAM for writes has no room: iceccd then takes no job, and programs there fail."""
+    """Nodes whose RAM, which takes all writes, has no room: iceccd then takes no job, and programs there fail."""
     full = []
     for node in farm.nodes.values():
         told = node.telemetry if node.verified and not node.silent else None
         if told is not None and told.overlay.total:
-            wanted = ROOM_PER_SLOT * (told.slots + 1)
-            if told.overlay.total - told.overlay.used < min(wanted, told.overlay.total // 4):
+            wanted = min(ROOM_PER_SLOT * (told.slots + 1), told.overlay.total // 4)
+            least = min(LEAST_MEMORY, told.memory.total // 16)
+            if told.overlay.total - told.overlay.used < wanted or told.memory.available < least:
                 full.append(node.name)
     if full:
-        holds = f"The RAM disk of {few(full)} is full" if len(full) == 1 else f"The RAM disks of {few(full)} are full"
         fix = f"Reboot to empty it: sudo farm node reboot {' '.join(full[:NAMED])}"
-        yield Finding("node-full", f"{holds}: no job is given there.", fix, full[0])
+        yield Finding("node-full", f"The RAM of {few(full)} is full: no job is given there, or it fails.", fix, full[0])
 
 
 def _forged(farm: Farm) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ from farm.events import (
     CanarySeen,
     Examined,
     Finding,
+    Memory,
     Overlay,
     SchedulerSaid,
     Service,
@@ -95,10 +96,11 @@ def test_an_address_counts_once() -> None:
 # -- what a farm's state says
 
 
-def farm(used: int = 0) -> Farm:
+def farm(used: int = 0, available: int = 500 << 20) -> Farm:
     told = Telemetry(
-        farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, slots=2, overlay=Overlay(512 << 20, used)
-    )
+        farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, slots=2, memory=Memory(1 << 30, available),
+        overlay=Overlay(512 << 20, used),
+    )  # fmt: skip
     state = initial("lab", {MAC: "pc01"})
     for event in (
         BootEvent(None, 100.0, MAC, ADDRESS),
@@ -121,6 +123,8 @@ def test_a_node_without_room_for_a_job_is_named_with_what_helps() -> None:
     full = build(farm(500 << 20), RUNNING)
     assert [each.code for each in full.findings] == ["node-full"]
     assert "sudo farm node reboot pc01" in full.problems[0]
+    assert codes(farm(0, 200 << 20)) == []
+    assert codes(farm(0, 20 << 20)) == ["node-full"]
 
 
 def test_a_service_that_is_silent_is_no_other_than_it_was_called() -> None:

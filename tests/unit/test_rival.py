@@ -31,6 +31,7 @@ def test_the_question_is_a_broadcast_discover_from_its_mac() -> None:
     assert b"\x02abcde" == packet[28:34]
     assert MAGIC + b"\x35\x01\x01" == packet[236:243]
     assert b"\xff" == packet[-1:]
+    assert b"PXEClient" in discover_packet(TRANSACTION, b"\x02abcde", pxe=True)
 
 
 @given(st.ip_addresses(v=4), st.lists(st.tuples(st.integers(1, 53), st.binary(max_size=40)), max_size=4))
