@@ -140,6 +140,7 @@ class Daemon:
         host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
+            "leases": lambda: sources.watch_leases(self.home, look, self.publish),
             "reopen": lambda: sources.reopen_logs(self.home),
             "services": lambda: sources.watch_services(self.home, self.publish),
             "answers": lambda: watchdog.watch_answers(self.home, self.running, look, self.publish),

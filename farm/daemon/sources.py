@@ -16,13 +16,14 @@ from farm.daemon.follow import Follower, Position, cut
 from farm.discovery import discovering, farm_advertisement
 from farm.events import BootEvent, Ordered, OrdersSeen, Stage
 from farm.home import Home
-from farm.netboot.events import parse_dnsmasq_lines, parse_nginx
+from farm.netboot.events import parse_dnsmasq_lines, parse_leases, parse_nginx
 from farm.scheduler.connection import poke
 from farm.services import Supervisor
 from farm.state import Node
 from farm.watching import Look, Publish
 
 LOG_SECONDS = 0.25
+LEASE_SECONDS = 2.0
 REOPEN_SECONDS = 10.0
 EVENTS_AT_ONCE = 256
 """Boot events taken before others have their turn."""
@@ -111,6 +112,22 @@ async def follow_boots(logs: BootLogs, publish: Publish) -> None:
         logs.taken()
         await asyncio.to_thread(logs.tidy)
         await asyncio.sleep(LOG_SECONDS)
+
+
+async def watch_leases(home: Home, look: Look, publish: Publish) -> None:
+    """Addresses from dnsmasq's lease file, which still tells them when a log was lost, or had too much in it."""
+    path, known = home.state / "dhcp.leases", 0
+    while True:
+        with contextlib.suppress(OSError):
+            changed = path.stat().st_mtime_ns
+            if changed != known:
+                text = await asyncio.to_thread(path.read_text, errors="replace")
+                now, known = time.time(), changed
+                for mac, address in parse_leases(text, now).items():
+                    node = look().nodes.get(mac)
+                    if node is None or node.address != address:
+                        publish(BootEvent(None, now, mac, address))
+        await asyncio.sleep(LEASE_SECONDS)
 
 
 async def reopen_logs(home: Home) -> None:

@@ -41,6 +41,7 @@ _DHCP = re.compile(
     rf"(?:(?P<address>{_ADDRESS}) )?(?P<mac>{_MAC})(?: (?P<why>.*)|$)",
     re.ASCII | re.IGNORECASE,
 )
+_LEASE = re.compile(rf"(?P<ends>\d{{1,12}}) (?P<mac>{_MAC}) (?P<address>{_ADDRESS}) ", re.ASCII | re.IGNORECASE)
 _SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
 _MISSING = re.compile(rf"file (?P<path>/.*) not found for (?P<address>{_ADDRESS})", re.ASCII)
 _NONE_FOR = re.compile(rf"/loader/{NONE_FOR}(?P<firmware>[A-Za-z0-9_-]{{1,32}})\Z", re.ASCII)
@@ -105,6 +106,13 @@ def _said(found: re.Match[str], time: float) -> BootEvent | None:
     if said["kind"] == "DHCPDISCOVER":
         return BootEvent(Stage.POWERED, time, mac=_mac(said["mac"]))
     return BootEvent(None, time, mac=_mac(said["mac"]), address=said["address"]) if said["address"] else None
+
+
+def parse_leases(text: str, now: float) -> dict[str, str]:
+    """MAC → address in dnsmasq's lease file, of leases that have not run out at ``now``; of several the latest."""
+    found = [match for line in text.splitlines() if (match := _LEASE.match(line))]
+    lasting = [(float(each["ends"]) or math.inf, _mac(each["mac"]), each["address"]) for each in found]
+    return {mac: address for ends, mac, address in sorted(lasting) if ends > now}
 
 
 def parse_nginx(line: str) -> BootEvent | None:

@@ -233,6 +233,17 @@ def test_removed_logs_are_made_again(lab: Lab) -> None:
     until(lambda: lab.stage(OTHER) is Stage.KERNEL, "what goes on in the new logs is not read")
 
 
+def test_an_address_that_no_log_tells_is_known(lab: Lab) -> None:
+    lab.serve()
+    os.kill(lab.pid("farmd"), signal.SIGSTOP)
+    lab.power_on(OTHER)
+    os.truncate(lab.log("dnsmasq.log"), 0)
+    os.kill(lab.pid("farmd"), signal.SIGCONT)
+    until(lambda: OTHER in lab.machines() and lab.machines()[OTHER].address, "the lease is not known")
+    lab.fetch(f"/images/v1/kernel?mac={OTHER.replace(':', '-')}")
+    until(lambda: lab.stage(OTHER) is Stage.KERNEL, "the boot is not seen")
+
+
 def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     disk = tmp_path / "disk"

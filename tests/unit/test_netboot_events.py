@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.events import BootEvent, Stage
-from farm.netboot.events import parse_dnsmasq, parse_dnsmasq_lines, parse_nginx
+from farm.netboot.events import parse_dnsmasq, parse_dnsmasq_lines, parse_leases, parse_nginx
 from farm.netboot.rival import PROBE
 from farm.refusals import NO_ADDRESS
 
@@ -165,6 +165,17 @@ def test_any_lines_are_tolerated(lines: list[str], written: int) -> None:
     assert all(event.time <= written + 86400 for event in parse_dnsmasq_lines(lines, written))
 
 
+def test_the_lease_file_tells_addresses() -> None:
+    text = f"""{NOW + 9:.0f} {MAC} 10.77.0.57 pc01 01:{MAC}
+{NOW + 5:.0f} {MAC} 10.77.0.58 * *
+{NOW - 5:.0f} 52:54:00:00:00:02 10.77.0.59 * *
+0 52:54:00:00:00:03 10.77.0.60 * *
+duid 00:01
+{NOW + 9:.0f} 123 fd00::1 * 00:01
+{NOW + 9:.0f} 52:54:00:00:00:04 10.77"""
+    assert parse_leases(text, NOW) == {MAC: "10.77.0.57", "52:54:00:00:00:03": "10.77.0.60"}
+
+
 @given(st.text())
 def test_any_text_is_tolerated(text: str) -> None:
     now = time.time()
@@ -172,6 +183,7 @@ def test_any_text_is_tolerated(text: str) -> None:
     parse_dnsmasq(f"{STAMP} dnsmasq-dhcp[1]: {text}", now)
     parse_dnsmasq(f"{STAMP} dnsmasq-tftp[1]: sent /{text} to 10.0.0.1", now)
     parse_nginx(text)
+    parse_leases(text, now)
 
 
 @given(st.text(), st.floats(allow_nan=False), st.integers(), st.text())
