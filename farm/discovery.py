@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -30,6 +31,8 @@ MAX_QUESTIONS = 64
 ANSWER_MILLISECONDS = 3000
 FARM_SECONDS = 2.0
 """For farms to say that they are there, and once more for what they say."""
+
+logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # it would report the odd packets of every stranger
 
 _ADDRESS_AND_PORT = re.compile(r"(?P<address>[0-9.]{7,15}):(?P<port>[1-9][0-9]{0,4})")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import ClassVar
 
 from textual import on, work
@@ -19,7 +18,7 @@ from farm.view.text import count, duration, milliseconds, rate
 from tui.build_compare import BuildCompare
 from tui.build_detail import BuildDetailScreen
 from tui.view import View
-from tui.widgets.columns import Column
+from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell, Tone
 from tui.widgets.table import LiveTable
 from tui.widgets.text import clean
@@ -35,12 +34,6 @@ def when(moment: float, now: float) -> str:
     """A time of day, or the day too when that is long ago."""
     form = "%H:%M:%S" if abs(now - moment) < DAY else "%m-%d %H:%M"
     return time.strftime(form, time.localtime(moment))
-
-
-def _number(
-    name: str, title: str, width: int, cell: Callable[[Build], Cell], value: Callable[[Build], float]
-) -> Column[Build]:
-    return Column[Build](name=name, title=title, width=width, cell=cell, value=value, align="right", descending=True)
 
 
 def _remote(build: Build) -> float:
@@ -119,14 +112,14 @@ class BuildsView(View):
                 cell=lambda b: b.tag,
                 value=lambda b: b.tag or None,
             ),
-            _number("jobs", "Jobs", 6, lambda b: f"{b.jobs}", lambda b: b.jobs),
-            _number("took", "Took", 7, lambda b: duration(b.seconds), lambda b: b.seconds),
-            _number("mean", "At a time", 9, lambda b: rate(b.parallelism), lambda b: b.parallelism),
-            _number("most", "Most", 5, lambda b: f"{b.most}", lambda b: b.most),
-            _number("remote", "Remote", 6, lambda b: f"{_remote(b):.0f} %", lambda b: _remote(b)),
-            _number("fallback", "Fallback", 8, lambda b: _count(b.fallback, "warn"), lambda b: b.fallback),
-            _number("failed", "Failed", 6, lambda b: _count(b.failed, "bad"), lambda b: b.failed),
-            _number("waited", "Waited", 8, lambda b: milliseconds(b.waited_ms), lambda b: b.waited_ms),
+            number_column("jobs", "Jobs", 6, lambda b: f"{b.jobs}", lambda b: b.jobs),
+            number_column("took", "Took", 7, lambda b: duration(b.seconds), lambda b: b.seconds),
+            number_column("mean", "At a time", 9, lambda b: rate(b.parallelism), lambda b: b.parallelism),
+            number_column("most", "Most", 5, lambda b: f"{b.most}", lambda b: b.most),
+            number_column("remote", "Remote", 6, lambda b: f"{_remote(b):.0f} %", lambda b: _remote(b)),
+            number_column("fallback", "Fallback", 8, lambda b: _count(b.fallback, "warn"), lambda b: b.fallback),
+            number_column("failed", "Failed", 6, lambda b: _count(b.failed, "bad"), lambda b: b.failed),
+            number_column("waited", "Waited", 8, lambda b: milliseconds(b.waited_ms), lambda b: b.waited_ms),
             column(
                 name="state",
                 title="State",

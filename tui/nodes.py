@@ -22,7 +22,7 @@ from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
 from tui.view import View
-from tui.widgets.columns import Column
+from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell
 from tui.widgets.table import LiveTable
 
@@ -91,18 +91,18 @@ class NodesView(View):
         return [
             column(name="name", title="Node", width=16, min_width=8, cell=_name, value=lambda n: words.natural(n.name)),
             column(name="stage", title="Stage", width=12, cell=words.stage_words, value=lambda n: n.stage.rank),
-            _number("since", "Since", 6, self._since, lambda n: self._now - n.since if n.since else None),
+            number_column("since", "Since", 6, self._since, lambda n: self._now - n.since if n.since else None),
             column(name="address", title="Address", width=15, min_width=7, cell=_address, value=_address_order),
-            _number("slots", "Busy", 7, _slots, _of_host(lambda h: h.jobs_running)),
-            _number("load", "Load", 6, _load, _of_host(lambda h: h.load)),
-            _number("cpu", "CPU%", 5, lambda n: _shown(cpu(n), "{:.0f}"), cpu),
-            _number("memory", "Free MiB", 9, lambda n: _shown(memory(n), "{:,.0f}"), memory),
-            _number("speed", "Speed", 6, lambda n: _shown(_speed(n), "{:.0f}"), _speed),
-            _number("done", "Done", 7, lambda n: _shown(_done(n), "{}"), _done),
-            _number("failed", "Failed", 7, _failed_cell, _failed),
+            number_column("slots", "Busy", 7, _slots, _of_host(lambda h: h.jobs_running)),
+            number_column("load", "Load", 6, _load, _of_host(lambda h: h.load)),
+            number_column("cpu", "CPU%", 5, lambda n: _shown(cpu(n), "{:.0f}"), cpu),
+            number_column("memory", "Free MiB", 9, lambda n: _shown(memory(n), "{:,.0f}"), memory),
+            number_column("speed", "Speed", 6, lambda n: _shown(_speed(n), "{:.0f}"), _speed),
+            number_column("done", "Done", 7, lambda n: _shown(_done(n), "{}"), _done),
+            number_column("failed", "Failed", 7, _failed_cell, _failed),
             column(name="image", title="Image", width=15, min_width=8, cell=_image, value=lambda n: n.image or None),
             column(name="platform", title="Platform", width=9, min_width=6, cell=_platform, value=_platform),
-            _number("protocol", "Proto", 6, lambda n: _shown(_protocol(n), "{}"), _protocol),
+            number_column("protocol", "Proto", 6, lambda n: _shown(_protocol(n), "{}"), _protocol),
             column(name="idle", title="Idle", width=14, min_width=8, cell=self._idle, value=self._code, elastic=True),
         ]
 
@@ -232,14 +232,6 @@ def memory(node: NodeStatus) -> float | None:
     if node.telemetry and node.telemetry.memory.total:
         return node.telemetry.memory.available / (1 << 20)
     return node.host.free_memory if node.host else None
-
-
-def _number(
-    name: str, title: str, width: int, cell: Callable[[NodeStatus], Cell], value: Callable[[NodeStatus], Any]
-) -> Column[NodeStatus]:
-    return Column[NodeStatus](
-        name=name, title=title, width=width, cell=cell, value=value, align="right", descending=True
-    )
 
 
 def _of_host(ask: Callable[[HostStatus], Any]) -> Callable[[NodeStatus], Any]:

@@ -10,7 +10,7 @@ from farm.state import NO_JOBS
 from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import NODE_LOST, NODE_UNUSABLE, count, duration
+from farm.view.text import NODE_LOST, NODE_UNUSABLE, count, duration, few
 from tui import words
 
 NAMED = 3
@@ -38,13 +38,7 @@ def recent(live: Live, now: float, seconds: float = RECENT_SECONDS) -> Iterator[
 
 def named(nodes: Sequence[NodeStatus]) -> str:
     """Their names, a few at most."""
-    return few([node.name for node in nodes])
-
-
-def few(names: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    said = ", ".join(names[:NAMED])
-    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
+    return few([node.name for node in nodes], NAMED)
 
 
 def _nodes(live: Live, now: float) -> Iterable[str]:
@@ -94,7 +88,7 @@ def _blocked(nodes: Iterable[NodeStatus], words: Sequence[str]) -> Iterable[str]
     unknown = [word for word in words if word not in known]
     if unknown:
         verb = "is blocked and has" if len(unknown) == 1 else "are blocked and have"
-        yield f"{few(unknown)} {verb} not been seen. Unblock with u in Scheduler."
+        yield f"{few(unknown, NAMED)} {verb} not been seen. Unblock with u in Scheduler."
 
 
 def _gets(nodes: Sequence[NodeStatus]) -> str:

@@ -21,7 +21,6 @@ def main() -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # it would report each odd packet of every stranger
     try:
         asyncio.run(run(Home.at(parser.parse_args().home)))
     except FarmError as error:

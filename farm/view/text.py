@@ -19,10 +19,10 @@ NAMED = 4
 """So many of several nodes are named; the others are counted."""
 
 
-def few(names: Sequence[str]) -> str:
+def few(names: Sequence[str], named: int = NAMED) -> str:
     """The first of them, and how many more there are."""
-    said = ", ".join(names[:NAMED])
-    return f"{said} and {len(names) - NAMED} more" if len(names) > NAMED else said
+    said = ", ".join(names[:named])
+    return f"{said} and {len(names) - named} more" if len(names) > named else said
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -41,6 +41,13 @@ class Column(Struct, Generic[Row], frozen=True, kw_only=True):
     visible: bool = True
 
 
+def number_column(
+    name: str, title: str, width: int, cell: Callable[[Row], Cell], value: Callable[[Row], Any]
+) -> Column[Row]:
+    """A column of figures: on the right, and the greatest first when it is sorted by."""
+    return Column(name=name, title=title, width=width, cell=cell, value=value, align="right", descending=True)
+
+
 def layout(columns: Sequence[Column[Any]], available: int) -> list[int]:
     """The width of each column when there are ``available`` cells.
 
