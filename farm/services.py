@@ -257,6 +257,15 @@ class Supervisor:
         with contextlib.suppress(OSError, xmlrpc.client.Error, http.client.HTTPException), self._rpc() as rpc:
             rpc.signalProcess(name, number)
 
+    def restart(self, name: str) -> None:
+        """Stop and start one service. Raises FarmError when supervisord does not answer, or it does not start."""
+        try:
+            self.stop(name)
+            with self._rpc() as rpc:
+                rpc.startProcess(name)
+        except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
+            raise FarmError(f"{name} was not restarted.", str(error), "Start it: sudo farm up") from error
+
     def shutdown(self) -> None:
         """Stop all services and supervisord itself; returns when none of them is left."""
         pid = self.pid

@@ -18,6 +18,7 @@ from farm.doctor.place import Place, here
 from farm.home import Home
 from farm.running import Running
 from farm.virtual import namespace
+from farm.workstation.running.execution import working_folder
 
 MARKS = {
     State.OK: Text("✓", style="green"),
@@ -42,7 +43,7 @@ def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
     if place.place is Place.SERVER:
         namespace.reenter(Running.load(home), home)
     codes = frozenset(code.strip() for code in only.split(",") if code.strip())
-    wanted = examinations(place, home, os.environ, _folder(), Selection(codes, deep, fix))
+    wanted = examinations(place, home, os.environ, Path(working_folder()), Selection(codes, deep, fix))
     if as_json:
         report = examine(place, wanted, lambda check: None, lambda result: None)
         show_json(msgspec.to_builtins(report))
@@ -54,14 +55,6 @@ def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
             )
         conclude(report)
     sys.exit(0 if report.ok else 3)
-
-
-def _folder() -> Path:
-    """Where the user stands, even when that has been removed."""
-    try:
-        return Path.cwd()
-    except FileNotFoundError:
-        return Path()
 
 
 def show(result: Result) -> None:

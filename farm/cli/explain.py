@@ -27,7 +27,7 @@ from farm.workstation.explaining import explain as core
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, icecc_settings
 from farm.workstation.explaining.reasons import GROUPS, find
-from farm.workstation.running.execution import given_environment, leave, shell_code
+from farm.workstation.running.execution import given_environment, leave, shell_code, working_folder
 from farm.workstation.running.run import as_user, sudo_caller
 
 LONGEST = 300
@@ -126,7 +126,9 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     environment |= socket_variable(member, environment)
     code, calls = core.run(argv, environment, user, sys.stderr if as_json else None)
     uncalled = None if calls else core.uncalled(argv, environment)
-    calls, kept, names = _with_scheduler(core.failed_there(code, calls), member, icecc_settings(environment))
+    settings = icecc_settings(environment)
+    calls = core.find_outdated(core.failed_there(code, calls), member.socket, settings, working_folder())
+    calls, kept, names = _with_scheduler(calls, member, settings)
     nodes = kept.nodes if kept else ()
     if as_json:
         told = {
@@ -151,7 +153,10 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
 def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
     user = sudo_caller(os.environ)
     run, calls = core.last(core.last_run_folder(as_user(os.environ, user) if user else os.environ))
-    calls, kept, names = _with_scheduler(calls, _reachable(home, calls), run.settings)
+    member = _reachable(home, calls)
+    if member is not None:
+        calls = core.find_outdated(calls, member.socket, run.settings, run.directory)
+    calls, kept, names = _with_scheduler(calls, member, run.settings)
     names = {**run.nodes, **names}
     nodes = kept.nodes if kept else ()
     counted = core.summarise(calls)
@@ -185,7 +190,7 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
 
 def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
     """The farm to ask about a run that is over; None when there is none to be asked, or nothing to ask."""
-    if not any(call.host for call in calls) and not core.needs_look(calls):
+    if not any(call.host for call in calls) and not core.needs_look(calls) and not core.needs_daemon(calls):
         return None
     try:
         member = membership.find(home)

@@ -38,8 +38,10 @@ from farm.workstation.environment.variables import (
 )
 from farm.workstation.explaining import last_run
 from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder, legible
+from farm.workstation.explaining.reasons import machine
+from farm.workstation.joining.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
-from farm.workstation.running.execution import Command, given_environment, leave
+from farm.workstation.running.execution import Command, given_environment, leave, working_folder
 from farm.workstation.running.live_line import LiveLine, terminal
 from farm.workstation.running.run import Ran, acting_as, as_user, run_here, sudo_caller
 from farm.workstation.running.run import run as run_command
@@ -91,6 +93,8 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True)
     needed.start()
     own_wish = disabled(os.environ)
+    if not own_wish:
+        renew(membership, home, os.environ, _say)
     slots = Slots(obstacle=own_wish) if own_wish else survey_patiently(membership, _say)
     needed.join()  # a thread must not find itself with the rights of whoever called sudo
     if slots.obstacle:
@@ -108,10 +112,10 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if not slots.obstacle:
         environment |= socket_variable(membership, environment)
     command = Command(argv, environment, user)
-    leave(_run(command, membership, slots, options, home.farmd_socket))
+    leave(_run(command, membership, slots, options, home))
 
 
-def _run(command: Command, membership: Membership, slots: Slots, options: Options, socket: Path) -> int:
+def _run(command: Command, membership: Membership, slots: Slots, options: Options, home: Home) -> int:
     """Run it and tell; what it ended with, or 1 when it went well but what was asked for cannot be written."""
     obstacle = slots.obstacle
     tag = legible(options.tag or default_tag(command.argv))
@@ -120,7 +124,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
             ran = run_here(command)
         else:
             tty = terminal(os.environ) if options.live else None
-            telling = functools.partial(tag_build, membership, socket, tag, os.environ)
+            telling = functools.partial(tag_build, membership, home.farmd_socket, tag, os.environ)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(
                 command,
@@ -135,8 +139,11 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
     from farm.workstation.running.summary import summarise
 
     words = list(map(legible, command.argv))
-    summary = summarise(ran, words, membership.farm, tag, obstacle, log)
+    settings = icecc_settings(command.environment)
+    summary = summarise(ran, words, membership, tag, obstacle, log, settings)
     _show(summary)
+    if any(reason.code == machine.OUTDATED for reason in summary.reasons):
+        restart_or_say("iceccd packs a compiler no more.", membership, home, _say)
     wanted = []
     if options.json_file:
         wanted.append((options.json_file, msgspec.json.format(msgspec.json.encode(summary))))
@@ -171,7 +178,7 @@ def _recorded(
     folder = last_run_folder(environment)
     record = LastRun(
         command=list(map(legible, command.argv)),
-        directory=legible(_folder()),
+        directory=legible(working_folder()),
         start=time.time(),
         farm=membership.farm,
         obstacle=obstacle,
@@ -191,14 +198,6 @@ def _recorded(
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     yield Command(command.argv, logging, command.user), log, end
-
-
-def _folder() -> str:
-    """Where we stand; empty when that has been removed."""
-    try:
-        return os.getcwd()
-    except FileNotFoundError:
-        return ""
 
 
 def _say(text: str) -> None:

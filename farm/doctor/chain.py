@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
+from farm.workstation.environment.compilers import in_path, is_ccache, is_wrapper
 from farm.workstation.environment.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
 COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "clang++")
@@ -53,23 +53,6 @@ def tool(variable: str, value: str) -> Tool:
 def tools(environment: Mapping[str, str]) -> list[Tool]:
     """CC and CXX, or gcc and g++ where they are not set."""
     return [tool(name, environment.get(name, "") or usual) for name, usual in VARIABLES.items()]
-
-
-def is_wrapper(path: str | None) -> bool:
-    """A compiler's name that is icecc."""
-    return path is not None and Path(path).resolve().name == "icecc"
-
-
-def is_ccache(path: str | None) -> bool:
-    """A compiler's name that is ccache."""
-    return path is not None and Path(path).resolve().name == "ccache"
-
-
-def in_path(program: str, environment: Mapping[str, str]) -> list[str]:
-    """All that PATH has of a name, first first."""
-    folders = environment.get("PATH", os.defpath).split(os.pathsep)
-    found = (shutil.which(program, path=folder) for folder in dict.fromkeys(folders) if folder)
-    return [path for path in found if path]
 
 
 def prefix_launchers(environment: Mapping[str, str]) -> tuple[str, ...]:

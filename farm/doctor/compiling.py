@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from farm import command
-from farm.doctor import canary, daemon
+from farm.doctor import canary
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
+from farm.doctor.environment import ENVIRONMENT
 from farm.doctor.facts import Canary, Workstation
 from farm.doctor.nodes import LOAD_PATIENCE, ask_until
-from farm.errors import CommandError, FarmError
 from farm.workstation.environment.variables import Slots
 from farm.workstation.explaining import reasons
 from farm.workstation.explaining.reasons.farm_side import ASSIGNED_HERE
@@ -22,31 +22,8 @@ from farm.workstation.explaining.reasons.record import Reason
 FILLER_BYTES = 6 << 20
 SLOW_RATE = 8.0
 """MB/s: what a network of 100 Mbit/s cannot do."""
-UNPACK_SECONDS = 120.0
-RUN_SECONDS = 20.0
 ROUNDS = 3
 
-NO_COMPILER = Cause("There is no C compiler in PATH.", "Install one", "sudo apt-get install gcc")
-NOT_MADE = Cause(
-    "iceccd cannot pack {compiler} into an environment, so no node can be sent it.",
-    "See what fails",
-    "icecc --build-native {compiler}",
-)
-UNREADABLE = Cause(
-    "ICECC_VERSION names {path}, which cannot be read: icecc compiles everything here.",
-    "Make it anew, or leave the choice to iceccd",
-    "unset ICECC_VERSION",
-)
-DAMAGED = Cause(
-    "The environment {path} cannot be unpacked.",
-    "Make it anew; without ICECC_VERSION, iceccd does so itself",
-    "{anew}",
-)
-LACKS = Cause(
-    "The environment {path} is broken: {what}.",
-    "Make it anew; without ICECC_VERSION, iceccd does so itself",
-    "{anew}",
-)
 NOT_GIVEN = Cause(
     "The scheduler gives {nodes} no job and sends it back instead: most likely it cannot connect to TCP port {port} "
     "there (inferred; an iceccd that may not chroot, or that has refused this compiler, looks the same).",
@@ -81,75 +58,6 @@ BOTTLENECK = Cause(
     "More nodes will not help; precompiled headers, fewer includes, or ccache with its direct mode will",
     warns=True,
 )
-
-
-def _environment(facts: Workstation) -> Outcome:
-    """What icecc would send: by ICECC_VERSION, else what iceccd has or makes."""
-    compiler = facts.compiler()
-    if not compiler:
-        return NO_COMPILER.found(f"PATH={facts.environment.get('PATH', '')}")
-    own = facts.environment.get("ICECC_VERSION", "")
-    if own:
-        paths = [Path(part.rpartition(":")[2].partition("=")[0]) for part in own.split(",") if part]
-        for path in paths:
-            if not os.access(path, os.R_OK) or not path.is_file():
-                return UNREADABLE.found(f"ICECC_VERSION={own}", path=path)
-    else:
-        assert facts.daemon is not None
-        made = daemon.native_environment(
-            facts.daemon.where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", "")
-        )
-        if not made or not os.access(made, os.R_OK):
-            return NOT_MADE.found(*_why_not_made(facts, compiler), compiler=compiler)
-        paths = [Path(made)]
-    anew = "unset ICECC_VERSION" if own else facts.restart
-    return together([_examine(path, anew) for path in paths])
-
-
-def _why_not_made(facts: Workstation, compiler: str) -> list[str]:
-    """What the program says that iceccd runs for it."""
-    with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
-        argv = ["icecc", "--build-native", compiler]
-        done = command.run(argv, check=False, timeout=UNPACK_SECONDS, cwd=Path(folder), env=facts.compiling())
-        return [*done.stdout.strip().splitlines()[-6:], f"exit code {done.returncode}"]
-
-
-def _examine(path: Path, anew: str) -> Outcome:
-    """Unpack an environment and run its assembler in it, as a node would."""
-    with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
-        argv = ["tar", "--extract", "--no-same-owner", "--exclude=dev/*", f"--file={path}", f"--directory={folder}"]
-        try:
-            command.run(argv, timeout=UNPACK_SECONDS)
-        except CommandError as error:
-            return DAMAGED.found(*error.why.splitlines()[-3:], path=path, anew=anew)
-        for program in ("as", "gcc", "clang"):
-            file = Path(folder, "usr/bin", program)
-            if program == "as" and not file.is_file():
-                return LACKS.found(f"{path} has no usr/bin/as.", path=path, what="it has no assembler", anew=anew)
-            if file.is_file() and not os.access(file, os.X_OK):
-                seen = f"usr/bin/{program} has mode {file.stat().st_mode & 0o7777:o}."
-                return LACKS.found(seen, path=path, what=f"its {program} may not be executed", anew=anew)
-        return _run_inside(path, Path(folder), anew)
-
-
-def _run_inside(path: Path, folder: Path, anew: str) -> Outcome:
-    os.chmod(folder, 0o755)
-    enter = [] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user"]
-    try:
-        if enter:
-            command.run([*enter, "true"], timeout=RUN_SECONDS)
-    except FarmError:
-        return fine(str(path), "It unpacks; its assembler could not be run, as only root may enter it here.")
-    try:
-        # A user's PATH may lack the sbin folder that chroot is in.
-        done = command.run(
-            [*enter, command.find("chroot"), str(folder), "/usr/bin/as", "--version"], timeout=RUN_SECONDS
-        )
-    except CommandError as error:
-        seen = error.why.splitlines()[-3:]
-        return LACKS.found(*seen, path=path, what="its assembler does not run", anew=anew)
-    version = done.stdout.partition("\n")[0]
-    return fine(f"{path}, {path.stat().st_size / 1e6:.1f} MB", f"Unpacked, its assembler says: {version}")
 
 
 def _given(facts: Workstation) -> Outcome:
@@ -282,14 +190,7 @@ def _quickest(argv: list[str], facts: Workstation, folder: Path) -> float:
 
 
 CHECKS: tuple[Check[Workstation], ...] = (
-    Check(
-        "environment",
-        "The compiler packs, unpacks and runs",
-        "Nodes have no compiler: each is sent this machine's.",
-        _environment,
-        causes=(NO_COMPILER, NOT_MADE, UNREADABLE, DAMAGED, LACKS),
-        needs=("iceccd",),
-    ),
+    ENVIRONMENT,
     Check(
         "scheduler-to-node",
         "The scheduler gives a job to each node",

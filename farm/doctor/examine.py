@@ -26,7 +26,7 @@ def examinations(
     if here.place is Place.NODE:
         return [Examination(node.CHECKS, node.Node(), selection)]
     own = socket_variable(here.membership, environment) if here.membership else {}  # as farm run and farm env do
-    facts = Workstation(environment={**environment, **own}, folder=folder, membership=here.membership)
+    facts = Workstation(environment={**environment, **own}, folder=folder, membership=here.membership, home=home)
     found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
     if here.place is Place.SERVER:
         checks = (*server.CHECKS, *fleet.CHECKS)

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from farm.doctor.chain import in_path, is_ccache, is_wrapper
-from farm.doctor.daemon import Daemon
+from farm.home import Home
 from farm.scheduler.discovery import FoundScheduler
+from farm.workstation.daemon import Daemon
+from farm.workstation.environment.compilers import is_ccache, is_wrapper, real_compiler
 from farm.workstation.joining.iceccd import state_folder
+from farm.workstation.joining.restart import BY_HAND
 from farm.workstation.membership import Membership
 
 
@@ -76,6 +78,8 @@ class Workstation:
     folder: Path
     """Where the user stands, and CMake's caches may be."""
     membership: Membership | None = None
+    home: Home | None = None
+    """Of the farm that runs here, if one does."""
     icecc: str = ""
     daemon: Daemon | None = None
     scheduler: FoundScheduler | None = None
@@ -116,21 +120,13 @@ class Workstation:
 
     @property
     def restart(self) -> str:
-        """The command that starts iceccd anew, which then makes its environments anew."""
-        member = self.membership
-        if member is not None and member.how == "user":
-            return f"farm leave && farm join {member.scheduler}"
-        if member is not None and member.how == "server" and self.daemon is not None and self.daemon.pid:
-            return f"sudo kill {self.daemon.pid}"  # the farm's supervisord starts it again
-        return "sudo systemctl restart iceccd"
+        """The command that restarts iceccd, which then packs its compilers again."""
+        return BY_HAND[self.membership.how if self.membership else "system"]
 
     def compiler(self, *names: str) -> str:
         """The path of the first of these that is a real compiler, neither icecc nor ccache; empty if none is."""
-        for name in names or ("gcc", "clang", "cc"):
-            for path in in_path(name, self.environment):
-                if not is_wrapper(path) and not is_ccache(path):
-                    return path
-        return ""
+        found = (real_compiler(name, self.environment) for name in names or ("gcc", "clang", "cc"))
+        return next(filter(None, found), "")
 
     def compiling(self, **changes: str) -> dict[str, str]:
         """The environment of a compilation of our own: with the user's settings of icecc, without ways around it."""

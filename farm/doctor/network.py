@@ -6,7 +6,6 @@ import asyncio
 import os
 import time
 
-from farm.doctor import daemon
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.facts import Peer, Workstation
 from farm.doctor.nodes import ask_until
@@ -15,6 +14,7 @@ from farm.errors import FarmError
 from farm.scheduler import discovery
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.protocol import OLDEST
+from farm.workstation import daemon
 from farm.workstation.joining import iceccd
 from farm.workstation.joining.finding import Target
 from farm.workstation.joining.settings import layout

@@ -13,13 +13,12 @@ from farm.doctor.chain import (
     cmake_caches,
     doubled,
     goes_to_icecc,
-    in_path,
-    is_wrapper,
     misplaced_ccache,
     prefix_launchers,
 )
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Workstation
+from farm.workstation.environment.compilers import in_path, is_wrapper
 from farm.workstation.environment.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
 NOT_INSTALLED = Cause(

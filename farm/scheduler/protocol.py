@@ -297,8 +297,8 @@ def encode(kind: int, body: bytes = b"") -> bytes:
 
 
 def encode_text(text: str) -> bytes:
-    """A string as message bodies hold it."""
-    raw = text.encode() + b"\0"
+    """A string as message bodies hold it; a path may be any bytes (os.fsdecode)."""
+    raw = text.encode(errors="surrogateescape") + b"\0"
     return _INT.pack(len(raw)) + raw
 
 

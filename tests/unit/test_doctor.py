@@ -29,7 +29,6 @@ from farm.doctor.check import (
 )
 from farm.doctor.clock import Jumps, synchronised
 from farm.doctor.compiling import fed_slots
-from farm.doctor.daemon import Options, parse_options, sockets
 from farm.doctor.place import Place, here
 from farm.doctor.server import Server
 from farm.doctor.table import section
@@ -39,6 +38,7 @@ from farm.home import Home
 from farm.running import Running
 from farm.state import Farm, Node
 from farm.view.status import build
+from farm.workstation.daemon import Options, parse_options, sockets
 
 MAC = "52:54:00:00:00:01"
 TOP = Path(__file__).parents[2]

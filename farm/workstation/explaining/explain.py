@@ -20,6 +20,7 @@ from farm.errors import FarmError
 from farm.events import Stage
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Overview, Status
+from farm.workstation.environment import outdated
 from farm.workstation.environment.variables import disabled
 from farm.workstation.explaining import icecc_log, last_run
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
@@ -29,8 +30,8 @@ from farm.workstation.membership import Membership
 from farm.workstation.running.execution import Command, execute
 
 __all__ = [
-    "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "kept_here", "last", "last_run_folder",
-    "look", "needs_look", "node_names", "refine", "run", "summarise", "uncalled",
+    "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "find_outdated", "kept_here", "last",
+    "last_run_folder", "look", "needs_daemon", "needs_look", "node_names", "refine", "run", "summarise", "uncalled",
 ]  # fmt: skip
 
 MAX_FILES = 5
@@ -40,6 +41,10 @@ FREE = frozenset(("nothing-queued", "next", "passed-over"))
 EXIT_KILLED = 105
 """icecc's exit code where a signal ended the compiler on the node: workit.cpp presets EXIT_OUT_OF_MEMORY and writes the
 true one only over a compiler that exited."""
+
+
+ASKING = "asking for native environment for "
+"""What icecc says of a compiler before iceccd answers."""
 
 
 class NodeWhy(Struct, frozen=True):
@@ -156,6 +161,11 @@ def needs_look(calls: Iterable[Call]) -> bool:
     return any(cause.code == farm_side.ASSIGNED_HERE for call in calls for cause in call.causes)
 
 
+def needs_daemon(calls: Iterable[Call]) -> bool:
+    """Whether this machine's iceccd must be asked why it made no environment."""
+    return any(cause.code == machine.NOT_MADE for call in calls for cause in call.causes)
+
+
 def kept_here(
     seen: Look,
     membership: Membership,
@@ -224,6 +234,31 @@ def _refine(cause: Cause, kept: Kept | None, settings: Mapping[str, str]) -> Cau
     if cause.code == machine.DISABLED and not disabled(settings) and "=" in settings.get("ICECC_VERSION", ""):
         return Cause(machine.NO_ENVIRONMENT, settings["ICECC_VERSION"])
     return cause
+
+
+def find_outdated(calls: Iterable[Call], socket: str, settings: Mapping[str, str], folder: str) -> list[Call]:
+    """The calls, with the reason in its place where iceccd made no environment since the compiler has changed.
+
+    icecc's log says the same of both, so iceccd is asked again. ``settings``: icecream's variables; ``folder``: where
+    the calls were made.
+    """
+    where = settings.get("ICECC_TEST_SOCKET", socket)
+    compression = settings.get("ICECC_ENV_COMPRESSION", "")
+    known: dict[tuple[str, ...], str] = {}
+
+    def place(call: Call) -> Call:
+        if all(cause.code != machine.NOT_MADE for cause in call.causes):
+            return call
+        compiler = next((line.removeprefix(ASKING) for line in call.evidence if line.startswith(ASKING)), "")
+        key = (compiler, *outdated.extra_files(call.command.split(), settings, folder))
+        if key not in known:
+            known[key] = outdated.lost_archive(where, compiler, key[1:], compression) if compiler else ""
+        if not known[key]:
+            return call
+        told = Cause(machine.OUTDATED, f"iceccd names {known[key]}, which is not there.")
+        return replace(call, causes=tuple(told if each.code == machine.NOT_MADE else each for each in call.causes))
+
+    return [place(call) for call in calls]
 
 
 def call_reason(call: Call) -> Reason | None:

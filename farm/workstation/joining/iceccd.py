@@ -167,6 +167,18 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
                 f"Look at its log: {self.log}",
             )
 
+    def restart(self) -> None:
+        """Start it again as it runs. Raises FarmError when it does not run, or does not answer soon."""
+        running = self.processes()
+        # What it has started has its mark, too, but other words.
+        argv = next((words for words in map(_argv, running) if Path(words[0] if words else "").name == "iceccd"), None)
+        if argv is None:
+            raise FarmError("iceccd does not run.", f"It listened at {self.socket}.", "Start it: farm join")
+        self.cache.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied ~/.cache
+        if not user_manager():
+            end_processes(running)
+        self.start(argv)
+
     def stop(self) -> None:
         """Stop it, and see that systemd does not start it again; what it has written stays."""
         if self.unit.exists() and user_manager():

@@ -58,6 +58,14 @@ def given_environment() -> dict[str, str]:
     return found
 
 
+def working_folder() -> str:
+    """Where we stand; empty when that has been removed."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return ""
+
+
 async def execute(
     command: Command,
     *,

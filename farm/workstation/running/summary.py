@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
 
 from farm.workstation.explaining import explain, icecc_log
 from farm.workstation.explaining.explain import ReasonCount
+from farm.workstation.membership import Membership
+from farm.workstation.running.execution import working_folder
 from farm.workstation.running.run import Ran
 from farm.workstation.running.tally import NodeTally
 
@@ -62,8 +65,19 @@ def estimate_saved(ran: Ran, processors: int) -> float | None:
     return round(alone - (ran.ended - ran.started), 1)
 
 
-def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, log: Path | None) -> Summary:
-    """All that is known of a command that has ended; ``log`` is what icecc has written, if it was ours."""
+def summarise(
+    ran: Ran,
+    command: list[str],
+    membership: Membership,
+    tag: str,
+    obstacle: str,
+    log: Path | None,
+    settings: Mapping[str, str],
+) -> Summary:
+    """All that is known of a command that has ended.
+
+    ``log`` is what icecc has written, if it was ours; ``settings``: icecream's variables.
+    """
     counts, processors = ran.counts, len(os.sched_getaffinity(0))
     kept = counts is not None and (counts.local or counts.failed)
     return Summary(
@@ -74,7 +88,7 @@ def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, 
         complete=ran.complete,
         command=command,
         tag=tag,
-        farm=farm,
+        farm=membership.farm,
         obstacle=obstacle,
         started=ran.started,
         seconds=round(ran.ended - ran.started, 3),
@@ -83,12 +97,13 @@ def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, 
         local_ms=counts.local_ms if counts else 0,
         processors=processors,
         saved_seconds=estimate_saved(ran, processors),
-        reasons=_reasons(log) if log and kept else [],
+        reasons=_reasons(log, membership.socket, settings) if log and kept else [],
     )
 
 
-def _reasons(log: Path) -> list[ReasonCount]:
+def _reasons(log: Path, socket: str, settings: Mapping[str, str]) -> list[ReasonCount]:
     try:
-        return explain.summarise(icecc_log.read(log))
+        calls = icecc_log.read(log)
     except OSError:
         return []
+    return explain.summarise(explain.find_outdated(calls, socket, settings, working_folder()))

@@ -115,16 +115,18 @@ def find(environment: Mapping[str, str]) -> tuple[Daemon | None, list[str]]:
     return None, tried
 
 
-def native_environment(where: str, compiler: str, compression: str = "") -> str:
-    """The tarball that iceccd has of a compiler, made now if need be; empty when it cannot make one.
+def native_environment(
+    where: str, compiler: str, compression: str = "", extra: Sequence[str] = (), patience: float = NATIVE_PATIENCE
+) -> str:
+    """The tarball that iceccd has of a compiler and ``extra`` files, made now if need be; empty when it can make none.
 
-    Raises FarmError when it does not answer.
+    Raises FarmError when it does not answer within ``patience`` seconds.
     """
     try:
         with _connect(where) as connection:
             _, protocol = _handshake(connection)
-            connection.settimeout(NATIVE_PATIENCE)
-            body = encode_text(compiler) + struct.pack("!I", 0)
+            connection.settimeout(patience)
+            body = encode_text(compiler) + struct.pack("!I", len(extra)) + b"".join(map(encode_text, extra))
             body += encode_text(compression) if protocol >= COMPRESSION_SINCE else b""
             connection.sendall(encode(GET_NATIVE_ENV, body))
             length, kind = struct.unpack("!II", _exactly(connection, 8))
