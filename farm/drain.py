@@ -46,6 +46,7 @@ NOTICE_SECONDS = 70.0
 """The scheduler tries a daemon once a minute, waits for 5 s, and tries again after 2 s: the first has failed then."""
 GRACE = 60
 """Seconds after which the kernel forgets a gate that nobody opened (`kill -9`), beyond the patience."""
+CALLED_OFF = "It was unblocked meanwhile, and gets jobs again when the scheduler next tries to reach it"
 DRAINING, ATTEMPTS = "draining", "attempts"
 
 
@@ -132,10 +133,10 @@ async def drain_node(
             told = POWER_WORDS[then][0]
             raise FarmError(f"{name} cannot be told to {told}.", "It is no node of this farm.", "Drain it alone.")
         gate = Gate(running, listed.address, listed.port, patience + GRACE)
-        order = Ordered(node.mac, "drain", time.time(), os.getpid())
+        order = Ordered(node.mac or node.key, "drain", time.time(), os.getpid())
         async with _closed(gate):
-            with noted(home, order):
-                await _in_time(_until_idle(scheduler, node, gate, report), patience, name)
+            with noted(home, order) as struck:
+                await _in_time(_until_idle(scheduler, node, gate, report, struck), patience, name)
                 return await _afterwards(home, running, node, name, then)
 
 
@@ -177,11 +178,15 @@ async def _listed(scheduler: Control, node: NodeStatus) -> ListedNode:
     return max(found, key=lambda each: each.jobs)
 
 
-async def _until_idle(scheduler: Control, node: NodeStatus, gate: Gate, report: Report) -> None:
-    """Wait until the scheduler gives it no more jobs and it has none left."""
+async def _until_idle(
+    scheduler: Control, node: NodeStatus, gate: Gate, report: Report, struck: Callable[[], bool]
+) -> None:
+    """Wait until the scheduler gives it no more jobs and it has none left. Raises FarmError when it is called off."""
     shut_out = False
     while True:
         jobs = (await _listed(scheduler, node)).jobs
+        if struck():
+            raise FarmError(f"{node.name} is drained no longer.", f"{CALLED_OFF}.", "")
         if shut_out and not jobs:
             return
         left = f"{jobs} job{'' if jobs == 1 else 's'} left"

@@ -224,6 +224,7 @@ class Ordered(Struct, frozen=True):
     """What a node was told at Unix time ``time``; ``pid`` carries it out, 0: it only has to take effect."""
 
     mac: str
+    """Of a daemon that is no machine of ours its key, ``name@address``."""
     order: Literal["drain", "reboot", "off"]
     time: float
     pid: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import hashlib
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -14,30 +16,40 @@ from farm.events import Ordered
 from farm.home import Home, write_atomic
 
 MAX_ORDERS = 4096
+MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def note(home: Home, order: Ordered) -> None:
     """Write an order down; a later one about the same node takes its place. Where that fails, it only is not seen."""
     if not order.mac:
-        return  # no machine of ours, which is all that is watched so closely
+        return  # nobody could tell which node is meant
     with contextlib.suppress(OSError):
         folder = _folder(home)
         folder.mkdir(mode=0o755, exist_ok=True)
-        write_atomic(folder / _name(order.mac), msgspec.json.encode(order))
+        write_atomic(_path(home, order.mac), msgspec.json.encode(order))
 
 
 def strike(home: Home, mac: str) -> None:
     """Forget the order about a node."""
     with contextlib.suppress(OSError):
-        (_folder(home) / _name(mac)).unlink()
+        _path(home, mac).unlink()
+
+
+def drains(home: Home, mac: str) -> bool:
+    """Whether somebody drains the node at this moment."""
+    return any(each.mac == mac and each.order == "drain" for each in read(home))
 
 
 @contextlib.contextmanager
-def noted(home: Home, order: Ordered) -> Iterator[None]:
-    """Written down as long as it is carried out, unless another has taken its place by then."""
+def noted(home: Home, order: Ordered) -> Iterator[Callable[[], bool]]:
+    """Written down as long as it is carried out, unless another has taken its place by then.
+
+    What is given tells whether it was struck meanwhile: it is to be given up.
+    """
     note(home, order)
+    written = _order(_path(home, order.mac)) == order
     try:
-        yield
+        yield lambda: written and not _path(home, order.mac).exists()
     finally:
         if order in read(home):
             strike(home, order.mac)
@@ -63,5 +75,7 @@ def _folder(home: Home) -> Path:
     return home.runtime / "orders"
 
 
-def _name(mac: str) -> str:
-    return mac.replace(":", "-") + ".json"
+def _path(home: Home, mac: str) -> Path:
+    """Where the order about a node stands; what a daemon calls itself is no name for a file."""
+    name = mac.replace(":", "-") if MAC.fullmatch(mac) else hashlib.sha256(mac.encode()).hexdigest()
+    return _folder(home) / f"{name}.json"

@@ -32,7 +32,7 @@ NODE_ACTIONS: dict[Action, NodeAction] = {
     each.action: each
     for each in (
         NodeAction("block", "b", "Block", "{name} is sent away by the scheduler, and its log-in refused from then on."),
-        NodeAction("unblock", "u", "Unblock", "{name} may log in to the scheduler again."),
+        NodeAction("unblock", "u", "Unblock", "{name} may log in to the scheduler again; a drain is ended."),
         NodeAction("kick", "K", "Kick", "{name} is sent away by the scheduler; its daemon logs in again by itself."),
         NodeAction("drain", "D", "Drain", "{name} finishes the jobs that it has and is given no more."),
         NodeAction("reboot", "R", "Reboot", "{name} is started anew, with the image that next boots get."),

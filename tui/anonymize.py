@@ -255,9 +255,9 @@ class Anonymous:
         """Figures have no names."""
         return await self._real.readings(self._node(key).key)
 
-    async def builds(self, limit: int = 100) -> list[Build]:
+    async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
         """Masked."""
-        return [self._mask.build(build) for build in await self._real.builds(limit)]
+        return [self._mask.build(build) for build in await self._real.builds(limit, submitter, since)]
 
     async def build(self, id: int) -> BuildDetail:
         """Masked."""

@@ -67,7 +67,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     """What is known of a node besides its jobs."""
     host, told = node.host, node.telemetry
     word, _ = words.stage_words(node)
-    since = f" for {duration(now - node.since)}" if node.since else ""
+    since = f" for {duration(now - node.doing_since)}" if node.doing_since else ""
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if host is not None:
         lines += _login(host, now)

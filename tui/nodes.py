@@ -91,7 +91,7 @@ class NodesView(View):
         return [
             column(name="name", title="Node", width=16, min_width=8, cell=_name, value=lambda n: words.natural(n.name)),
             column(name="stage", title="Stage", width=12, cell=words.stage_words, value=lambda n: n.stage.rank),
-            number_column("since", "Since", 6, self._since, lambda n: self._now - n.since if n.since else None),
+            number_column("since", "Since", 6, self._since, self._seconds),
             column(name="address", title="Address", width=15, min_width=7, cell=_address, value=_address_order),
             number_column("slots", "Busy", 7, _slots, _of_host(lambda h: h.jobs_running)),
             number_column("load", "Load", 6, _load, _of_host(lambda h: h.load)),
@@ -108,8 +108,12 @@ class NodesView(View):
 
     # -- cells that need more than the node
 
+    def _seconds(self, node: NodeStatus) -> float | None:
+        return self._now - node.doing_since if node.doing_since else None
+
     def _since(self, node: NodeStatus) -> Cell:
-        return duration(self._now - node.since) if node.since else ""
+        seconds = self._seconds(node)
+        return "" if seconds is None else duration(seconds)
 
     def _code(self, node: NodeStatus) -> str | None:
         reason = self._reasons.of(node)

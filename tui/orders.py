@@ -33,7 +33,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
 
     def drain(node: NodeStatus) -> str:
         # It takes minutes, must not end with the dashboard, and in a virtual lab runs inside the lab's network.
-        command.start([sys.executable, "-m", "farm", *home.options, "node", "drain", node.name])
+        command.start([sys.executable, "-m", "farm", *home.options, "node", "drain", node.key])
         return f"{node.name} is being drained: when its jobs have ended it is blocked, and shows so."
 
     return {"drain": drain, "reboot": by_ssh("reboot"), "off": by_ssh("off")}

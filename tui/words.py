@@ -40,8 +40,8 @@ def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
     """A node's stage; that it is blocked says more, unless it could not log in anyway."""
     if node.blocked and (not node.mac or node.stage in LOGS_IN):
         return "⊘ blocked", "bad"
-    if node.order in ORDERED and node.stage.rank >= Stage.AGENT.rank:
-        return ORDERED[node.order]
+    if node.doing in ORDERED:
+        return ORDERED[node.doing]
     glyph, tone = STAGES[node.stage]
     return f"{glyph} {node.stage}", tone
 

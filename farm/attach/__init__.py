@@ -48,8 +48,11 @@ class Attachment(Protocol):
         """What a node's agent measured lately; empty for a daemon that has none. Raises FarmError."""
         ...
 
-    async def builds(self, limit: int = 100) -> list[Build]:
-        """The newest first. Raises FarmError."""
+    async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
+        """The newest first, at most ``limit`` of those that are asked for. Raises FarmError.
+
+        ``submitter``: only those of this machine; ``since``: only those that ended at this Unix time or later.
+        """
         ...
 
     async def build(self, id: int) -> BuildDetail:

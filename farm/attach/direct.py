@@ -129,9 +129,9 @@ class Direct:
         """None: only nodes of a farm of ours measure."""
         return []
 
-    async def builds(self, limit: int = 100) -> list[Build]:
+    async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
         """Those seen since the watching began."""
-        return self._history.builds(limit)
+        return self._history.builds(limit, submitter, since)
 
     async def build(self, id: int) -> BuildDetail:
         """One of them."""

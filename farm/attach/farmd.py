@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -124,9 +125,14 @@ class Farmd:
         """The last quarter of an hour."""
         return (await self._ask(f"/nodes/{quote(key, safe='')}/readings", Readings)).readings
 
-    async def builds(self, limit: int = 100) -> list[Build]:
+    async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
         """Of the farm's history."""
-        return (await self._ask(f"/builds?limit={limit}", Builds)).builds
+        query = {"limit": f"{limit}"}
+        if submitter is not None:
+            query["submitter"] = submitter
+        if since is not None:
+            query["since"] = f"{max(0, math.floor(since))}"
+        return (await self._ask(f"/builds?{urlencode(query)}", Builds)).builds
 
     async def build(self, id: int) -> BuildDetail:
         """One of them."""

@@ -27,7 +27,7 @@ from farm.view.text import exit_words, milliseconds, rate, size
 
 SCHEMA = 1
 MAX_BUILDS = 1000
-"""What farmd tells at once; the options choose among these."""
+"""What farmd tells at once."""
 MAX_HOURS = 8784
 """A year's."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -66,8 +66,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
     home: Home = ctx.obj
     now = time.time()
     all_of_them = submitter is None and since is None
-    told = asyncio.run(attached(home).builds(limit if all_of_them else MAX_BUILDS))
-    found = chosen(told, submitter, None if since is None else now - since)[:limit]
+    found = asyncio.run(attached(home).builds(limit, submitter, None if since is None else now - since))
     if as_json:
         show_json({"schema": SCHEMA, "builds": [plain(build) for build in found]})
     elif found:
@@ -137,15 +136,6 @@ async def fetch(attachment: Attachment, *ids: int) -> list[BuildDetail]:
                 )
             numbers[place] = newest[-id].id if id <= 0 else id
     return [await attachment.build(number) for number in numbers]
-
-
-def chosen(builds: Sequence[Build], submitter: str | None, since: float | None) -> list[Build]:
-    """Those of a submitter (when given) that ended at Unix time ``since`` (when given) or later."""
-    return [
-        build
-        for build in builds
-        if (submitter is None or build.submitter == submitter) and (since is None or build.ended >= since)
-    ]
 
 
 def added_up(hours: Sequence[NodeHour]) -> list[NodeShare]:

@@ -138,8 +138,8 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
 def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
     state = stage_text(found.stage, found.order)
-    if found.since:
-        state.append(f" for {duration(now - found.since)}", style="default")
+    if found.doing_since:
+        state.append(f" for {duration(now - found.doing_since)}", style="default")
     facts: list[tuple[str, str | Text]] = [("node", Text(found.name, style="bold")), ("stage", state)]
     if idle:
         facts.append(("idle", idle.why + (f" → {idle.mend}" if idle.mend else "")))

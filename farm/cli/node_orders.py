@@ -59,7 +59,7 @@ def carried_out(action: Action, before: NodeStatus, live: Live) -> bool:
         case "block" | "drain":
             return blocked and gone
         case "unblock":
-            return not blocked
+            return not blocked and not (now and now.order == "drain")
         case "kick":
             return gone or bool(before.host and host and host.logins > before.host.logins)
     return gone
@@ -84,7 +84,7 @@ def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: st
 @json_option
 @click.pass_obj
 def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Let nodes that were blocked or drained log in again; they try within a minute."""
+    """Let nodes that were blocked or drained log in again; they try within a minute. A drain that runs is ended."""
     asyncio.run(_give(home, "unblock", names, scheduler, netname, as_json))
 
 

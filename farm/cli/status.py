@@ -94,7 +94,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
         table.add_row(
             Text(node.name),
             Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order),
-            duration(now - node.since) if node.since else "",
+            duration(now - node.doing_since) if node.doing_since else "",
             Text(node.address),
             f"{host.jobs_running}/{host.slots}" if host and host.online else "",
             str(host.jobs_done) if host else "",

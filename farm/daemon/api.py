@@ -12,7 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from farm import orders
+from farm import ordered, orders
 from farm.activity import sample
 from farm.activity.jobs import MAX_ENDED
 from farm.daemon import metrics
@@ -44,6 +44,8 @@ from farm.view.status import NodeStatus, Status, node_status, other_status
 
 MAX_HOURS = 24 * 366
 MAX_BUILDS = 1000
+DIGITS = 10
+RESUMES = "it gets jobs again when the scheduler next tries to reach it, which takes it a minute at most"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -68,7 +70,10 @@ WATCHING: web.AppKey[Watching] = web.AppKey("watching", Watching)
 
 
 class Parameter(Struct, frozen=True):
-    """Something that a request says: part of the path (text), or of the query (a whole number with a default)."""
+    """Something that a request says: part of the path (text), or of the query.
+
+    There a whole number with a default, or, without one, text that may be left out.
+    """
 
     name: str
     text: str
@@ -76,10 +81,14 @@ class Parameter(Struct, frozen=True):
     least: int = 0
     most: int = 0
 
+    def text_of(self, request: web.Request) -> str | None:
+        """The text in a request's query, if there is one."""
+        return request.query.get(self.name)
+
     def read(self, request: web.Request) -> int:
         """The number in a request's query; raises ApiError."""
         given = request.query.get(self.name, str(self.default))
-        if not (given.isascii() and given.isdigit() and len(given) < 10 and self.least <= int(given) <= self.most):
+        if not (given.isascii() and given.isdigit() and len(given) <= DIGITS and self.least <= int(given) <= self.most):
             raise ApiError(
                 400, f"{self.name} cannot be {given[:32]!r}.", f"It is a number from {self.least} to {self.most}."
             )
@@ -106,6 +115,8 @@ KEY = Parameter("key", "A MAC, NAME@ADDRESS as `key` has it, or a name or addres
 BUILD = Parameter("id", "Number of a build.")
 ENDED = Parameter("ended", "So many of the jobs that ended last.", 0, 0, MAX_ENDED)
 LIMIT = Parameter("limit", "So many builds at most.", 100, 1, MAX_BUILDS)
+SUBMITTER = Parameter("submitter", "Only builds of the machine of this name.")
+SINCE = Parameter("since", "Only builds that ended at this Unix time or later.", 0, 0, 10**DIGITS - 1)
 HOURS = Parameter("hours", "So many hours back.", 24, 1, MAX_HOURS)
 
 
@@ -186,7 +197,8 @@ async def _scheduler(request: web.Request) -> web.Response:
 
 async def _builds(request: web.Request) -> web.Response:
     history = request.app[WATCHING].history
-    return answer(Builds(builds=await asyncio.to_thread(history.builds, LIMIT.read(request))))
+    asked = LIMIT.read(request), SUBMITTER.text_of(request), SINCE.read(request)
+    return answer(Builds(builds=await asyncio.to_thread(history.builds, *asked)))
 
 
 async def _build(request: web.Request) -> web.Response:
@@ -251,12 +263,14 @@ async def _order(order: Order, request: web.Request) -> web.Response:
     config = running.config
     may_order(caller(request), orders=config.api.orders)
     blocked = watching.farm.activity.scheduler.blocked
-    # farmd may have been started after it was blocked, and never have seen it.
-    name = (
-        key
-        if order == "unblock" and key in blocked
-        else orders.word(find(watching.farm, running.image, key), orders.names(watching.farm), blocked)
-    )
+    if order == "unblock" and key in blocked:
+        name = key  # farmd may have been started after it was blocked, and never have seen it
+    else:
+        node = find(watching.farm, running.image, key)
+        name = orders.word(node, orders.names(watching.farm), blocked)
+        if order == "unblock" and name not in blocked and ordered.drains(watching.home, node.mac or node.key):
+            ordered.strike(watching.home, node.mac or node.key)
+            return answer(Done(done=f"{node.name} is drained no longer: {RESUMES}."))
     return answer(Done(done=await orders.give(order, config.server, config.scheduler.port, name)))
 
 
@@ -289,7 +303,7 @@ ROUTES: tuple[Route, ...] = (
         handler=_readings, answer=Readings, parameters=(KEY,), errors=(404, 409),
     ),
     _order_route("block", "Send a node away and refuse its log-in until it is unblocked, or the scheduler restarted."),
-    _order_route("unblock", "Let a blocked node log in again."),
+    _order_route("unblock", "Let a blocked node log in again, or end its drain."),
     _order_route("kick", "Send a node away; it logs in again by itself."),
     Route(
         path="/scheduler", name="scheduler", text="The scheduler, now and in total.", handler=_scheduler,
@@ -297,7 +311,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         path="/builds", name="builds", text="Builds, the newest first.", handler=_builds, answer=Builds,
-        parameters=(LIMIT,), errors=(400, 409),
+        parameters=(LIMIT, SUBMITTER, SINCE), errors=(400, 409),
     ),
     Route(
         path=r"/builds/{id:\d{1,15}}", name="build", text="One build, whole.", handler=_build, answer=BuildDetail,

@@ -90,6 +90,8 @@ def _parameter(parameter: Parameter, route: Route) -> dict[str, Any]:
     if f"{{{parameter.name}" in route.path:
         kind = {"type": "string"} if parameter.name == "key" else {"type": "integer"}
         return {**described, "in": "path", "required": True, "schema": kind}
+    if parameter.default is None:
+        return {**described, "in": "query", "schema": {"type": "string"}}
     bounds = {"type": "integer", "minimum": parameter.least, "maximum": parameter.most, "default": parameter.default}
     return {**described, "in": "query", "schema": bounds}
 

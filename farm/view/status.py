@@ -116,8 +116,20 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """It runs another image than its next boot would get."""
     order: Literal["", "drain", "reboot", "off"] = ""
     """What it was told and has not done yet: end its jobs, boot anew, switch off (which lasts until it boots)."""
+    ordered: float = 0.0
+    """Unix time of that order."""
     host: HostStatus | None
     telemetry: Telemetry | None = None
+
+    @property
+    def doing(self) -> str:
+        """The order that says more of it than its stage; empty when the stage does."""
+        return self.order if self.stage.rank >= Stage.AGENT.rank else ""
+
+    @property
+    def doing_since(self) -> float:
+        """Unix time since which it is in its stage, or was told to do what it does; 0 when that is not known."""
+        return self.ordered if self.doing and self.ordered else self.since
 
 
 class StrangerStatus(Struct, frozen=True):
@@ -309,6 +321,7 @@ def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
         image=printable(node.image),
         outdated=bool(node.image) and node.image != image,
         order=node.order.order if node.order else "",
+        ordered=node.order.time if node.order else 0.0,
         host=None if host is None else host_status(host, farm.activity.scheduler),
         telemetry=node.telemetry if node.verified else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 import stat
 import subprocess
 import sys
@@ -20,19 +21,23 @@ import yaml
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
+from farm import ordered
 from farm.attach import Lost
 from farm.attach.farmd import Farmd
 from farm.config import Api, Config
 from farm.daemon.access import token_path
-from farm.daemon.api import ROUTES
+from farm.daemon.api import MAX_BUILDS, ROUTES
 from farm.daemon.client import fetch_status
 from farm.daemon.openapi import plain_path
 from farm.errors import FarmError
+from farm.events import Ordered
+from farm.history.store import History
 from farm.home import Home
 from farm.running import Running, VirtualMachine
 from farm.view.live import Delta, Live, Snapshot, Update, decode
 from farm.view.status import NodeStatus
 from tests.lab import PATIENCE, Namespace, namespaces, until
+from tests.unit.history_jobs import burst
 
 SERVER = "10.99.41.1"
 PORT = 8070
@@ -130,6 +135,7 @@ def test_every_answer_is_as_described(lab: Lab) -> None:
         ("/jobs?ended=-1", 400),
         ("/jobs?ended=9999999", 400),
         ("/builds?limit=x", 400),
+        ("/builds?since=-1", 400),
         ("/builds/99999999999999999999", 404),
         ("/nodes/pc99/readings", 404),
     ):
@@ -169,6 +175,32 @@ def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
     status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
     assert (status, body["error"]["what"]) == (409, "pc07 is not blocked.")
     until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == [], "the block stays")
+    until(lambda: lab.daemon("pc07"), "it does not come back")
+    with ordered.noted(lab.home, Ordered(f"pc07@{SERVER}", "drain", time.time(), os.getpid())) as struck:
+        status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
+        assert (status, body["done"].split(":")[0]) == (200, "pc07 is drained no longer")
+        assert struck()
+
+
+def test_builds_are_chosen_among_all(lab: Lab) -> None:
+    now = time.time()
+    with contextlib.closing(History(lab.home.state / "history.db")) as history:
+        for number in range(MAX_BUILDS + 1):
+            burst(history, now - 20_000 + 10 * number, submitter=2 if number == 0 else 1, jobs=1)
+            history.flush()
+        burst(history, now, submitter=1, jobs=1)
+    lab.farmd()
+
+    def chosen(*options: str) -> list[str]:
+        argv = [sys.executable, "-m", "farm", "--home", str(lab.home.directory), "history", "--json", *options]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=PATIENCE).stdout
+        return [each["submitter"] for each in json.loads(said)["builds"]]
+
+    assert chosen("--submitter", "ws02") == ["ws02"]
+    assert chosen("--submitter", "ws0&limit=1") == []
+    assert chosen("--since", "1d", "--submitter", "ws02", "--limit", "5") == ["ws02"]
+    assert chosen("--since", "1h") == ["ws01"]
+    assert chosen("--limit", "3") == ["ws01"] * 3
 
 
 def test_the_network_needs_the_token(lab: Lab) -> None:

@@ -159,6 +159,17 @@ def test_an_interrupt_undoes_it(lab: Lab) -> None:
     assert ordered.read(lab.home) == ()
 
 
+def test_what_is_struck_ends(lab: Lab) -> None:
+    drain = lab.drain("pc02")
+    assert drain.stderr is not None
+    assert "0 jobs left" in drain.stderr.readline()
+    (order,) = ordered.read(lab.home)
+    ordered.strike(lab.home, order.mac)
+    assert drain.communicate(timeout=PATIENCE)[0] == "pc02 is drained no longer.\n"
+    assert lab.elements() == []
+    assert lab.server.gather(list_blocks(SERVER, 8765)) == []
+
+
 def test_outside_the_lab_it_says_so(lab: Lab) -> None:
     pc01 = NodeStatus(key="", name="pc01", address=NODE, stage=Stage.READY, since=0.0, host=None)
     with pytest.raises(FarmError, match="another network"):

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from farm.attach.direct import Direct
 from farm.cli import cli
-from farm.cli.history import added_up, builds_table, chosen, detail_view, fetch, share_of, when
+from farm.cli.history import added_up, builds_table, detail_view, fetch, share_of, when
 from farm.errors import FarmError
 from farm.history.records import NodeHour, NodeShare
 from farm.history.store import History
@@ -74,16 +74,6 @@ async def test_builds_are_named_by_number_or_from_the_end() -> None:
         await fetch(attachment, -3)
     with pytest.raises(FarmError, match="no build yet"):
         await fetch(Direct("10.99.0.1", 1), 0)
-
-
-def test_builds_are_chosen() -> None:
-    with closing(History(None)) as history:
-        filled(history)
-        builds = history.builds()
-
-    assert [3, 2, 1] == [build.id for build in chosen(builds, None, None)]
-    assert [2, 1] == [build.id for build in chosen(builds, "ws01", None)]
-    assert [3, 2] == [build.id for build in chosen(builds, None, START + 1)]
 
 
 def test_hours_are_added_up() -> None:

@@ -45,9 +45,22 @@ def test_it_falls_with_the_process_that_was_at_it(home: Home) -> None:
     assert () == ordered.read(home)
 
 
-def test_only_machines_of_ours_are_written_down_and_damage_is_passed_over(home: Home) -> None:
-    with ordered.noted(home, replace(DRAIN, mac="")):
+def test_one_that_is_struck_is_to_be_given_up(home: Home) -> None:
+    other = replace(DRAIN, mac="../../pc\x1b07@10.0.0.9")
+    with ordered.noted(home, DRAIN) as struck, ordered.noted(home, other) as other_struck:
+        assert ordered.drains(home, MAC) and ordered.drains(home, other.mac)
+        assert not struck() and not other_struck()
+        ordered.strike(home, other.mac)
+        assert other_struck() and not struck()
+        assert not ordered.drains(home, other.mac)
+        ordered.strike(home, MAC)
+        assert struck()
+
+
+def test_one_about_nobody_is_not_written_down_and_damage_is_passed_over(home: Home) -> None:
+    with ordered.noted(home, replace(DRAIN, mac="")) as struck:
         assert () == ordered.read(home)
+        assert not struck()
     ordered.note(home, DRAIN)
     (home.runtime / "orders" / "foul.json").write_bytes(b'{"mac": "\xff"}')
     (home.runtime / "orders" / "folder.json").mkdir()
@@ -56,5 +69,6 @@ def test_only_machines_of_ours_are_written_down_and_damage_is_passed_over(home: 
 
 def test_one_that_cannot_be_written_down_is_carried_out_all_the_same(home: Home) -> None:
     (home.runtime / "orders").write_text("in the way")
-    with ordered.noted(home, DRAIN):
+    with ordered.noted(home, DRAIN) as struck:
         assert () == ordered.read(home)
+        assert not struck()

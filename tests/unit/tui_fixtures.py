@@ -382,7 +382,7 @@ class FakeAttachment:
             for number in range(60)
         ]
 
-    async def builds(self, limit: int = 100) -> list[Build]:
+    async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
         self._check()
         return builds()[:limit]
 
