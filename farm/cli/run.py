@@ -194,7 +194,7 @@ def _recorded(
 
     def end(ran: Ran) -> None:
         with contextlib.suppress(OSError), acting_as(command.user):
-            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit))
+            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names))
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     yield Command(command.argv, logging, command.user), log, end

@@ -1,3 +1,5 @@
+import itertools
+import tempfile
 from pathlib import Path
 
 from hypothesis import given
@@ -52,10 +54,19 @@ def test_a_process_number_may_come_again() -> None:
     assert (calls.here, calls.fallen, "a.out" in calls.names) == (1, set(), True)
 
 
-@given(st.integers(0, len(REMOTE + LINK + FALLBACK)))
-def test_it_may_come_in_pieces(cut: int) -> None:
-    whole = REMOTE + LINK + FALLBACK
-    assert fed(whole[:cut], whole[cut:]) == fed(whole)
+@given(st.lists(st.integers(0, len(REMOTE + LINK + FALLBACK)), max_size=3).map(sorted))
+def test_it_may_come_in_pieces(cuts: list[int]) -> None:
+    whole, calls = REMOTE + LINK + FALLBACK, OwnCalls()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "run-1.log")
+        log.touch()
+        followed = FollowedLog(log, calls)
+        for start, end in itertools.pairwise([0, *cuts, len(whole)]):
+            with log.open("ab") as file:
+                file.write(whole[start:end])
+            followed.read()
+        followed.close()
+    assert calls == fed(whole)
 
 
 @given(st.binary())
@@ -91,3 +102,24 @@ def test_a_long_log_is_begun_anew_and_nothing_is_missed(tmp_path: Path) -> None:
     followed.read()
     assert (sorted(calls.remote), calls.here) == ([1, 4], 3)
     followed.close()
+
+
+@given(st.integers(1, len(FALLBACK) - 1), st.integers(1, len(OWN) - 1))
+def test_halves_of_lines_in_the_old_and_the_new_log(old: int, new: int) -> None:
+    """Each file's line is completed in that file."""
+    calls = OwnCalls()
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "run-1.log")
+        log.touch()
+        followed = FollowedLog(log, calls, most=len(REMOTE))
+        with log.open("ab", buffering=0) as late:
+            late.write(REMOTE + LINK + FALLBACK[:old])
+            followed.read()
+            with log.open("ab", buffering=0) as fresh:
+                fresh.write(OWN[:new])
+                followed.read()
+                late.write(FALLBACK[old:])
+                fresh.write(OWN[new:])
+            followed.read()
+        followed.close()
+    assert calls == fed(REMOTE, LINK, FALLBACK, OWN)

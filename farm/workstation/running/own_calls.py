@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 MAX_LOG = 64 << 20
 """Bytes after which a log is begun anew."""
@@ -49,15 +51,11 @@ class OwnCalls:
     """Process → the job that it sent away."""
     _local: set[bytes] = field(default_factory=set)
     """Processes that compile here."""
-    _rest: bytes = b""
 
-    def feed(self, data: bytes) -> None:
-        """Take in what has been written since; a line that is not whole yet waits."""
-        text, newline, rest = (self._rest + data).rpartition(b"\n")
-        self._rest = rest[-CHUNK:]
-        if newline:
-            for match in _LINE.finditer(text):
-                self._line(match)
+    def feed(self, lines: bytes) -> None:
+        """Take in whole lines that have been written since."""
+        for match in _LINE.finditer(lines):
+            self._line(match)
 
     def _line(self, match: re.Match[bytes]) -> None:
         process, said = match[1], match.lastgroup
@@ -90,20 +88,36 @@ class OwnCalls:
             self.names.add(os.path.basename(path.decode(errors="replace")))
 
 
+@dataclass
+class _Part:
+    """A file of the log, and the beginning of a line in it that is not whole yet."""
+
+    file: BinaryIO
+    rest: bytes = b""
+
+    def read(self) -> Iterator[bytes]:
+        """The whole lines that are new, in pieces."""
+        while data := self.file.read(CHUNK):
+            lines, newline, rest = (self.rest + data).rpartition(b"\n")
+            self.rest = rest[-CHUNK:]
+            if newline:
+                yield lines
+
+
 class FollowedLog:
     """icecc's log while it is written: each icecc appends to the file of that name."""
 
     def __init__(self, path: Path, calls: OwnCalls, most: int = MAX_LOG) -> None:
         self._path, self._calls, self._most = path, calls, most
-        self._files = [path.open("rb")]
+        self._parts = [_Part(path.open("rb"))]
 
     def read(self) -> None:
         """Take in what is new; a log that has become too long is begun anew, so that its last part is kept."""
-        for file in self._files:
-            while data := file.read(CHUNK):
-                self._calls.feed(data)
+        for part in self._parts:
+            for lines in part.read():
+                self._calls.feed(lines)
         with contextlib.suppress(OSError):
-            status = os.fstat(self._files[-1].fileno())
+            status = os.fstat(self._parts[-1].file.fileno())
             if status.st_size > self._most:
                 self._renew(status)
 
@@ -117,11 +131,11 @@ class FollowedLog:
         finally:
             os.close(handle)
         fresh.replace(self._path)
-        for file in self._files[:-1]:
-            file.close()
-        self._files = [self._files[-1], self._path.open("rb")]
+        for part in self._parts[:-1]:
+            part.file.close()
+        self._parts = [self._parts[-1], _Part(self._path.open("rb"))]
 
     def close(self) -> None:
         """Stop reading."""
-        for file in self._files:
-            file.close()
+        for part in self._parts:
+            part.file.close()

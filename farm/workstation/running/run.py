@@ -9,7 +9,7 @@ import pwd
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.scheduler.connection import PATIENCE
@@ -45,6 +45,8 @@ class Ran:
     """Those whose times are known."""
     complete: bool = True
     """False when the scheduler was not watched all the time."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Address → name of the nodes that had jobs, as far as known."""
 
     @property
     def exit(self) -> int:
@@ -163,7 +165,9 @@ class _Watched:
         tally, own = self.tally, self._own
         # A command may be over before the scheduler has answered; icecc's log knows its jobs all the same.
         complete = seen_from_start and not tally.gaps and (own is not None or not tally.pending)
-        return Ran(code, self._started, ended, tally.counts(own), tuple(tally.jobs(own)), complete)
+        used = set(own.remote.values()) if own else set()
+        names = {address: name for address, name in tally.names.items() if address in used}
+        return Ran(code, self._started, ended, tally.counts(own), tuple(tally.jobs(own)), complete, names)
 
     async def _watch(self) -> None:
         events = watch(self._membership.scheduler, self._membership.port, seed=False)
