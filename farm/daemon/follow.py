@@ -38,6 +38,14 @@ class Position(Struct, frozen=True):
         """Whether it is a place in that file, and not in another or one that was written again."""
         return os.fstat(file.fileno()).st_size >= self.offset and Position.of(file, self.offset) == self
 
+    def in_copy(self, file: BinaryIO) -> int | None:
+        """The offset of this place in a copy of the file's end, None when it is not there."""
+        if self.offset < MARK:
+            return None
+        begin = max(0, os.fstat(file.fileno()).st_size - KEPT)
+        found = os.pread(file.fileno(), KEPT, begin).rfind(bytes.fromhex(self.before))
+        return begin + found + MARK if found >= 0 else None
+
 
 def older(path: Path) -> Path:
     """Where a log's content before the last cut or rotation is."""
@@ -123,13 +131,21 @@ class Follower:
         self._begun = True
         if self._start is not None:
             for path in (self.path, older(self.path)):
-                if self._open(path) and self._file is not None and self._start.is_in(self._file):
-                    self._file.seek(self._start.offset)
-                    self._mark, self.resumed = self._start, True
+                if self._open(path) and self._resume(self._start, copied=path != self.path):
                     return []  # if it is the older one, it is seen to be replaced after it was read
         found = self._read() if self._open(older(self.path)) else []
         self._close()
         return found
+
+    def _resume(self, start: Position, *, copied: bool) -> bool:
+        """Go on at a place in the file that was just opened, if that is in it."""
+        assert self._file is not None
+        offset = start.offset if start.is_in(self._file) else start.in_copy(self._file) if copied else None
+        if offset is None:
+            return False
+        self._file.seek(offset)
+        self._mark, self.resumed = Position.of(self._file, offset), True
+        return True
 
     def _open(self, path: Path) -> bool:
         self._close()

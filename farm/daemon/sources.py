@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import time
 
@@ -27,8 +28,6 @@ LEASE_SECONDS = 2.0
 REOPEN_SECONDS = 10.0
 EVENTS_AT_ONCE = 256
 """Boot events taken before others have their turn."""
-CLOCK_SECONDS = 1.0
-"""dnsmasq's stamps are whole seconds."""
 NO_ROOM = 64 * 1024
 """Bytes: so little is no room for logs."""
 SERVICES_SECONDS = 2.0
@@ -71,17 +70,19 @@ class BootLogs:
         requests = [event for line in self._nginx.lines() if (event := parse_nginx(line))]
         lines = self._dnsmasq.lines()
         leases = parse_dnsmasq_lines(lines, min(now, self._dnsmasq.written))
-        events = [*self._fresh(self._dnsmasq, leases), *self._fresh(self._nginx, requests)]
+        # dnsmasq's stamps are whole seconds.
+        events = [
+            *self._fresh(self._dnsmasq, leases, math.floor(self._since)),
+            *self._fresh(self._nginx, requests, self._since),
+        ]
         places = {log.path.name: place for log in (self._dnsmasq, self._nginx) if (place := log.position())}
         if places != self._read.positions:
             self._read = Seen(now, places)
         return sorted(events, key=lambda event: event.time)
 
-    def _fresh(self, log: Follower, events: list[BootEvent]) -> list[BootEvent]:
+    def _fresh(self, log: Follower, events: list[BootEvent], since: float) -> list[BootEvent]:
         """Those that an earlier farmd has not seen: it may have read a file that is not there any more."""
-        if log.resumed or not self._since:
-            return events
-        return [event for event in events if event.time >= self._since - CLOCK_SECONDS]
+        return events if log.resumed else [event for event in events if event.time >= since]
 
     def taken(self) -> None:
         """What was read last is in the state."""

@@ -130,6 +130,23 @@ def test_reading_goes_on_where_an_earlier_process_was(log: Path) -> None:
     rotated.close()
 
 
+@pytest.mark.parametrize("length", [9, follow.KEPT])
+def test_reading_goes_on_in_the_copy_of_a_log_that_was_emptied_meanwhile(log: Path, length: int) -> None:
+    add(log, "x" * length + "\n")
+    add(log, "".join(f"{number:04}\n" for number in range(100)))
+    first = Follower(log)
+    first.lines()
+    place = first.position()
+    first.close()
+    add(log, "late\n")
+    follow.keep(log)
+    os.truncate(log, 0)
+    add(log, "new\n")
+    again = Follower(log, place)
+    assert (again.lines(), again.resumed) == (["late", "new"], True)
+    again.close()
+
+
 @pytest.mark.parametrize("how", ["emptied", "another", "copied", "gone"])
 def test_a_place_in_a_log_that_is_another_now_is_no_place(log: Path, how: str) -> None:
     add(log, "one\ntwo\n")
