@@ -133,7 +133,10 @@ class Hub:
             socket = web.WebSocketResponse(
                 heartbeat=HEARTBEAT_SECONDS, timeout=CLOSE_SECONDS, max_msg_size=MAX_RECEIVED, compress=False
             )
-            await socket.prepare(request)
+            try:
+                await socket.prepare(request)
+            except ValueError as error:  # of a key that is no base64
+                raise web.HTTPBadRequest(text=f"The handshake is invalid: {error}") from error
             self._join(watcher)
             await _attend(socket, watcher, request.transport)
         finally:

@@ -171,6 +171,10 @@ def test_without_file_descriptors_farmd_says_so_in_a_line_and_comes_back(
 
 POST = b"POST /builds/tag HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
 GET = b"GET /status HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
+WATCH = (
+    b"GET /ws HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n"
+    b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+)
 BROKEN = {
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00",
     "header with a control character": b"GET / HTTP/1.1\r\nHost: x\r\nA: \x01\x1b[31m\r\n\r\n",
@@ -192,6 +196,7 @@ BROKEN = {
     "body that nobody reads": GET + b"Content-Length: 100\r\n\r\n{",
     "broken body that nobody reads": GET + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
     "without a token, cut off": b"POST /builds/tag HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+    "handshake with a key that is no ASCII": WATCH + b"Sec-WebSocket-Key: \xc3\xa9\r\n\r\n",
     "version": b"GET / HTTP/7.7\r\n\r\n",
     "upgrade": GET + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n\xff\xff\xff",
     "frame": GET.replace(b"/status", b"/ws") + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
