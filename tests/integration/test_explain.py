@@ -166,6 +166,8 @@ def test_what_goes_to_the_node(farm: Farm, argv: str) -> None:
         ("g++ -c -x c++-header a.h", "precompiled-header"),
         ("gcc -c -Xclang -building-pch-with-obj a.c", "precompiled-header"),
         ("gcc -c -I -O2 a.c", "missing-argument"),
+        ("gcc -MD -Wp,-MT,foo -c a.c", "word-overlooked"),
+        ("gcc -Wp,-MQ,foo a.c -c", "word-overlooked"),
         ("gcc -c a.s", "assembler"),
         ("gcc -c a.S", "assembler"),
         ("gcc -c -x assembler a.s", "assembler"),
@@ -199,6 +201,12 @@ def test_what_the_command_itself_keeps_here(farm: Farm, argv: str, code: str) ->
     (call,) = told["calls"]
     assert (call["outcome"], call["reasons"][0]["code"]) == ("here", code), call["evidence"]
     assert told["nodes"] == []
+
+
+def test_blanks_in_names(farm: Farm) -> None:
+    (farm.sources / "my file.c").write_text("int part(void) { return 1; }\n")
+    (call,) = farm.explain("gcc", "-c", "-B/usr/bin", "my file.c", "-o", "my out.o")["calls"]
+    assert (call["outcome"], call["file"]) == ("here", "my file.c")
 
 
 @pytest.mark.parametrize(

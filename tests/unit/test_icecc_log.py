@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -105,6 +106,29 @@ def test_giving_up_is_explained_by_what_came_last() -> None:
     target = "failed to read default clang host platform, building locally"
     call = one(entries(8, "invoked as: clang -c a.c", "connected to /x", target, "could not find clang in PATH."))
     assert (call.outcome, call.causes[0].code) == (Outcome.NOWHERE, "compiler-not-found")
+
+
+def test_blanks_in_names() -> None:
+    """icecc writes a command's words down without quotes."""
+    texts = ("invoked as: gcc -E my file.c", "preprocessing, building locally", "connected to /x", "invoking: gcc")
+    assert one(entries(8, *texts)).file == "my file.c"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("gcc -MD -Wp,-MT,foo -c x.c", "neither -c nor -S argument, building locally"),
+        ("gcc -Wp,-MT,foo x.c -c", "output file empty or not a regular file, building locally"),
+    ],
+)
+def test_words_that_icecc_overlooks(command: str, said: str) -> None:
+    call = one(entries(8, f"invoked as: {command}", "connected to /x", said, "invoking: gcc"))
+    assert [cause.code for cause in call.causes] == ["word-overlooked"]
+
+
+def test_icecc_that_crashes() -> None:
+    call = one(entries(8, "invoked as: gcc -c x.c -Wp,-MT,foo"))
+    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.UNFINISHED, ["word-overlooked"])
 
 
 def test_a_killed_call_is_unfinished() -> None:

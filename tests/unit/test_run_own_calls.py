@@ -49,6 +49,12 @@ def test_what_went_where() -> None:
     assert calls.names == {"a.c", "b.c", "c.c", "prog", "b.o", "c.o", "d.o"}
 
 
+def test_blanks_in_names() -> None:
+    invoking = "invoking: /usr/bin/gcc -c my file.c -o out/my file.o"
+    calls = fed(said(15, "invoked as: gcc -c my file.c", "<building_local>", invoking))
+    assert calls.names == {"my file.o"}
+
+
 def test_a_process_number_may_come_again() -> None:
     calls = fed(REMOTE, said(10, "invoked as: gcc a.o", "<building_local>", "invoking: /usr/bin/gcc a.o"))
     assert (calls.here, calls.fallen, "a.out" in calls.names) == (1, set(), True)

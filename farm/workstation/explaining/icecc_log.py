@@ -6,7 +6,6 @@ written apart from its line's end, so that another's line may follow it at once.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -17,9 +16,11 @@ from msgspec import Struct, field
 
 from farm.printable import printable
 from farm.workstation.explaining.reasons import Reason, recognise
-from farm.workstation.explaining.reasons.command import LINKING, SOURCES, suffix, without_dash_c
+from farm.workstation.explaining.reasons.command import LINKING, NO_OUTPUT, OVERLOOKED, without_dash_c
 from farm.workstation.explaining.reasons.farm_side import NODE_REFUSED, STATUS
 from farm.workstation.explaining.reasons.machine import DISABLED
+from farm.workstation.explaining.words import overlooks
+from farm.workstation.explaining.words import parse as parse_words
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
 SPLIT_BEYOND = 1024
@@ -122,9 +123,10 @@ class _Open(Struct):
     causes: dict[str, Cause] = field(default_factory=dict)
     evidence: list[str] = field(default_factory=list)
 
-    def words(self) -> list[str]:
-        """The command's words, as far as blanks part them."""
-        return (self.expanded or self.command).split()
+    @property
+    def words(self) -> str:
+        """The command, response files looked into."""
+        return self.expanded or self.command
 
 
 def read(path: Path) -> list[Call]:
@@ -228,7 +230,9 @@ def _measure(call: _Open, text: str) -> bool:
 
 
 def _add(call: _Open, reason: Reason, text: str) -> None:
-    code = without_dash_c(call.words()) if reason.code == LINKING else reason.code
+    code = without_dash_c(call.words) if reason.code == LINKING else reason.code
+    if code == NO_OUTPUT and overlooks(call.words):
+        code = OVERLOOKED
     if code == NODE_REFUSED and any(re.match(STATUS, cause.line) for cause in call.causes.values()):
         return  # the node's own words have told already
     call.causes.setdefault(code, Cause(code, text))
@@ -241,6 +245,8 @@ def _close(call: _Open) -> Call:
         causes = ()
     elif outcome is Outcome.NOWHERE:
         causes = causes[::-1]  # what came last made icecc give up
+    elif outcome is Outcome.UNFINISHED and overlooks(call.words.rpartition(" ")[2]):
+        causes = (*causes, Cause(OVERLOOKED))  # it crashed before it could say anything
     elif outcome is Outcome.HERE and (not call.asked or not causes):
         # ICECC=disable does not look for the daemon, and neither value of ICECC is logged.
         causes = (*causes, Cause(DISABLED))
@@ -248,7 +254,7 @@ def _close(call: _Open) -> Call:
         pid=call.pid,
         time=call.time,
         command=call.command,
-        file=call.input or _file(call.words()),
+        file=call.input or parse_words(call.words).file,
         outcome=outcome,
         causes=causes,
         host=call.host,
@@ -268,12 +274,3 @@ def _outcome(call: _Open) -> Outcome:
     if call.host and call.answered:
         return Outcome.NODE
     return Outcome.NOWHERE if call.causes else Outcome.UNFINISHED
-
-
-def _file(words: list[str]) -> str:
-    """The source that a command names, or what it is to make."""
-    sources = [word for word in words[1:] if not word.startswith("-") and suffix(word) in SOURCES]
-    if sources:
-        return sources[0]
-    after = dict(itertools.pairwise(words))
-    return after.get("-o", "")

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from farm.workstation.explaining.words import parse
+
 MAX_LOG = 64 << 20
 """Bytes after which a log is begun anew."""
 MAX_REMEMBERED = 500_000
@@ -75,17 +77,15 @@ class OwnCalls:
             case "ms":
                 self.here_ms += int(match["ms"])
             case "source":
-                self._name(match["source"])
+                self._name(os.fsdecode(match["source"]))
             case "invoked" if process in self._local:
-                words = match["invoked"].split()
-                after = words.index(b"-o") + 1 if b"-o" in words else 0
-                self._name(words[after] if 0 < after < len(words) else b"a.out")
+                self._name(parse(os.fsdecode(match["invoked"])).output or "a.out")
             case _:
                 pass
 
-    def _name(self, path: bytes) -> None:
+    def _name(self, path: str) -> None:
         if len(self.names) < MAX_REMEMBERED:
-            self.names.add(os.path.basename(path.decode(errors="replace")))
+            self.names.add(os.fsencode(os.path.basename(path)).decode(errors="replace"))
 
 
 @dataclass

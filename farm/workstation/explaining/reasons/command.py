@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from farm.workstation.explaining.reasons.record import Reason
+from farm.workstation.explaining.words import parse
 
 LINKING = "linking"
 NO_DASH_C = "no-dash-c"
 COMPILER_QUERY = "compiler-query"
+OVERLOOKED = "word-overlooked"
+NO_OUTPUT = "output-not-a-file"
 EXTRA_FILES = r"compiler will emit additional local files \(argument (?:%s)\); building locally"
 LOCAL = r"argument (?:%s), building locally"
 MISSING = r"file for argument (?:%s)=.* missing, building locally"
@@ -175,6 +178,12 @@ COMMAND = (
         "Compile with -c, one file a call, and link afterwards.",
     ),
     Reason(
+        OVERLOOKED,
+        "icecc 1.4 takes the word after -Wp,-MT… (also -Wp,-MQ…, -Wp,-MF…) for its value, and so overlooks it: "
+        "-c, -S or the source. Where no word follows, icecc crashes.",
+        "Write the option without -Wp: -MT NAME, -MF FILE.",
+    ),
+    Reason(
         COMPILER_QUERY,
         "It asks the compiler about itself (such as --version) and compiles nothing.",
     ),
@@ -196,7 +205,7 @@ COMMAND = (
         says=(r"unknown extension .*",),
     ),
     Reason(
-        "output-not-a-file",
+        NO_OUTPUT,
         "The output is no regular file (such as -o /dev/null), or no name for it can be found.",
         "Name a file with -o. Tests that configure scripts make may stay as they are.",
         says=("output file empty or not a regular file, building locally",),
@@ -227,22 +236,15 @@ COMMAND = (
 )
 """In the order in which they are tried on a line."""
 
-SOURCES = frozenset([".c", ".cc", ".cp", ".cpp", ".cxx", ".c++", ".C", ".i", ".ii", ".m", ".mm", ".mi", ".mii", ".M"])
-"""What a name that icecc distributes ends with."""
 
-
-def without_dash_c(words: list[str]) -> str:
-    """What a call without -c or -S is for, by its words: the code of one of three reasons."""
-    inputs = [word for word in words[1:] if not word.startswith("-")]
-    if any(suffix(word) in SOURCES for word in inputs):
+def without_dash_c(command: str) -> str:
+    """What a call is for in which icecc found neither -c nor -S: the code of one of four reasons."""
+    words = parse(command)
+    if words.compiles_only:
+        return OVERLOOKED
+    if words.sources:
         return NO_DASH_C
     asks = ("--version", "--help", "-v", "-dump", "-print", "-V", "-qversion", "--target-help", "-###")
-    if any(word.startswith(asks) for word in words[1:]) and not any(suffix(word) in (".o", ".a") for word in inputs):
+    if any(option.startswith(asks) for option in words.options) and not words.inputs:
         return COMPILER_QUERY
     return LINKING
-
-
-def suffix(name: str) -> str:
-    """The end of a file's name, from its last dot."""
-    base = name.rpartition("/")[2]
-    return "." + base.rpartition(".")[2] if "." in base else ""
