@@ -49,33 +49,35 @@ class Client:
             found[_IPXE] = b"\x01\x01\x01"
         return found
 
-    def ask(self, interface: str) -> Lease | None:
-        """Discover, request; None when nothing is offered. To be called inside the interface's namespace."""
+    def ask(self, interface: str, tries: int = 60) -> Lease | None:
+        """Discover, request; None when nothing is offered. To be called inside the interface's namespace.
+
+        ``tries``: how often a question is asked that nobody answers within a second.
+        """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             sock.bind(("", 68))
-            offer = self._exchange(sock, DISCOVER, {})
+            offer = self._exchange(sock, DISCOVER, {}, tries)
             if offer is None:
                 return None
             wanted = {_ASKED: offer[0], _SERVER: offer[1][_SERVER]}
-            answer = self._exchange(sock, REQUEST, wanted)
+            answer = self._exchange(sock, REQUEST, wanted, tries)
             assert answer is not None, "what was offered is not given"
             address, options, file = answer
             name = options.get(_FILE, file).rstrip(b"\0").decode()
             return Lease(socket.inet_ntoa(address), name, options.get(_CLASS, b"").decode())
 
     def _exchange(
-        self, sock: socket.socket, kind: int, more: dict[int, bytes]
+        self, sock: socket.socket, kind: int, more: dict[int, bytes], tries: int
     ) -> tuple[bytes, dict[int, bytes], bytes] | None:
         transaction = os.urandom(4)
         mac = bytes.fromhex(self.mac.replace(":", ""))
         fixed = struct.pack("!BBBB4sHH16s6s10s192s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"", b"")
         options = {_MESSAGE: bytes([kind]), 55: bytes([1, 3, 43, 54, 60, 66, _FILE]), **self.options, **more}
         body = b"".join(bytes([key, len(value)]) + value for key, value in options.items())
-        # A lost question is asked again, as clients do.
-        for _ in range(5):
+        for _ in range(tries):
             sock.sendto(fixed + _MAGIC + body + b"\xff", ("255.255.255.255", 67))
             sock.settimeout(1.0)
             with contextlib.suppress(TimeoutError):
