@@ -32,6 +32,7 @@ class Server(ThreadingHTTPServer):
     """Answers /metrics and /status.json. Neither a slow client nor one with many connections keeps others out."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], telemetry: Telemetry) -> None:
         super().__init__(address, Handler)
