@@ -10,6 +10,7 @@ import sys
 import time
 from typing import Any
 
+from farm.node.contract import PORT
 from farm.node.environments import FOLDER, ROOM_PER_SLOT
 
 PATIENCE = 3.0
@@ -69,7 +70,7 @@ def _room(folder: str, slots: int) -> Finding:
 
 def _scheduler(address: str) -> Finding:
     host, _, port = address.partition(":")
-    why = _connect(host, int(port) if port.isdecimal() else 8765) if host else "No scheduler is known."
+    why = _connect(host, int(port) if PORT.fullmatch(port) else 8765) if host else "No scheduler is known."
     return _finding("node-scheduler", not why, why or f"{address} answers.", "farm status on the server")
 
 

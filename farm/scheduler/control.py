@@ -65,9 +65,12 @@ class ListedJob(Struct, frozen=True):
 NODE = re.compile(
     r" (?P<name>.*) \((?P<address>[^ ()]*):(?P<port>\d{1,5})\) \[(?P<platform>[^\]]*)\]"
     r" speed=(?P<speed>\d{1,20}\.\d\d) jobs=(?P<jobs>\d{1,9})/(?P<max>\d{1,9}) load=(?P<load>\d{1,9})"
-    r"(?: busy installing since (?P<installing>\d{1,9}) s)?"
+    r"(?: busy installing since (?P<installing>\d{1,9}) s)?",
+    re.ASCII,
 )
-JOB = re.compile(r" +(?P<id>\d{1,10}) (?P<state>PEND|WAIT|COMP) sub:(?P<submitter>.*?) on:(?P<node>.*?) (?P<file>.*)")
+JOB = re.compile(
+    r" +(?P<id>\d{1,10}) (?P<state>PEND|WAIT|COMP) sub:(?P<submitter>.*?) on:(?P<node>.*?) (?P<file>.*)", re.ASCII
+)
 
 
 def parse_nodes(lines: Iterable[str]) -> list[ListedNode]:

@@ -255,11 +255,11 @@ def _features(text: str) -> tuple[str, ...]:
 
 def _whole(text: str) -> int:
     """A number, or 0: a daemon's name may put any line into the text, and that must not end the connection."""
-    return int(text) if text.isdecimal() and len(text) <= 10 else 0
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= 10 else 0
 
 
 def _speed(text: str) -> float:
-    return float(text) if len(text) < 40 and text.replace(".", "", 1).isdecimal() else 0.0
+    return float(text) if len(text) < 40 and text.isascii() and text.replace(".", "", 1).isdecimal() else 0.0
 
 
 def _end(data: bytes, at: int, end: int) -> Event:

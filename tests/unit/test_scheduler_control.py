@@ -57,3 +57,7 @@ def test_a_word_stays_one_word(word: str) -> None:
 def test_what_is_no_word_is_refused(word: str) -> None:
     with pytest.raises(FarmError, match="cannot be told"):
         check_word(word)
+
+
+def test_digits_of_other_scripts_are_no_number() -> None:
+    assert [] == parse_nodes([" n3 (10.77.0.13:١٠) [x86_64] speed=1.00 jobs=0/2 load=0"])

@@ -157,6 +157,12 @@ def test_a_node_keeps_its_slots_while_the_scheduler_waits_for_its_pong() -> None
     assert event.max_jobs == 4
 
 
+def test_digits_of_other_scripts_are_no_number() -> None:
+    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(STATS.replace("MaxJobs:4", "MaxJobs:٤")))
+    assert isinstance(event, NodeStats)
+    assert event.max_jobs == 0
+
+
 def test_offline() -> None:
     assert [NodeOffline(5)] == decoded(Kind.MON_STATS, integers(5) + encode_text("State:Offline\n"))
 
