@@ -16,7 +16,7 @@ import msgspec
 from farm import command, firewall, health, preflight
 from farm.config import Config, Machine
 from farm.config.file import load_or_default
-from farm.daemon.client import fetch_status
+from farm.daemon.client import fetch_status, wait_until_seen
 from farm.errors import CommandError, FarmError
 from farm.export import aoe
 from farm.home import Home, locked, write_atomic
@@ -91,6 +91,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
             supervisor.shutdown()
         supervisor.converge(services(home, running), prefix=enter(running, home))
         _wait_until_healthy(home, running, report)
+        wait_until_seen(home)
         return running
 
 

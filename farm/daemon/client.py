@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import time
 
 import msgspec
 
@@ -12,6 +14,8 @@ from farm.unix_http import UnixHTTPConnection
 from farm.view.status import Status
 
 TIMEOUT = 5.0
+SEEN_SECONDS = 20.0
+"""As long farmd may take to see what supervisord says."""
 
 
 def fetch_status(home: Home) -> Status:
@@ -34,3 +38,14 @@ def fetch_status(home: Home) -> Status:
         ) from error
     finally:
         connection.close()
+
+
+def wait_until_seen(home: Home) -> None:
+    """Wait until farmd has seen that no service is starting any more, so that whoever asks it next is told so."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FarmError):
+            services = fetch_status(home).services
+            if services and all(service.state != "STARTING" for service in services):
+                return
+        time.sleep(0.1)

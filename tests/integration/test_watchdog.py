@@ -20,6 +20,7 @@ from farm.attach import Lost
 from farm.attach.direct import Direct
 from farm.config import Config, Dhcp
 from farm.daemon import watchdog
+from farm.daemon.client import wait_until_seen
 from farm.netboot.rival import discover_packet
 from farm.view.live import Live
 from farm.virtual.namespace import icecc_folder
@@ -50,6 +51,15 @@ def is_named(server: Server, code: str, about: str = "") -> None:
 
 def is_well(server: Server) -> None:
     until(lambda: not server.wrong(), f"that stays: {server.wrong()}")
+
+
+def test_after_the_wait_of_farm_up_no_service_is_said_to_be_starting(server: Server) -> None:
+    server.supervisor.stop("iceccd")
+    server.supervisor.start("iceccd")
+    wait_until_seen(server.home)
+    status = server.status()
+    assert status is not None
+    assert {each.name: each.state for each in status.services}["iceccd"] == "RUNNING"
 
 
 def test_services_that_hang_are_named(server: Server) -> None:
