@@ -22,10 +22,10 @@ from farm.running import Running
 from farm.view.text import duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.environment.variables import compile_environment, socket_variable, uses_ccache
 from farm.workstation.explaining import explain as core
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
-from farm.workstation.explaining.last_run import LastRun, icecc_settings
+from farm.workstation.explaining.last_run import LastRun
+from farm.workstation.explaining.one_call import Trial, explain_call
 from farm.workstation.explaining.reasons import GROUPS, find
 from farm.workstation.running.execution import given_environment, leave, shell_code, working_folder
 from farm.workstation.running.run import as_user, sudo_caller
@@ -121,31 +121,28 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     user = sudo_caller(os.environ)
     given = given_environment()
     base = as_user(given, user) if user else given
-    jobs = len(os.sched_getaffinity(0))
-    environment = compile_environment(base, remote=True, jobs=jobs, ccache=uses_ccache(base))
-    environment |= socket_variable(member, environment)
-    code, calls = core.run(argv, environment, user, sys.stderr if as_json else None)
-    uncalled = None if calls else core.uncalled(argv, environment)
-    settings = icecc_settings(environment)
-    calls = core.find_outdated(core.failed_there(code, calls), member.socket, settings, working_folder())
-    calls, kept, names = _with_scheduler(calls, member, settings)
-    nodes = kept.nodes if kept else ()
+    explained = explain_call(argv, member, base, user, stdout=sys.stderr if as_json else None)
+    code, uncalled, trials = explained.exit, explained.uncalled, explained.trials
+    told = core.tell(explained.calls, member, explained.settings, working_folder())
+    calls, names, nodes = told.calls, told.names, told.kept.nodes if told.kept else ()
     if as_json:
-        told = {
+        answer = {
             "schema": 1,
             "command": list(argv),
             "exit": shell_code(code),
             "reason": _reason(uncalled) if uncalled else None,
             "calls": [_json(call, names, evidence) for call in calls],
+            "tried": msgspec.to_builtins(trials),
             "nodes": msgspec.to_builtins(nodes),
         }
-        show_json(told)
+        show_json(answer)
         return code
     if uncalled:
         err.print(Text.assemble(("farm: ", "bold"), f"{printable(argv[0], LONGEST)} was not seen by icecc."))
         _show_causes(err, (uncalled,))
     for call in calls:
         _show(err, call, names, evidence)
+    _show_trials(trials)
     _show_nodes(err, nodes)
     return code
 
@@ -153,16 +150,12 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
 def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
     user = sudo_caller(os.environ)
     run, calls = core.last(core.last_run_folder(as_user(os.environ, user) if user else os.environ))
-    member = _reachable(home, calls)
-    if member is not None:
-        calls = core.find_outdated(calls, member.socket, run.settings, run.directory)
-    calls, kept, names = _with_scheduler(calls, member, run.settings)
-    names = {**run.nodes, **names}
-    nodes = kept.nodes if kept else ()
+    told = core.tell(calls, _reachable(home, calls), run.settings, run.directory, run.kept)
+    calls, names, nodes = told.calls, {**run.nodes, **told.names}, told.kept.nodes if told.kept else ()
     counted = core.summarise(calls)
     listed = [call for call in calls if chosen.passes(call)] if chosen.lists or as_json else []
     if as_json:
-        told = {
+        answer = {
             "schema": 1,
             "run": msgspec.to_builtins(run),
             "outcomes": _outcomes(calls),
@@ -171,7 +164,7 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
             "calls": [_json(call, names, evidence) for call in listed],
             "nodes": msgspec.to_builtins(nodes),
         }
-        show_json(told)
+        show_json(answer)
         return
     _heading(run, calls)
     if chosen.lists:
@@ -199,19 +192,6 @@ def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
     except FarmError:
         return None
     return member
-
-
-def _with_scheduler(
-    calls: list[Call], member: membership.Membership | None, settings: Mapping[str, str]
-) -> tuple[list[Call], core.Kept | None, dict[str, str]]:
-    """The calls with their true reasons, why the farm gave jobs back, and the names of the nodes."""
-    if member is None:
-        return core.refine(calls, None, settings), None, {}
-    needs = core.needs_look(calls)
-    seen = core.look(member) if needs or any(call.host for call in calls) else core.Look(None)
-    elsewhere = any(call.outcome is Outcome.NODE for call in calls)
-    kept = core.kept_here(seen, member, settings, elsewhere=elsewhere) if needs else None
-    return core.refine(calls, kept, settings), kept, core.node_names(seen)
 
 
 def _outcomes(calls: Iterable[Call]) -> dict[str, int]:
@@ -302,6 +282,14 @@ def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
             console.print(Text(f"    {printable(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
         if reason.mend:
             console.print(Text.assemble(("  → ", "bold green"), reason.mend), soft_wrap=True)
+
+
+def _show_trials(trials: Iterable[Trial]) -> None:
+    for trial in trials:
+        where = OUTCOMES[trial.outcome]
+        went = f"is compiled {where}" if trial.exit == 0 else f"fails {where}: {printable(trial.said, LONGEST)}"
+        style = "green" if trial.helps else "dim"
+        err.print(Text.assemble("  tried: ", (f"with {trial.setting} it {went}", style)), soft_wrap=True)
 
 
 def _show_nodes(console: Console, nodes: Iterable[core.NodeWhy]) -> None:

@@ -39,6 +39,7 @@ from farm.workstation.environment.variables import (
 from farm.workstation.explaining import last_run
 from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder, legible
 from farm.workstation.explaining.reasons import machine
+from farm.workstation.explaining.reasons.record import Kept
 from farm.workstation.joining.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
 from farm.workstation.running.execution import Command, given_environment, leave, working_folder
@@ -135,12 +136,14 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
                 line=line,
                 tag=telling,
             )
-        ended(ran)
-    from farm.workstation.running.summary import summarise
+        ended(ran, None)
+        from farm.workstation.running.summary import summarise, tell
 
+        told = tell(None if obstacle else log, membership, icecc_settings(command.environment))
+        if told.kept:
+            ended(ran, told.kept)
     words = list(map(legible, command.argv))
-    settings = icecc_settings(command.environment)
-    summary = summarise(ran, words, membership, tag, obstacle, log, settings)
+    summary = summarise(ran, words, membership.farm, tag, obstacle, told)
     _show(summary)
     if any(reason.code == machine.OUTDATED for reason in summary.reasons):
         restart_or_say("iceccd packs a compiler no more.", membership, home, _say)
@@ -165,7 +168,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
 @contextlib.contextmanager
 def _recorded(
     command: Command, membership: Membership, obstacle: str
-) -> Iterator[tuple[Command, Path | None, Callable[[Ran], None]]]:
+) -> Iterator[tuple[Command, Path | None, Callable[[Ran, Kept | None], None]]]:
     """Keep a record for `farm explain --last`: the command told of icecc's log, that log, and what to call at the end.
 
     There is no log of ours where the user wants one elsewhere, or where it cannot be written.
@@ -173,7 +176,7 @@ def _recorded(
     environment = command.environment
     homeless = not environment.get("XDG_STATE_HOME") and not home_folder(environment).is_dir()
     if homeless or environment.get("ICECC_LOGFILE") or environment.get("ICECC_DEBUG"):
-        yield command, None, lambda _: None
+        yield command, None, lambda _, __: None
         return
     folder = last_run_folder(environment)
     record = LastRun(
@@ -189,12 +192,12 @@ def _recorded(
             record, log = last_run.begin(folder, record)
     except OSError as error:
         _say(f"Why calls stay here cannot be written down: {folder}: {error.strerror}.")
-        yield command, None, lambda _: None
+        yield command, None, lambda _, __: None
         return
 
-    def end(ran: Ran) -> None:
+    def end(ran: Ran, kept: Kept | None) -> None:
         with contextlib.suppress(OSError), acting_as(command.user):
-            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names))
+            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names, kept=kept))
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     yield Command(command.argv, logging, command.user), log, end

@@ -55,7 +55,7 @@ FEW_SLOTS = Cause("No node has a free slot now: builds will wait.", "See who com
 BOTTLENECK = Cause(
     "This machine's preprocessor is the bottleneck: preprocessing takes {share} of the compiler's time, so {cpus} "
     "processors here can feed about {fed} slots of {slots}.",
-    "More nodes will not help; precompiled headers, fewer includes, or ccache with its direct mode will",
+    "More nodes will not help; fewer includes, or ccache with its direct mode, will",
     warns=True,
 )
 

@@ -5,7 +5,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -18,15 +17,14 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.running import Running
-from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
 from farm.workstation.explaining.last_run import LastRun, begin, last_run_folder
-from farm.workstation.membership import submitter_name
-from tests.lab import PATIENCE, Namespace, namespaces, until
+from tests.explain_lab import Farm, explain_lab
+from tests.lab import PATIENCE, namespaces, until
 
 SERVER = "10.99.31.1"
 NODE = "10.99.31.2"
-CONFIG = Config(name="test", address=f"{SERVER}/24")
+SUBMITTER = "submitter-test"
 PC01 = {"ICECC_PREFERRED_HOST": "pc01"}
 
 SOURCES = {
@@ -54,71 +52,20 @@ SOURCES = {
 }
 
 
-@dataclass(frozen=True)
-class Farm:
-    """A scheduler and a submitter in one namespace, a node in the other, and the record of a running farm."""
-
-    home: Home
-    server: Namespace
-    node: Namespace
-    sources: Path
-
-    def start(self, *argv: str, **environment: str) -> subprocess.Popen[str]:
-        main = "from farm.cli import main; main()"
-        full = [sys.executable, "-c", main, "--home", str(self.home.directory), "explain", *argv]
-        dropped = ("CC", "CXX", "SUDO_UID", "XDG_STATE_HOME")
-        kept = {name: value for name, value in os.environ.items() if name not in dropped}
-        told = {**kept, "HOME": str(self.sources), **environment}
-        return subprocess.Popen(
-            full, cwd=self.sources, env=told, text=True, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-
-    def say(self, *argv: str, **environment: str) -> tuple[int, str, str]:
-        process = self.start(*argv, **environment)
-        out, told = process.communicate(timeout=5 * PATIENCE)
-        return process.returncode, out, told
-
-    def explain(self, *argv: str, **environment: str) -> dict[str, Any]:
-        _, out, told = self.say("--json", "--evidence", "--", *argv, **environment)
-        assert out, told
-        found: dict[str, Any] = json.loads(out)
-        return found
-
-    def wait_until_ready(self, *names: str) -> None:
-        def ready() -> bool:
-            listed = self.server.gather(list_nodes(SERVER, 8765))
-            return {node.name for node in listed if node.load < 1000} >= set(names)
-
-        until(ready, "no node gets jobs")
-
-    def submitter(self) -> subprocess.Popen[bytes]:
-        folder = icecc_folder(self.home)
-        return self.server.iceccd(submitter_name(CONFIG), SERVER, "--no-remote", "-m", "2", icecc_folder=folder)
-
-
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Farm]:
-    with namespaces(f"{SERVER}/24", f"{NODE}/24") as (server, node):
-        home = Home.at(server.folder / "home")
-        home.create()
-        Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
-        sources = server.folder / "sources"
-        sources.mkdir(mode=0o777)
-        sources.chmod(0o777)
-        for name, text in SOURCES.items():
-            (sources / name).write_text(text)
-        (sources / "foo-cc").chmod(0o755)
-        subprocess.run(["gcc", "-x", "c-header", "a.h", "-o", "before.h.gch"], cwd=sources, check=True)
-        server.scheduler()
-        yield Farm(home, server, node, sources)
+    with explain_lab(SERVER, NODE) as lab:
+        lab.write(SOURCES)
+        (lab.sources / "foo-cc").chmod(0o755)
+        subprocess.run(["gcc", "-x", "c-header", "a.h", "-o", "before.h.gch"], cwd=lab.sources, check=True)
+        yield lab
 
 
 @pytest.fixture(scope="module")
 def farm(lab: Farm) -> Farm:
     lab.submitter()
     lab.node.iceccd("pc01", SERVER, "-m", "2")
-    lab.wait_until_ready("pc01", submitter_name(CONFIG))
+    lab.wait_until_ready("pc01", SUBMITTER)
     return lab
 
 
@@ -363,7 +310,8 @@ def test_a_node_lost_in_the_middle(slow: Slow) -> None:
         os.kill(pid, signal.SIGKILL)
     code, call = slow.ended()
     assert (code, call["outcome"], call["host"]) == (0, "again", NODE)
-    assert call["reasons"][0]["code"] == "node-lost", call["evidence"]
+    # The compiler runs before it has been sent all of its source.
+    assert call["reasons"][0]["code"] in ("node-lost", "node-lost-sending"), call["evidence"]
 
 
 @pytest.mark.parametrize(
@@ -411,8 +359,8 @@ def lonely() -> Iterator[Farm]:
         yield Farm(home, server, server, server.folder)
 
 
-def start(farm: Farm, *options: str, name: str = submitter_name(CONFIG)) -> subprocess.Popen[bytes]:
-    own = icecc_folder(farm.home) if name == submitter_name(CONFIG) else None
+def start(farm: Farm, *options: str, name: str = SUBMITTER) -> subprocess.Popen[bytes]:
+    own = icecc_folder(farm.home) if name == SUBMITTER else None
     return farm.server.iceccd(name, farm.server.address, *options, icecc_folder=own)
 
 
@@ -448,7 +396,7 @@ def test_the_daemon_is_logged_in_elsewhere(lonely: Farm) -> None:
     environments = lonely.server.folder / "envs"
     environments.mkdir()
     shutil.chown(environments, "icecc", "icecc")
-    argv = ["iceccd", "-n", "another-network", "-N", submitter_name(CONFIG), "-b", str(environments), "--no-remote"]
+    argv = ["iceccd", "-n", "another-network", "-N", SUBMITTER, "-b", str(environments), "--no-remote"]
     lonely.server.start("astray", *argv, "-u", "icecc", icecc_folder=folder)
     until((folder / "iceccd.socket").exists, "iceccd does not start")
     (call,) = lonely.explain("gcc", "-c", "a.c")["calls"]

@@ -12,7 +12,7 @@ from farm.activity import Host, Scheduler, Totals
 from farm.errors import FarmError
 from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
 from farm.workstation.explaining import last_run
-from farm.workstation.explaining.explain import Kept, Look, kept_here, refine, summarise, uncalled
+from farm.workstation.explaining.explain import Kept, Look, failed_there, kept_here, refine, summarise, tell, uncalled
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun, last_run_folder
 from farm.workstation.membership import Membership
@@ -47,6 +47,9 @@ def kept(look: Look, elsewhere: bool = False, **settings: str) -> Kept:
         (seen(OWN, replace(NODE, jobs_running=2)), "nodes-busy"),
         (seen(OWN, NODE), "nodes-passed-over"),
         (seen(replace(OWN, slots=2, no_remote=False), NODE), "own-slot"),
+        (seen(replace(OWN, slots=2), NODE), "own-slot"),  # --no-remote keeps only the jobs of others away
+        (seen(replace(OWN, slots=2), replace(NODE, jobs_running=2)), "nodes-busy"),
+        (seen(replace(OWN, slots=2), replace(NODE, load=1000)), "no-eligible-node"),
     ],
 )
 def test_why_the_farm_gave_a_job_back(look: Look, code: str) -> None:
@@ -75,6 +78,35 @@ def test_what_the_log_does_not_tell_is_put_in_its_place() -> None:
     assert first.causes == (Cause("no-scheduler", "Refused."),)
     assert second.causes == (Cause("environment-for-other-compiler", "a.tar=arm"),)
     assert refine([silent], None, {"ICECC": "no", "ICECC_VERSION": "a.tar=arm"}) == [silent]
+
+
+def test_an_environment_that_refused_before_looks_like_a_choice() -> None:
+    found = kept(seen(replace(OWN, slots=2), NODE), ICECC_VERSION="a.tar")
+    assert (found.code, "iceccd -m 0" in found.why) == ("nodes-passed-over", True)
+
+
+def test_a_setting_that_icecc_passes_over_in_silence() -> None:
+    silent = replace(CALL, causes=(Cause("disabled-by-environment"),))
+    assert refine([silent], None, {"ICECC_VERSION": ","})[0].causes == (Cause("environment-setting", ","),)
+
+
+def test_what_was_found_out_as_a_run_ended_is_told_later() -> None:
+    here = replace(CALL, causes=(Cause("assigned-here", "building myself"),))
+    decided = Kept("nodes-busy")
+    assert tell([here], None, {}, decided).calls[0].causes == (Cause("nodes-busy"),)
+    assert tell([here], MEMBER, {}, decided).kept is decided  # and nobody is asked
+    assert tell([here], None, {}).calls == [here]
+
+
+def test_an_error_of_the_compiler_is_told_from_a_node_that_fails() -> None:
+    output = replace(CALL, outcome=Outcome.AGAIN, causes=(Cause("compiler-output"),))
+    assert [call.causes[0].code for call in failed_there(1, [output])] == ["compile-error"]
+    assert failed_there(0, [output]) == [output]
+    assert [call.causes[0].code for call in failed_there(1, [replace(CALL, outcome=Outcome.NODE)])] == [
+        "failed-on-node"
+    ]
+    header = replace(CALL, outcome=Outcome.NODE, command="clang -include-pch a.pch -c a.c")
+    assert [call.causes[0].code for call in failed_there(1, [header])] == ["precompiled-header-used"]
 
 
 def test_reasons_are_counted() -> None:

@@ -204,3 +204,40 @@ def test_hostile_bytes_after_a_prefix(one_text: bytes, other: bytes) -> None:
     prefix = f"ICECC[1] {CLOCK}".encode()
     found = parse([prefix + b"invoked as: gcc\n", prefix + one_text + b"\n", prefix + other + prefix + one_text])
     assert len(found) >= 1
+
+
+SPOILT = (*REMOTE[:14], *REMOTE[15:18], "call_cpp process failed with exit status 1", "</wait for cpp: 3ms>")
+
+
+def test_a_preprocessor_that_fails_is_the_reason_with_any_compiler() -> None:
+    """gcc is then called here, unless ICECC_REMOTE_CPP=0; clang never is."""
+    call = one(entries(7, *SPOILT))
+    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.NOWHERE, ["preprocessing-failed"])
+    again = (
+        "local build forced by remote exception: Error 103 - local cpp invocation failed, trying to recompile locally"
+    )
+    call = one(entries(7, *SPOILT, again, "invoking: /usr/bin/gcc -c src/a.c"))
+    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.AGAIN, ["preprocessing-failed"])
+
+
+def test_where_clang_writes_its_dependencies() -> None:
+    def lost(command: str, *more: str) -> list[Cause]:
+        return list(one(entries(7, f"invoked as: {command}", *REMOTE[1:], *more)).causes)
+
+    named = [Cause("dependency-file-lost", ".x.o.d")]
+    assert lost("clang -Wp,-MMD,.x.o.d -c x.c -o x.o") == named
+    assert lost("icecc /usr/bin/clang++-14 -Wp,-MD,.x.o.d,-MT,x -c x.cc") == named
+    assert lost("clang -Wp,-MMD,x.d -c src/x.c") == []  # it is the same file
+    assert lost("clang -Wp,-MMD,out/x.d -c x.c -o out/x.o") == []
+    assert lost("clang -Wp,-MMD,x.d -MF y.d -c x.c") == []
+    assert lost("clang -MMD -MF .x.o.d -c x.c -o x.o") == []
+    assert lost("gcc -Wp,-MMD,.x.o.d -c x.c -o x.o") == []
+    local = entries(7, "invoked as: clang -Wp,-MMD,.x.o.d -E x.c", *LOCAL[1:])
+    assert [cause.code for cause in one(local).causes] == ["preprocess-only"]
+
+
+def test_a_precompiled_header_of_clang() -> None:
+    missing = "local build forced by remote exception: Error 104 - remote is missing file, recompiling locally"
+    command = "invoked as: clang -Xclang -include-pch -Xclang a.pch -c x.c"
+    call = one(entries(7, command, *REMOTE[1:], missing, "invoking: /usr/bin/clang -c x.c"))
+    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.AGAIN, ["precompiled-header-used"])

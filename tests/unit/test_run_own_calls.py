@@ -55,6 +55,18 @@ def test_blanks_in_names() -> None:
     assert calls.names == {"my file.o"}
 
 
+SPOILT = said(
+    15, "invoked as: gcc -c e.c", "preparing e.c to be compiled for x86_64", HOST.format(5),
+    "call_cpp process failed with exit status 1", "local build forced by remote exception: Error 103",
+    "<building_local>", "invoking: /usr/bin/gcc -c e.c -o e.o", "</building_local: 19ms>",
+)  # fmt: skip
+
+
+def test_no_node_has_tried_what_this_machine_could_not_preprocess() -> None:
+    calls = fed(SPOILT + FALLBACK)
+    assert (calls.remote.keys(), calls.here, calls.fallen, calls.spoilt) == ({5, 4}, 2, {4}, {5})
+
+
 def test_a_process_number_may_come_again() -> None:
     calls = fed(REMOTE, said(10, "invoked as: gcc a.o", "<building_local>", "invoking: /usr/bin/gcc a.o"))
     assert (calls.here, calls.fallen, "a.out" in calls.names) == (1, set(), True)

@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import tempfile
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -15,29 +14,26 @@ from typing import IO, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.attach.direct import Direct
-from farm.errors import FarmError
-from farm.events import Stage
-from farm.view.idle import Idle, idle_reason
-from farm.view.status import HostStatus, NodeStatus, Overview, Status
 from farm.workstation.environment import outdated
 from farm.workstation.environment.variables import disabled
 from farm.workstation.explaining import icecc_log, last_run
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
+from farm.workstation.explaining.kept import Look, kept_here, look, node_names
 from farm.workstation.explaining.last_run import LastRun, last_run_folder
 from farm.workstation.explaining.reasons import Reason, farm_side, find, machine
+from farm.workstation.explaining.reasons.command import DEPENDENCIES_LOST
+from farm.workstation.explaining.reasons.record import Kept, NodeWhy
 from farm.workstation.membership import Membership
 from farm.workstation.running.execution import Command, execute
 
 __all__ = [
-    "Kept", "Look", "NodeWhy", "ReasonCount", "call_reason", "failed_there", "find_outdated", "kept_here", "last",
-    "last_run_folder", "look", "needs_daemon", "needs_look", "node_names", "refine", "run", "summarise", "uncalled",
+    "Kept", "Look", "NodeWhy", "ReasonCount", "Told", "call_reason", "failed_there", "find_outdated", "kept_here",
+    "last", "last_run_folder", "look", "needs_daemon", "needs_look", "node_names", "refine", "run", "summarise", "tell",
+    "uncalled",
 ]  # fmt: skip
 
 MAX_FILES = 5
 """Examples given for a reason."""
-FREE = frozenset(("nothing-queued", "next", "passed-over"))
-"""What `idle_reason` says of a node that could take a job."""
 EXIT_KILLED = 105
 """icecc's exit code where a signal ended the compiler on the node: workit.cpp presets EXIT_OUT_OF_MEMORY and writes the
 true one only over a compiler that exited."""
@@ -47,37 +43,12 @@ ASKING = "asking for native environment for "
 """What icecc says of a compiler before iceccd answers."""
 
 
-class NodeWhy(Struct, frozen=True):
-    """Why a node could not have taken a job."""
+class Told(Struct, frozen=True):
+    """Calls with their true reasons, why the farm gave jobs back, and the nodes' names by their addresses."""
 
-    name: str
-    address: str
-    code: str
-    why: str
-    mend: str = ""
-
-
-class Kept(Struct, frozen=True):
-    """Why the farm gave a job back: the code of a reason, a sentence about this case, and what keeps each node."""
-
-    code: str
-    why: str = ""
-    nodes: tuple[NodeWhy, ...] = ()
-
-
-class Look(Struct, frozen=True):
-    """What the scheduler says at one moment; None with ``why`` when it does not answer."""
-
-    status: Status | None
-    why: str = ""
-
-    @property
-    def hosts(self) -> list[HostStatus]:
-        """All daemons that are logged in."""
-        if self.status is None:
-            return []
-        found = [*(node.host for node in self.status.nodes), *self.status.hosts]
-        return [host for host in found if host is not None and host.online]
+    calls: list[Call]
+    kept: Kept | None = None
+    names: dict[str, str] = {}
 
 
 class ReasonCount(Struct, frozen=True):
@@ -90,24 +61,12 @@ class ReasonCount(Struct, frozen=True):
     files: tuple[str, ...]
 
 
-def look(membership: Membership) -> Look:
-    """Ask the farm's scheduler."""
-    try:
-        return Look(asyncio.run(Direct(membership.scheduler, membership.port, membership.netname).status()))
-    except FarmError as error:
-        return Look(None, f"{error.what} {error.why}".strip())
-
-
-def node_names(seen: Look) -> dict[str, str]:
-    """Address → name."""
-    return {host.address: host.name for host in seen.hosts}
-
-
 def run(
     argv: Sequence[str],
     environment: Mapping[str, str],
     user: pwd.struct_passwd | None = None,
     stdout: IO[Any] | None = None,
+    stderr: IO[Any] | None = None,
 ) -> tuple[int, list[Call]]:
     """Run a command, as ``user`` if given; its exit code (-n for signal n), and the calls of icecc in it.
 
@@ -120,7 +79,7 @@ def run(
             os.chown(folder, user.pw_uid, user.pw_gid)
             os.chown(log, user.pw_uid, user.pw_gid)
         told = {**environment, "ICECC_LOGFILE": str(log), "ICECC_DEBUG": "debug"}
-        code = asyncio.run(execute(Command(argv, told, user), stdout=stdout))
+        code = asyncio.run(execute(Command(argv, told, user), stdout=stdout, stderr=stderr))
         return code, icecc_log.read(log)
 
 
@@ -129,9 +88,16 @@ def failed_there(code: int, calls: list[Call]) -> list[Call]:
 
     icecc's log does not tell, so it is known only where the code is that of a single call.
     """
-    if code == 0 or len(calls) != 1 or calls[0].outcome is not Outcome.NODE:
+    if code == 0 or len(calls) != 1:
         return calls
-    return [replace(calls[0], causes=(Cause(farm_side.KILLED if code == EXIT_KILLED else farm_side.FAILED),))]
+    call = calls[0]
+    if call.outcome is Outcome.NODE:
+        failed = farm_side.KILLED if code == EXIT_KILLED else farm_side.FAILED
+        code_of = farm_side.HEADER_USED if icecc_log.CLANG_HEADER in call.command.split() else failed
+        return [replace(call, causes=(Cause(code_of), *call.causes))]
+    if call.outcome is Outcome.AGAIN and call.causes and call.causes[0].code == farm_side.OUTPUT:
+        return [replace(call, causes=(Cause(farm_side.REFUSED, call.causes[0].line), *call.causes[1:]))]
+    return calls
 
 
 def last(folder: Path) -> tuple[LastRun, list[Call]]:
@@ -166,61 +132,27 @@ def needs_daemon(calls: Iterable[Call]) -> bool:
     return any(cause.code == machine.NOT_MADE for call in calls for cause in call.causes)
 
 
-def kept_here(
-    seen: Look,
-    membership: Membership,
+def tell(
+    calls: list[Call],
+    membership: Membership | None,
     settings: Mapping[str, str],
-    *,
-    elsewhere: bool = False,
-    now: float | None = None,
-) -> Kept:
-    """Why the farm gave jobs back to this machine, as far as the scheduler shows it now.
+    folder: str = "",
+    kept: Kept | None = None,
+) -> Told:
+    """What is to be told of calls: the one decision for `farm run`, `farm explain` and its --last.
 
-    ``settings``: icecream's variables; ``elsewhere``: other jobs did go to nodes at that time.
+    ``settings``: icecream's variables; ``folder``: where the calls were made; ``kept``: what was found out when they
+    were. Else the farm and this machine's iceccd are asked, unless ``membership`` is None.
     """
-    if seen.status is None:
-        return Kept(farm_side.NO_SCHEDULER, seen.why)
-    own = next((host for host in seen.hosts if host.name == membership.submitter), None)
-    if own is None:
-        where = f"{membership.scheduler}:{membership.port}, network {membership.netname}"
-        return Kept(farm_side.NOT_LOGGED_IN, f"The scheduler ({where}) knows no {membership.submitter}.")
-    moment = time.time() if now is None else now
-    any_platform = "ICECC_VERSION" in settings
-    others = [(host, _obstacle(host, own, seen.status, moment, any_platform)) for host in seen.hosts if host != own]
-    able = [host for host, idle in others if idle is None]
-    kept = tuple(NodeWhy(host.name, host.address, idle.code, idle.why, idle.mend) for host, idle in others if idle)
-    preferred = settings.get("ICECC_PREFERRED_HOST", "")
-    if preferred and all(preferred not in host.key for host in able):
-        return Kept(farm_side.PREFERRED_ABSENT, f"No node that takes jobs is called {preferred}.", kept)
-    if own.slots and not own.no_remote:
-        return Kept(farm_side.OWN_SLOT)
-    if not able:
-        return Kept(
-            farm_side.NO_ELIGIBLE_NODE, "" if others else "No other machine is logged in to the scheduler.", kept
-        )
-    if elsewhere or all(host.jobs_running >= host.slots for host in able):
-        return Kept(farm_side.NODES_BUSY)
-    return Kept(farm_side.PASSED_OVER, f"Free now: {', '.join(host.name for host in able[:MAX_FILES])}.", kept)
-
-
-def _obstacle(host: HostStatus, own: HostStatus, overview: Overview, now: float, any_platform: bool) -> Idle | None:
-    """What keeps a daemon from taking a job of ours."""
-    node = NodeStatus(
-        key=f"{host.name}@{host.address}",
-        name=host.name,
-        address=host.address,
-        stage=Stage.READY,
-        since=host.since,
-        host=host,
-    )
-    idle = idle_reason(node, [node], overview, now)
-    if idle is not None and idle.code not in FREE:
-        return idle
-    if host.platform != own.platform and not any_platform:
-        return Idle(
-            "platform", f"It is {host.platform}, this machine is {own.platform}, and there is no compiler for it."
-        )
-    return None
+    if membership is None:
+        return Told(refine(calls, kept, settings), kept)
+    calls = find_outdated(calls, membership.socket, settings, folder)
+    needs = needs_look(calls) and kept is None
+    seen = look(membership) if needs or any(call.host for call in calls) else Look(None)
+    if needs:
+        elsewhere = any(call.outcome is Outcome.NODE for call in calls)
+        kept = kept_here(seen, membership, settings, elsewhere=elsewhere)
+    return Told(refine(calls, kept, settings), kept, node_names(seen))
 
 
 def refine(calls: Iterable[Call], kept: Kept | None, settings: Mapping[str, str]) -> list[Call]:
@@ -231,8 +163,9 @@ def refine(calls: Iterable[Call], kept: Kept | None, settings: Mapping[str, str]
 def _refine(cause: Cause, kept: Kept | None, settings: Mapping[str, str]) -> Cause:
     if cause.code == farm_side.ASSIGNED_HERE and kept is not None:
         return Cause(kept.code, kept.why)
-    if cause.code == machine.DISABLED and not disabled(settings) and "=" in settings.get("ICECC_VERSION", ""):
-        return Cause(machine.NO_ENVIRONMENT, settings["ICECC_VERSION"])
+    if cause.code == machine.DISABLED and not disabled(settings) and "ICECC_VERSION" in settings:
+        named = settings["ICECC_VERSION"]  # of what it leaves out of this, icecc says nothing
+        return Cause(machine.NO_ENVIRONMENT if "=" in named else machine.ENVIRONMENT_SETTING, named)
     return cause
 
 
@@ -269,12 +202,14 @@ def call_reason(call: Call) -> Reason | None:
 
 
 def summarise(calls: Iterable[Call]) -> list[ReasonCount]:
-    """How many calls each reason kept here, the most frequent first."""
+    """How many calls each reason kept here, or made go wrong; the most frequent first."""
     by_code: dict[str, list[Call]] = {}
     for call in calls:
         reason = call_reason(call)
-        if reason is not None:
-            by_code.setdefault(reason.code, []).append(call)
+        codes = {reason.code} if reason else set[str]()
+        codes.update(cause.code for cause in call.causes if cause.code == DEPENDENCIES_LOST)
+        for code in codes:
+            by_code.setdefault(code, []).append(call)
     counted = []
     for code, those in by_code.items():
         files = tuple(dict.fromkeys(call.file for call in those if call.file))[:MAX_FILES]

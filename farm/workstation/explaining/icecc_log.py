@@ -16,10 +16,17 @@ from msgspec import Struct, field
 
 from farm.printable import printable
 from farm.workstation.explaining.reasons import Reason, recognise
-from farm.workstation.explaining.reasons.command import LINKING, NO_OUTPUT, OVERLOOKED, without_dash_c
-from farm.workstation.explaining.reasons.farm_side import NODE_REFUSED, STATUS
+from farm.workstation.explaining.reasons.command import (
+    COMMAND,
+    DEPENDENCIES_LOST,
+    LINKING,
+    NO_OUTPUT,
+    OVERLOOKED,
+    without_dash_c,
+)
+from farm.workstation.explaining.reasons.farm_side import FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
 from farm.workstation.explaining.reasons.machine import DISABLED
-from farm.workstation.explaining.words import overlooks
+from farm.workstation.explaining.words import lost_dependencies, overlooks
 from farm.workstation.explaining.words import parse as parse_words
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
@@ -46,6 +53,9 @@ PHASES = {
 }
 """icecc's names for what it measures, and ours."""
 NOTED = ("connected to ", "connect failed on ")
+CLANG_HEADER = "-include-pch"
+KEPT_BY_COMMAND = frozenset(reason.code for reason in COMMAND)
+"""With one of these, icecc hands the command on as it is."""
 OF_CHILD = "preparing source to send: "
 """Said by the process that becomes the preprocessor; its number may have been that of an earlier call."""
 
@@ -82,7 +92,7 @@ class Call(Struct, frozen=True, kw_only=True):
     """The source, or else the output, where the command names one."""
     outcome: Outcome
     causes: tuple[Cause, ...] = ()
-    """Why it was not compiled on a node, or not without error; the first is the true one. Empty where it was."""
+    """Why it was not compiled on a node, or not as it was told to; the first is the true one. Empty where it was."""
     host: str = ""
     """Address of the node that had it."""
     port: int = 0
@@ -235,6 +245,8 @@ def _add(call: _Open, reason: Reason, text: str) -> None:
         code = OVERLOOKED
     if code == NODE_REFUSED and any(re.match(STATUS, cause.line) for cause in call.causes.values()):
         return  # the node's own words have told already
+    if code == FILE_MISSING and CLANG_HEADER in call.words.split(" "):
+        code = HEADER_USED
     call.causes.setdefault(code, Cause(code, text))
 
 
@@ -250,6 +262,8 @@ def _close(call: _Open) -> Call:
     elif outcome is Outcome.HERE and (not call.asked or not causes):
         # ICECC=disable does not look for the daemon, and neither value of ICECC is logged.
         causes = (*causes, Cause(DISABLED))
+    if (lost := lost_dependencies(call.words)) and not call.causes.keys() & KEPT_BY_COMMAND:
+        causes = (*causes, Cause(DEPENDENCIES_LOST, lost))
     return Call(
         pid=call.pid,
         time=call.time,

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
+from farm.workstation.explaining.reasons.record import Kept
 from farm.workstation.membership import user_folder
 
 RECORD = "last-run.json"
@@ -39,6 +40,8 @@ class LastRun(Struct, frozen=True, kw_only=True):
     """icecream's own variables (ICECC…) as the command had them."""
     nodes: Mapping[str, str] = {}
     """Names of nodes by their addresses."""
+    kept: Kept | None = None
+    """Why the farm gave jobs back, asked as the run ended; None when it gave none, or nobody asked."""
     log: str = ""
     """Name of icecc's log, in the same folder; set by `begin`."""
     schema: int = 1

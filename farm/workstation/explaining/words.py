@@ -82,6 +82,26 @@ def overlooks(text: str) -> str:
     return next((word for word in text.split(" ") if word.startswith(SWALLOWS)), "")
 
 
+def is_clang(text: str) -> bool:
+    """Whether icecc takes the compiler of a call for clang (client/local.cpp)."""
+    words = text.split(" ")
+    return "clang" in words[_launchers(words)].rpartition("/")[2]
+
+
+def lost_dependencies(text: str) -> str:
+    """The file to which clang would write dependencies if icecc did not name another one; empty when none is lost.
+
+    Where a call says -Wp,-MD or -Wp,-MMD and not -MF, client/arg.cpp adds -MF with the object's name ending in .d.
+    gcc still heeds what -Wp says.
+    """
+    words, known = text.split(" "), parse(text)
+    named = [match[1] for word in words if (match := re.match(r"-Wp,-MM?D,([^,]+)", word))]
+    if not named or not is_clang(text) or any(word.startswith(("-MF", "-Wp,-MF")) for word in words):
+        return ""
+    output = known.output or next(iter(known.sources), "").rpartition("/")[2]
+    return "" if named[-1] == output.rpartition(".")[0] + ".d" else named[-1]
+
+
 def _launchers(words: Sequence[str]) -> int:
     """How many words come before the compiler's name."""
     count = 0

@@ -70,6 +70,7 @@ async def execute(
     command: Command,
     *,
     stdout: IO[Any] | None = None,
+    stderr: IO[Any] | None = None,
     stopping: Callable[[], None] = lambda: None,
     seen: Callable[[int], None] = lambda number: None,
 ) -> int:
@@ -83,7 +84,7 @@ async def execute(
     if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # else the kernel tells nobody how the command ended
     with held_back() as mask, Bystander() as bystander:
-        process = _start(command, mask, stdout)
+        process = _start(command, mask, stdout, stderr)
         with passed_on(process.pid, bystander, lambda number: tell(seen, number)):
             while process.returncode is None:
                 _, status = await asyncio.to_thread(os.waitpid, process.pid, os.WUNTRACED)
@@ -95,7 +96,7 @@ async def execute(
     return process.returncode
 
 
-def _start(command: Command, mask: Signals, stdout: IO[Any] | None) -> subprocess.Popen[bytes]:
+def _start(command: Command, mask: Signals, stdout: IO[Any] | None, stderr: IO[Any] | None) -> subprocess.Popen[bytes]:
     identity: dict[str, Any] = {}
     if command.user is not None:
         user = command.user
@@ -112,7 +113,13 @@ def _start(command: Command, mask: Signals, stdout: IO[Any] | None) -> subproces
 
     def start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            argv, env=command.environment, stdout=stdout, close_fds=False, preexec_fn=prepare, **identity
+            argv,
+            env=command.environment,
+            stdout=stdout,
+            stderr=stderr,
+            close_fds=False,
+            preexec_fn=prepare,
+            **identity,
         )
 
     try:

@@ -26,6 +26,7 @@ _LINE = re.compile(
     rb"(?P<begin>invoked as: )"
     rb"|preparing (?P<source>[^\n]+) to be compiled "
     rb"|Have to use host (?P<host>\S+):\d+ - Job ID: (?P<job>\d{1,10}) "
+    rb"|(?P<spoilt>call_cpp process failed )"
     rb"|(?P<own>building myself, )"
     rb"|(?P<here><building_local>)"
     rb"|</building_local: (?P<ms>\d{1,10})ms>"
@@ -46,7 +47,9 @@ class OwnCalls:
     """Compiled, linked or preprocessed by this machine, in whatever way it came to that."""
     here_ms: int = 0
     fallen: set[int] = field(default_factory=set)
-    """Job ids of what was compiled here after all."""
+    """Job ids of what was compiled here after a node had tried."""
+    spoilt: set[int] = field(default_factory=set)
+    """Job ids of what no node could try, since this machine's own preprocessor failed."""
     names: set[str] = field(default_factory=set)
     """Of the files that were compiled or made here, without folders."""
     _present: dict[bytes, int] = field(default_factory=dict)
@@ -69,6 +72,8 @@ class OwnCalls:
                 if len(self.remote) < MAX_REMEMBERED:
                     self.remote[int(match["job"])] = match["host"].decode(errors="replace")
                 self._present[process] = int(match["job"])
+            case "spoilt" if process in self._present:
+                self.spoilt.add(self._present.pop(process))
             case "own" | "here" | "alone":
                 self.here += process not in self._local
                 self._local.add(process)

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from farm.workstation.explaining import explain, icecc_log
-from farm.workstation.explaining.explain import ReasonCount
+from farm.workstation.explaining.explain import ReasonCount, Told
 from farm.workstation.membership import Membership
 from farm.workstation.running.execution import working_folder
 from farm.workstation.running.run import Ran
@@ -65,21 +65,24 @@ def estimate_saved(ran: Ran, processors: int) -> float | None:
     return round(alone - (ran.ended - ran.started), 1)
 
 
-def summarise(
-    ran: Ran,
-    command: list[str],
-    membership: Membership,
-    tag: str,
-    obstacle: str,
-    log: Path | None,
-    settings: Mapping[str, str],
-) -> Summary:
-    """All that is known of a command that has ended.
+def tell(log: Path | None, membership: Membership, settings: Mapping[str, str]) -> Told:
+    """Why calls were not compiled on a node, by what icecc has written, if it was ours, and those who know more.
 
-    ``log`` is what icecc has written, if it was ours; ``settings``: icecream's variables.
+    ``settings``: icecream's variables.
     """
+    if log is None:
+        return Told([])
+    try:
+        calls = icecc_log.read(log)
+    except OSError:
+        return Told([])
+    unclear = explain.needs_look(calls) or explain.needs_daemon(calls)
+    return explain.tell(calls, membership if unclear else None, settings, working_folder())
+
+
+def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, told: Told) -> Summary:
+    """All that is known of a command that has ended."""
     counts, processors = ran.counts, len(os.sched_getaffinity(0))
-    kept = counts is not None and (counts.local or counts.failed)
     return Summary(
         exit=ran.exit,
         nodes=counts.nodes if counts else {},
@@ -88,7 +91,7 @@ def summarise(
         complete=ran.complete,
         command=command,
         tag=tag,
-        farm=membership.farm,
+        farm=farm,
         obstacle=obstacle,
         started=ran.started,
         seconds=round(ran.ended - ran.started, 3),
@@ -97,13 +100,5 @@ def summarise(
         local_ms=counts.local_ms if counts else 0,
         processors=processors,
         saved_seconds=estimate_saved(ran, processors),
-        reasons=_reasons(log, membership.socket, settings) if log and kept else [],
+        reasons=explain.summarise(told.calls),
     )
-
-
-def _reasons(log: Path, socket: str, settings: Mapping[str, str]) -> list[ReasonCount]:
-    try:
-        calls = icecc_log.read(log)
-    except OSError:
-        return []
-    return explain.summarise(explain.find_outdated(calls, socket, settings, working_folder()))

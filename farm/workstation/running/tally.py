@@ -184,7 +184,7 @@ class Tally:
         if own is not None:
             known = {job.id: job for job in remote}
             remote = [known.get(id) or self._from_log(id, address) for id, address in own.remote.items()]
-        nodes = _by_node(remote, own.fallen if own else set())
+        nodes = _by_node(remote, own)
         failed = sum(node.failed for node in nodes.values())
         cpu = sum(job.cpu_ms for job in remote)
         if own is None:
@@ -211,14 +211,15 @@ def _belongs(submitter: str, own: OwnCalls | None) -> Callable[[TalliedJob], boo
     return check
 
 
-def _by_node(jobs: Iterable[TalliedJob], fallen: set[int]) -> dict[str, NodeTally]:
-    """Node → its jobs; what fell back has failed there, whatever its exit code."""
+def _by_node(jobs: Iterable[TalliedJob], own: OwnCalls | None) -> dict[str, NodeTally]:
+    """Node → its jobs; what fell back has failed there, whatever its exit code, and what it was never sent has not."""
+    fallen, spoilt = (own.fallen, own.spoilt) if own else (set[int](), set[int]())
     nodes: dict[str, NodeTally] = {}
     timed: dict[str, int] = {}
     for job in jobs:
         node = nodes.setdefault(job.node, NodeTally())
         node.jobs += 1
-        node.failed += job.exit != 0 or job.id in fallen
+        node.failed += (job.exit != 0 or job.id in fallen) and job.id not in spoilt
         if job.real_ms:
             timed[job.node] = timed.get(job.node, 0) + 1
             node.mean_ms += (job.real_ms - node.mean_ms) / timed[job.node]

@@ -10,6 +10,7 @@ NO_DASH_C = "no-dash-c"
 COMPILER_QUERY = "compiler-query"
 OVERLOOKED = "word-overlooked"
 NO_OUTPUT = "output-not-a-file"
+DEPENDENCIES_LOST = "dependency-file-lost"
 EXTRA_FILES = r"compiler will emit additional local files \(argument (?:%s)\); building locally"
 LOCAL = r"argument (?:%s), building locally"
 MISSING = r"file for argument (?:%s)=.* missing, building locally"
@@ -137,7 +138,7 @@ COMMAND = (
     Reason(
         "charset-flag",
         "It converts character sets, for which nodes may lack the tables.",
-        "Keep sources in UTF-8 and leave the option out, or write it with =, which icecc 1.4 lets through.",
+        "Keep sources in UTF-8 and leave the option out.",
         says=(r"-f\*-charset assumes charset conversion in the build environment; must be local",),
     ),
     Reason(
@@ -166,6 +167,12 @@ COMMAND = (
         "It compiles for several architectures at once (-arch).",
         "Compile for each by a call of its own.",
         says=("multiple -arch options, building locally",),
+    ),
+    Reason(
+        DEPENDENCIES_LOST,
+        "clang does not write the file of dependencies that -Wp,-MD or -Wp,-MMD names: icecc 1.4 has it write another "
+        "one, named like the object.",
+        "Write -MMD -MF FILE in place of -Wp,-MMD,FILE (likewise -MD).",
     ),
     Reason(
         LINKING,
@@ -219,7 +226,7 @@ COMMAND = (
     Reason(
         "march-native",
         "The compiler did not say what -march=native (or -mcpu, -mtune) stands for on this machine.",
-        "Name the processor (such as -march=x86-64-v3), which also makes all machines' objects the same.",
+        "Name a processor that all machines have (such as -march=x86-64-v2), which also makes all objects the same.",
         says=("failed to read -march/cpu/tune=native flags, building locally",),
     ),
     Reason(

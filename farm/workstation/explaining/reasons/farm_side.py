@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farm.workstation.explaining.reasons.machine import error
+from farm.workstation.explaining.reasons.machine import AGAIN, error
 from farm.workstation.explaining.reasons.record import Reason
 
 ASSIGNED_HERE = "assigned-here"
@@ -17,6 +17,10 @@ NODE_REFUSED = "node-refused"
 FELL_BACK = "remote-failed-fell-back"
 KILLED = "killed-on-node"
 FAILED = "failed-on-node"
+OUTPUT = "compiler-output"
+REFUSED = "compile-error"
+HEADER_USED = "precompiled-header-used"
+FILE_MISSING = "remote-file-missing"
 
 STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
 """Before the words of a node that refuses."""
@@ -50,8 +54,9 @@ SCHEDULER = (
     ),
     Reason(
         OWN_SLOT,
-        "This machine takes jobs like a node, and the scheduler chose it.",
-        "To keep jobs off it, start its iceccd with --no-remote.",
+        "This machine's iceccd has slots of its own, and the scheduler chose one: nodes were busy, or it was its turn.",
+        "Nothing is wrong. To have nodes compile all that they can, start this machine's iceccd with -m 0: what has to "
+        "be done here, such as linking, is then done one at a time.",
     ),
     Reason(
         NODES_BUSY,
@@ -82,7 +87,7 @@ NODE = (
     Reason(
         "environment-gone",
         "The node no longer has the compiler's environment, or it lacks parts.",
-        "Make it anew (icecc-create-env), or unset ICECC_VERSION so that iceccd makes it.",
+        "Make it again (icecc-create-env), or unset ICECC_VERSION so that iceccd makes it.",
         says=(
             STATUS + r".* is not executable.*",
             STATUS + "(?:verify_env: |empty environment|compiler did not start).*",
@@ -145,8 +150,9 @@ NODE = (
     ),
     Reason(
         "remote-out-of-memory",
-        "The node had too little memory or disk for this file.",
-        "Give nodes fewer slots or more memory; a single huge file is best left here.",
+        "The node had too little memory or disk for this file, or its compiler ended before it had read it.",
+        "Give nodes fewer slots or more memory; a single huge file is best left here. Where it took a minute, the "
+        "compiler does not run there: farm doctor --only environment",
         says=(error(101),),
     ),
     Reason(
@@ -158,19 +164,35 @@ NODE = (
         FAILED,
         "The compiler ended with an error on the node; it tells why in its own words. "
         "If they are that a signal killed it, the node had too little memory.",
-        "See whether it compiles here: ICECC=disable COMMAND",
+        "See whether it compiles here: ICECC=disable COMMAND. If it does: a file that only this machine has (.incbin, "
+        ".include) must be named by its full path in the source and in ICECC_EXTRAFILES; a part of the compiler that "
+        "is not there is found by farm doctor --only environment; warnings of clang about macros (with -Werror) go "
+        "away with ICECC_REMOTE_CPP=1.",
+        tries=("ICECC=disable", "ICECC_REMOTE_CPP=1"),
     ),
     Reason(
-        "compiler-output",
-        "The compiler had something to say, a warning or that it was killed, so icecc compiled here again, to show it "
-        "with the line of source.",
-        "Mend what it warns of, or set ICECC_CARET_WORKAROUND=0 (messages then come without the line of source).",
+        REFUSED,
+        "The compiler refuses this, here as well as on a node.",
+        "Fix what the compiler complains of.",
+    ),
+    Reason(
+        OUTPUT,
+        "The compiler on the node said something, so icecc compiled here again: it warned, or it failed there.",
+        "Fix what it warns of. If it shows no warning, only the node cannot compile this file; why is found out by: "
+        f"{AGAIN}",
         says=(error(102),),
+        tries=("ICECC_CARET_WORKAROUND=0",),
     ),
     Reason(
-        "remote-file-missing",
+        HEADER_USED,
+        "clang was given a precompiled header (-include-pch), which no node can use: what that holds is missing there.",
+        "Include the header itself: -include HEADER in place of -include-pch HEADER.pch, or of -Xclang -include-pch "
+        "-Xclang HEADER.pch. With CMake, where sources include what they need: -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON",
+    ),
+    Reason(
+        FILE_MISSING,
         "The compiler on the node looked for a file that only this machine has.",
-        "Name such files in ICECC_EXTRAFILES.",
+        "Name it by its full path in ICECC_EXTRAFILES, and in the source (.incbin) or the option as well.",
         says=(error(104),),
     ),
     Reason(

@@ -10,13 +10,17 @@ def error(number: int, text: str = ".*") -> str:
     return rf"(?:got exception|local build forced by remote exception:) Error {number} - {text}"
 
 
+AGAIN = "farm explain -- COMMAND"
+"""What finds out more about one call, which the log of a whole run does not tell."""
 DISABLED = "disabled-by-environment"
+ENVIRONMENT_SETTING = "environment-setting"
 NO_ENVIRONMENT = "environment-for-other-compiler"
 BYPASSED = "wrapper-bypassed"
 CCACHE_HIT = "ccache-hit"
 NO_CALL = "no-compiler-call"
 NOT_MADE = "environment-not-made"
 OUTDATED = "environment-outdated"
+PREPROCESSING = "preprocessing-failed"
 
 MACHINE = (
     Reason(
@@ -124,17 +128,19 @@ MACHINE = (
         "Add one for it: ICECC_VERSION=native.tar.gz,cross.tar.gz=PREFIX, where PREFIX is what stands before -gcc.",
     ),
     Reason(
-        "environment-setting",
+        ENVIRONMENT_SETTING,
         "ICECC_VERSION cannot be understood.",
         "Write it as FILE, PLATFORM:FILE or FILE=PREFIX, with commas between several.",
         says=(r"An exception was handled parsing the icecc version\..*",),
     ),
     Reason(
-        "preprocessing-failed",
-        "The preprocessor failed here, so the whole call was run here again to show its errors.",
-        "Mend what the compiler complains of (a missing header, #error). If it compiles all the same, its macros are "
-        "beyond -fdirectives-only: set ICECC_REMOTE_CPP=0.",
-        says=(error(103),),
+        PREPROCESSING,
+        "The preprocessor failed here, before a node could compile anything.",
+        "Fix what the compiler complains of (a missing header, #error). If it compiles all the same, only gcc's "
+        "-fdirectives-only, which icecc adds, cannot take the file, and compiling it here is right; whether a setting "
+        f"helps is tried by: {AGAIN}",
+        says=(error(103), r"call_cpp process failed with exit status \d+"),
+        tries=("ICECC_REMOTE_CPP=0",),
     ),
     Reason(
         "lock-failed",

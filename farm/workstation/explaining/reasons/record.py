@@ -1,4 +1,4 @@
-"""What a reason is, and how icecc's words are told apart."""
+"""What a reason is, and how icecc's words are told apart; what is known of a farm that gave a job back."""
 
 from __future__ import annotations
 
@@ -18,6 +18,27 @@ class Reason(Struct, frozen=True):
     says: tuple[str, ...] = ()
     """Regular expressions; one matches the whole of a line that icecc 1.4 logs for this cause. None where icecc is
     silent and the cause is found otherwise."""
+    tries: tuple[str, ...] = ()
+    """Settings (NAME=VALUE) that help some calls with this reason and break others, so that `farm explain` tries them
+    on a call before it names them."""
+
+
+class NodeWhy(Struct, frozen=True):
+    """Why a node could not have taken a job."""
+
+    name: str
+    address: str
+    code: str
+    why: str
+    mend: str = ""
+
+
+class Kept(Struct, frozen=True):
+    """Why the farm gave a job back: the code of a reason, a sentence about this case, and what keeps each node."""
+
+    code: str
+    why: str = ""
+    nodes: tuple[NodeWhy, ...] = ()
 
 
 class Recogniser:
