@@ -93,8 +93,8 @@ def test_a_setting_that_icecc_passes_over_in_silence() -> None:
 def test_what_was_found_out_as_a_run_ended_is_told_later() -> None:
     here = replace(CALL, causes=(Cause("assigned-here", "building myself"),))
     decided = Kept("nodes-busy")
-    assert tell([here], None, {}, decided).calls[0].causes == (Cause("nodes-busy"),)
-    assert tell([here], MEMBER, {}, decided).kept is decided  # and nobody is asked
+    assert tell([here], None, {}, kept=decided).calls[0].causes == (Cause("nodes-busy"),)
+    assert tell([here], MEMBER, {}, kept=decided).kept is decided  # and nobody is asked
     assert tell([here], None, {}).calls == [here]
 
 
