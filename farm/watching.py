@@ -57,7 +57,9 @@ async def look_for_rivals(host: str, port: int, netname: str, publish: Publish) 
     """Other schedulers that answer for the netname, by broadcast."""
     seen: tuple[discovery.FoundScheduler, ...] = ()
     while True:
-        rivals = tuple(discovery.rivals(await discovery.discover(port), host, netname))
+        # Asked by this address it answers from it, and is known by its start time at the others.
+        own, found = await asyncio.gather(discovery.discover(port, host=host), discovery.discover(port))
+        rivals = tuple(discovery.rivals([*own, *found], host, netname))
         if rivals != seen:
             seen = rivals
             publish(SchedulerSaid(RivalsSeen(rivals), time.time()))

@@ -70,7 +70,7 @@ class BuildsView(View):
         super().__init__(attachment, live)
         self._now = 0.0
         self._asked: float | None = None
-        self._wrong = ""
+        self._error: FarmError | None = None
         self._said = ""
         self._marked: list[int] = []
         self._table: LiveTable[Build] = LiveTable(
@@ -101,7 +101,7 @@ class BuildsView(View):
                 width=16,
                 min_width=6,
                 cell=lambda b: b.submitter or b.address,
-                value=lambda b: b.submitter,
+                value=lambda b: b.submitter or b.address,
             ),
             column(
                 name="tag",
@@ -138,19 +138,26 @@ class BuildsView(View):
         if self._asked is None or abs(now - self._asked) >= REFRESH_SECONDS:
             self._asked = now
             self._fetch()
+        self._tell()
 
     @work(exclusive=True, group="builds")
     async def _fetch(self) -> None:
         try:
             found = await self.attachment.builds()
         except FarmError as error:
-            self._tell(error)
+            self._failed(error)
             return
         self._marked = [each for each in self._marked if any(build.id == each for build in found)]
         self._table.set_rows(found)
+        self._failed(None)
+
+    def _failed(self, error: FarmError | None) -> None:
+        """Say what is wrong with what was asked for, or that nothing is."""
+        self._error = error
         self._tell()
 
-    def _tell(self, error: FarmError | None = None) -> None:
+    def _tell(self) -> None:
+        error = self._error
         if error:
             said = " ".join(part for part in ("✗", error.what, error.why, error.mend) if part)
         elif self._marked:
@@ -158,7 +165,8 @@ class BuildsView(View):
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
         else:
             number = count(len(self._table.rows), "build")
-            said = f"{number}, the newest first · space marks two to compare"
+            order = self._table.order_words("the newest first", "the oldest first")
+            said = f"{number}, {order} · space marks two to compare"
         if said != self._said:
             self._said = said
             line = self.query_one("#builds-line", Static)
@@ -196,7 +204,7 @@ class BuildsView(View):
         try:
             a, b = [await self.attachment.build(id) for id in self._marked]
         except FarmError as error:
-            self._tell(error)
+            self._failed(error)
             return
         self.app.push_screen(BuildCompare(self.attachment, self.live, a, b))
 
@@ -210,6 +218,6 @@ class BuildsView(View):
         try:
             found = await self.attachment.build(build.id)
         except FarmError as error:
-            self._tell(error)
+            self._failed(error)
             return
         self.app.push_screen(BuildDetailScreen(self.attachment, self.live, found))

@@ -78,6 +78,11 @@ def efficiency(samples: Sequence[Sample]) -> float | None:
     return busy / available if available else None
 
 
+def covered(samples: Sequence[Sample]) -> float:
+    """Seconds from the first to the last."""
+    return samples[-1].time - samples[0].time if samples else 0.0
+
+
 def window(samples: Sequence[Sample], seconds: float) -> list[Sample]:
     """Those of the last ``seconds``."""
     return [sample for sample in samples if sample.time >= samples[-1].time - seconds] if samples else []

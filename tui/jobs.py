@@ -75,6 +75,11 @@ def _name(key: HostKey) -> str:
     return key[0] or key[1]
 
 
+def _name_order(key: HostKey) -> tuple[str, HostKey]:
+    """By what can be read."""
+    return _name(key), key
+
+
 def _moment(job: Job) -> float:
     return job.ended or job.begun or job.requested
 
@@ -182,7 +187,7 @@ class JobsView(View):
                     min_width=10,
                     elastic=True,
                     cell=self._file,
-                    value=lambda j: j.file,
+                    value=self._file_order,
                 ),
                 Column[Job](name="lang", title="Lang", width=6, min_width=3, cell=_language, value=_language),
                 Column[Job](
@@ -191,7 +196,7 @@ class JobsView(View):
                     width=14,
                     min_width=6,
                     cell=lambda j: _name(j.submitter),
-                    value=lambda j: j.submitter,
+                    value=lambda j: _name_order(j.submitter),
                 ),
                 Column[Job](
                     name="node",
@@ -199,7 +204,7 @@ class JobsView(View):
                     width=14,
                     min_width=6,
                     cell=lambda j: _name(j.node),
-                    value=lambda j: j.node,
+                    value=lambda j: _name_order(j.node),
                 ),
                 Column[Job](name="place", title="Place", width=8, cell=place_cell, value=lambda j: j.place),
                 Column[Job](
@@ -251,6 +256,10 @@ class JobsView(View):
         """Where there is little room, the folders are left out rather than the name."""
         return job.file if self._wide else job.file.rpartition("/")[2]
 
+    def _file_order(self, job: Job) -> tuple[Cell, str]:
+        """By what can be read, then by the folders."""
+        return self._file(job), job.file
+
     def _took_cell(self, job: Job) -> Cell:
         seconds = took(job, self._now)
         if seconds is None:
@@ -273,7 +282,8 @@ class JobsView(View):
         if self._wrong:
             said = self._wrong
         else:
-            way = "newest first" if stream.following else f"paused, {stream.missed:,} new since: f follows"
+            order = stream.order_words("newest first", "oldest first")
+            way = order if stream.following else f"paused, {stream.missed:,} new since: f follows"
             count = len(stream.shown)
             kept = f"the last {count:,}" if count >= LIMIT else f"{count:,}"
             matching = f" of {len(self.live.jobs) + len(self.live.ended):,} match" if self._predicate else " jobs"

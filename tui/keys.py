@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import difflib
 import os
+import string
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from textual.binding import Binding
-from textual.keys import KEY_ALIASES, Keys, key_to_character
+from textual.keys import KEY_ALIASES, REPLACED_KEYS, Keys, key_to_character
 
 from farm.errors import ConfigError
 
 MODIFIERS = ("ctrl", "shift", "alt", "super", "meta", "hyper")
 NAMES = sorted(
-    {key.value.rpartition("+")[2] for key in Keys if not key.value.startswith("<")} | {*KEY_ALIASES, "space"}
+    {key.value.rpartition("+")[2] for key in Keys if not key.value.startswith("<")}
+    | {*KEY_ALIASES, *REPLACED_KEYS, "space"}
 )
+SIGNS = frozenset(string.punctuation)
+"""Whose names are names of keys: slash. Each character of Unicode has a name, BANANA is one."""
 LIMIT = 64 << 10
 
 
@@ -72,9 +76,9 @@ def _checked(file: Path, name: str, keys: object, sections: Mapping[str, Iterabl
 def _key(file: Path, name: str, key: str) -> str:
     *modifiers, base = ["+"] if key == "+" else key.split("+")
     known = len(base) == 1 and base.isprintable() and base != " "
-    known = known or base in NAMES or (len(base) > 1 and len(key_to_character(base) or "") == 1)
+    known = known or base in NAMES or (base.islower() and (key_to_character(base) or base) in SIGNS)
     if known and all(modifier in MODIFIERS for modifier in modifiers):
-        return key
+        return "+".join([*sorted(set(modifiers)), base])  # as the terminal's input is written
     wrong = next((modifier for modifier in modifiers if modifier not in MODIFIERS), base)
     choices = MODIFIERS if wrong in modifiers else NAMES
     raise ConfigError(

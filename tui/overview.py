@@ -18,7 +18,7 @@ from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.text import duration, rate, size
-from tui.figures import efficiency, ended, figures, is_worker, rates, window
+from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
 from tui.view import View
@@ -40,7 +40,9 @@ BAR = 8
 class Submitter(Struct, frozen=True):
     """Somebody whose jobs are in flight or have lately ended."""
 
+    key: HostKey
     name: str
+    """With its address where another has the same name."""
     running: int
     waiting: int
     rate: float
@@ -62,14 +64,26 @@ def submitters(live: Live, now: float) -> list[Submitter]:
             running[job.submitter] += 1
     done = Counter(job.submitter for job in recent(live, now, TOP_SECONDS))
     keys = dict.fromkeys(key for key in (*running, *waiting, *local, *done) if key != NOBODY)
-    return [Submitter(key[0], running[key], waiting[key], done[key] / TOP_SECONDS, local[key]) for key in keys]
+    same = Counter(name for name, _ in keys)
+    return [
+        Submitter(
+            key,
+            key[0] if same[key[0]] == 1 and key[0] else " ".join(filter(None, key)),
+            running[key],
+            waiting[key],
+            done[key] / TOP_SECONDS,
+            local[key],
+        )
+        for key in keys
+    ]
 
 
 def totals(live: Live) -> Content:
     """Slots, queue, rates and efficiency, in three lines."""
     now = figures(live.samples)
-    used = efficiency(window(live.samples, SPAN))
-    shown = "–" if used is None else f"{used:.0%}"
+    points = window(live.samples, SPAN)
+    used = efficiency(points)
+    shown = "–" if used is None else f"{used:.0%} of slot time, {duration(covered(points))}"
     gauge = bar(now.busy, now.slots, 24).plain
     return Content.assemble(
         ("slots ", "bold"),
@@ -83,7 +97,7 @@ def totals(live: Live) -> Content:
             ("network", f"{size(now.bytes)}/s"),
         ),
         "\n",
-        *_pairs(("efficiency", f"{shown} of slot time, {duration(SPAN)}"), ("local now", f"{now.local}")),
+        *_pairs(("efficiency", shown), ("local now", f"{now.local}")),
     )
 
 
@@ -132,7 +146,8 @@ class OverviewView(View):
 
     TITLE = "Overview"
     ABOUT = (
-        f"Efficiency is busy slot time over available slot time in the last {duration(SPAN)}: the slots in use, added "
+        f"Efficiency is busy slot time over available slot time in the last {duration(SPAN)}, or in the time for which "
+        "there are figures: the slots in use, added "
         "up each second, divided by the slots of all nodes that were registered. Jobs a second are those that ended on "
         "nodes, local/s those that submitters compiled or linked without asking, each over 5 seconds. Network counts "
         "sources and objects before compression. Queue: jobs that were asked for and that no node has begun."
@@ -228,7 +243,7 @@ class OverviewView(View):
                     value=lambda s: s.rate,
                 ),
             ],
-            key=lambda submitter: submitter.name,
+            key=lambda submitter: submitter.key,
             sort="running",
             reverse=True,
             empty="nobody compiles",

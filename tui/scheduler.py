@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 from textual import on
@@ -79,7 +79,7 @@ def _itself(scheduler: SchedulerStatus, now: float) -> Iterable[Line]:
     else:
         why = f": {scheduler.why}" if scheduler.why else ""
         yield Line("state", "scheduler", f"✖ does not answer{since}, at {scheduler.address}{why}", "bad")
-    yield Line("netname", "netname", scheduler.netname or "not known: attached by address")
+    yield Line("netname", "netname", scheduler.netname or "not known: it was not told")
     if scheduler.protocol:
         yield Line("spoken", "it speaks", f"protocol {_protocol(str(scheduler.protocol))}")
 
@@ -89,7 +89,7 @@ def _trouble(scheduler: SchedulerStatus, live: Live) -> Iterable[Line]:
         text = f"▲ {rival.address}:{rival.port} answers for {rival.netname}, protocol {rival.protocol}"
         yield Line(f"rival {index}", "rivals" if not index else "", text, "bad")
     if not scheduler.rivals:
-        looked = "none has answered" if scheduler.netname else "not looked for: that takes a netname"
+        looked = "none has answered" if scheduler.netname else "not looked for: that takes the netname"
         yield Line("rival", "rivals", looked)
     for index, name in enumerate(scheduler.blocked):
         yield Line(f"blocked {name}", "blocked" if not index else "", f"⊘ {name}", "warn", _named(live, name))
@@ -116,13 +116,13 @@ def _daemons(hosts: Sequence[HostStatus], offline: int) -> Iterable[Line]:
         yield Line("offline", "", f"{offline} known and not logged in", "muted")
 
 
-def _counted(label: str, pairs: Iterable[tuple[str, str]], words: object) -> Iterable[Line]:
+def _counted(label: str, pairs: Iterable[tuple[str, str]], words: Callable[[str], str]) -> Iterable[Line]:
     """How many daemons have each value, the most first; few are named."""
     by: dict[str, list[str]] = {}
     for value, name in pairs:
         by.setdefault(value, []).append(name)
     for index, (value, names) in enumerate(sorted(by.items(), key=lambda item: (-len(item[1]), item[0]))):
-        said = words(value) if callable(words) else value
+        said = words(value)
         few = f": {', '.join(sorted(names))}" if len(names) <= NAMED and len(by) > 1 else ""
         yield Line(f"{label} {value}", label if not index else "", f"{said or 'not told'} · {len(names)}{few}")
 
@@ -177,7 +177,8 @@ class SchedulerView(View):
     ABOUT = (
         "What is attached to: where, since when, which netname; other schedulers that answer for the same netname; "
         "names that may not log in (u on one of them lets it in again); what the daemons speak; who receives an "
-        "environment. Figures are counted since the watching began. "
+        "environment. Figures are counted since the watching began, jobs that were in flight then included; a + behind "
+        "logins says that there may have been more before. "
         "Environments are known of nodes with an agent of ours."
     )
     DEFAULT_CSS = """
@@ -309,7 +310,7 @@ def _slot_order(node: NodeStatus) -> int | None:
 
 
 def _logins(node: NodeStatus) -> Cell:
-    return str(node.host.logins) if node.host else ""
+    return f"{node.host.logins}{'+' * node.host.found}" if node.host else ""
 
 
 def _login_order(node: NodeStatus) -> int | None:

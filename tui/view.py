@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -35,12 +34,12 @@ class View(Vertical):
         self.attachment = attachment
         self.live = live
 
-    @abstractmethod
     def show(self, now: float) -> None:
         """Draw what has changed; ``now``: Unix time by the clock of whoever sent the state.
 
         It may be called before anything is known: ``live.overview`` is None then.
         """
+        raise NotImplementedError
 
     @property
     def chosen(self) -> NodeStatus | None:
@@ -88,13 +87,13 @@ class Detail(Screen[None]):
         yield from self.body()
         yield KeyBar()
 
-    @abstractmethod
     def body(self) -> ComposeResult:
         """The widgets between heading and footer."""
+        raise NotImplementedError
 
-    @abstractmethod
     def show(self, now: float) -> None:
         """As a view's."""
+        raise NotImplementedError
 
     @property
     def chosen(self) -> NodeStatus | None:

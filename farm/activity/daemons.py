@@ -33,14 +33,17 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
         activity = _room_for_host(activity)
         if len(activity.hosts) >= MAX_HOSTS:
             return activity
-        host = Host(name=key[0], address=key[1], id=event.host, since=time)
+        host = Host(name=key[0], address=key[1], id=event.host, since=time, found=not activity.scheduler.settled)
     elif known.online and (known.id == event.host or ids.get(event.host) == key):
         twin_slots = max(0, known.slots + known.twin_slots - event.max_jobs) if known.twins else 0
         host = replace(known, id=event.host, twin_slots=twin_slots)
     else:
         activity = _lose_self_made(activity, key)
         known = activity.hosts[key]
-        host = replace(known, id=event.host, online=True, since=time, logins=known.logins + 1, installing=0.0)
+        # Offline since our connection began: that it was there before is no news of a login.
+        found = not (activity.scheduler.settled or known.online) and known.since <= activity.scheduler.since
+        logins = known.logins + (not found)
+        host = replace(known, id=event.host, online=True, since=time, logins=logins, found=found, installing=0.0)
     host = replace(
         host,
         slots=event.max_jobs,
@@ -107,7 +110,9 @@ def connected(activity: Activity, event: Connected, time: float) -> Activity:
     """Nothing that was known of logins and jobs in flight holds any more."""
     activity = disconnected(activity, "", time)
     address = f"{event.host}:{event.port}"
-    scheduler = replace(activity.scheduler, up=True, address=address, since=time, protocol=event.protocol, why="")
+    scheduler = replace(
+        activity.scheduler, up=True, address=address, since=time, protocol=event.protocol, why="", settled=False
+    )
     return replace(activity, scheduler=scheduler)
 
 
@@ -144,6 +149,7 @@ def seeded(activity: Activity, event: Seeded, time: float) -> Activity:
         if ended is None or ended.ended < up_since:
             break
         over.add(ended.id)
+    activity = replace(activity, scheduler=replace(activity.scheduler, settled=True))
     names = _Names.of(activity)
     for job in event.jobs:
         if job.id not in activity.jobs and job.id not in over:
@@ -180,9 +186,12 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
         slot = lowest_free(host.taken)
         job = replace(job, slot=slot)
         hosts = hosts.set(node, replace(host, running=host.running + 1, taken=host.taken | 1 << slot, last=time))
-    elif not runs and (host := hosts.get(submitter)):
-        hosts = hosts.set(submitter, replace(host, pending=host.pending + 1))
-    return replace(activity, jobs=activity.jobs.set(job.id, job), hosts=hosts)
+    if host := hosts.get(submitter):
+        hosts = hosts.set(submitter, replace(host, submitted=host.submitted + 1, pending=host.pending + (not runs)))
+    # It was asked for, and begun, before we could see that.
+    totals = activity.totals
+    totals = replace(totals, requested=totals.requested + 1, begun=totals.begun + runs)
+    return replace(activity, jobs=activity.jobs.set(job.id, job), hosts=hosts, totals=totals)
 
 
 def listed(activity: Activity, event: Listed, time: float) -> Activity:

@@ -60,7 +60,9 @@ def begun(activity: Activity, event: JobBegun, time: float) -> Activity:
     place = Place.OWN if key == job.submitter and key != NOBODY else Place.REMOTE
     job = replace(job, state=JobState.RUNNING, place=place, node=key, slot=slot, begun=time)
     totals = activity.totals
-    totals = replace(totals, begun=totals.begun + 1, waited=totals.waited + job.waited)
+    totals = replace(
+        totals, requested=totals.requested + (asked is None), begun=totals.begun + 1, waited=totals.waited + job.waited
+    )
     return replace(activity, jobs=activity.jobs.set(event.job, job), hosts=hosts, totals=totals)
 
 
@@ -204,7 +206,7 @@ def with_room(activity: Activity, id: int) -> Activity:
     """Ready for job ``id``: forget one of that id, and the oldest half when too many were never told to end."""
     if known := activity.jobs.get(id):
         # One without times is from the control port's list, which was faster than what the monitor tells of it.
-        activity = lose(activity, known) if known.requested or known.begun else _without(activity, known)
+        activity = lose(activity, known) if known.requested or known.begun else _unseeded(activity, known)
     if len(activity.jobs) < MAX_JOBS:
         return activity
     oldest = sorted(activity.jobs.values(), key=lambda job: job.begun or job.requested)[: MAX_JOBS // 2]
@@ -217,6 +219,16 @@ def lose(activity: Activity, job: Job) -> Activity:
     """Forget a job in flight whose end nobody will tell."""
     totals = replace(activity.totals, lost=activity.totals.lost + 1)
     return replace(_without(activity, job), totals=totals)
+
+
+def _unseeded(activity: Activity, job: Job) -> Activity:
+    """Forget a job of the control port's list, of which the monitor tells all anew."""
+    activity = _without(activity, job)
+    totals, hosts = activity.totals, activity.hosts
+    if host := hosts.get(job.submitter):
+        hosts = hosts.set(job.submitter, replace(host, submitted=max(0, host.submitted - 1)))
+    begun = totals.begun - (job.state is JobState.RUNNING)
+    return replace(activity, totals=replace(totals, requested=totals.requested - 1, begun=begun), hosts=hosts)
 
 
 def _without(activity: Activity, job: Job) -> Activity:

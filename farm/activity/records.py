@@ -94,6 +94,8 @@ class Host(Struct, frozen=True, kw_only=True):
     since: float = 0.0
     """Unix time of this login, or of its end."""
     logins: int = 1
+    found: bool = False
+    """It was logged in when the watching began: since when, and how often before, nobody tells."""
     slots: int = 0
     no_remote: bool = False
     platform: str = ""
@@ -157,6 +159,8 @@ class Scheduler(Struct, frozen=True):
     """Others that answer for the same netname."""
     blocked: tuple[str, ...] = ()
     """Names and addresses it lets log in no more."""
+    settled: bool = True
+    """It has told of whoever was logged in when this connection began."""
 
 
 class Totals(Struct, frozen=True, gc=False):

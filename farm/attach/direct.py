@@ -14,6 +14,7 @@ from farm.errors import FarmError
 from farm.events import Event, SchedulerSaid
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
+from farm.scheduler import discovery
 from farm.scheduler.connection import PATIENCE, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Seeded
@@ -69,9 +70,8 @@ class Direct:
                 "control": lambda: watching.poll_control(self.host, self.port, look, self._publish),
                 "tick": lambda: watching.tick(self._publish),
                 "answers": lambda: watching.watch_answers(self.host, self.port, self._publish),
+                "rivals": self._look_for_rivals,
             }
-            if self.netname:
-                parts["rivals"] = lambda: watching.look_for_rivals(self.host, self.port, self.netname, self._publish)
         tasks = [asyncio.create_task(watching.keep(name, part), name=name) for name, part in parts.items()]
         try:
             yield
@@ -79,6 +79,14 @@ class Direct:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _look_for_rivals(self) -> None:
+        """Under the netname, which a scheduler tells whoever looks for one."""
+        while not self.netname:
+            if found := await discovery.discover(self.port, host=self.host):
+                self.netname = found[0].netname
+            await asyncio.sleep(watching.TICK_SECONDS)
+        await watching.look_for_rivals(self.host, self.port, self.netname, self._publish)
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
         """A snapshot, then twice a second what has changed."""

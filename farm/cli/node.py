@@ -70,7 +70,7 @@ def everyone(status: Status) -> list[NodeStatus]:
             name=host.name,
             address=host.address,
             stage=Stage.READY,
-            since=host.since if status.farm else 0.0,
+            since=host.since if status.farm and not host.found else 0.0,
             host=host,
         )
         for host in status.hosts

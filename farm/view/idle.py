@@ -110,8 +110,12 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     if time - max(host.last, host.since) > PASSED_OVER_SECONDS:
         return Idle(
             "passed-over",
-            f"{waiting} jobs wait and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
+            f"{_wait(waiting)} and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
             " or no environment fits it.",
             "Check that the server reaches that port, and look: farm logs scheduler",
         )
-    return Idle("next", f"It is free, and {waiting} jobs wait: it should get one at once.")
+    return Idle("next", f"It is free. {_wait(waiting)}: the scheduler gives each to a free node, this one or another.")
+
+
+def _wait(number: int) -> str:
+    return "1 job waits" if number == 1 else f"{number} jobs wait"

@@ -58,6 +58,8 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     since: float
     """Of this login, or of its end."""
     logins: int
+    found: bool = False
+    """It was logged in when the watching began, which is what ``since`` tells; ``logins`` are those seen."""
     slots: int
     no_remote: bool
     load: int
@@ -276,6 +278,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         online=host.online,
         since=host.since,
         logins=host.logins,
+        found=host.found,
         slots=host.offered,
         daemons=1 + host.twins,
         canary=host.canary,
@@ -335,7 +338,7 @@ def other_status(host: Host, scheduler: Scheduler) -> NodeStatus:
         name=host.name,
         address=host.address,
         stage=stage,
-        since=host.since,
+        since=0.0 if host.online and host.found else host.since,
         blocked=_blocked(scheduler, *host.key),
         host=host_status(host, scheduler),
     )

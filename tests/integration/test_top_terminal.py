@@ -12,7 +12,7 @@ import pytest
 
 from farm.scheduler.control import list_blocks, unblock
 from farm.virtual.namespace import exec_prefix
-from tests.lab import PATIENCE, Namespace, namespaces, until
+from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
 from tests.terminal import Terminal
 
 SERVER = "10.99.81.1"
@@ -116,6 +116,18 @@ def test_where_nothing_can_be_drawn_it_says_what_to_use(lab: Namespace, words: l
         assert why in said
         assert "farm status" in said
         assert b"\x1b[?1049h" not in terminal.sent
+
+
+def test_what_a_scheduler_tells_and_what_not(top: Open) -> None:
+    """It is attached to by its address, and its daemons were logged in before."""
+    terminal = top("scheduler")
+    until(lambda: shows(terminal, NETNAME) and shows(terminal, "none has answered"), "its netname is not found out")
+    assert not shows(terminal, "not looked for")
+    terminal.type("2")
+    until(lambda: shows(terminal, "1 node,"), "the tab does not open")
+    terminal.type("\r")
+    until(lambda: shows(terminal, "at least 1, the last before"), "logins are not said to be what was seen")
+    assert not shows(terminal, "ready for")
 
 
 # -- keys that come before the question

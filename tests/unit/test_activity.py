@@ -350,3 +350,22 @@ def test_a_daemon_whose_text_is_forged_is_known_to_be_there_and_no_more() -> Non
     assert PC01 in activity.hosts
     assert not after(NodeOffline(66), activity=activity).forged
     assert not after(Disconnected("gone", 1.0), activity=activity).forged
+
+
+def test_what_was_there_before_is_told_from_what_is_seen() -> None:
+    listed = (ListedJob(5, "PENDING", "server", None, "a.c"), ListedJob(6, "COMP", "server", "pc01", "b.c"))
+    activity = after(Seeded(listed), stats(3, "pc03", "10.77.0.59"))
+    assert [True, True, False] == [activity.hosts[key].found for key in (PC01, PC02, ("pc03", "10.77.0.59"))]
+    again = after(Disconnected("", 1.0), Connected("10.77.0.1", 8765, 43), stats(7), activity=activity, time=300.0)
+    assert (True, 1) == (again.hosts[PC01].found, again.hosts[PC01].logins), "our connection is no login of its"
+    seen = after(NodeOffline(7), stats(8), activity=again, time=400.0)
+    assert (False, 2) == (seen.hosts[PC01].found, seen.hosts[PC01].logins)
+
+
+@given(st.permutations([asked(5), JobBegun(5, 1, 0), done(5), JobBegun(6, 2, 0), done(6), asked(7)]), st.integers(0, 6))
+def test_no_more_begin_than_were_asked_for(events: list[Said], at: int) -> None:
+    listed = (ListedJob(5, "PENDING", "server", None, "a.c"), ListedJob(6, "COMP", "server", "pc02", "b.c"))
+    activity = after(*events[:at], Seeded(listed), *events[at:])
+    totals = activity.totals
+    assert totals.requested >= totals.begun
+    assert totals.requested == totals.done + totals.failed + totals.lost + len(activity.jobs)

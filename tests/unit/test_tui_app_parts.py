@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from textual.keys import _character_to_key
 
-from farm.activity import Sample, Totals
+from farm.activity import Job, JobState, Place, Sample, Totals
 from farm.attach import Lost
 from farm.errors import ConfigError, FarmError
 from farm.events import Stage
@@ -33,7 +35,7 @@ from tui.app import key_sections
 from tui.figures import Figures, efficiency, figures, rates, window
 from tui.heading import Link, banner, fitting, headline
 from tui.keys import read_keys
-from tui.overview import services_line, submitters
+from tui.overview import services_line, submitters, totals
 from tui.themes import theme_named
 from tui.words import stage_words
 from tui.wrong import wrong
@@ -70,6 +72,24 @@ def test_submitters() -> None:
     found = {each.name: each for each in submitters(live(), NOW)}
     assert (found["alice-pc"].running, found["alice-pc"].waiting, found["alice-pc"].local) == (3, 1, 1)
     assert (found["bob-pc"].running, found["bob-pc"].waiting) == (3, 2)
+
+
+def test_submitters_of_one_name_are_two() -> None:
+    known = live()
+    twin = (next(job.submitter[0] for job in known.jobs.values()), "10.0.9.9")
+    before = len(submitters(known, NOW))
+    known.apply(Delta(time=NOW, jobs=[Job(9999, JobState.PENDING, Place.REMOTE, "a.c", twin)]))
+    found = submitters(known, NOW)
+    assert len(found) == before + 1
+    assert len({each.name for each in found}) == len(found)
+    assert f"{twin[0]} {twin[1]}" in {each.name for each in found}
+
+
+def test_efficiency_names_the_time_for_which_there_are_figures() -> None:
+    known = live()
+    assert "of slot time, 1m59s" in totals(known).plain
+    known.samples = deque([*known.samples][-13:])
+    assert "of slot time, 12s" in totals(known).plain
 
 
 # -- what is wrong
@@ -192,6 +212,15 @@ def test_keys_are_read(tmp_path: Path) -> None:
     assert keys_of(tmp_path, text) == {"top.pause": "f5,ctrl+x", "nodes.search": "ctrl+f", "nodes.filter": "%"}
 
 
+def test_each_sign_has_a_name_and_modifiers_any_order(tmp_path: Path) -> None:
+    assert keys_of(tmp_path, 'top.pause = "full_stop,shift+ctrl+left,ä"') == {
+        "top.pause": "full_stop,ctrl+shift+left,ä"
+    }
+    for sign in "!\"#$&'()*;<>@\\^_`{|}~":
+        name = _character_to_key(sign)
+        assert keys_of(tmp_path, f'top.pause = "{name}"') == {"top.pause": name}
+
+
 def test_no_file_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     assert read_keys(None, key_sections()) == {}
@@ -209,6 +238,10 @@ def test_defaults_do_not_clash(tmp_path: Path) -> None:
     [
         ('top.pase = "x"', "there is no command 'top.pase'", "The nearest is 'top.pause'."),
         ('top.pause = "homme"', "there is no key 'homme'", "The nearest is 'home'."),
+        ('top.pause = "banana"', "there is no key 'banana'", ""),
+        ('top.pause = "ctrl+snowman"', "there is no key 'ctrl+snowman'", ""),
+        ('top.pause = "Slash"', "there is no key 'Slash'", ""),
+        ('top.pause = "x,,z"', "there is no key ''", ""),
         ('top.pause = "ctlr+x"', "there is no key 'ctlr+x'", "The nearest is 'ctrl'."),
         ('top.pause = "q"', "would do two things: top.pause and top.quit", "everywhere"),
         ('top.pause = "?"', "would do two things", "everywhere"),

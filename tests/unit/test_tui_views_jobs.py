@@ -79,6 +79,28 @@ async def test_shows_jobs_newest_first() -> None:
         assert any("▸ running src/core/part0.cpp" in line and "remote    500 ms      3s" in line for line in text)
 
 
+async def test_the_order_is_called_what_it_is() -> None:
+    app = stage()
+    async with app.run_test(size=(90, 30)) as pilot:
+
+        async def order(*keys: str) -> str:
+            await pilot.press(*keys)
+            app.flush()
+            await pilot.pause()
+            return app.text().splitlines()[0].split(" · ")[1].strip()
+
+        assert "newest first" == await order()
+        assert "oldest first" == await order("S")
+        assert "by State, ascending" == await order("s")
+        assert "by File, ascending" == await order("s")
+        files = [line.split()[2] for line in app.text().splitlines()[2:20]]
+        assert sorted(files) == files, "by what can be read"
+        assert len({*files}) > 1 and not any("/" in file for file in files)
+        assert "by File, descending" == await order("S")
+        assert "by Took, descending" == await order("s", "s", "s", "s")
+        assert "newest first" == await order("s", "s"), "as it was at first"
+
+
 async def test_a_filter_is_typed_and_dropped() -> None:
     app = stage()
     async with app.run_test(size=(120, 30)) as pilot:

@@ -63,7 +63,7 @@ def test_without_a_netname_nobody_looks_for_rivals() -> None:
     live = fixtures.live()
     nameless = replace(fixtures.overview(), scheduler=replace(fixtures.overview().scheduler, netname=""))
     live.apply(Delta(time=fixtures.NOW, overview=nameless))
-    assert "not looked for: that takes a netname" == said(live)["rival"]
+    assert "not looked for: that takes the netname" == said(live)["rival"]
 
 
 @pytest.mark.parametrize(

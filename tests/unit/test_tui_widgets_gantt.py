@@ -169,6 +169,19 @@ async def test_scrolls_and_zooms_in_time() -> None:
         assert "✗" in app.lines()[1], "a failure shows at any zoom"
 
 
+async def test_held_and_zoomed_out_it_shows_nothing_of_the_future() -> None:
+    app = Charts()
+    async with app.run_test(size=(60, 8)) as pilot:
+        app.gantt.put(BARS, now=NOW)
+        await pilot.press("left", *["minus"] * 4)
+        assert not app.gantt.following
+        assert app.gantt.span[1] <= NOW + app.gantt.per_cell
+        assert "held" in app.lines()[0]
+        app.gantt.set_lanes([("pc2", "2")])
+        await pilot.press(*["minus"] * 20)
+        assert app.lines()[0].startswith("█=1m held")
+
+
 async def test_the_cursor_finds_bars() -> None:
     app = Charts()
     async with app.run_test(size=(60, 8)) as pilot:

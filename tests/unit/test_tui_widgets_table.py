@@ -142,11 +142,22 @@ async def test_shows_rows_under_a_fixed_header() -> None:
         assert ["node0099"] == list(app.opened())
 
 
+async def test_who_sorts_sees_what_comes_first() -> None:
+    app = Tables()
+    async with app.run_test(size=(60, 10)) as pilot:
+        app.table.set_rows(nodes(100))
+        await pilot.press("end", "s")
+        assert (0, app.table.shown[0][0]) == (app.table.scroll_offset.y, app.table.cursor)
+        await pilot.press("end", "S")
+        assert (0, app.table.shown[0][0]) == (app.table.scroll_offset.y, app.table.cursor)
+
+
 async def test_the_cursor_stays_with_its_row() -> None:
     app = Tables()
     async with app.run_test(size=(60, 10)) as pilot:
         app.table.set_rows(nodes(100))
-        await pilot.press("down", "down", "s", "s")
+        await pilot.press("s", "s")
+        assert app.table.move_to("node0002")
         assert ("load", True) == app.table.sorting
         assert "node0002" == app.table.cursor
         for turn in range(5):

@@ -199,7 +199,8 @@ class Gantt(RowView):
         begin, end = self.span
         self._zoom = max(0, min(len(ZOOMS) - 1, self._zoom + steps))
         if self._right is not None:
-            self._right = (begin + end) / 2 + self._width * self.per_cell / 2
+            # Of the future there is nothing to be seen.
+            self._right = min((begin + end) / 2 + self._width * self.per_cell / 2, max(end, self._now))
         self.repaint()
 
     def _scroll_to_time(self, right: float) -> None:
@@ -320,13 +321,14 @@ class Gantt(RowView):
         begin, end = self.span
         step = time_step(self.per_cell, LABEL + 3)
         line = [" "] * self._width
+        state = f"█={duration(self.per_cell)}" + ("" if self.following else " held")
+        over = max(0, len(state) + 1 - self._label_width)  # cells of the axis that it takes besides
         for count in range(math.ceil(begin / step), math.floor(end / step) + 1):
             x = round((count * step - begin) / self.per_cell)
             label = "╷" + self._tick(count * step, step)
-            if 0 <= x <= len(line) - len(label):
+            if over <= x <= len(line) - len(label):
                 line[x : x + len(label)] = label
-        state = f"█={duration(self.per_cell)}" + ("" if self.following else " held")
-        text = fit(state, self._label_width - 1) + " " * bool(self._label_width) + "".join(line)
+        text = fit(state, self._label_width + over) + "".join(line[over:])
         return [Segment(fit(text, self.size.width), self.get_component_rich_style("rows--header"))]
 
     def _cells(self, lane: Lane) -> tuple[list[Bar], list[int], float]:

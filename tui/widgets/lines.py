@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar, Literal, TypeAlias
 
@@ -69,13 +68,13 @@ class LineView(ScrollView, can_focus=True):
             self._fitted = self.size
             self.fill()
 
-    @abstractmethod
     def fill(self) -> None:
         """Take the whole place, which has another size than before."""
+        raise NotImplementedError
 
-    @abstractmethod
     def draw(self, y: int) -> list[Segment]:
         """The line ``y`` of what is visible, counted from 0, as wide as ``self.size.width``."""
+        raise NotImplementedError
 
     def repaint(self) -> None:
         """Have those visible lines painted that differ from what the screen shows."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -51,21 +50,21 @@ class RowView(LineView):
     """The row under the cursor, counted from 0."""
 
     @property
-    @abstractmethod
     def _count(self) -> int:
         """How many rows there are."""
+        raise NotImplementedError
 
-    @abstractmethod
     def draw_header(self) -> list[Segment]:
         """The line above the rows."""
+        raise NotImplementedError
 
-    @abstractmethod
     def draw_row(self, index: int) -> list[Segment]:
         """A row, counted from 0."""
+        raise NotImplementedError
 
-    @abstractmethod
     def why_empty(self) -> str:
         """What is shown when there are no rows."""
+        raise NotImplementedError
 
     # -- cursor
 
@@ -78,9 +77,9 @@ class RowView(LineView):
         """The row nearest to this one that there is; 0 without rows."""
         return max(0, min(index, self._count - 1))
 
-    @abstractmethod
     def _go(self, index: int) -> None:
         """Put the cursor on a row, or on the nearest there is."""
+        raise NotImplementedError
 
     def _reveal(self) -> None:
         """Scroll the cursor's row into sight."""

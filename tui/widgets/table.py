@@ -120,6 +120,8 @@ class LiveTable(RowView, Generic[Row]):
         self._highlight = ""
         self._sort = sort
         self._reverse = self._columns[sort].descending if sort and reverse is None else bool(reverse)
+        self._reversed = not sort and bool(reverse)
+        """Whether the owner's order is shown turned round unless the reader turns it again."""
         self._stays = self._at_top = stays
         self._cursor: Hashable | None = None
 
@@ -199,10 +201,22 @@ class LiveTable(RowView, Generic[Row]):
         return self._sort, self._reverse
 
     def sort_by(self, name: str | None, reverse: bool | None = None) -> None:
-        """Sort by this column, in its own direction unless one is given; None is the owner's order."""
-        self._sort = name
-        self._reverse = self._columns[name].descending if name and reverse is None else bool(reverse)
+        """Sort by this column, in its own direction unless one is given; None is the owner's order.
+
+        Who sorts wants to see what comes first: the cursor goes there.
+        """
+        own = self._columns[name].descending if name else self._reversed
+        self._sort, self._reverse = name, own if reverse is None else reverse
+        self._cursor, self._index = None, 0
+        self.scroll_to(y=0, animate=False, force=True)
         self._arrange()
+
+    def order_words(self, own: str, other: str) -> str:
+        """The order in words; ``own`` and ``other`` are the owner's order as it is at first, and turned round."""
+        if self._sort is None:
+            return own if self._reverse == self._reversed else other
+        direction = "descending" if self._reverse else "ascending"
+        return f"by {self._columns[self._sort].title}, {direction}"
 
     def action_sort_next(self) -> None:
         """Sort by the next column that can be sorted by; after the last comes the owner's order."""
