@@ -89,6 +89,8 @@ class Follower:
         self._rest = b""
         self._late = b""
         """Read already when the file was cut."""
+        self._fixed = False
+        """It cannot be cut."""
 
     def lines(self) -> list[str]:
         """The whole lines that are new, without their ends."""
@@ -108,14 +110,17 @@ class Follower:
 
     def cut(self) -> None:
         """Empty the file when it is longer than KEPT; nothing that is in it by then remains unread."""
-        if self._file is None or self._replaced() or os.fstat(self._file.fileno()).st_size <= KEPT:
+        if self._file is None or self._fixed or self._replaced() or os.fstat(self._file.fileno()).st_size <= KEPT:
             return
         keep(self.path)
         self._late += self._file.read(KEPT)
-        with contextlib.suppress(OSError):
+        try:
             os.truncate(self.path, 0)
-            self._file.seek(0)
-            self._mark = Position.of(self._file, 0)
+        except OSError:
+            self._fixed = True
+            return
+        self._file.seek(0)
+        self._mark = Position.of(self._file, 0)
 
     def close(self) -> None:
         """Close the file; reading begins again at the next call."""
@@ -125,7 +130,7 @@ class Follower:
     def _close(self) -> None:
         if self._file is not None:
             self._file.close()
-        self._file, self._mark, self._rest, self._late = None, None, b"", b""
+        self._file, self._mark, self._rest, self._late, self._fixed = None, None, b"", b"", False
 
     def _begin(self) -> list[str]:
         self._begun = True

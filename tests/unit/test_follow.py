@@ -205,5 +205,6 @@ def test_no_line_is_read_twice_and_none_is_lost_that_was_not_thrown_away(
             elif step == "restart" and (place := follower.position()):
                 follower.close()
                 follower = Follower(log, place)
+                got += follower.lines()  # a log that is emptied meanwhile: see above
     follower.close()
     assert got == [line for line in written if line not in lost]
