@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from farm.command import find
 from farm.errors import FarmError
@@ -24,6 +25,11 @@ CONTAINED = ("setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "-
 
 _LOG_LINE = re.compile(r"^\[ *(?P<level>\w+) *\]: [\d:]+ \| (?P<text>.*)$")
 _APT_LINE = re.compile(r"^(?P<text>(Get:\d+|Selecting|Unpacking|Setting up|Processing triggers) .*)$")
+_UNFETCHED = re.compile(r"^[WE]: Failed to fetch (?P<url>\S+)\s+(?P<why>.+)$")
+_ERROR = re.compile(r"^(\[ *ERROR|E: |W: GPG|dpkg: error|.*No space left on device)")
+_LOG_STAMP = re.compile(r"^\[ *ERROR *\]: [\d:]+ \| ")
+LINES = 8
+"""Of an error's causes; the last are nearest to it."""
 _STAGES = (
     ("Installing bootstrap", "essential packages"),
     ("Calling post_bootstrap", "packages"),
@@ -115,11 +121,7 @@ def run_contained(argv: Sequence[str], log: Path, progress: Progress, env: dict[
             stop.set()
             follower.join()
     if code:
-        raise FarmError(
-            f"KIWI could not build the image (exit code {code}).",
-            _failure(log),
-            f"The whole log: {log}",
-        )
+        raise failure(log.read_text(errors="replace"), code, log)
 
 
 def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) -> None:
@@ -137,7 +139,19 @@ def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) ->
             stop.wait(0.2)
 
 
-def _failure(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if not line.startswith("# ")]
-    errors = [line for line in lines if re.match(r"^(\[ *ERROR|E: |W: GPG|dpkg: error)", line)]
-    return "\n".join((errors or lines)[-8:])
+def failure(text: str, code: int, log: Path) -> FarmError:
+    """Why the last command in KIWI's log failed: what could not be fetched, or else the errors, each said once.
+
+    Without an index apt goes on, and then KIWI's errors are about packages that it cannot find.
+    """
+    last = text.rpartition("\n# ")[2]
+    lines = [line.strip() for line in last.splitlines()[1:]]
+    whole = f"The whole log: {log}"
+    unfetched = [match for line in lines if (match := _UNFETCHED.match(line))]
+    if unfetched:
+        why = dict.fromkeys(f"{urlsplit(match['url']).netloc or match['url']}: {match['why']}" for match in unfetched)
+        mend = f"See whether the mirror can be reached: sudo apt-get update. {whole}"
+        return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), mend)
+    errors = dict.fromkeys(_LOG_STAMP.sub("", line) for line in lines if _ERROR.match(line))
+    why = errors or dict.fromkeys(line for line in lines if line)
+    return FarmError(f"KIWI could not build the image (exit code {code}).", "\n".join([*why][-LINES:]), whole)

@@ -179,3 +179,53 @@ def test_kiwi_is_told_the_hosts_sources_and_to_check_their_signatures() -> None:
 )
 def test_kiwis_log_says_which_stage_it_is_in(line: str, said: tuple[str | None, str] | None) -> None:
     assert said == kiwi.parse_log_line(line)
+
+
+WITHOUT_MIRROR = """# kiwi-ng system prepare
+[ INFO    ]: 23:45:33 | Installing bootstrap packages
+Err:1 http://deb.example/debian bookworm InRelease
+  Temporary failure resolving 'deb.example'
+Reading package lists...
+ W: Failed to fetch http://deb.example/debian/dists/bookworm/InRelease  Temporary failure resolving 'deb.example'
+W: Failed to fetch http://deb.example/debian/dists/bookworm-updates/InRelease  Temporary failure resolving 'deb.example'
+W: Some index files failed to download. They have been ignored, or old ones used instead.
+[ DEBUG   ]: 23:45:34 | EXEC: Failed with stderr: E: Unable to locate package apt
+E: Unable to locate package usrmerge
+[ ERROR   ]: 23:45:34 | KiwiDebianBootstrapError: KiwiCommandError: apt-get: stderr: E: Unable to locate package apt
+E: Unable to locate package usrmerge
+[ ERROR   ]: 23:45:34 | KiwiDebianBootstrapError: KiwiCommandError: apt-get: stderr: E: Unable to locate package apt
+E: Unable to locate package usrmerge
+"""  # noqa: E501
+
+
+def test_a_build_without_a_mirror_says_that_it_cannot_be_reached() -> None:
+    error = kiwi.failure(WITHOUT_MIRROR, 1, Path("/log"))
+
+    assert "The image's packages could not be fetched." == error.what
+    assert "deb.example: Temporary failure resolving 'deb.example'" == error.why
+    assert "apt-get update" in error.mend
+
+
+@pytest.mark.parametrize(
+    ("lines", "why"),
+    [
+        (["E: Failed to fetch http://m:3142/x.deb  404  Not Found [IP: 192.0.2.1 80]"] * 2, "m:3142: 404  Not Found"),
+        (
+            ["W: GPG error: http://m x InRelease: NO_PUBKEY 1", "E: The repository is not signed."],
+            "NO_PUBKEY 1\nE: The",
+        ),
+        (["E: Release file for http://m/x is expired"] * 2, "E: Release file for http://m/x is expired"),
+        (["cp: error writing 'x': No space left on device"] * 3, "cp: error writing 'x': No space left on device"),
+        (["[ ERROR   ]: 23:45:34 | KiwiError: a", "[ ERROR   ]: 23:45:35 | KiwiError: a"], "KiwiError: a"),
+        (["something", "else"], "something\nelse"),
+    ],
+)
+def test_each_cause_of_a_failed_build_is_said_once(lines: list[str], why: str) -> None:
+    text = "\n".join(["# earlier", "E: of an earlier command", "# kiwi-ng system create", *lines])
+
+    found = kiwi.failure(text, 1, Path("/log"))
+
+    assert why in found.why
+    assert len(found.why.splitlines()) == len({*found.why.splitlines()})
+    assert "earlier" not in found.why
+    assert "/log" in found.mend
