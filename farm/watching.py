@@ -53,12 +53,14 @@ async def poll_control(host: str, port: int, look: Look, publish: Publish) -> No
             await asyncio.sleep(CONTROL_SECONDS if look().activity.scheduler.up else TICK_SECONDS)
 
 
-async def look_for_rivals(host: str, port: int, netname: str, publish: Publish) -> None:
-    """Other schedulers that answer for the netname, by broadcast."""
+async def look_for_rivals(host: str, port: int, netname: str, publish: Publish, interface: str | None = None) -> None:
+    """Other schedulers that answer for the netname, by broadcast on ``interface``, or on all of them."""
     seen: tuple[discovery.FoundScheduler, ...] = ()
     while True:
         # Asked by this address it answers from it, and is known by its start time at the others.
-        own, found = await asyncio.gather(discovery.discover(port, host=host), discovery.discover(port))
+        own, found = await asyncio.gather(
+            discovery.discover(port, host=host), discovery.discover(port, interface=interface)
+        )
         rivals = tuple(discovery.rivals([*own, *found], host, netname))
         if rivals != seen:
             seen = rivals

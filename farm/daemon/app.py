@@ -151,7 +151,10 @@ class Daemon:
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
             "control": lambda: watching.poll_control(host, port, look, self.publish),
-            "rivals": lambda: watching.look_for_rivals(host, port, config.netname, self.publish),
+            # On the lab's interface alone: other networks of this machine are no business of the farm's.
+            "rivals": lambda: watching.look_for_rivals(
+                host, port, config.netname, self.publish, self._running.interface
+            ),
             "tick": lambda: watching.tick(self.publish),
             "poke": lambda: sources.poke_scheduler(config, look),
             "discovery": lambda: sources.discover(config, self.publish),

@@ -96,13 +96,15 @@ class _Collector(asyncio.DatagramProtocol):
         """An interface that cannot send, a host without a scheduler: nobody answers, and that says it."""
 
 
-async def discover(port: int = PORT, seconds: float = SECONDS, host: str | None = None) -> list[FoundScheduler]:
+async def discover(
+    port: int = PORT, seconds: float = SECONDS, host: str | None = None, interface: str | None = None
+) -> list[FoundScheduler]:
     """The schedulers that answer within ``seconds``, by address.
 
-    Asked are all that hear a broadcast on any of this machine's interfaces, or ``host`` alone, which is not waited for
-    any longer once it has answered. Raises FarmError when ``host`` has no address.
+    Asked are all that hear a broadcast on any of this machine's interfaces (or on ``interface``), or ``host`` alone,
+    which is not waited for any longer once it has answered. Raises FarmError when ``host`` has no address.
     """
-    targets = addresses_to_ask() if host is None else [await address_of(host)]
+    targets = addresses_to_ask(interface) if host is None else [await address_of(host)]
     loop = asyncio.get_running_loop()
     transport, collector = await loop.create_datagram_endpoint(
         _Collector, family=socket.AF_INET, allow_broadcast=True, local_addr=("0.0.0.0", 0)
@@ -118,14 +120,14 @@ async def discover(port: int = PORT, seconds: float = SECONDS, host: str | None 
     return [collector.found[key] for key in sorted(collector.found)]
 
 
-def addresses_to_ask() -> list[str]:
-    """The broadcast address of every interface that has one, and this machine's own; loopback when there are none.
+def addresses_to_ask(interface: str | None = None) -> list[str]:
+    """The broadcast address of every interface (or of one) that has one, and its own; loopback when there are none.
 
     A scheduler that was bound to an interface (``-i``) hears no broadcast: at least this machine's own can be found.
     """
     found: dict[str, None] = {}
-    for addresses in psutil.net_if_addrs().values():
-        for address in addresses:
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in addresses if interface in (None, name.partition(":")[0]) else []:
             loopback = address.address.startswith("127.")
             if address.family == socket.AF_INET and address.netmask and not address.ptp and not loopback:
                 network = IPv4Interface(f"{address.address}/{address.netmask}").network
