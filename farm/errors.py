@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from farm.hints import hint
+
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises at what is no JSON or no such record; the second for text whose bytes are no UTF-8, the third for
 what is nested too deeply."""
@@ -21,7 +23,7 @@ class FarmError(Exception):
         super().__init__(what)
         self.what = what
         self.why = why
-        self.mend = mend
+        self.mend = hint(mend)
 
     def __str__(self) -> str:
         return "\n".join(part for part in (self.what, self.why, self.mend) if part)

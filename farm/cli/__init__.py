@@ -12,6 +12,7 @@ import rich_click as click
 from farm.cli.lazy import LazyGroup
 from farm.cli.output import err, show_error
 from farm.errors import FarmError
+from farm.hints import at_home, speak_of
 from farm.home import Home
 from farm.printable import PrintableFormatter
 
@@ -38,6 +39,9 @@ COMMANDS = {
 }
 """Command → the module that holds it."""
 
+_given: list[str] = []
+"""The options that lead to the farm's home, for what is said when the command has ended."""
+
 
 @click.group(cls=LazyGroup, places=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
@@ -55,6 +59,9 @@ def cli(ctx: click.Context, home: Path | None, verbose: bool) -> None:
     handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
     logging.basicConfig(level=logging.DEBUG if verbose else logging.WARNING, handlers=[handler])
     ctx.obj = Home.at(home)
+    _given.extend(ctx.obj.options)
+    speak_of(ctx.obj.options)
+    ctx.call_on_close(lambda: speak_of(()))
 
 
 def main() -> None:
@@ -71,7 +78,8 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        err.print("Interrupted. The command can be repeated; a farm half up goes with: sudo farm down")
+        told = "Interrupted. The command can be repeated; a farm half up goes with: sudo farm down"
+        err.print(at_home(told, _given), soft_wrap=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)

@@ -16,6 +16,7 @@ from rich.text import Text
 from farm import command
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
+from farm.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
@@ -213,7 +214,7 @@ def _per_node(calls: Iterable[Call], names: Mapping[str, str]) -> dict[str, int]
 
 def _reason(cause: Cause) -> dict[str, str]:
     reason = find(cause.code)
-    return {"code": reason.code, "sentence": reason.sentence, "mend": reason.mend, "line": cause.line}
+    return {"code": reason.code, "sentence": reason.sentence, "mend": hint(reason.mend), "line": cause.line}
 
 
 def _json(call: Call, names: Mapping[str, str], evidence: bool) -> dict[str, Any]:
@@ -281,7 +282,7 @@ def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
         if cause.line:
             console.print(Text(f"    {printable(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
         if reason.mend:
-            console.print(Text.assemble(("  → ", "bold green"), reason.mend), soft_wrap=True)
+            console.print(Text.assemble(("  → ", "bold green"), hint(reason.mend)), soft_wrap=True)
 
 
 def _show_trials(trials: Iterable[Trial]) -> None:

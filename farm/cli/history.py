@@ -20,6 +20,7 @@ from farm.cli.attaching import attached
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
 from farm.errors import FarmError
+from farm.hints import hint
 from farm.history.compare import Row, compare
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.home import Home
@@ -72,7 +73,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
     elif found:
         out.print(builds_table(found, now))
     else:
-        out.print("No builds yet: try farm run -- make" if all_of_them else "No such builds.")
+        out.print(hint("No builds yet: try farm run -- make") if all_of_them else "No such builds.", soft_wrap=True)
 
 
 @history.command()

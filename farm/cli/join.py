@@ -13,6 +13,7 @@ from rich.text import Text
 
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
+from farm.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
@@ -174,7 +175,7 @@ def _show_joined(joined: Joined, offer: Offer) -> None:
     for note in joined.notes:
         _say(note)
     if offer.logged_in:
-        out.print("Build on it: farm run -- make")
+        out.print(hint("Build on it: farm run -- make"), soft_wrap=True)
 
 
 def _show(head: str, membership: Membership, offer: Offer) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from farm.daemon.app import run
 from farm.errors import FarmError
+from farm.hints import speak_of
 from farm.home import Home
 from farm.printable import PrintableFormatter, printable_lines
 
@@ -22,7 +23,9 @@ def main() -> int:
     handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     try:
-        asyncio.run(run(Home.at(parser.parse_args().home)))
+        home = Home.at(parser.parse_args().home)
+        speak_of(home.options)
+        asyncio.run(run(home))
     except FarmError as error:
         sys.stderr.write(f"farmd: {printable_lines(str(error))}\n")
         return error.exit_code

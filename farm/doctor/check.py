@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
+from farm.hints import hint
 from farm.printable import printable
 
 Facts = TypeVar("Facts")
@@ -56,7 +57,7 @@ class Cause(Struct, frozen=True):
     def found(self, *seen: str, **names: object) -> Outcome:
         """It holds, as ``seen`` shows."""
         texts = (text.format_map(names) if names else text for text in (self.text, self.mend, self.command))
-        return Outcome(State.WARN if self.warns else State.FAIL, seen, *texts)
+        return Outcome(State.WARN if self.warns else State.FAIL, seen, *map(hint, texts))
 
 
 def fine(*seen: str) -> Outcome:

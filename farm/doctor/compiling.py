@@ -14,6 +14,7 @@ from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.environment import ENVIRONMENT
 from farm.doctor.facts import Canary, Workstation
 from farm.doctor.nodes import LOAD_PATIENCE, ask_until
+from farm.hints import hint
 from farm.workstation.environment.variables import Slots
 from farm.workstation.explaining import reasons
 from farm.workstation.explaining.reasons.farm_side import ASSIGNED_HERE
@@ -93,7 +94,7 @@ def _canaries(facts: Workstation) -> Outcome:
             why = reasons.find(each.reason) if each.reason else UNTOLD
             seen = (f"{each.node}: {why.code}: {line}" for line in each.told)
             found.append(
-                LOCAL.found(*seen, node=each.node, reason=why.sentence, mend=why.mend or "See docs/explain.md")
+                LOCAL.found(*seen, node=each.node, reason=why.sentence, mend=hint(why.mend) or "See docs/explain.md")
             )
     odd = [each for each in sent if each.ran and not each.same]
     if odd:

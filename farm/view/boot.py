@@ -9,6 +9,7 @@ from statistics import median
 from msgspec import Struct
 
 from farm.events import BOOT_STAGES, Stage
+from farm.hints import hint
 from farm.view.status import NodeStatus
 from farm.view.text import duration
 
@@ -108,4 +109,4 @@ def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) ->
     if last.seconds <= limit:
         return None
     missing, look = ADVICE[last.stage]
-    return Hang(last.stage, last.seconds, others, missing, look.format(name=node.name))
+    return Hang(last.stage, last.seconds, others, missing, hint(look.format(name=node.name)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farm.events import Stage
+from farm.hints import hint
 from farm.state import NO_JOBS
 from farm.view.status import NodeStatus, Overview
 from farm.view.text import duration
@@ -30,7 +32,8 @@ def idle_reason(node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overvie
     host = node.host
     if host is not None and host.online and host.jobs_running:
         return None
-    return _cannot(node, overview, time) or _gets_none(node, list(nodes), time)
+    found = _cannot(node, overview, time) or _gets_none(node, list(nodes), time)
+    return found and replace(found, mend=hint(found.mend))
 
 
 def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:

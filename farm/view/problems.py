@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from farm.activity import Scheduler
 from farm.events import Finding
+from farm.hints import hint
 from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
 from farm.running import Running
@@ -23,7 +26,7 @@ LEAST_MEMORY = 64 << 20
 
 def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:
     """All that is wrong with a farm. ``farmd_why``: why farmd could not be asked; only services are known then."""
-    return [
+    found = [
         *_services(farm, running),
         *([_silent_farmd(farmd_why)] if farmd_why else _scheduler(farm)),
         *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
@@ -32,6 +35,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
         *_full_nodes(farm),
         *_forged(farm),
     ]
+    return [replace(finding, fix=hint(finding.fix)) for finding in found]
 
 
 def bare_problems(farm: Farm, netname: str) -> list[Finding]:

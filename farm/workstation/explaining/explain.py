@@ -14,6 +14,7 @@ from typing import IO, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.hints import hint
 from farm.workstation.environment import outdated
 from farm.workstation.environment.variables import disabled
 from farm.workstation.explaining import icecc_log, last_run
@@ -214,5 +215,5 @@ def summarise(calls: Iterable[Call]) -> list[ReasonCount]:
     for code, those in by_code.items():
         files = tuple(dict.fromkeys(call.file for call in those if call.file))[:MAX_FILES]
         reason = find(code)
-        counted.append(ReasonCount(code, reason.sentence, reason.mend, len(those), files))
+        counted.append(ReasonCount(code, reason.sentence, hint(reason.mend), len(those), files))
     return sorted(counted, key=lambda each: (-each.count, each.code))

@@ -1,0 +1,43 @@
+"""Commands that messages name: `sudo farm down` in a farm of another home is `sudo farm --home DIR down`.
+
+Typed as it stands, a hint must mean the farm it speaks of. So the process says once whose farm that is, and every
+message is completed where it is made.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+NAMES = (
+    *("up", "down", "status", "top", "join", "leave", "run", "env", "doctor", "explain", "jobs", "scheduler"),
+    *("history", "simulate", "image", "node", "logs", "init", "config"),
+)
+"""The commands of the command line (farm/cli)."""
+
+_COMMAND = re.compile(
+    r"(?<![\w/.\"'-])"
+    r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
+    rf"(?P<farm>farm)(?= (?:-v )?(?:{'|'.join(NAMES)})\b)"
+)
+_options: tuple[str, ...] = ()
+
+
+def speak_of(options: Sequence[str]) -> None:
+    """All hints of this process are about the farm that these options of ``farm`` lead to (Home.options)."""
+    global _options
+    _options = tuple(options)
+
+
+def hint(text: str) -> str:
+    """A text in which every farm command leads to the farm that this process speaks of."""
+    return at_home(text, _options)
+
+
+def at_home(text: str, options: Sequence[str]) -> str:
+    """The same for given options; a command that has some already is left as it is."""
+    if not options:
+        return text
+    farm = shlex.join(["farm", *options])
+    return _COMMAND.sub(lambda _: farm, text)

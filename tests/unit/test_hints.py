@@ -1,0 +1,119 @@
+"""A command that a message names means the farm that the message speaks of."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.cli import COMMANDS
+from farm.config import Config
+from farm.doctor.server import NOT_RUNNING
+from farm.errors import FarmError
+from farm.events import ServicesSeen
+from farm.hints import NAMES, at_home, hint, speak_of
+from farm.running import Running
+from farm.state import fold, initial
+from farm.view.boot import ADVICE
+from farm.view.problems import problems
+from tests.lab import AS_NOBODY
+
+TOP = Path(__file__).parents[2]
+HOME = ["--home", "/srv/my farm"]
+SOURCES = [*sorted((TOP / "farm").rglob("*.py")), *sorted((TOP / "tui").rglob("*.py"))]
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[None]:
+    speak_of(HOME)
+    yield
+    speak_of(())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Try: sudo farm down", "Try: sudo farm --home '/srv/my farm' down"),
+        ("farm status", "farm --home '/srv/my farm' status"),
+        ("Look: farm -v up", "Look: farm --home '/srv/my farm' -v up"),
+        (
+            "Look: farm logs nginx — then repeat: sudo farm up",
+            "Look: farm --home '/srv/my farm' logs nginx — then repeat: sudo farm --home '/srv/my farm' up",
+        ),
+        ("use `farm run`, or what", "use `farm --home '/srv/my farm' run`, or what"),
+        ("Bring the farm up again: sudo farm up", "Bring the farm up again: sudo farm --home '/srv/my farm' up"),
+        ("sudo farm --home /x down", "sudo farm --home /x down"),
+        ("/usr/local/bin/farm down --keep-nodes", "/usr/local/bin/farm down --keep-nodes"),
+        ("the farm's history", "the farm's history"),
+        ("farm upon", "farm upon"),
+    ],
+)
+def test_a_command_gets_the_home_and_prose_does_not(text: str, said: str) -> None:
+    assert said == at_home(text, HOME)
+    assert said == at_home(said, HOME)
+    assert text == at_home(text, [])
+
+
+def test_every_command_is_known() -> None:
+    assert {*COMMANDS} == {*NAMES}
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_whatever_tells_what_to_do_names_the_home() -> None:
+    farm = fold(initial("f", {}), ServicesSeen((), 1.0, "gone"))
+    running = Running(config=Config(), interface="lab0", image="", started=0.0)
+    told = [
+        FarmError("what", "why", "Start it: sudo farm up").mend,
+        NOT_RUNNING.found().command,
+        problems(farm, running, "gone")[0].fix,
+        *(hint(look) for _, look in ADVICE.values() if "farm " in look),
+    ]
+
+    assert all("farm --home '/srv/my farm' " in text for text in told), told
+
+
+def literals(tree: ast.AST) -> Iterator[tuple[ast.Constant, list[str]]]:
+    """Texts with the names of the calls that they stand in, the innermost first."""
+    parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            calls, at = [], node
+            while at in parents and not isinstance(parents[at], ast.stmt):
+                at = parents[at]  # type: ignore[assignment]
+                if isinstance(at, ast.Call):
+                    calls.append(ast.unparse(at.func).rpartition(".")[2])
+            yield node, calls
+
+
+PRINTS = {"print", "echo", "write", "_say", "say", "Text", "assemble", "add_row", "notify", "update"}
+PROSE = {" does not have that address yet: `farm up` gives it to it.", "farm top is at "}
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(TOP)))
+def test_no_command_is_printed_without_its_home(path: Path) -> None:
+    """Errors, causes and findings see to it themselves; what is printed as it stands must pass through `hint`."""
+    for node, calls in literals(ast.parse(path.read_text())):
+        names_a_command = at_home(node.value, HOME) != node.value
+        if names_a_command and PRINTS & {*calls} and node.value not in PROSE:
+            assert {"hint", "at_home"} & {*calls}, f"{path}:{node.lineno}: {node.value}"
+
+
+@pytest.mark.parametrize("given", ["option", "environment"])
+def test_who_is_not_root_is_told_the_command_for_the_same_farm(given: str) -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as home:
+        os.chmod(home, 0o755)
+        argv = [sys.executable, "-m", "farm", *(["--home", home] if given == "option" else []), "down"]
+        environment = {**os.environ, "FARM_HOME": home} if given == "environment" else None
+
+        done = subprocess.run(
+            [*AS_NOBODY, *argv], capture_output=True, text=True, env=environment, cwd=TOP, check=False
+        )
+
+    assert 1 == done.returncode
+    assert f"Try: sudo farm --home {home} down" in done.stderr
