@@ -13,6 +13,9 @@ from farm.config.check import ICECCD_PORT
 from farm.errors import NOT_JSON
 from farm.export.aoe import ingress_filter
 
+ICECREAM_USER = "icecc"
+"""Debian's: icecc-scheduler and iceccd run as it."""
+
 
 def table(config: Config) -> str:
     """The name of the farm's tables; it holds the farm's name, so that farms do not touch each other's."""
@@ -33,7 +36,8 @@ def ruleset(config: Config, interface: str) -> str:
     """A script for nft that makes the farm's tables anew, in one transaction (nft(8)).
 
     The scheduler's control port has no authentication and binds every address: the lab does not get at it. One machine
-    cannot take all of TFTP's places; nothing boots over IPv6.
+    cannot take all of TFTP's places; nothing boots over IPv6. icecc-scheduler and iceccd broadcast on every interface,
+    whatever -i says (icecream, services/comm.cpp): what is not for the lab stays here.
     """
     name = table(config)
     known, rule = _known_only(config) if config.nodes.strangers == "block" else ("", "")
@@ -55,6 +59,11 @@ table inet {name} {{
     iifname "{interface}" meta nfproto ipv4 udp dport 69 update @tftp {{ ip saddr {TFTP_LIMIT} }} drop
     iifname "{interface}" meta nfproto ipv6 udp dport 69 drop
 {rule}  }}
+  chain output {{
+    type filter hook output priority 0;
+    oifname != "{interface}" meta skuid "{ICECREAM_USER}" meta l4proto udp \
+      fib daddr type {{ broadcast, multicast }} drop
+  }}
 }}
 """
 

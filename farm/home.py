@@ -84,15 +84,23 @@ class Home:
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: str) -> Iterator[None]:
-    """Hold a lock file, until the process ends at the latest; raises FarmError (``busy``) when another process does."""
+def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock file, until the process ends at the latest.
+
+    When another process holds it: ``wait`` for its end, or raise FarmError (``busy``).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
             raise FarmError(busy, f"It holds {path}.", "Wait for it to end, then try again.") from None
         yield
+
+
+def boot_id() -> str:
+    """Names this boot of the machine: what a network or a kernel setting was before it holds no more (proc(5))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:

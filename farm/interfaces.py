@@ -137,7 +137,19 @@ def check_interface(config: Config, file: Path | None = None) -> None:
         raise _no_such(config.interface, found, place)
     if chosen.loopback:
         raise _is_loopback(chosen.name, found, place)
+    _require_first_address(config, chosen, file)
     _require_own_network(config, found, file)
+
+
+def _require_first_address(config: Config, chosen: Interface, file: Path | None) -> None:
+    if chosen.addresses and str(chosen.addresses[0].ip) != config.server:
+        first = chosen.addresses[0]
+        raise ConfigError(
+            f"{where(file, ('address',))}: address: {chosen.name} has another one first: {first}.",
+            f"icecc-scheduler and iceccd serve on an interface's first address alone, not on {config.server}.",
+            f"Set address: {first}, and a dhcp range in its network — or take that address away: "
+            f"sudo ip address del {first} dev {chosen.name}",
+        )
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 from farm import ssh
-from farm.daemon.client import fetch_status
+from farm.daemon.client import fetch_status, jobs_by_submitter
 from farm.errors import FarmError, PartialError
 from farm.events import Ordered
 from farm.home import Home
 from farm.ordered import note
+from farm.printable import printable
 from farm.running import Running
+from farm.view.status import NodeStatus
 
 JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
 
+MAX_NAMED = 8
 Report = Callable[[str, str], None]
 PowerOrder = Literal["reboot", "off"]
 POWER_WORDS: dict[PowerOrder, tuple[str, str]] = {"reboot": ("reboot", "reboots"), "off": ("power off", "powers off")}
@@ -26,29 +28,47 @@ POWER_WORDS: dict[PowerOrder, tuple[str, str]] = {"reboot": ("reboot", "reboots"
 _SYSTEMCTL: dict[PowerOrder, str] = {"reboot": "reboot", "off": "poweroff"}
 
 
+def jobs_under_way(home: Home) -> str:
+    """Whose jobs are in flight, in words; empty when none are, or farmd does not answer."""
+    try:
+        found = jobs_by_submitter(home)
+    except FarmError:
+        return ""
+    return ", ".join(f"{printable(name) or 'somebody'}: {_jobs(count)}" for name, count in found.most_common(MAX_NAMED))
+
+
+def jobs_by_node(home: Home) -> dict[str, int]:
+    """How many jobs each node runs that runs any; nothing when farmd does not answer."""
+    try:
+        nodes = fetch_status(home).nodes
+    except FarmError:
+        return {}
+    return {node.name: node.host.jobs_running for node in nodes if node.host and node.host.jobs_running}
+
+
+def _jobs(count: int) -> str:
+    return f"{count} job{'' if count == 1 else 's'}"
+
+
 def wait_for_jobs(home: Home, report: Report) -> None:
     """Wait until no job runs, at most JOBS_PATIENCE; a farm whose farmd is gone is not waited for."""
     deadline = time.monotonic() + JOBS_PATIENCE
     while time.monotonic() < deadline:
-        try:
-            busy = sum(node.host.jobs_running for node in fetch_status(home).nodes if node.host)
-        except FarmError:
-            return
+        busy = sum(jobs_by_node(home).values())
         if not busy:
             return
-        report("jobs", f"{busy} still run")
+        report("jobs", f"{_jobs(busy)} still run: {jobs_under_way(home)}")
         time.sleep(0.5)
 
 
-def power_off_all(home: Home, running: Running, report: Report) -> None:
-    """Power all nodes off that can be reached, side by side; one that cannot is reported and left."""
-    with contextlib.suppress(FarmError):
-        addresses = {node.name: node.address for node in fetch_status(home).nodes if node.verified}
-        with ThreadPoolExecutor(16) as pool:
-            for name, reached in pool.map(
-                lambda item: (item[0], _try_power(home, running, item[1])), addresses.items()
-            ):
-                report("nodes", f"{name} {'powers off' if reached else 'cannot be reached'}")
+def power_off_all(home: Home, running: Running, nodes: Sequence[NodeStatus], report: Report) -> list[NodeStatus]:
+    """Power those nodes off that can be reached, side by side; the others are reported and returned."""
+    known = [node for node in nodes if node.verified]
+    with ThreadPoolExecutor(16) as pool:
+        reached = list(pool.map(lambda node: _try_power(home, running, node.address), known))
+    for node, went in zip(known, reached, strict=True):
+        report("nodes", f"{node.name} {POWER_WORDS['off'][1] if went else 'cannot be reached'}")
+    return [node for node, went in zip(known, reached, strict=True) if not went]
 
 
 def _try_power(home: Home, running: Running, address: str) -> bool:

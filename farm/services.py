@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,13 +163,28 @@ class Supervisor:
 
     @property
     def pid(self) -> int | None:
-        """Process id of supervisord, if it lives: its pid file and its argv must agree, since pids are used again."""
+        """Process id of supervisord, if it lives: its pid file and its argv must agree, since pids are used again.
+
+        Where the file is lost or says something else, it is looked for by its argv.
+        """
+        named = self._named_pid()
+        return named if named is not None else self._found_pid()
+
+    def _named_pid(self) -> int | None:
         try:
             pid = int(self.pid_path.read_text())
             argv = psutil.Process(pid).cmdline()
         except (OSError, ValueError, psutil.Error):
             return None
         return pid if str(self.config_path) in argv else None
+
+    def _found_pid(self) -> int | None:
+        wanted = self.argv()[1:]
+        for process in psutil.process_iter():
+            with contextlib.suppress(psutil.Error):
+                if process.cmdline()[1:] == wanted:
+                    return process.pid
+        return None
 
     @property
     def alive(self) -> bool:
@@ -187,24 +202,49 @@ class Supervisor:
         """The command that starts it; it goes to the background by itself."""
         return [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.config_path)]
 
-    def converge(self, services: Sequence[Service], prefix: Sequence[str] = ()) -> None:
+    def disturbed(self, services: Sequence[Service]) -> set[str]:
+        """Names of the services that `converge` would end or start again."""
+        try:
+            old = _programs(self.config_path.read_text())
+        except OSError:
+            return set()
+        new = _programs(render(self.home, services))
+        return {name for name, text in old.items() if new.get(name) != text}
+
+    def converge(self, services: Sequence[Service], prefix: Sequence[str] = (), *, power_on: bool = True) -> None:
         """Make these services run, and no others: start supervisord, or tell a running one what has changed.
 
-        ``prefix``: an argv put before supervisord's, to enter a namespace.
+        ``prefix``: an argv put before supervisord's, to enter a namespace. ``power_on``: also start machines that
+        have powered themselves off.
         """
         write_atomic(self.config_path, render(self.home, services))
+        self.resume()
         if not self.alive:
             self._kill_leftover()
             command.run([*prefix, *self.argv()], timeout=30, env={ENVIRONMENT_MARK: str(self.config_path)})
             self._wait_until_alive()
             return
         try:
+            self._write_pid()
+            left_off = set() if power_on else {service.name for service in services if not service.restart}
             with self._rpc() as rpc:
-                _apply_changes(rpc)
+                _apply_changes(rpc, left_off)
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError(
                 "supervisord refused the new configuration.", str(error), "Look: farm logs supervisord"
             ) from error
+
+    def resume(self) -> None:
+        """Let a supervisord go on that somebody stopped (SIGSTOP): to start another would end the machines."""
+        pid = self.pid
+        if pid is not None:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).resume()
+
+    def _write_pid(self) -> None:
+        """Mend a pid file that was lost, for whoever else reads it."""
+        if self._named_pid() is None:
+            write_atomic(self.pid_path, f"{self.pid}\n")
 
     def _wait_until_alive(self) -> None:
         for _ in range(100):
@@ -270,6 +310,7 @@ class Supervisor:
         """Stop all services and supervisord itself; returns when none of them is left."""
         pid = self.pid
         if pid is not None:
+            self.resume()
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
             with contextlib.suppress(psutil.Error):
@@ -277,7 +318,14 @@ class Supervisor:
         self._kill_leftover()
 
 
-def _apply_changes(rpc: Any) -> None:
+def _programs(configuration: str) -> dict[str, str]:
+    """The sections of supervisord's configuration that are services, by name."""
+    sections = configuration.split("\n\n")
+    found = (re.match(r"\[program:(.+)\]\n", section) for section in sections)
+    return {match[1]: match.string.strip() for match in found if match}
+
+
+def _apply_changes(rpc: Any, left_off: Collection[str]) -> None:
     ((added, changed, removed),) = rpc.reloadConfig()
     for name in [*removed, *changed]:
         rpc.stopProcessGroup(name)
@@ -285,7 +333,7 @@ def _apply_changes(rpc: Any) -> None:
     for name in [*changed, *added]:
         rpc.addProcessGroup(name)
     for process in rpc.getAllProcessInfo():
-        if process["statename"] in ("STOPPED", "FATAL", "EXITED"):
+        if process["statename"] in ("STOPPED", "FATAL", "EXITED") and process["name"] not in left_off:
             rpc.startProcess(process["name"], False)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 from farm import command
 from farm.errors import FarmError
@@ -24,10 +25,19 @@ OPTIONS = (
 def farm_key(home: Home) -> str:
     """The farm's public key, which nodes let in as root; made at first use, the private half readable by root alone."""
     path = home.state / "ssh" / "id_ed25519"
-    if not path.exists():
+    public = _public_half(path)
+    if not public:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
         command.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "farm", "-f", str(path)])
-    return path.with_suffix(".pub").read_text().strip()
+        public = _public_half(path)
+    return public
+
+
+def _public_half(path: Path) -> str:
+    """The public half of a private key; empty where there is no key, or one that is damaged."""
+    done = command.run(["ssh-keygen", "-y", "-P", "", "-f", str(path)], check=False)
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def argv(home: Home, running: Running, address: str, words: list[str]) -> list[str]:

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,32 +16,40 @@ import msgspec
 from farm import command, firewall, health, preflight
 from farm.config import Config, Machine
 from farm.config.file import load_or_default
-from farm.daemon.client import fetch_status, wait_until_seen
-from farm.errors import CommandError, FarmError
+from farm.daemon.client import wait_until_seen
+from farm.errors import FarmError
 from farm.export import aoe
+from farm.export.socket_buffer import allow_socket_buffer
+from farm.healing import Report, wait_until_healthy
 from farm.home import Home, locked, write_atomic
-from farm.image.build import build, current_inputs
-from farm.image.sources import host_sources
-from farm.image.store import Manifest, Store
+from farm.image.build import build
+from farm.image.store import Store
+from farm.image.users import note_user, noted
 from farm.interfaces import check_interface
 from farm.netboot import render
-from farm.power import power_off_all, wait_for_jobs
+from farm.power import jobs_by_node, jobs_under_way
+from farm.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.running import Running
 from farm.services import Service, Supervisor
 from farm.ssh import farm_key
+from farm.versions import versions_in_use
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
-from farm.virtual.namespace import ICECC_SOCKETS, enter, exec_prefix, icecc_folder, inside
+from farm.virtual.builds import forget_end, require_no_builds, under_way
+from farm.virtual.namespace import (
+    BIND_AGAIN_AND_RUN,
+    ICECC_SOCKETS,
+    enter,
+    exec_prefix,
+    icecc_folder,
+    inside,
+    namespace_name,
+    namespace_path,
+)
 from farm.workstation.membership import submitter_name
-
-Report = Callable[[str, str], None]
-"""Called with the step and what is being done in it."""
 
 ENVIRONMENTS = "environments"
 """Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""
-
-HEALTH_PATIENCE = 60.0
-"""Seconds that services have to become healthy."""
 
 
 @dataclass(frozen=True)
@@ -50,13 +58,15 @@ class Request:
 
     virtual: int | None = None
     nic: str | None = None
+    force: bool = False
+    """Disturb builds and jobs that run."""
 
 
 @contextlib.contextmanager
-def exclusive(home: Home) -> Iterator[None]:
-    """Held by whoever changes the running farm; raises FarmError when someone else does."""
+def exclusive(home: Home, *, wait: bool = False) -> Iterator[None]:
+    """Held by whoever changes the running farm; when someone else does, raises FarmError or waits for its end."""
     home.create()
-    with locked(home.state / ".changing", "Another command is bringing this farm up or down."):
+    with locked(home.state / ".changing", "Another command is bringing this farm up or down.", wait=wait):
         yield
 
 
@@ -66,7 +76,11 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
     Repeating it converges: what is as it should be is left alone. Raises FarmError.
     """
     with exclusive(home):
-        old = running_or_none(home)
+        supervisor = Supervisor(home)
+        supervisor.resume()
+        old = Running.known(home)
+        if old is None and request.virtual is None:
+            _require_no_lab_left(home)
         virtual = request.virtual is not None or (old is not None and old.namespace is not None)
         config = load_or_default(home, virtual=virtual)
         _check_kind(request, old, config)
@@ -78,19 +92,26 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
         preflight.require_addresses(running.config)
         if running.namespace is None:
             _check_real_lab(home, config)
+        else:
+            require_own_namespace(home, running.namespace)
+        if old is None:
+            _clear_remains(home, request, config, report)
+        elif not request.force and supervisor.alive and not _is_cut_off(running):
+            _require_undisturbed(home, running, supervisor.disturbed(services(home, running)))
         report("network", running.interface)
         # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
         running.save(home)
+        _note_image(home, running)
         running = _set_up_network(home, running)
         report("boot files", f"image {version}")
-        _write_files(home, running)
+        write_files(home, running)
         report("services", "starting")
-        supervisor = Supervisor(home)
         if running.namespace and supervisor.pid and not inside(running.namespace, supervisor.pid):
             # Somebody deleted the namespace: what runs in the old one is cut off for good.
             supervisor.shutdown()
         supervisor.converge(services(home, running), prefix=enter(running, home))
-        _wait_until_healthy(home, running, report)
+        forget_end(home)
+        wait_until_healthy(home, running, report)
         wait_until_seen(home)
         return running
 
@@ -122,6 +143,52 @@ def _check_kind(request: Request, old: Running | None, config: Config) -> None:
             )
 
 
+def _require_no_lab_left(home: Home) -> None:
+    for name in own_namespaces(home, None, config_of(home)):
+        raise FarmError(
+            f"A virtual lab is up, or left, in the network namespace {name}, and its record is lost.",
+            f"{Running.path(home)} and its copy cannot be read.",
+            "Say how many machines it has: sudo farm up --virtual N — or take it down: sudo farm down",
+        )
+
+
+def _clear_remains(home: Home, request: Request, config: Config, report: Report) -> None:
+    """Remove what a farm has left whose record is lost: nothing of it can be told from what is wanted now."""
+    namespaces = own_namespaces(home, None, config)
+    supervisor = Supervisor(home)
+    if namespaces or supervisor.orphans():
+        require_no_builds(namespaces, "up", request.force)
+        report("services", "ending what an earlier farm has left")
+        supervisor.shutdown()
+        remove_network(home, None, config)
+
+
+def _is_cut_off(running: Running) -> bool:
+    """The lab's namespace was deleted: what runs in it is lost to everybody already."""
+    return running.namespace is not None and not namespace_path(running.namespace).exists()
+
+
+def _require_undisturbed(home: Home, running: Running, disturbed: set[str]) -> None:
+    """Raises FarmError when services that answer would end under users' builds, or machines under their jobs."""
+    needed = disturbed & {"scheduler", "iceccd"}
+    if needed and needed - _silent(home, running):
+        if running.namespace is not None:
+            require_no_builds([running.namespace], "up", force=False)
+        elif jobs := jobs_under_way(home):
+            raise under_way("Jobs are under way that would lose their scheduler.", [jobs], "up")
+    busy = [f"{name}: {jobs} jobs" for name, jobs in jobs_by_node(home).items() if name in disturbed]
+    if busy:
+        raise under_way("Machines would end that run jobs.", busy, "up")
+
+
+def _silent(home: Home, running: Running) -> set[str]:
+    """Services that do not answer, so that nobody loses them."""
+    try:
+        return {answer.service for answer in health.check(home, running) if not answer.ok}
+    except FarmError:
+        return {"scheduler", "iceccd"}
+
+
 def _check_real_lab(home: Home, config: Config) -> None:
     check_interface(config, home.config)
     preflight.require_interface_up(config)
@@ -136,69 +203,16 @@ def _choose_image(home: Home, config: Config, report: Report) -> str:
     store = Store(home.images)
     version = store.selection.current
     if version is None:
-        manifest, _ = build(home, config, lambda stage, doing: report(f"image: {stage}" if stage else "", doing))
+        manifest, _ = build(
+            home,
+            config,
+            lambda stage, doing: report(f"image: {stage}" if stage else "", doing),
+            in_use=lambda: versions_in_use(home),
+        )
         version = manifest.version
     report("image", f"verifying {version}")
     store.verify(version)
     return version
-
-
-def image_is_outdated(home: Home, config: Config) -> bool:
-    """Whether what next boots get was built from other inputs than a build would use now."""
-    store = Store(home.images)
-    current = store.selection.current
-    return current is not None and store.get(current).inputs != current_inputs(config, host_sources()).all
-
-
-def build_image(home: Home, config: Config, report: Report, *, force: bool, refresh: bool) -> tuple[Manifest, bool]:
-    """Build the image unless it is up to date, and let a farm that is up serve it to next boots."""
-    home.create()
-    manifest, built = build(home, config, report, in_use=versions_in_use(home), force=force, refresh=refresh)
-    serve_selected(home)
-    return manifest, built
-
-
-def switch_image(home: Home, choose: Callable[[Store], str]) -> str:
-    """Change which version next boots get, in the store and in a farm that is up; returns the version."""
-    preflight.require_root("farm image")
-    store = Store(home.images)
-    with store.lock():
-        version = choose(store)
-    serve_selected(home)
-    return version
-
-
-def remove_image(home: Home, version: str) -> None:
-    """Delete a version that no node runs, and end its export."""
-    preflight.require_root("farm image remove")
-    store = Store(home.images)
-    with store.lock():
-        store.remove(version, in_use=versions_in_use(home))
-    serve_selected(home)
-
-
-def serve_selected(home: Home) -> None:
-    """Let a farm that is up serve the version that is selected now; nothing happens when it is not up."""
-    old, selected = running_or_none(home), Store(home.images).selection.current
-    if old is None or selected is None:
-        return
-    with exclusive(home):
-        running = msgspec.structs.replace(old, image=selected)
-        running.save(home)
-        _write_files(home, running)
-        Supervisor(home).converge(services(home, running), prefix=enter(running, home))
-
-
-def versions_in_use(home: Home) -> set[str]:
-    """Versions that nodes run; all of the exported ones when farmd cannot say."""
-    running = running_or_none(home)
-    if running is None:
-        return set()
-    try:
-        nodes = fetch_status(home).nodes
-    except FarmError:
-        return {manifest.version for manifest in Store(home.images).list()}
-    return {running.image, *(node.image for node in nodes if node.image)}
 
 
 def _plan(config: Config, request: Request, old: Running | None, version: str) -> Running:
@@ -222,7 +236,7 @@ def _plan(config: Config, request: Request, old: Running | None, version: str) -
         interface=virtual_network.BRIDGE,
         image=version,
         started=started,
-        namespace=f"farm-{config.name}",
+        namespace=namespace_name(config.name),
         machines=machines,
         mtu=config.mtu,
     )
@@ -230,7 +244,7 @@ def _plan(config: Config, request: Request, old: Running | None, version: str) -
 
 def _set_up_network(home: Home, running: Running) -> Running:
     config = running.config
-    aoe.allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, running.mtu))
+    allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, running.mtu), home.runtime)
     if running.namespace is not None:
         virtual_network.create(running.namespace, running.mtu, len(running.machines))
     prefix = _netns(running)
@@ -252,7 +266,8 @@ def _netns(running: Running) -> list[str]:
     return exec_prefix(running.namespace) if running.namespace else []
 
 
-def _write_files(home: Home, running: Running) -> None:
+def write_files(home: Home, running: Running) -> None:
+    """Write what dnsmasq and nginx read and serve, and the folder where icecc meets iceccd."""
     config = running.config
     extra = virtual_machine.KERNEL_OPTIONS if running.namespace else ""
     key = farm_key(home)
@@ -265,8 +280,29 @@ def _write_files(home: Home, running: Running) -> None:
         shutil.chown(folder, "icecc")
 
 
+def _note_image(home: Home, running: Running) -> None:
+    """Tell whoever else uses the image store what nodes may run from now on."""
+    store = Store(home.images)
+    user = noted(store, home)
+    note_user(store, home, kept=user.kept, served=[*user.served, running.image])
+
+
 def services(home: Home, running: Running) -> list[Service]:
     """Everything that supervisord keeps running for this farm."""
+    on_interface = _interface_mark(running)
+    return [
+        replace(service, environment={**service.environment, **on_interface}) if service.restart else service
+        for service in _services(home, running)
+    ]
+
+
+def _interface_mark(running: Running) -> dict[str, str]:
+    """Which interface this is: where one of the same name has taken its place, sockets bound to it are deaf."""
+    found = command.run([*_netns(running), "cat", f"/sys/class/net/{running.interface}/ifindex"], check=False)
+    return {"FARM_INTERFACE": found.stdout.strip() if found.returncode == 0 else ""}
+
+
+def _services(home: Home, running: Running) -> list[Service]:
     config = running.config
     store = Store(home.images)
     exports = [
@@ -300,6 +336,7 @@ def _interface_index(running: Running) -> str:
 
 def _core_services(home: Home, running: Running) -> list[Service]:
     config, conf = running.config, home.runtime
+    nginx, dnsmasq = render.nginx_conf(config, home), render.dnsmasq_conf(config, home, running.interface)
     settings = msgspec.json.encode(msgspec.structs.replace(running, started=0, image="", addresses_added=[]))
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
     scheduler += ["-i", running.interface]
@@ -314,6 +351,9 @@ def _core_services(home: Home, running: Running) -> list[Service]:
     ]
     submitter += ["-m", "0", "--no-remote", "-b", f"{ICECC_SOCKETS}/{ENVIRONMENTS}", "-u", "icecc", "-v"]
     submitter += ["-i", running.interface]
+    if running.namespace is not None:
+        # supervisord sees the folder that was there when it started: that may have been deleted since.
+        submitter = ["unshare", "--mount", "sh", "-c", BIND_AGAIN_AND_RUN, str(icecc_folder(home)), *submitter]
     return [
         # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
         Service(
@@ -321,14 +361,14 @@ def _core_services(home: Home, running: Running) -> list[Service]:
             ["nginx", "-c", str(conf / "nginx.conf")],
             capabilities=[],
             order=10,
-            environment=_digest(conf / "nginx.conf"),
+            environment=_digest(nginx),
         ),
         Service(
             "dnsmasq",
             ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
             capabilities=["net_admin", "net_raw", "net_bind_service", "setgid"],
             order=40,
-            environment=_digest(conf / "dnsmasq.conf"),
+            environment=_digest(dnsmasq),
             # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
             log="dnsmasq-output",
         ),
@@ -343,69 +383,5 @@ def _core_services(home: Home, running: Running) -> list[Service]:
     ]
 
 
-def _digest(path: Path) -> dict[str, str]:
-    return {"FARM_SETTINGS": hashlib.sha256(path.read_bytes()).hexdigest()}
-
-
-def _wait_until_healthy(home: Home, running: Running, report: Report) -> None:
-    machines = {machine.name for machine in running.machines}
-    deadline = time.monotonic() + HEALTH_PATIENCE
-    while True:
-        answers = [answer for answer in health.check(home, running) if answer.service not in machines]
-        sick = [answer for answer in answers if not answer.ok]
-        if not sick:
-            return
-        report("services", "waiting for " + ", ".join(answer.service for answer in sick))
-        if time.monotonic() > deadline:
-            raise FarmError(
-                f"Not all services came up: {', '.join(answer.service for answer in sick)}.",
-                "\n".join(f"{answer.service}: {answer.detail}" for answer in sick),
-                f"Look: farm logs {sick[0].service} — then repeat: sudo farm up",
-            )
-        time.sleep(0.5)
-
-
-def bring_down(home: Home, report: Report, *, keep_nodes: bool = False) -> None:
-    """Stop everything and leave nothing behind: no process, namespace, mount, filter or address.
-
-    ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is
-    left of a farm too, whatever was killed.
-    """
-    with exclusive(home):
-        running = running_or_none(home)
-        supervisor = Supervisor(home)
-        if running is not None and supervisor.alive:
-            report("jobs", "waiting for those that run")
-            wait_for_jobs(home, report)
-            if not keep_nodes and running.namespace is None:
-                report("nodes", "powering off")
-                power_off_all(home, running, report)
-        report("services", "stopping")
-        supervisor.shutdown()
-        if running is not None:
-            report("network", "removing")
-            _remove_network(running)
-        for path in home.runtime.glob("*"):
-            _remove(path)
-
-
-def _remove_network(running: Running) -> None:
-    if running.namespace is not None:
-        virtual_network.remove(running.namespace)
-        return
-    firewall.remove(running.config)
-    for address in running.addresses_added:
-        with contextlib.suppress(CommandError):
-            command.run(["ip", "addr", "del", address, "dev", running.interface])
-    # What the kernel made itself from the farm's router advertisements.
-    prefix = f"{render.ula_prefix(running.config.name)}::/64"
-    command.run(["ip", "-6", "addr", "flush", "dev", running.interface, "to", prefix], check=False)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        for child in path.iterdir():
-            _remove(child)
-        path.rmdir()
-    else:
-        path.unlink(missing_ok=True)
+def _digest(text: str) -> dict[str, str]:
+    return {"FARM_SETTINGS": hashlib.sha256(text.encode()).hexdigest()}

@@ -11,7 +11,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.power import POWER_WORDS, PowerOrder, power
 from farm.running import Running
-from farm.up import switch_image
+from farm.serving import switch_image
 from farm.view.status import NodeStatus
 
 

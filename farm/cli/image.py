@@ -12,6 +12,7 @@ from rich.text import Text
 from farm.cli.output import err, out, show_json, step_display
 from farm.config.file import load_or_default
 from farm.errors import FarmError
+from farm.hints import hint
 from farm.home import Home
 from farm.image.store import Manifest, Store
 
@@ -32,7 +33,7 @@ def image() -> None:
 def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
     """Build the image if what goes into it has changed; next boots then get it."""
     from farm.preflight import require_root
-    from farm.up import build_image
+    from farm.serving import build_image
 
     require_root("farm image build")
     with step_display() as report:
@@ -56,7 +57,7 @@ def list_(home: Home, as_json: bool) -> None:
         show_json({"schema": 1, "current": current, "images": [_summary(manifest) for manifest in manifests]})
         return
     if not manifests:
-        err.print(f"No image was built yet. {_FIRST}")
+        err.print(hint(f"No image was built yet. {_FIRST}"), soft_wrap=True)
         return
     table = Table(box=None, header_style="bold")
     for column in ("", "version", "built", "kernel", "root", "initrd", "slot"):
@@ -104,7 +105,7 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
 @click.pass_obj
 def use(home: Home, version: str) -> None:
     """Next boots get VERSION; running nodes keep theirs."""
-    from farm.up import switch_image
+    from farm.serving import switch_image
 
     switch_image(home, lambda store: store.use(version))
     out.print(f"Next boots get {version}.")
@@ -114,7 +115,7 @@ def use(home: Home, version: str) -> None:
 @click.pass_obj
 def rollback(home: Home) -> None:
     """Next boots get the version that was chosen before."""
-    from farm.up import switch_image
+    from farm.serving import switch_image
 
     out.print(f"Next boots get {switch_image(home, Store.rollback)}.")
 
@@ -124,7 +125,7 @@ def rollback(home: Home) -> None:
 @click.pass_obj
 def remove(home: Home, version: str) -> None:
     """Delete VERSION from the store, unless a node runs it or next boots get it."""
-    from farm.up import remove_image
+    from farm.serving import remove_image
 
     remove_image(home, version)
     out.print(f"Removed {version}.")

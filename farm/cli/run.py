@@ -23,6 +23,7 @@ from rich.text import Text
 from farm.cli.files import write_named
 from farm.cli.output import err, show_error
 from farm.errors import FarmError
+from farm.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
@@ -88,8 +89,9 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     """
     options = Options(**given)  # type: ignore[arg-type]  # click has seen to the types
     membership = find(home)
-    if membership.how == "server":
-        namespace.reenter(Running.load(home), home)
+    lab = Running.load(home) if membership.how == "server" else None
+    if lab is not None:
+        namespace.reenter(lab, home)
     # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
     needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True)
     needed.start()
@@ -113,7 +115,13 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     if not slots.obstacle:
         environment |= socket_variable(membership, environment)
     command = Command(argv, environment, user)
-    leave(_run(command, membership, slots, options, home))
+    returncode = _run(command, membership, slots, options, home)
+    if returncode and lab is not None:
+        from farm.virtual.builds import lab_gone
+
+        if why := lab_gone(home, lab):
+            _say(why)
+    leave(returncode)
 
 
 def _run(command: Command, membership: Membership, slots: Slots, options: Options, home: Home) -> int:
@@ -253,7 +261,7 @@ def _show_reasons(summary: Summary) -> None:
     if len(summary.reasons) > SHOWN_REASONS:
         err.print(f"  and {count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
     if any(reason.mend for reason in summary.reasons):
-        err.print("  What to do about them: farm explain --last")
+        err.print(hint("  What to do about them: farm explain --last"))
 
 
 def _saved(seconds: float) -> str:

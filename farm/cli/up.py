@@ -15,6 +15,7 @@ from rich.text import Text
 from farm.cli.output import err, out, step_display
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
+from farm.hints import hint
 from farm.home import Home
 from farm.running import Running
 from farm.view.status import NodeStatus
@@ -37,43 +38,56 @@ from farm.view.status import NodeStatus
     show_default=True,
     help="Seconds they may take.",
 )
+@click.option("--force", is_flag=True, help="Also where builds or jobs that run are disturbed.")
 @click.pass_obj
-def up(home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int) -> None:
+def up(
+    home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int, force: bool
+) -> None:
     """Bring the farm up, or make a running one follow its changed configuration."""
+    from farm.down import bring_down
     from farm.preflight import require_root
-    from farm.up import Request, bring_down, bring_up, image_is_outdated
+    from farm.serving import image_is_outdated
+    from farm.up import Request, bring_up
 
     require_root("farm up")
     if foreground:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with step_display() as report:
-            running = bring_up(home, Request(virtual, nic), report)
+            running = bring_up(home, Request(virtual, nic, force), report)
         if running.machines and not no_wait:
             wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
         show_summary(home, running)
         if image_is_outdated(home, running.config):
-            out.print("This image is not what a build would make now. Build it: sudo farm image build")
+            out.print(
+                hint("This image is not what a build would make now. Build it: sudo farm image build"), soft_wrap=True
+            )
         if foreground:
             stay(home)
     except KeyboardInterrupt:
         if not foreground:
             raise
         with step_display() as report:
-            bring_down(home, report, keep_nodes=True)
+            bring_down(home, report, keep_nodes=True, builds="end")
 
 
 @click.command()
 @click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they wait until the farm is up again.")
+@click.option("--wait", is_flag=True, help="Wait for builds that run inside a virtual lab.")
+@click.option("--force", is_flag=True, help="End builds that run inside a virtual lab.")
 @click.pass_obj
-def down(home: Home, keep_nodes: bool) -> None:
-    """Take the farm down: drain it, power the nodes off, and leave nothing behind."""
+def down(home: Home, keep_nodes: bool, wait: bool, force: bool) -> None:
+    """Take the farm down: drain it, power the nodes off, and leave nothing behind.
+
+    Builds that run inside a virtual lab would end with it: they are named, and nothing is done unless --wait or
+    --force says what to do about them. Nothing is asked, so scripts see the same.
+    """
+    from farm.down import bring_down
     from farm.preflight import require_root
-    from farm.up import bring_down
 
     require_root("farm down")
     with step_display() as report:
-        bring_down(home, report, keep_nodes=keep_nodes)
+        bring_down(home, report, keep_nodes=keep_nodes, builds="end" if force else "wait" if wait else "refuse")
     out.print("The farm is down.")
 
 

@@ -208,6 +208,6 @@ Checked besides the form of each value:
 - names that mean something else are not used: `localhost`, `default`, and `node-` with the last six digits of another
   machine's MAC address;
 - ports do not collide;
-- in a real lab, the interface exists on this machine, and the subnet overlaps none of another interface and none that a
-  route leads elsewhere.
+- in a real lab, the interface exists on this machine and has no other address first, and the subnet overlaps none of
+  another interface and none that a route leads elsewhere.
 """

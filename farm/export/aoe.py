@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from farm.errors import FarmError
 from farm.image.store import Manifest
 from farm.services import Service
 
@@ -17,31 +16,20 @@ def vblade_service(manifest: Manifest, root: Path, *, shelf: int, interface: str
     ``buffer`` is the window vblade advertises and sizes its socket buffer by, in frames (vblade(8) -b): at 1024 it
     served 64 readers fairly, at the default 16 some starved. -m (a list of MACs) is not used: it is not bounds-checked.
     """
+    file = root.stat() if root.exists() else None
     return Service(
         name=f"aoe-{manifest.slot}",
         argv=["vblade", "-r", "-b", str(buffer), str(shelf), str(manifest.slot), interface, str(root)],
         capabilities=["net_raw"],
         order=30,
+        # A file that takes the place of the one it has open is another service: it would go on with the old one.
+        environment={"FARM_ROOT": f"{file.st_ino}-{file.st_mtime_ns}" if file else ""},
     )
 
 
 def socket_buffer_needed(buffer: int, mtu: int) -> int:
     """Bytes that net.core.rmem_max must allow, or vblade's window is silently smaller (aoetools, vblade linux.c)."""
     return buffer * mtu
-
-
-def allow_socket_buffer(size: int) -> None:
-    """Raise net.core.rmem_max to ``size`` bytes if it is lower; raises FarmError when that is forbidden."""
-    if int(RMEM_MAX.read_text()) >= size:
-        return
-    try:
-        RMEM_MAX.write_text(f"{size}\n")
-    except OSError as error:
-        raise FarmError(
-            "The kernel's limit for socket buffers is too low for the AoE export.",
-            f"net.core.rmem_max is {RMEM_MAX.read_text().strip()}, {size} is needed; it may not be changed: {error}",
-            f"On the host: sysctl net.core.rmem_max={size} — or set export.buffer lower in farm.yaml",
-        ) from error
 
 
 def ingress_filter(table: str, interface: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -81,15 +81,15 @@ def build(
     config: Config,
     progress: kiwi.Progress,
     *,
-    in_use: Collection[str] = (),
+    in_use: Callable[[], Collection[str]] = tuple,
     force: bool = False,
     refresh: bool = False,
 ) -> tuple[Manifest, bool]:
     """Build the image unless its inputs were built before; returns its manifest and whether anything was built.
 
     ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
-    next boots get; the oldest versions go, but none that is ``in_use`` by a node. Raises FarmError; whatever happens,
-    nothing is left mounted and no half version in the store.
+    next boots get; the oldest versions go, but none that is ``in_use`` by a node then. Raises FarmError; whatever
+    happens, nothing is left mounted and no half version in the store.
     """
     store = Store(home.images)
     with store.lock():
@@ -101,7 +101,7 @@ def build(
             return known, False
         manifest = _Build(home, store, config, sources, inputs, progress).run(refresh)
         store.use(manifest.version)
-        _prune(store, config.image.keep, in_use)
+        _prune(store, config.image.keep, in_use())
         return manifest, True
 
 

@@ -19,10 +19,18 @@ BIND_AND_RUN = f'mkdir -p "$0" {ICECC_SOCKETS} && mount --bind "$0" {ICECC_SOCKE
 
 _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 
+BIND_AGAIN_AND_RUN = f"umount --lazy {ICECC_SOCKETS} 2> /dev/null; {BIND_AND_RUN}"
+"""The same inside a mount namespace where a folder is bound there that may have been deleted since."""
+
 
 def icecc_folder(home: Home) -> Path:
     """What processes inside the namespace see at /run/icecc."""
     return home.runtime / "icecc"
+
+
+def namespace_name(farm: str) -> str:
+    """The namespace of the virtual lab of a farm of that name."""
+    return f"farm-{farm}"
 
 
 def namespace_path(name: str) -> Path:

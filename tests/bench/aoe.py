@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from farm.config import Export
-from farm.export.aoe import allow_socket_buffer, socket_buffer_needed, vblade_service
+from farm.export.aoe import socket_buffer_needed, vblade_service
+from farm.export.socket_buffer import allow_socket_buffer, release_socket_buffer
 from farm.image.store import Manifest
 from tests.lab import Namespace, namespaces, until
 
@@ -49,7 +50,7 @@ def mac(namespace: Namespace) -> str:
 def start_vblade(server: Namespace, root: Path, *, mtu: int = 1500, slot: int = 1) -> subprocess.Popen[bytes]:
     """Export a file as the farm does and wait until the export is open."""
     settings = Export()
-    allow_socket_buffer(socket_buffer_needed(settings.buffer, mtu))
+    allow_socket_buffer(socket_buffer_needed(settings.buffer, mtu), server.folder)
     service = vblade_service(
         manifest(slot), root, shelf=settings.shelf, interface=server.interface, buffer=settings.buffer
     )
@@ -75,5 +76,6 @@ def measure(mtu: int, *, readers: int = 64, outstanding: int = 16, seconds: floa
         at = (lab.interface, mac(server), Export().shelf, 1)
         argv = [program, *at, readers, outstanding, per_frame, SIZE // 512, seconds]
         lines = lab.run(*map(str, argv)).stdout.splitlines()
+        release_socket_buffer(server.folder)
     numbers = [(int(line.split()[0]), int(line.split()[1])) for line in lines]
     return Fairness(mtu, [done / seconds / 1e6 for done, _ in numbers], sum(resent for _, resent in numbers))

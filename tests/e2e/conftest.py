@@ -138,5 +138,5 @@ def lab() -> Iterator[Lab]:
     try:
         yield lab
     finally:
-        lab.farm("down", check=False)
+        lab.farm("down", "--force", check=False)
         shutil.rmtree(home)

@@ -149,6 +149,15 @@ class TestConfig:
         assert "a route sends 10.77.0.128/25 to eno1." in refused.stderr
         assert refused.returncode == 1
 
+    def test_check_refuses_an_interface_whose_first_address_is_another(self, tmp_path: Path) -> None:
+        (tmp_path / "farm.yaml").write_text("interface: eno1\naddress: 10.77.0.1/24\n")
+
+        refused = farm(tmp_path, "config", "check")
+
+        assert f"{tmp_path}/farm.yaml:2: address: eno1 has another one first: 192.0.2.20/26." in refused.stderr
+        assert "Set address: 192.0.2.20/26" in refused.stderr
+        assert refused.returncode == 1
+
     def test_check_refuses_the_loopback(self, tmp_path: Path) -> None:
         (tmp_path / "farm.yaml").write_text("interface: lo\n")
 
