@@ -44,7 +44,7 @@ from farm.workstation.explaining.reasons.record import Kept
 from farm.workstation.joining.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
 from farm.workstation.running.execution import Command, given_environment, leave, working_folder
-from farm.workstation.running.live_line import LiveLine, terminal
+from farm.workstation.running.live_line import LiveLine, marked, terminal
 from farm.workstation.running.run import Ran, acting_as, as_user, run_here, sudo_caller
 from farm.workstation.running.run import run as run_command
 from farm.workstation.running.tagging import default_tag, tag_build
@@ -114,8 +114,11 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     )
     if not slots.obstacle:
         environment |= socket_variable(membership, environment)
+    tty = terminal(os.environ) if options.live and not slots.obstacle else None
+    if tty is not None:
+        environment |= marked(tty)
     command = Command(argv, environment, user)
-    returncode = _run(command, membership, slots, options, home)
+    returncode = _run(command, membership, slots, options, home, tty)
     if returncode and lab is not None:
         from farm.virtual.builds import lab_gone
 
@@ -124,7 +127,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     leave(returncode)
 
 
-def _run(command: Command, membership: Membership, slots: Slots, options: Options, home: Home) -> int:
+def _run(command: Command, membership: Membership, slots: Slots, options: Options, home: Home, tty: int | None) -> int:
     """Run it and tell; what it ended with, or 1 when it went well but what was asked for cannot be written."""
     obstacle = slots.obstacle
     tag = legible(options.tag or default_tag(command.argv))
@@ -132,7 +135,6 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
         if obstacle:
             ran = run_here(command)
         else:
-            tty = terminal(os.environ) if options.live else None
             telling = functools.partial(tag_build, membership, home.farmd_socket, tag, os.environ)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(

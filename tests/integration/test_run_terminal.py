@@ -172,3 +172,57 @@ def test_a_program_that_has_the_terminal_to_itself(farm: Farm, terminals: list[T
     (farm.sources / "over").touch()
     assert terminal.end() == 0
     assert terminal.screen.margins is None
+
+
+RESETS = {
+    "region": r"printf '\033[r'",
+    "hard reset": r"printf '\033c'",
+    "tput reset": "tput reset",
+    "tput csr": "tput csr 0 23",
+    "soft reset": r"printf '\033[!p'",
+    "origin mode": r"printf '\033[2;5r\033[?6h'; sleep 2.5; printf '\033[?6l\033[r'",
+    "colours and line drawing": r"printf '\033[7;31m\033(0'; sleep 2.5; printf '\033[m\033(B'",
+}
+
+
+@pytest.mark.parametrize("reset", RESETS)
+def test_a_command_that_resets_the_terminal(farm: Farm, terminals: list[Terminal], reset: str) -> None:
+    """The row is reserved again, and no copy of it gets into the output."""
+    for name in ("reset", "last"):
+        (farm.sources / name).unlink(missing_ok=True)
+    wait = "until [ -e {} ]; do sleep 0.1; done"
+    script = f"{wait.format('reset')}; {RESETS[reset]}; {OUTPUT}; {wait.format('last')}; echo over"
+    terminal = run_live(farm, terminals, "--", "sh", "-c", script)
+    (farm.sources / "reset").touch()
+    terminal.wait_for("line 30")
+    until(lambda: live(terminal) and terminal.screen.margins == (0, ROWS - 2), "the row is not kept")
+    # pyte draws what stands in the row as it is told to: neither turned round nor in colour.
+    assert {(cell.fg, cell.reverse) for cell in terminal.screen.buffer[ROWS - 1].values()} <= {("default", False)}
+    assert sum(" waiting; done " in row for row in terminal.everything) == 1
+    (farm.sources / "last").touch()
+    assert terminal.end() == 0
+    assert not any(" waiting; done " in row for row in terminal.everything)
+    assert terminal.screen.margins is None
+    shown = [row for row in terminal.everything if row.startswith("line ")]
+    assert shown[-3:] == ["line 28", "line 29", "line 30"]
+
+
+def test_a_farm_run_inside_another_has_no_line(farm: Farm, terminals: list[Terminal]) -> None:
+    """It ends, and the outer one keeps its own."""
+    for name in ("inner", "outer"):
+        (farm.sources / name).unlink(missing_ok=True)
+    wait = "until [ -e {} ]; do sleep 0.1; done"
+    inner = " ".join(f"'{word}'" for word in farm.argv("--", "sh", "-c", f"echo inside; {wait.format('inner')}"))
+    terminal = run_live(farm, terminals, "--", "sh", "-c", f"{inner}; echo outside; {OUTPUT}; {wait.format('outer')}")
+    terminal.wait_for("inside")
+    time.sleep(2.5)
+    assert sum(" waiting; done " in row for row in terminal.everything) == 1
+    (farm.sources / "inner").touch()
+    terminal.wait_for("outside")
+    assert terminal.screen.margins == (0, ROWS - 2)  # nobody has given the row back
+    terminal.wait_for("line 30")
+    until(lambda: live(terminal), "there is no line")
+    assert sum(" waiting; done " in row for row in terminal.everything) == 1
+    (farm.sources / "outer").touch()
+    assert terminal.end() == 0
+    assert sum(row.startswith("farm: ") for row in terminal.everything) == 2  # a summary each

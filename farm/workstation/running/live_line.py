@@ -14,9 +14,12 @@ import termios
 from collections.abc import Mapping
 
 FEWEST_ROWS = 6
+MARK = "FARM_RUN_LINE"
+"""Environment variable of a command: the terminal on which its `farm run` keeps a line (st_rdev)."""
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
+_PLAIN = "\x1b[?6l\x1b[m\x1b(B"
+"""Rows counted from the top, no colour, letters; `_RESTORE` gives the command back what it had."""
 _ERASE_ROW = "\x1b[2K"
-_NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 def terminal(environment: Mapping[str, str], stdout: int = 1, stderr: int = 2) -> int | None:
@@ -25,7 +28,18 @@ def terminal(environment: Mapping[str, str], stdout: int = 1, stderr: int = 2) -
         return None
     if not (os.isatty(stdout) and os.isatty(stderr)):
         return None  # the rest goes to a file, or through a pager that has the terminal to itself
+    if environment.get(MARK) == _device(stderr):
+        return None  # a farm run around this one has its line there, and counts these jobs, too
     return stderr
+
+
+def marked(terminal: int) -> dict[str, str]:
+    """What tells a `farm run` inside the command that this terminal has its line."""
+    return {MARK: _device(terminal)}
+
+
+def _device(descriptor: int) -> str:
+    return str(os.fstat(descriptor).st_rdev)
 
 
 class LiveLine:
@@ -35,37 +49,39 @@ class LiveLine:
         self._terminal = terminal
         self._rows = 0
         """Of the terminal, when the row was reserved; 0 when it is not."""
-        self._kept = False
-        """Nobody else had the terminal since."""
 
     def draw(self, text: str) -> None:
-        """Show a text without control characters, cut to fit."""
+        """Show a text of ASCII letters, cut to fit.
+
+        The row is reserved again each time: the command may have reset the terminal, or another program that it called
+        may have given the row back.
+        """
         if not (self._in_foreground() and self._reads_lines()):
-            self._kept = False
             return
         columns, rows = os.get_terminal_size(self._terminal)
         if rows < FEWEST_ROWS:
             self.erase()
             return
         self._write(
-            ("" if self._kept and rows == self._rows else self._reserve(rows))
-            + f"{_SAVE}{_NO_WRAP}\x1b[{rows};1H{_ERASE_ROW}{text[: columns - 1]}{_WRAP}{_RESTORE}"
+            f"{self._make_room(rows)}{_SAVE}\x1b[1;{rows - 1}r{_PLAIN}\x1b[{rows};1H{_ERASE_ROW}"
+            f"{text[: columns - 1]}{_RESTORE}"
         )
-        self._rows, self._kept = rows, True
+        self._rows = rows
 
     def erase(self) -> None:
         """Give the row back."""
         if self._rows and self._in_foreground():
-            self._write(f"{_SAVE}\x1b[r\x1b[{self._rows};1H{_ERASE_ROW}{_RESTORE}")
+            self._write(f"{_SAVE}\x1b[r{_PLAIN}\x1b[{self._rows};1H{_ERASE_ROW}{_RESTORE}")
         self._rows = 0
 
-    def _reserve(self, rows: int) -> str:
-        """What makes room at the bottom.
+    def _make_room(self, rows: int) -> str:
+        """What moves the text up where the cursor is on the last row.
 
-        Index and back up: on the last row this scrolls, everywhere else it does nothing, and the column stays.
+        Index and back up, without a scrolling region: on the last row this scrolls, elsewhere it does nothing, and
+        the column stays.
         """
-        gone = f"{_SAVE}\x1b[r\x1b[{self._rows};1H{_ERASE_ROW}{_RESTORE}" if 0 < self._rows < rows else ""
-        return f"{gone}\x1bD\x1b[A{_SAVE}\x1b[1;{rows - 1}r{_RESTORE}"
+        old = f"{_PLAIN}\x1b[{self._rows};1H{_ERASE_ROW}" if 0 < self._rows < rows else ""
+        return f"{_SAVE}\x1b[r{old}{_RESTORE}\x1bD\x1b[A"
 
     def _in_foreground(self) -> bool:
         try:
