@@ -23,7 +23,8 @@ SOURCE = '# 1 "part.c"\nint part(int many) { double share = many * 0.1; return (
 TESTED_BY = "bin/true"
 """What a node runs to see whether an environment is of use (daemon/environment.cpp, verify_env)."""
 ASSEMBLER = "usr/bin/as"
-COMPILERS = {"usr/bin/gcc": "cpp-output", "usr/bin/g++": "c++-cpp-output", "usr/bin/clang": "cpp-output"}
+CLANG = "usr/bin/clang"
+COMPILERS = {"usr/bin/gcc": "cpp-output", "usr/bin/g++": "c++-cpp-output", CLANG: "cpp-output"}
 """What a node calls (daemon/workit.cpp), and the kind of source (-x) to try it with."""
 
 NO_COMPILER = Cause("There is no C compiler in PATH.", "Install one", "sudo apt-get install gcc")
@@ -145,10 +146,16 @@ def examine(path: Path, anew: str, foreign: str = "") -> Outcome:
         return _try(path, root, anew)
 
 
+def _compilers_in(root: Path) -> list[str]:
+    """Beside clang, icecc-create-env puts wrappers in gcc's place, which call a gcc.bin that need not be there."""
+    here = [name for name in COMPILERS if _inside(root, name)]
+    return [name for name in here if name == CLANG or CLANG not in here or _inside(root, f"{name}.bin")]
+
+
 def _missing(root: Path) -> str:
     """What keeps an environment from being of use, as far as can be seen without running anything in it."""
-    here = [name for name in COMPILERS if _inside(root, name)]
-    if not {"usr/bin/gcc", "usr/bin/clang"} & set(here):
+    here = _compilers_in(root)
+    if not {"usr/bin/gcc", CLANG} & set(here):
         return "it has no compiler (usr/bin/gcc or usr/bin/clang)"
     names = {ASSEMBLER: "assembler", TESTED_BY: "bin/true", **{name: Path(name).name for name in here}}
     for name, word in names.items():
@@ -200,7 +207,7 @@ def _try(path: Path, root: Path, anew: str) -> Outcome:
             return LACKS.found(*error.why.splitlines()[-3:], path=path, what=what, anew=anew)
         if argv[-1] == "--version":
             version = done.stdout.partition("\n")[0]
-    tried = ", ".join(Path(name).name for name in COMPILERS if _inside(root, name))
+    tried = ", ".join(Path(name).name for name in _compilers_in(root))
     return fine(
         f"{path}, {path.stat().st_size / 1e6:.1f} MB", f"Unpacked, it compiles ({tried}); its assembler says: {version}"
     )
@@ -210,10 +217,9 @@ def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """What is run, after what is wrong should it fail."""
     yield "its bin/true does not run, and by that nodes test it", [f"/{TESTED_BY}"]
     yield "its assembler does not run", [f"/{ASSEMBLER}", "--version"]
-    for name, kind in COMPILERS.items():
-        if _inside(root, name):
-            what = f"its {Path(name).name} does not compile"
-            yield what, [f"/{name}", "-x", kind, "-O1", "-c", "-", "-o", "/tmp/part.o", "-no-canonical-prefixes"]
+    for name in _compilers_in(root):
+        what = f"its {Path(name).name} does not compile"
+        yield what, [f"/{name}", "-x", COMPILERS[name], "-O1", "-c", "-", "-o", "/tmp/part.o", "-no-canonical-prefixes"]
 
 
 ENVIRONMENT: Check[Workstation] = Check(
