@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 from farm.doctor.chain import (
@@ -15,6 +16,7 @@ from farm.doctor.chain import (
     goes_to_icecc,
     misplaced_ccache,
     prefix_launchers,
+    tools,
 )
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Workstation
@@ -55,7 +57,7 @@ UNKNOWN_NAME = Cause(
 DOUBLED = Cause(
     "Compiler calls meet icecc twice ({ways}), and icecc refuses to call itself.",
     "Take one of the two away; behind ccache, it is the folder in PATH that goes",
-    'export PATH="{path}"',
+    "{command}",
 )
 BEHIND = Cause(
     "ccache comes behind icecc in PATH ({ccache}): icecc takes it for the compiler and sends it to the nodes.",
@@ -64,13 +66,13 @@ BEHIND = Cause(
 )
 CACHE_BYPASS = Cause(
     "The build folder of {cache} calls {compiler} by its full path, without icecc: CMake found it before.",
-    "Configure a fresh build folder with a launcher",
-    "cmake -B build -DCMAKE_C_COMPILER_LAUNCHER=icecc -DCMAKE_CXX_COMPILER_LAUNCHER=icecc",
+    "Give it a launcher",
+    "cmake -DCMAKE_C_COMPILER_LAUNCHER=icecc -DCMAKE_CXX_COMPILER_LAUNCHER=icecc {folder}",
 )
 CACHE_DOUBLED = Cause(
     "The build folder of {cache} has a launcher before a compiler that is icecc already ({compiler}).",
-    "Configure a fresh build folder with the real compiler",
-    "cmake -B build -DCMAKE_C_COMPILER=/usr/bin/gcc -DCMAKE_CXX_COMPILER=/usr/bin/g++",
+    "Take the launcher away",
+    "cmake -DCMAKE_C_COMPILER_LAUNCHER= -DCMAKE_CXX_COMPILER_LAUNCHER= {folder}",
 )
 
 
@@ -122,13 +124,32 @@ def _ccache(facts: Workstation) -> Outcome:
     environment = facts.environment
     ways = doubled(environment)
     if ways:
-        return DOUBLED.found(*ways, ways="; ".join(ways), path=_without(environment.get("PATH", ""), ICECC_WRAPPERS))
+        return DOUBLED.found(*ways, ways="; ".join(ways), command=_parted(environment))
     ccache = misplaced_ccache(environment)
     if ccache:
         folders = _without(environment.get("PATH", ""), ICECC_WRAPPERS)
         return BEHIND.found(f"gcc is {', then '.join(in_path('gcc', environment))}", ccache=ccache, path=folders)
     launchers = prefix_launchers(environment)
     return fine(f"CCACHE_PREFIX={environment['CCACHE_PREFIX']}" if launchers else "ccache is not in front of icecc.")
+
+
+def _parted(environment: Mapping[str, str]) -> str:
+    """What is to be typed for calls to meet icecc once: its folder leaves PATH, or what CC and others add goes."""
+    path = _without(environment.get("PATH", ""), ICECC_WRAPPERS)
+    bare = {**environment, "PATH": path}
+    if not doubled(bare) and goes_to_icecc(bare):
+        return f'export PATH="{path}"'
+    commands = []
+    for each in tools(environment):
+        if "icecc" in each.launchers or (each.launchers and is_wrapper(each.compiler)):
+            kept = [name for name in each.launchers if name != "icecc"]
+            behind = "icecc" in prefix_launchers(environment) and kept
+            name = Path(each.compiler).name if is_wrapper(each.compiler) else each.compiler
+            words = [*kept, name] if behind else ["icecc", name]
+            commands.append(f"{each.variable}={shlex.quote(' '.join(words))}")
+    unset = [name for name in CMAKE_LAUNCHERS if "icecc" in environment.get(name, "")]
+    parts = [f"export {' '.join(commands)}"] if commands else []
+    return "; ".join([*parts, f"unset {' '.join(unset)}"] if unset else parts)
 
 
 def _without(path: str, folder: str) -> str:
@@ -139,16 +160,16 @@ def _cmake(facts: Workstation) -> Outcome:
     found = []
     behind = "icecc" in prefix_launchers(facts.environment)
     for cache in cmake_caches(facts.folder):
-        launched = "icecc" in cache.launchers
+        launched, folder = "icecc" in cache.launchers, shlex.quote(os.path.dirname(cache.path))
         seen = f"{cache.path}: {' '.join([*cache.launchers, cache.compiler])} ({cache.language})"
         if is_wrapper(cache.compiler):
             doubles = launched or (behind and "ccache" in cache.launchers)
-            names = {"cache": cache.path, "compiler": cache.compiler}
+            names = {"cache": cache.path, "compiler": cache.compiler, "folder": folder}
             found.append(CACHE_DOUBLED.found(seen, **names) if doubles else fine(seen))
         elif launched or (behind and "ccache" in cache.launchers):
             found.append(fine(seen))
         else:
-            found.append(CACHE_BYPASS.found(seen, cache=cache.path, compiler=cache.compiler))
+            found.append(CACHE_BYPASS.found(seen, cache=cache.path, compiler=cache.compiler, folder=folder))
     return together(found or [fine(f"There is no CMakeCache.txt in {facts.folder} or the folders in it.")])
 
 

@@ -18,6 +18,7 @@ EXAMPLES = {
     "anew": "unset ICECC_VERSION",
     "path": "PATH",
     "port": "10245",
+    "command": "export PATH=PATH",
 }
 
 
