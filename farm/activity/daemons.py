@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from immutables import Map
@@ -12,19 +10,21 @@ from msgspec.structs import replace
 from farm.activity.jobs import MAX_ENDED, lose, lowest_free, with_room
 from farm.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place
 from farm.printable import printable
-from farm.scheduler.control import ListedJob, ListedNode
+from farm.scheduler.control import ListedJob
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
 
 MAX_HOSTS = 4096
 MAX_FORGED = 256
+AT_ONCE_SECONDS = 1.0
+FIGHT_SECONDS = 180.0
+"""A daemon that was sent away comes back within a minute."""
 
 
 def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
     """A daemon logs in, or tells how it does.
 
     Of a login that nobody saw end (the machine was switched off, say) the scheduler tells the end after the new one.
-    A login that speaks after the next of its name and address is that of a twin.
     """
     key = (printable(event.name), printable(event.address))
     known = activity.hosts.get(key)
@@ -34,16 +34,18 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
         if len(activity.hosts) >= MAX_HOSTS:
             return activity
         host = Host(name=key[0], address=key[1], id=event.host, since=time, found=not activity.scheduler.settled)
-    elif known.online and (known.id == event.host or ids.get(event.host) == key):
-        twin_slots = max(0, known.slots + known.twin_slots - event.max_jobs) if known.twins else 0
-        host = replace(known, id=event.host, twin_slots=twin_slots)
+    elif known.id == event.host and known.online:
+        host = known
     else:
+        evictions, evicted = _evictions(activity, known, time)
         activity = _lose_self_made(activity, key)
         known = activity.hosts[key]
+        ids = ids.delete(known.id) if ids.get(known.id) == key else ids
         # Offline since our connection began: that it was there before is no news of a login.
         found = not (activity.scheduler.settled or known.online) and known.since <= activity.scheduler.since
         logins = known.logins + (not found)
         host = replace(known, id=event.host, online=True, since=time, logins=logins, found=found, installing=0.0)
+        host = replace(host, evictions=evictions, evicted=evicted)
     host = replace(
         host,
         slots=event.max_jobs,
@@ -61,6 +63,17 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
     return replace(activity, hosts=activity.hosts.set(key, host), ids=ids)
 
 
+def _evictions(activity: Activity, host: Host, time: float) -> tuple[int, float]:
+    """How often in a row its name and address were taken over at once, now that they have logged in again.
+
+    Once is a machine that came back before its last login was missed.
+    """
+    # When the connection begins, all daemons are told of.
+    if not activity.scheduler.settled or not (host.online or time - host.since < AT_ONCE_SECONDS):
+        return host.evictions, host.evicted
+    return (host.evictions + 1 if time - host.evicted < FIGHT_SECONDS else 1), time
+
+
 def _room_for_host(activity: Activity) -> Activity:
     if len(activity.hosts) < MAX_HOSTS:
         return activity
@@ -71,25 +84,18 @@ def _room_for_host(activity: Activity) -> Activity:
 
 
 def offline(activity: Activity, event: NodeOffline, time: float) -> Activity:
-    """A login has ended. One that is not known is that of a blocked daemon."""
+    """A login has ended. One that is not known is that of a blocked daemon, or was followed by another already."""
     if event.host in activity.forged:
         return replace(activity, forged=activity.forged.delete(event.host))
     key = activity.ids.get(event.host)
     if key is None:
         return activity
-    activity = replace(activity, ids=activity.ids.delete(event.host))
+    activity = _lose_self_made(replace(activity, ids=activity.ids.delete(event.host)), key)
     host = activity.hosts.get(key)
-    if host is None or host.id != event.host:
-        return activity  # another login of its name and address has followed
-    activity = _lose_self_made(activity, key)
-    twin = next((id for id, other in activity.ids.items() if other == key), None) if host.twins else None
-    host = activity.hosts[key]
-    if twin is not None:
-        left = replace(host, id=twin, slots=host.twin_slots // host.twins)
-        left = replace(left, twins=host.twins - 1, twin_slots=host.twin_slots - left.slots)
-    else:
-        left = replace(host, online=False, since=time, installing=0.0, twins=0, twin_slots=0)
-    return replace(activity, hosts=activity.hosts.set(key, left))
+    if host is None:
+        return activity
+    gone = replace(host, online=False, since=time, installing=0.0)
+    return replace(activity, hosts=activity.hosts.set(key, gone))
 
 
 def forged(activity: Activity, event: NodeForged, time: float) -> Activity:
@@ -123,7 +129,7 @@ def disconnected(activity: Activity, why: str, time: float) -> Activity:
     scheduler = replace(old, up=False, since=since, why=printable(why), blocked=())
     hosts = activity.hosts.mutate()
     for key, host in activity.hosts.items():
-        idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0, twins=0, twin_slots=0)
+        idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0)
         hosts[key] = replace(idle, online=False, since=time) if host.online else idle
     totals = replace(activity.totals, lost=activity.totals.lost + len(activity.jobs))
     return replace(
@@ -195,28 +201,17 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
 
 
 def listed(activity: Activity, event: Listed, time: float) -> Activity:
-    """What the control port says of environments, of daemons that share name and address, and of blocks."""
-    hosts, logins = activity.hosts, Counter(activity.ids.values())
-    for key, daemons in _by_key(event.nodes).items():
-        host = hosts.get(key)
+    """What the control port says of environments and blocks."""
+    hosts = activity.hosts
+    for listed in event.nodes:
+        host = hosts.get((printable(listed.name), printable(listed.address)))
         if host is None:
             continue
-        since = [listed.installing for listed in daemons.values() if listed.installing is not None]
-        installing = host.installing or time - max(since) if since else 0.0
-        twins = max(0, min(len(daemons), logins[key]) - 1)  # what a name makes of the list is no login
-        slots = max(0, sum(listed.max_jobs for listed in daemons.values()) - host.slots) if twins else 0
-        if (installing, twins, slots) != (host.installing, host.twins, host.twin_slots):
-            hosts = hosts.set(key, replace(host, installing=installing, twins=twins, twin_slots=slots))
+        installing = 0.0 if listed.installing is None else host.installing or time - listed.installing
+        if installing != host.installing:
+            hosts = hosts.set(host.key, replace(host, installing=installing))
     blocked = tuple(sorted(map(printable, event.blocked)))
     scheduler = (
         activity.scheduler if blocked == activity.scheduler.blocked else replace(activity.scheduler, blocked=blocked)
     )
     return replace(activity, hosts=hosts, scheduler=scheduler)
-
-
-def _by_key(nodes: Iterable[ListedNode]) -> dict[HostKey, dict[int, ListedNode]]:
-    """Daemons by what they call themselves, and then by port: a login that has ended unseen has the same one."""
-    found: dict[HostKey, dict[int, ListedNode]] = {}
-    for listed in nodes:
-        found.setdefault((printable(listed.name), printable(listed.address)), {})[listed.port] = listed
-    return found

@@ -131,10 +131,10 @@ class Host(Struct, frozen=True, kw_only=True):
     local_running: int = 0
     canary: Canary = ""
     """How a small compilation went that farmd had it do."""
-    twins: int = 0
-    """Further daemons of this name at this address, on other ports; what is counted is theirs too."""
-    twin_slots: int = 0
-    """What those offer, in ``slots`` not counted."""
+    evictions: int = 0
+    """How often in a row a login of its name and address has ended another's at once, which the scheduler does."""
+    evicted: float = 0.0
+    """Unix time of the last."""
 
     @property
     def key(self) -> HostKey:
@@ -143,8 +143,8 @@ class Host(Struct, frozen=True, kw_only=True):
 
     @property
     def offered(self) -> int:
-        """Jobs of others that it takes at a time, its twins included."""
-        return 0 if self.no_remote else self.slots + self.twin_slots
+        """Jobs of others that it takes at a time."""
+        return 0 if self.no_remote else self.slots
 
 
 class Scheduler(Struct, frozen=True):
@@ -202,7 +202,7 @@ class Activity(Struct, frozen=True, kw_only=True):
     scheduler: Scheduler = Scheduler()
     hosts: Map[HostKey, Host] = Map()
     ids: Map[int, HostKey] = Map()
-    """Whose login a host id is; of a daemon there may be several, when nobody saw one end, or it has twins."""
+    """Whose login a host id is."""
     forged: Map[int, float] = Map()
     """Host ids of daemons whose text is forged → Unix time at which that was first seen."""
     jobs: Map[int, Job] = Map()

@@ -164,8 +164,6 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
 def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
     features = f" ({' '.join(host.features)})" if host.features else ""
     slots = f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"
-    if host.daemons > 1:
-        slots += f", of {host.daemons} daemons with this name and address"
     return [
         ("slots", slots if host.online else "none: it is not logged in to the scheduler"),
         ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),

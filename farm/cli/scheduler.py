@@ -51,7 +51,7 @@ def summarize(status: Status, started: float) -> SchedulerReport:
     return SchedulerReport(
         scheduler=status.scheduler,
         started=started,
-        daemons=sum(host.daemons for host in hosts),
+        daemons=len(hosts),
         slots=sum(host.slots for host in hosts),
         protocols=dict(sorted(Counter(host.protocol for host in hosts).items())),
         platforms=dict(sorted(Counter(host.platform for host in hosts).items())),

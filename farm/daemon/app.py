@@ -146,7 +146,7 @@ class Daemon:
             "answers": lambda: watchdog.watch_answers(self.home, self.running, look, self.publish),
             "ground": lambda: watchdog.watch_ground(self.home, self.running, self.publish),
             "strangers": lambda: guard.refuse_strangers(self.home, self.running, look, self.publish),
-            "newcomers": lambda: guard.try_newcomers(self.home, self.running, look, self.publish),
+            "newcomers": lambda: guard.try_newcomers(look, self.publish),
             "dhcp": lambda: watchdog.watch_dhcp(self.running, self.publish),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),

@@ -52,6 +52,7 @@ async def refuse_strangers(home: Home, running: Now, look: Look, publish: Publis
         before = set(refused)
         if farm.activity.scheduler.up:
             where = config.server, config.scheduler.port
+            due -= {*farm.activity.scheduler.blocked}
             refused |= {address for address in due if await _give("block", *where, address)}
             for address in pardoned:
                 await _give("unblock", *where, address)
@@ -76,7 +77,7 @@ def _recall(path: Path) -> set[str]:
     return set()
 
 
-async def try_newcomers(home: Home, running: Now, look: Look, publish: Publish) -> None:
+async def try_newcomers(look: Look, publish: Publish) -> None:
     """Compile a small source on each daemon that takes jobs and is no node of this farm, once it has come."""
     tried: dict[HostKey, tuple[int, float]] = {}
     while True:
@@ -87,7 +88,7 @@ async def try_newcomers(home: Home, running: Now, look: Look, publish: Publish) 
             settled = host.canary in ("right", "wrong") or attempts >= ATTEMPTS
             if not settled and host.address not in nodes and _free(host) and (not last or now - last > RETRY_SECONDS):
                 tried[key] = attempts + 1, now
-                publish(CanarySeen(key, await _compile_on(home, running, host)))
+                publish(CanarySeen(key, await _compile_on(host)))
                 break  # the state has gone on meanwhile
         tried = {key: each for key, each in tried.items() if key in farm.activity.hosts}
         await asyncio.sleep(LOOK_SECONDS)
@@ -97,9 +98,9 @@ def _free(host: Host) -> bool:
     return bool(host.online and host.offered > host.running and host.load < NO_JOBS)
 
 
-async def _compile_on(home: Home, running: Now, host: Host) -> Canary:
+async def _compile_on(host: Host) -> Canary:
     """What came of it; nothing when there is no compiler here."""
-    argv = [sys.executable, "-m", "farm.doctor.sample", *home.options, host.address]
+    argv = [sys.executable, "-m", "farm.doctor.sample", host.address]
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

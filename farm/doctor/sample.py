@@ -41,7 +41,6 @@ def compile_on(address: str) -> str:
 def main() -> None:
     """Try one daemon and say what came of it."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--home", type=Path)
     parser.add_argument("address")
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST, LARGEST))
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from msgspec.structs import replace
 
 from farm.activity import Scheduler
+from farm.activity.daemons import FIGHT_SECONDS
 from farm.events import Finding
 from farm.hints import hint
 from farm.node.environments import ROOM_PER_SLOT
@@ -23,6 +24,8 @@ COMING = ("RUNNING", "STARTING")
 LEAST_MEMORY = 64 << 20
 """Bytes that must be available on a node, or a sixteenth of what a small one has."""
 
+FIGHTS = 3
+
 
 def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:
     """All that is wrong with a farm. ``farmd_why``: why farmd could not be asked; only services are known then."""
@@ -33,6 +36,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
         *refused(farm, running.config),
         *stranger_problems(farm, running.config),
         *_full_nodes(farm),
+        *_same_name(farm),
         *_forged(farm),
     ]
     return [replace(finding, fix=hint(finding.fix)) for finding in found]
@@ -40,7 +44,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
 
 def bare_problems(farm: Farm, netname: str) -> list[Finding]:
     """What is wrong with any scheduler."""
-    return [*_down(farm, ""), *_rivals(farm.activity.scheduler, netname), *_forged(farm)]
+    return [*_down(farm, ""), *_rivals(farm.activity.scheduler, netname), *_same_name(farm), *_forged(farm)]
 
 
 def _services(farm: Farm, running: Running) -> Iterator[Finding]:
@@ -95,6 +99,16 @@ def _full_nodes(farm: Farm) -> Iterator[Finding]:
     if full:
         fix = f"Reboot to empty it: sudo farm node reboot {' '.join(full[:NAMED])}"
         yield Finding("node-full", f"The RAM of {few(full)} is full: no job is given there, or it fails.", fix, full[0])
+
+
+def _same_name(farm: Farm) -> Iterator[Finding]:
+    """Daemons of one name and address: the scheduler takes the older login for a stale one, and ends it."""
+    now = farm.activity.samples[-1].time if farm.activity.samples else 0.0
+    for host in farm.activity.hosts.values():
+        if host.evictions >= FIGHTS and now - host.evicted < FIGHT_SECONDS:
+            what = f"Several daemons call themselves {host.name} at {host.address}, and send each other away."
+            fix = "Give each a name of its own (iceccd -N NAME), or stop all but one."
+            yield Finding("same-name", what, fix, f"{host.name}@{host.address}")
 
 
 def _forged(farm: Farm) -> Iterator[Finding]:

@@ -85,8 +85,6 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     busy_ms: int
     last: float
     """When a job last began or ended there."""
-    daemons: int = 1
-    """Daemons of this name at this address, on different ports."""
     canary: Canary = ""
     """Whether it made the same object as the server from a small source; nodes of the farm are not tried."""
 
@@ -280,7 +278,6 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         logins=host.logins,
         found=host.found,
         slots=host.offered,
-        daemons=1 + host.twins,
         canary=host.canary,
         no_remote=host.no_remote,
         load=host.load,

@@ -182,6 +182,10 @@ def test_block_unblock_kick(busy: Lab) -> None:
     assert name not in busy.names()
     assert busy.json("scheduler")["scheduler"]["blocked"] == [name]
     assert "nobody" not in busy.farm("scheduler", "--scheduler", SERVER)
+    listed = {node["name"]: node["blocked"] for node in busy.json("node", "list")["nodes"]}
+    assert listed == {**dict.fromkeys(busy.names(), False), name: True}, "whoever looks for the first time sees it"
+    shown = busy.json("node", "show", name)["node"]
+    assert (shown["blocked"], shown["idle"]["code"]) == (True, "blocked")
 
     assert busy.json("node", "unblock", name)["nodes"][0]["seen"]
     assert busy.space.gather(list_blocks(SERVER, 8765)) == []

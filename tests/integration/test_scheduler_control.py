@@ -9,15 +9,18 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from farm.attach import Action
+from farm.activity import Host, Scheduler
+from farm.attach import Action, Lost
 from farm.attach.direct import Direct
 from farm.errors import FarmError
 from farm.scheduler import connection, control
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import Control, block, kick, list_all, list_blocks, list_nodes, unblock
 from farm.scheduler.protocol import ProtocolError
-from farm.view.status import NodeStatus, Status
-from tests.lab import NETNAME, Namespace, namespaces, until
+from farm.view.idle import idle_reason
+from farm.view.live import Live
+from farm.view.status import NodeStatus, Status, other_status
+from tests.lab import AS_NOBODY, NETNAME, PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.32.1"
 PORT = 8765
@@ -212,3 +215,43 @@ def test_hostile_names_are_blocked_and_kicked_all_the_same() -> None:
         assert [SERVER] == [node.address for node in server.gather(list_nodes(SERVER, PORT))]
         blocked = {node.address for node in status().nodes if node.blocked}
         assert {"10.99.32.2", "10.99.32.3", "10.99.32.4"} == blocked
+
+
+def test_two_of_one_name_and_address_are_named(lab: Namespace) -> None:
+    lab.scheduler()
+    for port in ("10245", "10300"):
+        lab.iceccd("pc01", SERVER, "-m", "2", "-p", port, icecc_folder=lab.folder / port)
+
+    async def watch() -> str:
+        live = Live()
+        async with asyncio.timeout(PATIENCE), contextlib.aclosing(Direct(SERVER, PORT).updates()) as updates:
+            async for update in updates:
+                assert not isinstance(update, Lost)
+                live.apply(update)
+                assert live.overview is not None
+                for found in live.overview.findings:
+                    if found.code == "same-name":
+                        return found.about
+        raise AssertionError
+
+    assert lab.gather(watch()) == f"pc01@{SERVER}"
+
+
+def test_whoever_may_not_chroot_takes_no_jobs() -> None:
+    with namespaces(f"{SERVER}/24", "10.99.32.2/24") as (server, other):
+        server.scheduler()
+        folder = other.folder / "environments"
+        folder.mkdir()
+        shutil.chown(folder, "nobody", "nogroup")
+        argv = ["iceccd", "-n", NETNAME, "-s", SERVER, "-N", "desk", "-b", str(folder)]
+        other.start("desk", *AS_NOBODY, "env", f"HOME={folder}", *argv)
+
+        def status() -> Status:
+            return server.gather(Direct(SERVER, PORT).status())
+
+        until(lambda: [host.name for host in status().hosts] == ["desk"], "the user's daemon does not log in")
+        found = status()
+        desk = other_status(Host(name="desk", address="10.99.32.2", no_remote=found.hosts[0].no_remote), Scheduler())
+        idle = idle_reason(desk, [], found, 0.0)
+        assert idle is not None
+        assert (idle.code, "not by root" in idle.why) == ("no-remote", True)

@@ -316,32 +316,20 @@ def test_whatever_comes_the_counts_agree_with_the_jobs(events: list[Said]) -> No
         assert activity.ended[number].number == number
 
 
-def at_port(port: int, name: str = "pc01", address: str = "10.77.0.57", slots: int = 2) -> ListedNode:
-    return ListedNode(name, address, port, "x86_64", 1.0, 0, slots, 0)
-
-
-def test_two_daemons_of_one_name_and_address_count_as_two() -> None:
-    twins = after(stats(7, slots=2), stats(1, slots=4), Listed((at_port(10245, slots=4), at_port(10300)), ()))
-    host = twins.hosts[PC01]
-    assert (host.twins, host.offered, host.logins) == (1, 6, 2)
-    said = after(stats(7, slots=2), stats(1, slots=4), stats(7, slots=2), activity=twins).hosts[PC01]
-    assert (said.offered, said.logins) == (6, 2), "who speaks in turn does not log in each time"
-    busy = after(asked(3), JobBegun(3, 1, 0), asked(4), JobBegun(4, 7, 0), activity=twins)
-    assert busy.hosts[PC01].running == 2
-    left = after(NodeOffline(1), activity=twins).hosts[PC01]
-    assert (left.online, left.twins, left.offered) == (True, 0, 2)
-    assert not after(NodeOffline(1), NodeOffline(7), activity=twins).hosts[PC01].online
-
-
-def test_a_login_whose_end_comes_late_is_no_twin() -> None:
-    again = after(stats(7), Listed((at_port(10245), at_port(10245)), ()), NodeOffline(1))
-    host = again.hosts[PC01]
-    assert (host.online, host.twins, host.logins, host.offered) == (True, 0, 2, 4)
-
-
-def test_lines_that_somebody_adds_to_the_list_make_no_twins() -> None:
-    host = after(Listed((at_port(10245, slots=4), at_port(10246, slots=400)), ())).hosts[PC01]
-    assert (host.twins, host.offered) == (0, 4)
+def test_daemons_that_send_each_other_away_are_told_from_one_that_comes_back() -> None:
+    start, fight = after(Seeded()), list[Said]()
+    for id in (7, 8, 9):
+        fight += [NodeOffline(id - 1 if id > 7 else 1), stats(id)]
+    now = start
+    assert (now.hosts[PC01].evictions, now.hosts[PC01].logins) == (0, 1)
+    for number, event in enumerate(fight):
+        now = fold(now, event, 200.0 + number // 2 * 30)
+    assert (now.hosts[PC01].evictions, now.hosts[PC01].evicted) == (3, 260.0)
+    back = fold(fold(start, NodeOffline(1), 200.0), stats(7), 230.0)
+    assert back.hosts[PC01].evictions == 0, "its iceccd was started again"
+    unseen = fold(start, stats(7), 200.0)
+    assert unseen.hosts[PC01].evictions == 1, "it booted before its last login was missed"
+    assert fold(unseen, stats(8), 900.0).hosts[PC01].evictions == 1
 
 
 def test_a_daemon_whose_text_is_forged_is_known_to_be_there_and_no_more() -> None:

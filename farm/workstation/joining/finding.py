@@ -178,7 +178,8 @@ async def _ask(address: str, port: int) -> FoundScheduler:
             f"No scheduler at {address}:{port} can be reached.",
             f"TCP: {error.why}",
             "See what is there: farm join --list. Is a firewall between? It must let TCP and UDP "
-            f"{port} of the server through.",
+            f"{port} of the server through. A farm that refuses strangers lets a machine in whose address is in its "
+            "nodes.known: ask who looks after it.",
         ) from error
     found = await discover(port, host=address)
     if not found:
