@@ -31,7 +31,7 @@ from farm.printable import printable
 from farm.running import Running
 from farm.scheduler.control import Control, ListedNode, parse_blocks, parse_nodes
 from farm.view.status import NodeStatus
-from farm.view.text import duration
+from farm.view.text import count, duration
 from farm.virtual.namespace import exec_prefix, inside
 
 Then = Literal["block", PowerOrder]
@@ -189,7 +189,7 @@ async def _until_idle(
             raise FarmError(f"{node.name} is drained no longer.", f"{CALLED_OFF}.", "")
         if shut_out and not jobs:
             return
-        left = f"{jobs} job{'' if jobs == 1 else 's'} left"
+        left = f"{count(jobs, 'job')} left"
         report(node.name, left if shut_out else f"{left}; the scheduler notices within {NOTICE_SECONDS:.0f} s")
         await asyncio.sleep(LOOK_SECONDS)
         shut_out = shut_out or await asyncio.to_thread(gate.shut_out)

@@ -16,6 +16,7 @@ from farm.ordered import note
 from farm.printable import printable
 from farm.running import Running
 from farm.view.status import NodeStatus
+from farm.view.text import count
 
 JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
@@ -106,5 +107,7 @@ def for_each(names: list[str], act: Callable[[str], None]) -> None:
             failed.append(f"{name}: {error.what}")
     if failed:
         raise PartialError(
-            f"{len(failed)} of {len(names)} nodes could not be reached.", "\n".join(failed), "See: farm node list"
+            f"{len(failed)} of {count(len(names), 'node')} could not be reached.",
+            "\n".join(failed),
+            "See: farm node list",
         )

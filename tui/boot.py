@@ -16,7 +16,7 @@ from farm.events import Stage
 from farm.view.boot import Hang, Span, booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import duration, size
+from farm.view.text import count, duration, size
 from tui.node_detail import NodeDetail
 from tui.view import View
 from tui.widgets.columns import Column, layout
@@ -95,10 +95,10 @@ def bar(boot: Sequence[Span], across: float, width: int) -> list[tuple[str, Tone
 
 def summary(found: Sequence[BootRow]) -> str:
     """How many machines are at which stage."""
-    count = Counter(row.node.stage for row in found)
-    parts = [f"{STAGES[stage][0]} {number} {stage}" for stage in Stage if (number := count[stage])]
+    at = Counter(row.node.stage for row in found)
+    parts = [f"{STAGES[stage][0]} {number} {stage}" for stage in Stage if (number := at[stage])]
     if hangs := sum(row.hang is not None for row in found):
-        parts.insert(0, f"▲ {hangs} hang{'s' * (hangs == 1)}")
+        parts.insert(0, f"▲ {count(hangs, 'hangs', 'hang')}")
     return " · ".join(parts)
 
 

@@ -14,7 +14,7 @@ from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.view.live import Live
-from farm.view.text import duration, exit_words, milliseconds, rate, size
+from farm.view.text import count, duration, exit_words, milliseconds, rate, size
 from tui.page import Page
 from tui.view import Detail
 from tui.widgets.columns import Column
@@ -36,8 +36,8 @@ def summary(build: Build) -> str:
     lost = f", {build.lost} lost" if build.lost else ""
     return (
         f"{build.submitter}{tag} at {build.address}: began {day} {began}, {end}, {duration(build.seconds)} in all.\n"
-        f"{build.jobs} jobs: {build.remote} on nodes, {build.own} given back by the scheduler, {build.local} local "
-        f"({build.fallback} of them after a node failed); {build.failed} failed{lost}.\n"
+        f"{count(build.jobs, 'job')}: {build.remote:,} on nodes, {build.own:,} given back by the scheduler, "
+        f"{build.local:,} local ({build.fallback:,} of them after a node failed); {build.failed:,} failed{lost}.\n"
         f"{rate(build.parallelism)} at a time on average, {build.most} at most; {milliseconds(build.waited_ms)} of "
         f"waiting; {size(build.in_bytes)} in, {size(build.out_bytes)} out."
     )

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from farm.attach import Lost
 from farm.view.live import Live
-from farm.view.text import duration, rate
+from farm.view.text import count, duration, rate
 from tui.figures import figures
 from tui.widgets.text import clean
 
@@ -47,12 +47,12 @@ def headline(live: Live, link: Link) -> list[Part]:
     else:
         parts.append(("✖ scheduler down", "bold $text-error"))
     now = figures(live.samples)
-    parts.append((f"{now.busy}/{now.slots} slots", ""))
+    parts.append((f"{now.busy}/{count(now.slots, 'slot')}", ""))
     parts.append((f"queue {now.pending}", "$text-warning" if now.pending else ""))
     parts.append((f"{rate(now.jobs)} jobs/s", ""))
     if overview.problems:
         number = len(overview.problems)
-        parts.insert(2, (f"▲ {number} problem{'s' * (number > 1)}", "bold $text-warning"))
+        parts.insert(2, (f"▲ {count(number, 'problem')}", "bold $text-warning"))
     return parts
 
 

@@ -16,7 +16,17 @@ from farm.activity import HostKey, Job, JobState, Place, stem
 from farm.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from farm.attach import Attachment
 from farm.view.live import Live
-from farm.view.text import CLIENT_GONE, NODE_LOST, NODE_UNUSABLE, duration, exit_words, language, milliseconds, size
+from farm.view.text import (
+    CLIENT_GONE,
+    NODE_LOST,
+    NODE_UNUSABLE,
+    count,
+    duration,
+    exit_words,
+    language,
+    milliseconds,
+    size,
+)
 from tui.filter import LOST, state_of
 from tui.page import Page, sheet
 from tui.view import Detail
@@ -200,7 +210,7 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
         at = _clock(each.ended or each.begun or each.requested)
         out.append(Fact("also", f"{at} {_state_words(each, state_of(each), now)}{where}"))
     if len(found.others) > OTHERS:
-        out.append(Fact("also", f"and {len(found.others) - OTHERS} times more"))
+        out.append(Fact("also", f"and {count(len(found.others) - OTHERS, 'time')} more"))
     return out
 
 

@@ -20,7 +20,7 @@ from farm.state import NO_JOBS, Reading
 from farm.view.idle import Idle
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
-from farm.view.text import duration, milliseconds, size
+from farm.view.text import count, duration, milliseconds, size
 from tui import words
 from tui.page import Page, sheet
 from tui.view import Detail
@@ -128,7 +128,7 @@ def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
     if reason is None:
         running = node.host.jobs_running if node.host else 0
-        return Content.styled(f"● it works: {running} job{'s' * (running != 1)}", "$text-success")
+        return Content.styled(f"● it works: {count(running, 'job')}", "$text-success")
     parts = [
         Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$foreground-muted"))
     ]

@@ -14,7 +14,7 @@ from farm.attach import Attachment
 from farm.events import Stage
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
-from farm.view.text import duration, milliseconds, size
+from farm.view.text import count, duration, milliseconds, size
 from tui.node_detail import NodeDetail
 from tui.view import View
 from tui.widgets.columns import Column
@@ -109,8 +109,11 @@ def _daemons(hosts: Sequence[HostStatus], offline: int) -> Iterable[Line]:
     nodes = [host for host in hosts if host.slots]
     slots = sum(host.slots for host in nodes)
     submitters = len(hosts) - len(nodes)
+    only = count(submitters, "that only submits", "that only submit")
     yield Line(
-        "daemons", "daemons", f"{len(nodes)} with {slots} slots, {submitters} that only submit{'s' * (submitters == 1)}"
+        "daemons",
+        "daemons",
+        f"{len(nodes)} with {count(slots, 'slot')}, {only}",
     )
     if offline:
         yield Line("offline", "", f"{offline} known and not logged in", "muted")

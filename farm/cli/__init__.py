@@ -10,7 +10,7 @@ from pathlib import Path
 import rich_click as click
 
 from farm.cli.lazy import LazyGroup
-from farm.cli.output import err, show_error
+from farm.cli.output import NO_READER, err, show_error
 from farm.errors import FarmError
 from farm.hints import at_home, speak_of
 from farm.home import Home
@@ -82,7 +82,7 @@ def main() -> None:
         err.print(at_home(told, _given), soft_wrap=True)
         sys.exit(130)
     except BrokenPipeError:
-        sys.exit(141)
+        sys.exit(NO_READER)
     except OSError as error:
         logging.getLogger(__name__).debug("where it happened", exc_info=True)
         what = f"{error.filename or 'The system'}: {error.strerror or error}."

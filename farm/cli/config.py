@@ -10,6 +10,7 @@ from pathlib import Path
 import rich_click as click
 import yaml
 
+from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
 from farm.config.check import server_problems
@@ -18,6 +19,7 @@ from farm.config.text import SCHEMA_FILE, commented, documentation, schema, star
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic
 from farm.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals, routes
+from farm.view.text import count
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -80,7 +82,7 @@ def _report(path: Path, chosen: Interface, server: IPv4Interface, command: str) 
     err.print(f"Read it, then: sudo {command} up", markup=False)
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def config() -> None:
     """Check and show farm.yaml."""
 
@@ -101,10 +103,9 @@ def check(home: Home, file: Path | None, virtual: bool) -> None:
 def summary(loaded: Config) -> str:
     """A configuration in one line."""
     place = f" on {loaded.interface}" if loaded.interface else ""
-    count = len(loaded.machines)
     return (
         f"farm {loaded.name}{place}, server {loaded.address}, "
-        f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count} machine{'' if count == 1 else 's'} listed"
+        f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count(len(loaded.machines), 'machine')} listed"
     )
 
 

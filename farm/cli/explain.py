@@ -20,7 +20,7 @@ from farm.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
-from farm.view.text import duration, milliseconds, size
+from farm.view.text import count, duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
 from farm.workstation.explaining import explain as core
@@ -178,8 +178,8 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
         if each.mend:
             out.print(Text.assemble(("        → ", "bold green"), each.mend), soft_wrap=True)
     _show_nodes(out, nodes)
-    for name, count in _per_node(calls, names).items():
-        out.print(Text(f"{count:>6}  on {printable(name)}"))
+    for name, number in _per_node(calls, names).items():
+        out.print(Text(f"{number:>6}  on {printable(name)}"))
 
 
 def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
@@ -236,7 +236,7 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
         out.print(Text(f"Compiled here alone from the start: {printable(run.obstacle, LONGEST)}"), soft_wrap=True)
     counted = _outcomes(calls)
     parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
-    calls_word = "1 compiler call" if len(calls) == 1 else f"{len(calls)} compiler calls"
+    calls_word = count(len(calls), "compiler call")
     out.print(f"{calls_word}: {', '.join(parts)}" if calls else "No compiler call came by icecc.")
 
 

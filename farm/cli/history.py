@@ -17,6 +17,7 @@ from rich.text import Text
 
 from farm.attach import Attachment
 from farm.cli.attaching import attached
+from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
 from farm.errors import FarmError
@@ -24,7 +25,7 @@ from farm.hints import hint
 from farm.history.compare import Row, compare
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.home import Home
-from farm.view.text import exit_words, milliseconds, rate, size
+from farm.view.text import count, exit_words, milliseconds, rate, size
 
 SCHEMA = 1
 MAX_BUILDS = 1000
@@ -54,7 +55,7 @@ def build_id(ctx: click.Context, param: click.Parameter, value: str) -> int:
     return int(value)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=SuggestingGroup, invoke_without_command=True)
 @click.option("--limit", type=click.IntRange(1, MAX_BUILDS), default=20, show_default=True, help="So many at most.")
 @click.option("--submitter", metavar="NAME", help="Only those of this machine.")
 @click.option("--since", callback=span, metavar="SPAN", help="Only those that ended lately: 30m, 12h, 2d, 1w.")
@@ -232,7 +233,7 @@ def summary(build: Build, now: float) -> Text:
         f"{f' ({build.tag})' if build.tag else ''} of {build.submitter or 'unknown'}"
         f", began {when(build.started, now)}, {ended}\n",
         (milliseconds(build.seconds * 1000), "bold"),
-        f" for {build.jobs} jobs that took {milliseconds(build.real_ms)} together:"
+        f" for {count(build.jobs, 'job')} that took {milliseconds(build.real_ms)} together:"
         f" {rate(build.parallelism)} at a time, {build.most} at most\n",
         f"{build.remote} on nodes, {build.own} given back to it by the scheduler, {build.local} local"
         f" ({build.fallback} after a node failed)\n",

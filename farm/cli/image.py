@@ -9,6 +9,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
+from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json, step_display
 from farm.config.file import load_or_default
 from farm.errors import FarmError
@@ -20,7 +21,7 @@ _FIRST = "Build one: sudo farm image build"
 _CHOOSE = "Choose one: sudo farm image use VERSION — or name the one to show: farm image show VERSION"
 
 
-@click.group()
+@click.group(cls=SuggestingGroup)
 def image() -> None:
     """The node image: build it, choose what next boots get."""
 

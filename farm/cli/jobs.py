@@ -17,7 +17,7 @@ from rich.text import Text
 
 from farm.activity import Job, JobState, Place
 from farm.cli.attaching import Watch, attach_options, attachment, watching
-from farm.cli.output import err, out, show_json
+from farm.cli.output import end_with_reader, err, out, show_json
 from farm.cli.status import plain_table
 from farm.home import Home
 from farm.view.live import Live, Snapshot, Update
@@ -141,6 +141,7 @@ def jobs(
     wanted = frozenset(JobState(state) for state in (*states, *(["failed"] if failed else [])))
     chosen = Filter(node_name, submitter, wanted)
     if follow:
+        end_with_reader()
         asyncio.run(_follow(home, scheduler, netname, chosen, as_json))
     else:
         asyncio.run(_show(home, scheduler, netname, chosen, ended, as_json))
@@ -159,7 +160,7 @@ async def _show(
     elif flying or over:
         out.print(jobs_table([*over, *flying], now))
     else:
-        out.print("No such job is in flight.")
+        out.print("No job is in flight." if chosen == Filter() else "No such job is in flight.")
 
 
 async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: Filter, as_json: bool) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import termios
 
 import msgspec
 import rich_click as click
@@ -135,6 +136,7 @@ def _choose() -> str:
             f"Name it: farm join {candidates[0].target}",
         )
     err.print(_table(candidates))
+    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the table could be read chooses nothing
     number = click.prompt("Join number", type=click.IntRange(1, len(candidates)), err=True)
     return candidates[number - 1].target
 

@@ -7,7 +7,7 @@ import contextlib
 import rich_click as click
 
 from farm import command
-from farm.cli.output import out
+from farm.cli.output import end_with_reader, out
 from farm.errors import UsageError
 from farm.home import Home
 from farm.printable import printable, without_sequences
@@ -24,12 +24,15 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
     if service is None:
         for name, path in known.items():
             out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
+        if not known:
+            out.print(f"There are no logs in {home.logs}: the farm has not been up yet.", markup=False, soft_wrap=True)
         return
     if service not in known:
         raise UsageError(
             f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs"
         )
     argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(known[service])]
+    end_with_reader()
     with contextlib.suppress(KeyboardInterrupt):
         for line in command.output(argv):
             out.file.write(_shown(line))

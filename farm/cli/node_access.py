@@ -19,6 +19,7 @@ from farm.power import POWER_WORDS, PowerOrder, for_each, power
 from farm.preflight import require_root
 from farm.running import Running, VirtualMachine
 from farm.view.status import NodeStatus, Status
+from farm.view.text import count
 from farm.virtual.machine import console_socket
 
 ESCAPE = "0x1d"
@@ -47,7 +48,7 @@ def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
     """Raises FarmError that names the nodes which run jobs: those would be lost."""
     busy = [(node.name, node.host.jobs_running) for node in nodes if node.host and node.host.jobs_running]
     if busy:
-        told = ", ".join(f"{name} {jobs} job{'' if jobs == 1 else 's'}" for name, jobs in busy)
+        told = ", ".join(f"{name} {count(jobs, 'job')}" for name, jobs in busy)
         names = " ".join(name for name, _ in busy)
         raise FarmError(
             f"Jobs are running: {told}.",

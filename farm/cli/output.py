@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import select
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,8 +35,33 @@ class PrintableConsole(Console):
                 yield Segment(printable_lines(segment.text), segment.style)
 
 
+NO_READER = 141
+"""The exit code where nobody reads the output any more, as a shell tells SIGPIPE."""
+
 out = PrintableConsole(highlight=False)
 err = PrintableConsole(stderr=True, highlight=False)
+
+
+def draws(console: Console) -> bool:
+    """Whether what stands on the console can be drawn over."""
+    return console.is_terminal and not console.is_dumb_terminal
+
+
+def end_with_reader() -> None:
+    """From now on end at once when nobody reads standard output any more, as in ``… | head``.
+
+    A program that writes now and then learns of it late otherwise, and one that waits for news never does.
+    """
+
+    def watch() -> None:
+        reader = select.poll()
+        reader.register(sys.stdout, 0)  # that it has gone is told unasked
+        if any(what & (select.POLLERR | select.POLLHUP) for _, what in reader.poll()):
+            os._exit(NO_READER)
+
+    with contextlib.suppress(OSError, ValueError):  # it is no file
+        sys.stdout.fileno()
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def show_json(data: Any) -> None:
@@ -52,7 +82,7 @@ def show_error(error: FarmError) -> None:
 def step_display() -> Iterator[Callable[[str, str], None]]:
     """Shows steps as they are taken: finished ones with their time, the present one with what is being done in it."""
     display = _Steps()
-    if not err.is_terminal:
+    if not draws(err):
         yield display.print_line
         return
     with Live(display, console=err, refresh_per_second=8, transient=True):

@@ -22,7 +22,7 @@ from farm.home import Home
 from farm.printable import printable
 from farm.scheduler import discovery
 from farm.view.status import HostStatus, SchedulerStatus, Status
-from farm.view.text import duration
+from farm.view.text import count, duration
 
 DOWN = 3
 DISCOVERY_SECONDS = 1.0
@@ -110,7 +110,7 @@ def _facts(report: SchedulerReport, now: float) -> Table:
         ("state", state),
         ("network", printable(known.netname)),
         ("protocol", str(known.protocol)),
-        ("daemons", f"{report.daemons}, {report.slots} slots"),
+        ("daemons", f"{report.daemons}, {count(report.slots, 'slot')}"),
         ("protocols", _counts(report.protocols)),
         ("platforms", _counts(report.platforms)),
         ("features", _counts(report.features)),

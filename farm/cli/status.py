@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.attaching import attach_options, attachment, running_here
-from farm.cli.output import out, show_json
+from farm.cli.output import draws, end_with_reader, out, show_json
 from farm.daemon import services
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError
@@ -24,7 +24,7 @@ from farm.home import Home
 from farm.services import Supervisor
 from farm.state import fold, initial
 from farm.view.status import NodeStatus, Status, build
-from farm.view.text import duration
+from farm.view.text import count, duration
 
 WRONG = 3
 WATCH_SECONDS = 1.0
@@ -118,7 +118,7 @@ def summary(status: Status, now: float) -> Text:
         "Scheduler ", scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
         f", network {scheduler.netname}\n",
         "Image ", (status.image or "none", "bold"), " for next boots\n",
-        f"Nodes {len(ready)} of {len(status.nodes)} ready, {slots} slots\n",
+        f"Nodes {len(ready)} of {len(status.nodes)} ready, {count(slots, 'slot')}\n",
     )  # fmt: skip
 
 
@@ -129,7 +129,8 @@ def _bare_summary(status: Status) -> Text:
     return Text.assemble(
         ("Scheduler ", "bold"), scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
         f", network {scheduler.netname}" if scheduler.netname else "", f", protocol {scheduler.protocol}\n",
-        f"Nodes {len(online)}, {sum(host.slots for host in online)} slots, {len(status.hosts)} other daemons\n",
+        f"Nodes {len(online)}, {count(sum(host.slots for host in online), 'slot')}, "
+        f"{count(len(status.hosts), 'other daemon')}\n",
         f"Jobs {sum(host.jobs_running for host in online)} running, {pending} waiting\n",
     )  # fmt: skip
 
@@ -170,7 +171,8 @@ def status(ctx: click.Context, scheduler: str | None, netname: str | None, as_js
 def _watch(first: Status, look: Callable[[], Status]) -> None:
     """Show it again and again: in place on a terminal, else one after the other."""
     shown = view(first, time.time())
-    with Live(shown, console=out, auto_refresh=False, screen=True) if out.is_terminal else nullcontext() as live:
+    end_with_reader()
+    with Live(shown, console=out, auto_refresh=False, screen=True) if draws(out) else nullcontext() as live:
         while True:
             if live is None:
                 out.print(shown)

@@ -12,13 +12,14 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import err, out, step_display
+from farm.cli.output import draws, err, out, step_display
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
 from farm.hints import hint
 from farm.home import Home
 from farm.running import Running
 from farm.view.status import NodeStatus
+from farm.view.text import count
 
 
 @click.command()
@@ -97,12 +98,12 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
 
     started = time.monotonic()
     shown: dict[str, Stage] = {}
-    with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=err.is_terminal) as live:
+    with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=draws(err)) as live:
         while True:
             elapsed = time.monotonic() - started
             nodes = [node for node in nodes_or_none(home) if node.mac in macs]
-            if err.is_terminal:
-                title = Text(f"Waiting for {len(macs)} nodes  {elapsed:.0f} s", style="bold")
+            if draws(err):
+                title = Text(f"Waiting for {count(len(macs), 'node')}  {elapsed:.0f} s", style="bold")
                 live.update(Group(title, nodes_table(nodes)))
             else:
                 _print_changes(shown, nodes, elapsed)
@@ -111,7 +112,7 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
                 return
             if elapsed > patience:
                 raise PartialError(
-                    f"{len(macs) - len(missing)} of {len(macs)} nodes are ready after {patience:.0f} s.",
+                    f"{len(macs) - len(missing)} of {count(len(macs), 'node')} ready after {patience:.0f} s.",
                     f"Not ready: {', '.join(sorted(missing))}.",
                     "Where do they hang? farm node list — farm node console NODE",
                 )
@@ -140,7 +141,11 @@ def show_summary(home: Home, running: Running) -> None:
     from farm.cli.status import nodes_table
 
     config, farm = running.config, " ".join(["farm", *home.options])
-    where = f"virtual lab of {len(running.machines)} machines" if running.namespace else f"lab on {running.interface}"
+    where = (
+        f"virtual lab of {count(len(running.machines), 'machine')}"
+        if running.namespace
+        else f"lab on {running.interface}"
+    )
     out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {running.image}, server {config.server}")
     nodes = nodes_or_none(home)
     if nodes:

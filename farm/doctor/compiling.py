@@ -15,6 +15,7 @@ from farm.doctor.environment import ENVIRONMENT
 from farm.doctor.facts import Canary, Workstation
 from farm.doctor.nodes import LOAD_PATIENCE, ask_until
 from farm.hints import hint
+from farm.view.text import count
 from farm.workstation.environment.variables import Slots
 from farm.workstation.explaining import reasons
 from farm.workstation.explaining.reasons.farm_side import ASSIGNED_HERE
@@ -130,10 +131,14 @@ def _slots(facts: Workstation) -> Outcome:
     if not able:
         return skip("No node can be given a job.")
     if all(node.jobs is None for node in able):
-        free, seen = total, f"{total} slots on {len(able)} nodes; how many are free, the scheduler does not tell here."
+        free, seen = (
+            total,
+            f"{count(total, 'slot')} on {count(len(able), 'node')}; "
+            "how many are free, the scheduler does not tell here.",
+        )
     else:
         free = sum(max(0, node.slots - (node.jobs or 0)) for node in able)
-        seen = f"{free} of {total} slots on {len(able)} nodes are free."
+        seen = f"{free} of {count(total, 'slot')} on {count(len(able), 'node')} free."
     offer = Slots(nodes=len(able), total=total, free=free)
     outcome = fine(seen, f"-j{offer.parallel_jobs(cpus)} fits: {offer.why_parallel_jobs(cpus)}.")
     return together([outcome, FEW_SLOTS.found()]) if not free else outcome

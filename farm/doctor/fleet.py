@@ -10,7 +10,7 @@ from farm.doctor.server import Server
 from farm.events import Stage
 from farm.view import boot
 from farm.view.status import NodeStatus
-from farm.view.text import few
+from farm.view.text import count, few
 
 NO_FARMD = Cause("farmd does not answer.", "Look at its log", "farm logs farmd")
 DOWN = Cause("The scheduler does not answer farmd: {why}", "Look at its log", "farm logs scheduler")
@@ -62,7 +62,7 @@ def _status(facts: Server) -> Outcome:
     if scheduler.rivals:
         rivals = ", ".join(f"{rival.address}:{rival.port}" for rival in scheduler.rivals[:8])
         return RIVALS.found(netname=scheduler.netname, rivals=rivals)
-    return fine(f"{scheduler.address}, netname {scheduler.netname}, {len(status.nodes)} machines known")
+    return fine(f"{scheduler.address}, netname {scheduler.netname}, {count(len(status.nodes), 'machine')} known")
 
 
 def _nodes(facts: Server) -> list[NodeStatus]:
@@ -98,8 +98,10 @@ def _lost(facts: Server) -> Outcome:
 def _ready(facts: Server) -> Outcome:
     ready = [node for node in _nodes(facts) if node.stage is Stage.READY]
     if not ready:
-        return NOBODY.found(f"{len(_nodes(facts))} machines were seen.")
-    return fine(f"{len(ready)} nodes with {sum(node.host.slots for node in ready if node.host)} slots")
+        return NOBODY.found(f"{count(len(_nodes(facts)), 'machine was', 'machines were')} seen.")
+    return fine(
+        f"{count(len(ready), 'node')} with {count(sum(node.host.slots for node in ready if node.host), 'slot')}"
+    )
 
 
 def _outdated(facts: Server) -> Outcome:

@@ -18,6 +18,7 @@ from farm.doctor.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.events import Telemetry
 from farm.node.environments import ROOM_PER_SLOT
+from farm.view.text import count
 
 FULL = 1000
 LOAD_PATIENCE = 15.0
@@ -83,7 +84,7 @@ def _nodes(facts: Workstation) -> Outcome:
     if not nodes:
         seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
         return NO_NODES.found(seen)
-    return fine(f"Nodes that take jobs: {len(nodes)}, with {sum(node.slots for node in nodes)} slots.")
+    return fine(f"Nodes that take jobs: {len(nodes)}, with {count(sum(node.slots for node in nodes), 'slot')}.")
 
 
 def _ports(facts: Workstation) -> Outcome:
@@ -147,7 +148,7 @@ def _telemetry(address: str, port: int) -> Telemetry | None:
 
 
 def _burden(node: Peer) -> str:
-    parts = [f"{node.name}: load {node.load} of 1000, {node.slots} slots"]
+    parts = [f"{node.name}: load {node.load} of 1000, {count(node.slots, 'slot')}"]
     if node.load_average is not None:
         parts.append(f"load average {node.load_average:.1f}")
     if node.free_memory is not None:

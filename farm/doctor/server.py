@@ -23,6 +23,7 @@ from farm.netboot.tftp import find_tftp_servers
 from farm.running import Running
 from farm.services import Supervisor
 from farm.view.status import Status
+from farm.view.text import count
 from farm.virtual.network import cut_off
 
 LOW_SPACE = 2 << 30
@@ -241,7 +242,8 @@ def _images(facts: Server) -> Outcome:
     manifests = store.list()
     for manifest in manifests:
         store.verify(manifest.version)
-    return fine(*(f"{m.version}: {len(m.files)} files have the hashes they were built with" for m in manifests))
+    checked = ((manifest.version, count(len(manifest.files), "file")) for manifest in manifests)
+    return fine(*(f"{version}: as it was built, by the hashes of {files}" for version, files in checked))
 
 
 def _exports(facts: Server) -> Outcome:

@@ -11,7 +11,7 @@ from farm.events import Stage
 from farm.hints import hint
 from farm.state import NO_JOBS
 from farm.view.status import NodeStatus, Overview
-from farm.view.text import duration
+from farm.view.text import count, duration
 
 PASSED_OVER_SECONDS = 60.0
 """So long may a free node get nothing while jobs wait; the scheduler probes each node's port once a minute."""
@@ -101,6 +101,7 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     waiting = sum(submitter.jobs_pending for submitter in submitters)
     if not waiting:
         return Idle("nothing-queued", "No job waits for a node.")
+    wait = count(waiting, "job waits", "jobs wait")
     platforms = {submitter.platform for submitter in submitters}
     if host.platform not in platforms:
         return Idle(
@@ -113,12 +114,11 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     if time - max(host.last, host.since) > PASSED_OVER_SECONDS:
         return Idle(
             "passed-over",
-            f"{_wait(waiting)} and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
+            f"{wait} and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
             " or no environment fits it.",
             "Check that the server reaches that port, and look: farm logs scheduler",
         )
-    return Idle("next", f"It is free. {_wait(waiting)}: the scheduler gives each to a free node, this one or another.")
-
-
-def _wait(number: int) -> str:
-    return "1 job waits" if number == 1 else f"{number} jobs wait"
+    return Idle(
+        "next",
+        f"It is free. {wait}: the scheduler gives each to a free node, this one or another.",
+    )

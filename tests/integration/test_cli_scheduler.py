@@ -80,7 +80,7 @@ def test_an_empty_scheduler(lab: Lab) -> None:
     assert lab.json("node", "list")["nodes"] == []
     told = lab.json("jobs")
     assert (told["jobs"], told["ended"]) == ([], [])
-    assert "No such job is in flight." in lab.farm("jobs", "--scheduler", SERVER)
+    assert "No job is in flight." in lab.farm("jobs", "--scheduler", SERVER)
 
 
 def test_who_is_no_scheduler(lab: Lab) -> None:

@@ -115,7 +115,7 @@ def test_the_scheduler_is_summarized() -> None:
 def test_a_scheduler_without_a_farm_has_a_status_of_its_own() -> None:
     said = text(view(status(HOST, OLD, SUBMITTER), 100.0))
     assert "Scheduler 10.0.0.9:8765 up, network office, protocol 43" in said
-    assert "Nodes 2, 6 slots, 1 other daemons" in said
+    assert "Nodes 2, 6 slots, 1 other daemon" in said
     assert "Jobs 0 running, 3 waiting" in said
     assert "Farm" not in said
 

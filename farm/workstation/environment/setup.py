@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import FarmError
+from farm.view.text import count
 from farm.workstation.environment.toolchains import (
     Compiler,
     environment_of,
@@ -86,7 +87,7 @@ def set_up(
     jobs = wish.jobs or slots.parallel_jobs(cpus)
     start = dict(base) if ccache else {**base, "PATH": path}
     environment = compile_environment(start, remote=True, jobs=jobs, ccache=ccache, make=wish.jobs is not None)
-    why = [f"{jobs} jobs: " + ("-j says so." if wish.jobs else f"{slots.why_parallel_jobs(cpus)}.")]
+    why = [f"{count(jobs, 'job')}: " + ("-j says so." if wish.jobs else f"{slots.why_parallel_jobs(cpus)}.")]
     if ccache:
         why.append("ccache is asked first, and calls icecc for what it does not have (CCACHE_PREFIX).")
         if not uses_ccache(base):

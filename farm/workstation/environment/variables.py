@@ -13,6 +13,7 @@ from pathlib import Path
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
+from farm.view.text import count
 from farm.workstation.joining.iceccd import answers
 from farm.workstation.joining.login import LOGIN_SECONDS, logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership
@@ -68,7 +69,7 @@ class Slots:
 
     @property
     def _all_slots(self) -> str:
-        return f"the farm has {self.total} slots (only its server can tell which are free)"
+        return f"the farm has {count(self.total, 'slot')} (only its server can tell which are free)"
 
 
 def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from farm.scheduler.connection import PATIENCE
 from farm.scheduler.monitor import watch
+from farm.view.text import count
 from farm.workstation.membership import Membership
 from farm.workstation.running.execution import Command, execute, shell_code
 from farm.workstation.running.live_line import LiveLine
@@ -217,7 +218,7 @@ class _Watched:
         now, own, tally = self.tally.now(self._own), self._own, self.tally
         on_nodes = len(own.remote) - now.remote if own else tally.done_remote
         here = own.here - now.local if own else tally.done_local
-        nodes = "1 node" if now.nodes == 1 else f"{now.nodes} nodes"
+        nodes = count(now.nodes, "node")
         minutes, seconds = divmod(int(time.time() - self._started), 60)
         running = f"{now.remote} on {nodes}, {now.local} here, {now.waiting} waiting"
         return f"farm: {running}; done {max(0, on_nodes)} on nodes, {max(0, here)} here; {minutes}:{seconds:02}"

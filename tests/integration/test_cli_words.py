@@ -1,0 +1,90 @@
+"""What the command line says to those who mistype or have nothing to see; and that it ends with its reader."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.virtual.namespace import exec_prefix
+from tests.lab import AS_NOBODY, PATIENCE, Namespace, namespaces
+from tests.terminal import Terminal
+
+SERVER = "10.99.82.1"
+FARM = [sys.executable, "-m", "farm"]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Namespace]:
+    with namespaces(f"{SERVER}/24") as (space,):
+        space.scheduler()
+        space.iceccd("pc01", SERVER, "-m", "1")
+        yield space
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (["statsu"], "status"),
+        (["STATUS"], "status"),
+        (["node", "lsit"], "list"),
+        (["image", "shwo"], "show"),
+        (["history", "comapre"], "compare"),
+        (["config", "chekc"], "check"),
+    ],
+)
+def test_the_nearest_command_is_named(words: list[str], meant: str) -> None:
+    done = subprocess.run([*FARM, *words], text=True, capture_output=True, timeout=PATIENCE, check=False)
+    assert done.returncode == 2
+    assert f"No such command {words[-1]!r}. Did you mean {meant!r}?" in done.stderr
+    assert done.stderr.count("Did you mean") == 1
+
+
+def test_what_is_like_none_is_not_guessed_at() -> None:
+    done = subprocess.run([*FARM, "xyzzy"], text=True, capture_output=True, timeout=PATIENCE, check=False)
+    assert (done.returncode, "Did you mean" in done.stderr) == (2, False)
+
+
+def test_that_there_is_nothing_is_said(lab: Namespace, tmp_path: Path) -> None:
+    home = ["--home", str(tmp_path)]
+    assert "There are no logs in" in lab.run(*FARM, *home, "logs").stdout
+    at = ["--scheduler", SERVER]
+    assert lab.run(*FARM, *home, "jobs", *at).stdout == "No job is in flight.\n"
+    assert lab.run(*FARM, *home, "jobs", *at, "--failed").stdout == "No such job is in flight.\n"
+    said = lab.run(*FARM, *home, "status", *at).stdout
+    assert "Nodes 1, 1 slot, 0 other daemons" in said
+    assert "daemons    1, 1 slot " in lab.run(*FARM, *home, "scheduler", *at).stdout
+
+
+@pytest.mark.parametrize("words", [["status", "--watch"], ["jobs", "--follow"], ["jobs", "-f", "--json"]])
+def test_it_ends_with_its_reader(lab: Namespace, words: list[str]) -> None:
+    argv = [*exec_prefix(lab.name), *FARM, *words, "--scheduler", SERVER]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        if "--watch" in words:
+            process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(PATIENCE) == 141
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_a_number_typed_before_the_farms_are_shown_joins_none(lab: Namespace, tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "TERM": "xterm-256color", "HOME": "/nonexistent"}
+    terminal = Terminal([*exec_prefix(lab.name), *AS_NOBODY, *FARM, "join"], None, environment, (100, 30))
+    try:
+        terminal.type("1\n")
+        terminal.wait_for("Join number")
+        terminal.type("0\n")
+        terminal.wait_for("not in the range")
+        assert terminal.process.poll() is None
+        terminal.type("\x03")
+        assert terminal.end() == 130
+    finally:
+        terminal.close()
