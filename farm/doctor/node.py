@@ -53,7 +53,9 @@ CHECKS: tuple[Check[Node], ...] = (
         "node-folder",
         "The environment folder is iceccd's",
         "In another's folder it can unpack no compiler, and takes no jobs.",
-        Cause("The environment folder is not the user icecc's.", "Give it back", "chown icecc /var/cache/icecc"),
+        Cause(
+            "The environment folder is not the user icecc's.", "Give it back", "install -d -o icecc /var/cache/icecc"
+        ),
     ),
     _check(
         "node-space",

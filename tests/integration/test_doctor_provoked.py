@@ -1,0 +1,287 @@
+"""Every check of `farm doctor` is provoked: those that no other test provokes are here, and a table says where."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from immutables import Map
+from msgspec.structs import replace
+
+from farm.config import Config
+from farm.doctor import compiling, fleet, network, server
+from farm.doctor import node as of_node
+from farm.doctor.catalogue import PLACES
+from farm.doctor.check import Check, Outcome, State
+from farm.doctor.clock import Jumps
+from farm.doctor.facts import Peer, Workstation
+from farm.doctor.server import Server
+from farm.errors import FarmError
+from farm.events import Finding, Stage
+from farm.home import Home
+from farm.node import doctor as fit
+from farm.running import Running
+from farm.scheduler.discovery import FoundScheduler
+from farm.state import Farm, Node
+from farm.view.status import Status, build
+from farm.workstation.daemon import Daemon
+from tests.explain_lab import standing_in
+from tests.lab import namespaces, until
+
+MAC = "52:54:00:00:00:01"
+ADDRESS = "10.99.36.1"
+RUNNING = Running(config=Config(name="lab", address=f"{ADDRESS}/24"), interface="lab0", image="1", started=50.0)
+
+
+def look(checks: tuple[Check[Any], ...], code: str, facts: Any) -> Outcome:
+    (check,) = [each for each in checks if each.code == code]
+    return check.look(facts)
+
+
+# -- a farm's machines, as farmd knows them
+
+
+def status(stage: Stage = Stage.READY, since: float = 0.0, **more: Any) -> Status:
+    node = Node(
+        mac=MAC, name="pc01", address="10.99.36.57", stage=stage, since=since, image="1", heard=True, known=True
+    )
+    return replace(build(Farm(name="lab", nodes=Map({MAC: node})), RUNNING), **more)
+
+
+@pytest.mark.parametrize(
+    ("code", "known", "cause"),
+    [
+        ("nodes-lost", status(Stage.LOST), "pc01: was up, and nothing is heard of it any more."),
+        ("nodes-ready", status(Stage.KERNEL), "No node takes jobs."),
+        ("nodes-full", status(findings=[Finding("node-full", "Full.", "", "pc01")]), "pc01: the RAM that takes writes"),
+        ("nodes-strangers", status(findings=[Finding("stranger", "Who?", "", "x@10.99.36.66")]), "Daemons that this"),
+    ],
+)
+def test_nodes(tmp_path: Path, code: str, known: Status, cause: str) -> None:
+    found = look(fleet.CHECKS, code, Server(Home.at(tmp_path), RUNNING, status=known))
+    assert (found.state, found.cause[: len(cause)]) == (State.FAIL, cause)
+    assert look(fleet.CHECKS, code, Server(Home.at(tmp_path), RUNNING, status=status())).state is State.OK or (
+        code == "nodes-ready"  # without a scheduler nothing is ready
+    )
+
+
+def test_a_boot_that_hangs(tmp_path: Path) -> None:
+    node = Node(
+        mac=MAC, name="pc01", address="10.99.36.57", stage=Stage.KERNEL, since=50.0, image="1", heard=True, known=True,
+        stages={Stage.POWERED: 40.0, Stage.KERNEL: 50.0},
+    )  # fmt: skip
+    known = build(Farm(name="lab", nodes=Map({MAC: node})), RUNNING)
+    found = look(fleet.CHECKS, "nodes-booting", Server(Home.at(tmp_path), RUNNING, status=known))
+    assert found.cause.startswith("pc01 hangs at stage kernel")
+
+
+def test_a_block_that_was_forgotten(tmp_path: Path) -> None:
+    known = status()
+    known = replace(known, scheduler=replace(known.scheduler, blocked=["pc01"]))
+    found = look(fleet.CHECKS, "nodes-blocked", Server(Home.at(tmp_path), RUNNING, status=known))
+    assert (found.state, found.command) == (State.WARN, "farm node unblock pc01")
+
+
+# -- the server itself
+
+
+def test_programs_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FarmError, match="Programs are missing"):
+        look(server.CHECKS, "programs", Server(Home.at(tmp_path), RUNNING))
+
+
+def test_a_port_that_another_holds(tmp_path: Path) -> None:
+    facts = Server(Home.at(tmp_path), RUNNING)
+    port = RUNNING.config.http_port
+    with namespaces(f"{ADDRESS}/24") as (one,):
+        other = one.start("other", sys.executable, "-m", "http.server", "--bind", ADDRESS, str(port))
+        one.wait_for(port)
+        with standing_in(one):
+            with pytest.raises(FarmError, match=f"TCP port {port}, wanted for HTTP, is in use") as caught:
+                look(server.CHECKS, "ports", facts)
+            assert str(other.pid) in f"{caught.value.why} {caught.value.mend}"
+            one.stop(other)  # as the advice says
+            assert look(server.CHECKS, "ports", facts).state is State.OK
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A disk with hardly any room."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(tmp_path)], check=True)
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_disk_that_is_full(small: Path) -> None:
+    home = Home.at(small / "home")
+    home.create()
+    found = look(server.CHECKS, "disk", Server(home, RUNNING))
+    assert (found.state, "is almost full" in found.cause) == (State.FAIL, True)
+
+
+def test_a_clock_that_was_set(tmp_path: Path) -> None:
+    class Set(Jumps):
+        """The clock belongs to the whole machine: nobody sets it for a test."""
+
+        def seconds(self) -> float:
+            return 7.0
+
+    found = look(server.CHECKS, "clock", Server(Home.at(tmp_path), RUNNING, jumps=Set()))
+    assert (found.state, "+7.0 s" in found.cause) == (State.WARN, True)
+
+
+# -- a workstation
+
+
+def workstation(**facts: Any) -> Workstation:
+    return Workstation(environment=dict(os.environ), folder=Path(), **facts)
+
+
+def test_versions_that_differ() -> None:
+    theirs = FoundScheduler(ADDRESS, 8765, 43, 0, "lab")
+    facts = workstation(daemon=Daemon("socket", 37), scheduler=theirs)
+    assert look(network.CHECKS, "icecc-version", facts).state is State.WARN
+    assert (
+        look(network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 20), scheduler=theirs)).state is State.FAIL
+    )
+    assert look(network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 43), scheduler=theirs)).state is State.OK
+
+
+def test_no_slot_is_free() -> None:
+    busy = Peer("pc01", "10.99.36.57", 2, 0, 43, "x86_64", False, jobs=2)
+    facts = workstation(peers=[busy], reachable={busy.address})
+    found = look(compiling.CHECKS, "slots", facts)
+    assert (found.state, found.cause) == (State.WARN, "No node has a free slot now: builds will wait.")
+
+
+def test_a_preprocessor_that_cannot_feed_so_many_nodes() -> None:
+    room = [Peer(f"pc{n}", f"10.99.{n // 250}.{n % 250}", 10_000, 0, 43, "x86_64", False) for n in range(1000)]
+    found = look(compiling.CHECKS, "preprocessor", workstation(peers=room))
+    assert (found.state, "preprocessor is the bottleneck" in found.cause) == (State.WARN, True)
+    assert "precompiled" not in found.mend, "icecc preprocesses without them"
+
+
+# -- a node
+
+
+class Booted:
+    """A node's files below a folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self.folder = root, root / "environments"
+        (root / "run/farm").mkdir(parents=True)
+        self.folder.mkdir()
+        shutil.chown(self.folder, "icecc")
+        self.configure(1)
+
+    def configure(self, slots: int) -> None:
+        (self.root / "run/farm/node.json").write_text(f'{{"name": "pc01", "farm": "lab", "slots": {slots}}}')
+
+    def look(self, code: str, port: int = 1) -> Outcome:
+        findings = fit.examine(str(self.root), str(self.folder), port)
+        return look(of_node.CHECKS, code, of_node.Node(findings=findings))
+
+
+@pytest.fixture
+def booted(tmp_path: Path) -> Booted:
+    return Booted(tmp_path)
+
+
+def test_a_node_without_settings(booted: Booted) -> None:
+    (booted.root / "run/farm/node.json").unlink()
+    assert booted.look("node-configured").state is State.FAIL
+    booted.configure(1)
+    assert booted.look("node-configured").state is State.OK
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_folder_that_is_not_icecreams(booted: Booted, gone: bool) -> None:
+    if gone:
+        booted.folder.rmdir()
+    else:
+        shutil.chown(booted.folder, "root")
+    found = booted.look("node-folder")
+    assert found.state is State.FAIL
+    command = found.command.replace("/var/cache/icecc", str(booted.folder))
+    subprocess.run(["sh", "-ec", command], check=True)
+    assert booted.look("node-folder").state is State.OK
+
+
+def test_a_node_without_room(booted: Booted) -> None:
+    booted.configure(10**7)
+    found = booted.look("node-space")
+    assert (found.state, "fewer slots" in found.mend) == (State.FAIL, True)
+    booted.configure(0)
+    shutil.rmtree(booted.folder)
+    booted.folder.mkdir()
+    booted.configure(1)
+    assert booted.look("node-space").state is State.OK
+
+
+def test_who_does_not_answer_a_node(booted: Booted) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        (booted.root / "run/farm/iceccd.env").write_text(f"FARM_SCHEDULER=127.0.0.1:{port}\n")
+        assert [booted.look(code, port).state for code in ("node-iceccd", "node-scheduler")] == [State.OK] * 2
+    until(lambda: booted.look("node-iceccd", port).state is State.FAIL, "it still answers")
+    assert [booted.look(code, port).state for code in ("node-iceccd", "node-scheduler")] == [State.FAIL] * 2
+
+
+def test_a_clock_that_stands_still(booted: Booted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the whole machine's, so the moment is moved with which it is compared."""
+    assert booted.look("node-clock").state is State.OK
+    monkeypatch.setattr("farm.node.doctor.LONG_AGO", time.time() + 1e6)
+    assert booted.look("node-clock").state is State.FAIL
+
+
+PROVOKED = {
+    "interface": "test_doctor_server.py",
+    "services": "test_doctor_server.py",
+    "rival-dhcp": "test_doctor_server.py",
+    "rival-tftp": "test_doctor_server.py",
+    "filter": "test_doctor_server.py",
+    "images": "test_doctor_server.py",
+    "exports": "test_doctor_server.py",
+    "farm-status": "test_doctor_server.py",
+    "nodes-image": "../unit/test_doctor.py",
+    "icecc-installed": "test_doctor.py",
+    "icecc-settings": "test_doctor_advice.py",
+    "compiler-path": "test_doctor_advice.py",
+    "ccache-order": "test_doctor_advice.py",
+    "cmake-cache": "test_doctor_advice.py",
+    "iceccd": "test_doctor.py",
+    "scheduler": "test_doctor.py",
+    "netname": "test_doctor.py",
+    "rival-scheduler": "test_doctor.py",
+    "iceccd-login": "test_doctor_joined.py",
+    "nodes": "test_doctor.py",
+    "node-port": "test_doctor.py",
+    "node-room": "test_doctor.py",
+    "environment": "test_doctor.py",
+    "scheduler-to-node": "test_doctor.py",
+}
+"""The test file that provokes a check; the rest are provoked in this one."""
+OUT_OF_REACH = {
+    "socket-buffer": "the buffer is the whole machine's",
+    "canary": "wants a node that compiles the same source to something else",
+    "throughput": "wants a network that is slow whatever the machine does besides",
+}
+
+
+def test_every_check_is_provoked() -> None:
+    """A new check has a test, or says why it cannot have one."""
+    codes = {check.code for checks in PLACES.values() for check in checks}
+    assert PROVOKED.keys() | OUT_OF_REACH.keys() <= codes
+    here = Path(__file__)
+    for code in codes - OUT_OF_REACH.keys():
+        text = (here.parent / PROVOKED.get(code, here.name)).read_text().partition("PROVOKED = ")[0]
+        assert f'"{code}"' in text, f"nothing provokes {code}"
