@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -152,9 +152,11 @@ class TimelineView(View):
         self._forget({host.key for host in hosts})
         slots = self._slots
         if len(self._lanes) != len(self._selves) + sum(slots.values()):
+            keys = sorted({*slots, *self._selves})
+            named = Counter(name for name, _ in keys)
             self._lanes = [
-                ((key, slot), _label(key, slot))
-                for key in sorted({*slots, *self._selves})
+                ((key, slot), _label(key if named[key[0]] == 1 else (" ".join(key), ""), slot))
+                for key in keys
                 for slot in (*range(slots.get(key, 0)), *((SELF,) if key in self._selves else ()))
             ]
 

@@ -68,6 +68,29 @@ def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(top: Open, name: str
     assert_left_clean(terminal)
 
 
+BROKEN = """
+import sys
+import tui.nodes
+def show(self, now):
+    raise ValueError("a view is broken")
+tui.nodes.NodesView.show = show
+from farm.cli import main
+sys.argv[0] = "farm"
+main()
+"""
+
+
+def test_an_error_of_its_own_leaves_it_too_and_is_told_by_the_exit_code(lab: Namespace) -> None:
+    command = [*exec_prefix(lab.name), sys.executable, "-c", BROKEN, "top", "--scheduler", SERVER, "--view", "nodes"]
+    terminal = Terminal(command, None, {**os.environ, "TERM": "xterm-256color"}, (100, 30))
+    try:
+        assert terminal.process.wait(PATIENCE) == 1
+        assert_left_clean(terminal)
+        terminal.wait_for("a view is broken")
+    finally:
+        terminal.close()
+
+
 def test_nohup_is_heeded(top: Open) -> None:
     terminal = top("nodes", "env", "--ignore-signal=HUP")
     terminal.process.send_signal(signal.SIGHUP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from pathlib import Path
 
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rich.console import Console
 from textual.keys import _character_to_key
 
 from farm.activity import Job, JobState, Place, Sample, Totals
 from farm.attach import Lost
+from farm.cli.status import nodes_table
 from farm.errors import ConfigError, FarmError
 from farm.events import Stage
 from farm.view.live import Delta, Live, encode
@@ -35,6 +38,7 @@ from tui.app import key_sections
 from tui.figures import Figures, efficiency, figures, rates, window
 from tui.heading import Link, banner, fitting, headline
 from tui.keys import read_keys
+from tui.node_detail import facts as node_facts
 from tui.overview import services_line, submitters, totals
 from tui.themes import theme_named
 from tui.words import stage_words
@@ -126,7 +130,14 @@ def test_who_was_told_to_go_is_not_missed() -> None:
 
 def test_a_drain_shows_while_it_lasts() -> None:
     node = nodes()[0]
-    assert (stage_words(node)[0], stage_words(replace(node, order="drain"))[0]) == ("● ready", "◒ drains")
+    drained = replace(node, order="drain", since=NOW - 1200, ordered=NOW - 8)
+    assert (stage_words(node)[0], stage_words(drained)[0]) == ("● ready", "◒ drains")
+    assert ("stage", "◒ drains for 8s") in node_facts(drained, NOW), "not since it was ready"
+    assert ("stage", "✖ lost for 20m00s") in node_facts(replace(drained, order="", stage=Stage.LOST), NOW)
+    drawn = Console(width=100)
+    with drawn.capture() as capture:
+        drawn.print(nodes_table([replace(drained, ordered=time.time() - 8, since=1.0)]))
+    assert " 8s " in capture.get()
 
 
 def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from farm.activity import JobState, Place
-from farm.view.live import Delta
+from farm.view.live import Delta, Live
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import JobDetail
@@ -11,8 +11,8 @@ from tui.timeline import PIECE, SELF, TIMELINE_KINDS, TimelineView, bars, kind, 
 from tui.widgets.gantt import Gantt
 
 
-def stage() -> Stage:
-    return Stage(TimelineView, fixtures.FakeAttachment(), fixtures.live())
+def stage(live: Live | None = None) -> Stage:
+    return Stage(TimelineView, fixtures.FakeAttachment(), live or fixtures.live())
 
 
 def test_kinds_are_told_apart_without_colour() -> None:
@@ -44,6 +44,20 @@ async def test_shows_slots_and_submitters() -> None:
         assert any(line.startswith("node-a1 8") for line in lines)
         assert sum(line.startswith("oldbox") for line in lines) == 4
         assert "✗░ failed" in lines[-1]
+
+
+async def test_lanes_of_two_machines_of_one_name_are_told_apart() -> None:
+    live = fixtures.live()
+    node = next(node for node in live.nodes.values() if node.name == "oldbox")
+    assert node.host is not None
+    twin = replace(node, key="oldbox@10.0.9.9", address="10.0.9.9", host=replace(node.host, address="10.0.9.9"))
+    live.apply(Delta(time=fixtures.NOW, nodes=[twin]))
+    app = stage(live)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await pilot.pause()
+        lines = app.text().splitlines()
+        assert sum(line.startswith("oldbox 10.0.9.9 ") for line in lines) == 4
+        assert sum(line.startswith(f"oldbox {node.address} ") for line in lines) == 4
 
 
 async def test_a_bar_is_picked() -> None:
