@@ -27,6 +27,8 @@ _MENDS = {
     "down": "Let them end first: sudo farm down --wait — or end them: sudo farm down --force",
     "up": "Let them end, then repeat it — or disturb them: sudo farm up --force",
 }
+BYSTANDER = ("sleep", "infinity")
+"""A process that `farm run` has beside the command (farm.workstation.running.signals)."""
 PROGRAM = "icecc"
 """Each of its processes is one compiler call."""
 
@@ -89,8 +91,7 @@ def _is_the_farms(process: psutil.Process) -> bool:
 def _build(first: psutil.Process) -> Build:
     family = (first, *first.children(recursive=True))
     argv = first.cmdline()
-    # `farm run` is root's; what it runs is the user's.
-    shown = family[1] if "run" in argv and len(family) > 1 else first
+    shown = _runs(first) if "run" in argv else first
     folder = ""
     with contextlib.suppress(psutil.Error):
         folder = printable(shown.cwd(), LONGEST)
@@ -102,6 +103,15 @@ def _build(first: psutil.Process) -> Build:
         started=first.create_time(),
         processes=family,
     )
+
+
+def _runs(run: psutil.Process) -> psutil.Process:
+    """The command of a `farm run`, which is root's where the command is the user's; itself while it has none."""
+    for child in run.children():
+        with contextlib.suppress(psutil.Error):
+            if tuple(child.cmdline()) != BYSTANDER:
+                return child
+    return run
 
 
 def _command(argv: Sequence[str]) -> Sequence[str]:

@@ -15,6 +15,7 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.running import Running
+from farm.virtual.builds import find_builds
 from tests.lab import PATIENCE, until
 from tests.run_lab import Farm, add_node, farm_of_two
 
@@ -188,6 +189,20 @@ def test_signals_that_were_ignored_stay_so(farm_with_node: Farm) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "goes on\n"), done.stderr
+
+
+def test_what_runs_in_the_lab_is_known_by_its_command(farm_with_node: Farm) -> None:
+    """And by its user and folder, not by those of `farm run`."""
+    nobody = pwd.getpwnam("nobody")
+    (farm_with_node.sources / "known").unlink(missing_ok=True)
+    argv = farm_with_node.argv("--", "sh", "-c", "touch known; read line")
+    environment = farm_with_node.environment(SUDO_UID=str(nobody.pw_uid), XDG_STATE_HOME="/nonexistent")
+    process = subprocess.Popen(argv, cwd=farm_with_node.sources, env=environment, stdin=subprocess.PIPE)
+    until((farm_with_node.sources / "known").exists, "the command does not start")
+    (build,) = (each for each in find_builds(farm_with_node.server.name) if "touch known" in each.command)
+    process.communicate(b"\n", timeout=PATIENCE)
+    assert (build.user, build.folder) == ("nobody", str(farm_with_node.sources))
+    assert build.command == "sh -c 'touch known; read line'"
 
 
 def test_sudo_writes_with_the_rights_of_its_caller(farm_with_node: Farm, tmp_path: Path) -> None:

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from farm.virtual.builds import BYSTANDER
+
 Signals = frozenset[int]
 
 NOT_OURS = frozenset((
@@ -22,16 +24,20 @@ NOT_OURS = frozenset((
 ))  # fmt: skip
 """Those that cannot be held back, and those that tell this process of something that it did itself."""
 PASSED: Signals = frozenset(signal.valid_signals()) - NOT_OURS
-BYSTANDER = ("setpriv", "--pdeathsig", "KILL", "sleep", "infinity")
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[Signals]:
-    """Keep `PASSED` signals waiting; yields what was blocked before, which is for the command to inherit."""
+    """Keep `PASSED` signals waiting; yields what was blocked before, which is for the command to inherit.
+
+    What still waits at the end was for a command that is over, and is dropped.
+    """
     before: Signals = frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, PASSED))
     try:
         yield before
     finally:
+        while signal.sigtimedwait(PASSED, 0):
+            pass
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -60,9 +66,9 @@ class Bystander:
         return bool(pending >> (number - 1) & 1)
 
     def _start(self) -> None:
-        null = subprocess.DEVNULL
+        null, argv = subprocess.DEVNULL, ["setpriv", "--pdeathsig", "KILL", *BYSTANDER]
         with contextlib.suppress(OSError):  # without it what is sent to the group reaches the command twice
-            self._process = subprocess.Popen(BYSTANDER, stdin=null, stdout=null, stderr=null, cwd="/")
+            self._process = subprocess.Popen(argv, stdin=null, stdout=null, stderr=null, cwd="/")
 
     def _end(self) -> None:
         process, self._process = self._process, None
