@@ -105,6 +105,25 @@ def test_a_machine_that_powers_itself_off_stays_off_until_the_farm_is_brought_up
     assert before != farm.pids()["machine"]
 
 
+def test_a_machine_that_is_off_stays_off_while_something_else_changes(farm: Farm) -> None:
+    machine = Service("machine", ["sleep", "3"], restart=False)
+    farm.supervisor.converge([machine, sleeper("one")], prefix=["ip", "netns", "exec", farm.namespace.name])
+    until(lambda: states(farm)["machine"] == "EXITED", "it does not end")
+    ended = farm.supervisor.status()
+
+    farm.supervisor.converge([machine, sleeper("one"), sleeper("two")], power_on=False)
+
+    assert "EXITED" == states(farm)["machine"]
+    assert {state.since for state in ended if state.name == "machine"} == {
+        state.since for state in farm.supervisor.status() if state.name == "machine"
+    }
+    until(lambda: states(farm)["two"] == "RUNNING", "what is new does not start")
+
+
+def states(farm: Farm) -> dict[str, str]:
+    return {state.name: state.state for state in farm.supervisor.status()}
+
+
 def test_after_kill_9_of_supervisord_converging_takes_over_the_ports_of_what_was_left(farm: Farm) -> None:
     config = Config(address="10.97.0.1/24")
     (farm.home.runtime / "nginx.conf").write_text(nginx_conf(config, farm.home))
