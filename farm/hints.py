@@ -11,15 +11,19 @@ import shlex
 from collections.abc import Sequence
 
 NAMES = (
-    *("up", "down", "status", "top", "join", "leave", "run", "env", "doctor", "explain", "jobs", "scheduler"),
-    *("history", "simulate", "image", "node", "logs", "init", "config"),
+    *("up", "down", "status", "top", "run", "env", "doctor", "explain", "jobs", "scheduler"),
+    *("history", "image", "node", "logs", "init", "config"),
 )
-"""The commands of the command line (farm/cli)."""
+"""The commands of the command line (farm/cli) that are about the farm of a home."""
+HOMELESS = ("join", "leave", "simulate")
+"""The others: what they are about is this machine, whose farm runs elsewhere, or no farm."""
 
 _COMMAND = re.compile(
     r"(?<![\w/.\"'-])"
     r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
-    rf"(?P<farm>farm)(?= (?:-v )?(?:{'|'.join(NAMES)})\b)"
+    r"(?<!\bserver: )"  # another machine's farm
+    rf"farm(?= (?:-v )?(?:{'|'.join(NAMES)})\b)"
+    r"(?! [a-z ]+ --(?:scheduler|netname)\b)"  # any scheduler, whoever's
 )
 _options: tuple[str, ...] = ()
 

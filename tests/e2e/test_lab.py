@@ -175,7 +175,7 @@ def test_another_image_is_for_next_boots_and_a_used_one_stays(lab: Lab) -> None:
     assert f"Next boots get {old}" in lab.farm("image", "rollback").stdout
     refused = lab.farm("image", "remove", new, check=False)
     assert refused.returncode == 1
-    assert "farm node reboot" in refused.stderr
+    assert f"sudo farm --home {lab.home} node reboot" in refused.stderr
 
 
 async def test_the_dashboard_blocks_and_reboots_nodes_and_shows_them_return(lab: Lab) -> None:

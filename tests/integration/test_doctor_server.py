@@ -108,7 +108,7 @@ def test_a_stopped_service_is_named_and_started(server: Server) -> None:
     server.supervisor.stop("nginx")
     found = server.faults("--only", "services")
     assert found["services"]["cause"].startswith("nginx: stopped")
-    assert found["services"]["command"] == "farm logs nginx"
+    assert found["services"]["command"] == f"farm --home {server.home.directory} logs nginx"
     fixed = server.results("--only", "services", "--fix")["services"]
     assert (fixed["state"], fixed["fixed"]) == ("ok", "Started: nginx")
 
@@ -166,5 +166,5 @@ def test_a_farm_whose_services_are_gone(server: Server) -> None:
     server.supervisor.shutdown()
     found = server.faults("--only", "services,farm-status")
     assert found["services"]["cause"] == "The farm's services are not running."
-    assert found["services"]["mend"] == "Start them: sudo farm up"
+    assert found["services"]["mend"] == f"Start them: sudo farm --home {server.home.directory} up"
     assert found["farm-status"]["cause"] == "farmd does not answer."

@@ -77,7 +77,7 @@ def test_services_that_hang_are_named(server: Server) -> None:
         said = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
         assert said.returncode == 3
         assert "The service dnsmasq runs but does not answer" in said.stdout
-        assert "sudo farm up" in said.stdout
+        assert f"sudo farm --home {server.home.directory} up" in said.stdout.replace("\n", " ")
     finally:
         for pid in hung.values():
             os.kill(pid, signal.SIGCONT)
@@ -156,7 +156,8 @@ def test_a_filter_that_is_gone_is_named(server: Server) -> None:
     is_named(server, "filter-missing", "netdev farm_watched")
     argv = [sys.executable, "-m", "farm", "--home", str(server.home.directory), "status", "--json"]
     said = json.loads(subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False).stdout)
-    assert {"sudo farm up" in each["fix"] for each in said["findings"]} == {True}
+    up = f"sudo farm --home {server.home.directory} up"
+    assert {up in each["fix"] for each in said["findings"]} == {True}
     assert [f"{each['what']} {each['fix']}" for each in said["findings"]] == said["problems"]
     server.apply_filter()
     is_well(server)

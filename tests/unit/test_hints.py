@@ -17,7 +17,7 @@ from farm.config import Config
 from farm.doctor.server import NOT_RUNNING
 from farm.errors import FarmError
 from farm.events import ServicesSeen
-from farm.hints import NAMES, at_home, hint, speak_of
+from farm.hints import HOMELESS, NAMES, at_home, hint, speak_of
 from farm.running import Running
 from farm.state import fold, initial
 from farm.view.boot import ADVICE
@@ -51,6 +51,9 @@ def elsewhere() -> Iterator[None]:
         ("sudo farm --home /x down", "sudo farm --home /x down"),
         ("/usr/local/bin/farm down --keep-nodes", "/usr/local/bin/farm down --keep-nodes"),
         ("the farm's history", "the farm's history"),
+        ("Join it anew: farm join ADDRESS", "Join it anew: farm join ADDRESS"),
+        ("or: farm top --scheduler HOST", "or: farm top --scheduler HOST"),
+        ("On the farm's server: farm node drain pc01", "On the farm's server: farm node drain pc01"),
         ("farm upon", "farm upon"),
     ],
 )
@@ -61,7 +64,7 @@ def test_a_command_gets_the_home_and_prose_does_not(text: str, said: str) -> Non
 
 
 def test_every_command_is_known() -> None:
-    assert {*COMMANDS} == {*NAMES}
+    assert {*COMMANDS} == {*NAMES, *HOMELESS}
 
 
 @pytest.mark.usefixtures("elsewhere")
