@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import re
 from io import StringIO
 from pathlib import Path
@@ -15,8 +16,8 @@ from rich.console import Console
 from farm.cli import node as node_cli
 from farm.cli.status import view
 from farm.config import Config, Machine
-from farm.daemon import memory
-from farm.daemon.app import known_machines
+from farm.daemon import app, memory
+from farm.daemon.app import Daemon, known_machines
 from farm.daemon.follow import MAX_LINE, Follower, Position
 from farm.daemon.sources import Seen
 from farm.discovery import parse_beacon
@@ -34,6 +35,7 @@ from farm.events import (
     Telemetry,
     TelemetrySeen,
 )
+from farm.home import Home
 from farm.running import Running, VirtualMachine
 from farm.scheduler import protocol
 from farm.state import Farm, fold, initial, resumed
@@ -256,3 +258,29 @@ def test_names_of_farm_yaml_go_before_the_labs() -> None:
     config = Config(name="lab", machines=[Machine(mac=MAC, name="pc01")])
     running = replace(RUNNING, config=config, machines=machines)
     assert known_machines(running) == {MAC: "pc01", "52:54:00:00:00:02": "vm2"}
+
+
+async def test_what_cannot_be_written_down_is_said_and_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home.at(tmp_path)
+    home.create()
+    daemon = Daemon(home, RUNNING)
+    monkeypatch.setattr(app, "SAVE_SECONDS", 0.01)
+    aside = home.runtime.rename(tmp_path / "aside")
+    home.runtime.write_text("no folder")
+    writing = asyncio.create_task(daemon._write_down())
+
+    async def until_said(wanted: bool) -> None:
+        for _ in range(6000):
+            if wanted is any("is not written down" in problem for problem in daemon.status().problems):
+                return
+            await asyncio.sleep(0.01)
+        raise AssertionError("it is not said" if wanted else "it is said still")
+
+    await until_said(True)
+    home.runtime.unlink()
+    aside.rename(home.runtime)
+    await until_said(False)
+    writing.cancel()
+    assert memory.recall_machines(home.runtime / "farmd.json") is not None
