@@ -262,6 +262,7 @@ def test_a_broken_environment(healthy: Desk, name: str, what: str) -> None:
     assert str(path) in found["environment"]["cause"]
     assert what in found["environment"]["cause"]
     assert found["environment"]["command"] == "unset ICECC_VERSION"
+    assert not healthy.faults("--only", "environment")  # as it then is
 
 
 def environment_tar(path: Path, how: str) -> Path:

@@ -44,10 +44,11 @@ def fault(words: list[str]) -> str:
             return ""
         if word.startswith("-"):
             options = {name: option for option in command.params for name in [*option.opts, *option.secondary_opts]}
-            if word not in {*options, "--help", "-h"}:
+            name, value, _ = word.partition("=")
+            if name not in {*options, "--help", "-h"}:
                 return f"{command.name} has no option {word}"
-            option = options.get(word)
-            if isinstance(option, click.Option) and not option.is_flag:
+            option = options.get(name)
+            if isinstance(option, click.Option) and not option.is_flag and not value:
                 next(rest, None)
         elif isinstance(command, click.Group):
             if WORD.fullmatch(word) is None:
