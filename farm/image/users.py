@@ -33,14 +33,14 @@ class User(Struct, frozen=True):
 
 
 def users(store: Store) -> list[User]:
-    """All that are noted; a note that cannot be read counts for nothing."""
+    """All that are noted; a note that cannot be read counts for nothing, nor does one of a home that was deleted."""
     found = []
     for path in sorted(_folder(store).glob("*.json")):
         try:
             found.append(msgspec.json.decode(path.read_bytes(), type=User))
         except (OSError, *NOT_JSON):
             continue
-    return found
+    return [user for user in found if user.home is None or Path(user.home).is_dir()]
 
 
 def noted(store: Store, home: Home) -> User:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -88,6 +89,14 @@ def test_a_note_of_no_use_holds_nothing(homes: Homes) -> None:
     note_user(Store(homes[0].images), homes[0], kept=["v1"])
     (note,) = (homes[0].images / ".users").iterdir()
     note.write_text("{")
+
+    assert {} == versions_in_use(homes[1])
+
+
+def test_a_farm_whose_home_was_deleted_holds_nothing(homes: Homes) -> None:
+    note_user(Store(homes[0].images), homes[0], kept=["v1"])
+    assert homes[0].directory is not None
+    shutil.rmtree(homes[0].directory)
 
     assert {} == versions_in_use(homes[1])
 
