@@ -8,7 +8,9 @@ import pytest
 from msgspec.structs import replace
 from textual.widgets import Input
 
+from farm.events import Stage
 from farm.view.live import Delta
+from farm.view.status import NodeStatus
 from tests.unit.tui_driving import press, running, screen, settle
 from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot
 from tui import words
@@ -201,3 +203,14 @@ def test_reasons_are_those_of_the_whole_farm() -> None:
     reasons = words.Reasons(live, NOW)
     for node in live.nodes.values():
         assert reasons.of(node) == idle_reason(node, live.nodes.values(), live.overview, NOW)
+
+
+async def test_what_was_blocked_before_anybody_looked_has_a_row() -> None:
+    unseen = NodeStatus(
+        key="10.0.0.66", name="10.0.0.66", address="10.0.0.66", stage=Stage.LOST, since=0.0, blocked=True, host=None
+    )
+    told = replace(snapshot(), nodes=[*nodes(), unseen])
+    async with running(FakeAttachment([told]), size=WIDE) as (app, pilot):
+        await press(app, pilot, "2")
+        assert "10.0.0.66" in names(app.view)
+        assert re.search(r"10\.0\.0\.66 +⊘ blocked", screen(app))
