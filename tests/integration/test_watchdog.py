@@ -84,6 +84,25 @@ def test_services_that_hang_are_named(server: Server) -> None:
     is_well(server)
 
 
+def test_what_watches_may_hang_itself(server: Server) -> None:
+    supervisord, farmd = server.supervisor.pid, server.pid("farmd")
+    assert supervisord is not None
+    os.kill(supervisord, signal.SIGSTOP)
+    try:
+        is_named(server, "services-down")
+    finally:
+        os.kill(supervisord, signal.SIGCONT)
+    is_well(server)
+    os.kill(farmd, signal.SIGSTOP)
+    try:
+        argv = [sys.executable, "-m", "farm", "--home", str(server.home.directory), "status", "--json"]
+        said = subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    finally:
+        os.kill(farmd, signal.SIGCONT)
+    assert (said.returncode, [each["code"] for each in json.loads(said.stdout)["findings"]]) == (3, ["farmd-silent"])
+    is_well(server)
+
+
 def test_a_scheduler_that_hangs_is_named_without_a_farm_too(server: Server) -> None:
     pid = server.pid("scheduler")
 
