@@ -23,7 +23,7 @@ _COMMAND = re.compile(
     r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
     r"(?<!\bserver: )"  # another machine's farm
     rf"farm(?= (?:-v )?(?:{'|'.join(NAMES)})\b)"
-    r"(?! [a-z ]+ --(?:scheduler|netname)\b)"  # any scheduler, whoever's
+    r"(?! [\w ]+ --(?:scheduler|netname)\b)"  # any scheduler, whoever's
 )
 _options: tuple[str, ...] = ()
 

@@ -133,7 +133,7 @@ def drain(
             "Only a farm's own scheduler can be told to drain a node.",
             "icecream has no order for it; a farm keeps its scheduler from connecting to the node.",
             "On the farm's server: farm node drain NODE. Or cut its jobs off, which who asked for them then compiles: "
-            "farm node block NODE",
+            "farm node block NODE --scheduler HOST",
         )
     require_root("farm node drain")
     running = Running.load(home)

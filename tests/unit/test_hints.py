@@ -53,6 +53,7 @@ def elsewhere() -> Iterator[None]:
         ("the farm's history", "the farm's history"),
         ("Join it anew: farm join ADDRESS", "Join it anew: farm join ADDRESS"),
         ("or: farm top --scheduler HOST", "or: farm top --scheduler HOST"),
+        ("or: farm node block NODE --scheduler HOST", "or: farm node block NODE --scheduler HOST"),
         ("On the farm's server: farm node drain pc01", "On the farm's server: farm node drain pc01"),
         ("farm upon", "farm upon"),
     ],
