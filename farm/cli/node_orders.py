@@ -10,13 +10,12 @@ from typing import cast, get_args
 
 import rich_click as click
 from msgspec import Struct
-from rich.live import Live as Display
 from rich.text import Text
 
 from farm.attach import Action
 from farm.cli.attaching import Watch, attach_options, attachment, watching
 from farm.cli.node import pick
-from farm.cli.output import draws, err, out, show_error, show_json
+from farm.cli.output import Drawing, draws, err, out, show_error, show_json
 from farm.drain import PATIENCE, Then, drain_node
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
@@ -220,7 +219,7 @@ def _as_json(outcome: Outcome) -> dict[str, object]:
 def _progress() -> Iterator[Callable[[str, str], None]]:
     """Shows what each node is at; without a terminal a line when that changes."""
     doing: dict[str, str] = {}
-    with Display(console=err, auto_refresh=False, transient=True) if draws(err) else contextlib.nullcontext() as live:
+    with Drawing(console=err, auto_refresh=False, transient=True) if draws(err) else contextlib.nullcontext() as live:
 
         def report(name: str, text: str) -> None:
             if doing.get(name) == text:

@@ -6,11 +6,13 @@ import contextlib
 import json
 import os
 import select
+import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
@@ -35,6 +37,9 @@ class PrintableConsole(Console):
                 yield Segment(printable_lines(segment.text), segment.style)
 
 
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
+TAKE_SCREEN, RELEASE_SCREEN = b"\x1b[?1049h\x1b[H" + HIDE_CURSOR, b"\x1b[?1049l" + SHOW_CURSOR
 NO_READER = 141
 """The exit code where nobody reads the output any more, as a shell tells SIGPIPE."""
 
@@ -45,6 +50,45 @@ err = PrintableConsole(stderr=True, highlight=False)
 def draws(console: Console) -> bool:
     """Whether what stands on the console can be drawn over."""
     return console.is_terminal and not console.is_dumb_terminal
+
+
+class Drawing(Live):
+    """Rich's, but a signal that ends or stops the process leaves the terminal as it was. In the main thread only."""
+
+    _handled: dict[int, Any]
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        screen = bool(options.get("screen"))
+        self._take, self._release = (TAKE_SCREEN, RELEASE_SCREEN) if screen else (HIDE_CURSOR, SHOW_CURSOR)
+        self._handled = {}
+
+    def start(self, refresh: bool = False) -> None:
+        """Begin to draw."""
+        super().start(refresh)
+        if draws(self.console):
+            free = [each for each in (*ENDING, signal.SIGTSTP) if signal.getsignal(each) is signal.SIG_DFL]
+            self._handled = {each: signal.signal(each, self._end) for each in free}
+
+    def stop(self) -> None:
+        """Draw for the last time."""
+        for each in self._handled:
+            signal.signal(each, signal.SIG_DFL)
+        self._handled = {}
+        super().stop()
+
+    def _end(self, number: int, frame: FrameType | None) -> None:
+        self._write(self._release)
+        if number == signal.SIGTSTP:
+            os.kill(os.getpid(), signal.SIGSTOP)
+            self._write(self._take)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _write(self, sequence: bytes) -> None:
+        with contextlib.suppress(OSError):  # the terminal is gone
+            os.write(self.console.file.fileno(), sequence)
 
 
 def end_with_reader() -> None:
@@ -85,7 +129,7 @@ def step_display() -> Iterator[Callable[[str, str], None]]:
     if not draws(err):
         yield display.print_line
         return
-    with Live(display, console=err, refresh_per_second=8, transient=True):
+    with Drawing(display, console=err, refresh_per_second=8, transient=True):
         yield display.report
 
 

@@ -13,11 +13,10 @@ from ipaddress import IPv4Network
 
 import msgspec
 import rich_click as click
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import draws, err, out, show_json
+from farm.cli.output import Drawing, draws, err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.scheduler.discovery import PORT, parse_target
 from farm.simulate import namespace
@@ -163,7 +162,7 @@ async def _command(simulation: Simulation, argv: Sequence[str]) -> int:
 
 async def _progress(simulation: Simulation) -> int:
     """One line that is kept up to date, if there is a terminal; never ends by itself."""
-    with Live(console=err, auto_refresh=False, transient=True) if draws(err) else contextlib.nullcontext() as live:
+    with Drawing(console=err, auto_refresh=False, transient=True) if draws(err) else contextlib.nullcontext() as live:
         before, since = 0, time.monotonic()
         while True:
             await asyncio.sleep(1)

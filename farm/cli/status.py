@@ -10,12 +10,11 @@ from contextlib import nullcontext
 import msgspec
 import rich_click as click
 from rich.console import Group, RenderableType
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
 from farm.cli.attaching import attach_options, attachment, running_here
-from farm.cli.output import draws, end_with_reader, out, show_json
+from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.daemon import services
 from farm.daemon.client import fetch_status
 from farm.errors import FarmError
@@ -172,7 +171,7 @@ def _watch(first: Status, look: Callable[[], Status]) -> None:
     """Show it again and again: in place on a terminal, else one after the other."""
     shown = view(first, time.time())
     end_with_reader()
-    with Live(shown, console=out, auto_refresh=False, screen=True) if draws(out) else nullcontext() as live:
+    with Drawing(shown, console=out, auto_refresh=False, screen=True) if draws(out) else nullcontext() as live:
         while True:
             if live is None:
                 out.print(shown)

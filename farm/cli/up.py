@@ -8,11 +8,10 @@ from collections.abc import Sequence
 
 import rich_click as click
 from rich.console import Group
-from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.output import draws, err, out, step_display
+from farm.cli.output import Drawing, draws, err, out, step_display
 from farm.errors import FarmError, PartialError
 from farm.events import Stage
 from farm.hints import hint
@@ -98,7 +97,7 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
 
     started = time.monotonic()
     shown: dict[str, Stage] = {}
-    with Live(console=err, refresh_per_second=4, transient=True, auto_refresh=draws(err)) as live:
+    with Drawing(console=err, refresh_per_second=4, transient=True, auto_refresh=draws(err)) as live:
         while True:
             elapsed = time.monotonic() - started
             nodes = [node for node in nodes_or_none(home) if node.mac in macs]

@@ -201,4 +201,4 @@ def test_block_unblock_kick(busy: Lab) -> None:
 def test_draining_needs_a_farm(lab: Lab) -> None:
     said = lab.farm("node", "drain", "pc01", "--scheduler", SERVER, code=1)
     assert "Only a farm's own scheduler can be told to drain a node." in said
-    assert "farm node block" in said
+    assert "node block NODE" in said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from farm.virtual.namespace import exec_prefix
-from tests.lab import AS_NOBODY, PATIENCE, Namespace, namespaces
+from tests.lab import AS_NOBODY, PATIENCE, Namespace, namespaces, until
 from tests.terminal import Terminal
 
 SERVER = "10.99.82.1"
@@ -86,5 +87,29 @@ def test_a_number_typed_before_the_farms_are_shown_joins_none(lab: Namespace, tm
         assert terminal.process.poll() is None
         terminal.type("\x03")
         assert terminal.end() == 130
+    finally:
+        terminal.close()
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT"])
+def test_a_watched_status_leaves_the_terminal_as_it_was(lab: Namespace, name: str) -> None:
+    environment = {**os.environ, "TERM": "xterm-256color"}
+    command = [*exec_prefix(lab.name), *FARM, "status", "--watch", "--scheduler", SERVER]
+    terminal = Terminal(command, None, environment, (100, 30))
+    modes = terminal.screen.mode
+    try:
+        until(lambda: any("pc01" in row for row in terminal.rows), "nothing is shown")
+        assert 1049 << 5 in modes
+        terminal.process.send_signal(signal.SIGTSTP)
+        stopped = os.WSTOPPED | os.WNOWAIT | os.WNOHANG
+        until(lambda: os.waitid(os.P_PID, terminal.process.pid, stopped), "it does not stop")
+        until(lambda: 1049 << 5 not in modes and not terminal.screen.cursor.hidden, "it keeps the terminal, stopped")
+        terminal.screen.reset()
+        terminal.process.send_signal(signal.SIGCONT)
+        until(lambda: any("pc01" in row for row in terminal.rows), "it stays blank")
+        terminal.process.send_signal(signal.Signals[name])
+        assert terminal.process.wait(PATIENCE) in (-signal.Signals[name], 130)
+        until(lambda: 1049 << 5 not in terminal.screen.mode, "it keeps the screen")
+        until(lambda: not terminal.screen.cursor.hidden, "there is no cursor")
     finally:
         terminal.close()
