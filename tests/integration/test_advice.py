@@ -24,8 +24,9 @@ from tests.explain_lab import Farm, explain_lab
 from tests.lab import PATIENCE, until
 
 SERVER, NODE = "10.99.33.1", "10.99.33.2"
-PC01 = {"ICECC_PREFERRED_HOST": "pc01", "ICECC_ENV_COMPRESSION": "none"}
+UNPACKED = {"ICECC_ENV_COMPRESSION": "none"}
 """Environments are many here: none is compressed, and none leaves the cache."""
+PC01 = {"ICECC_PREFERRED_HOST": "pc01", **UNPACKED}
 BOTH = ("gcc", "clang")
 
 SOURCES = {
@@ -316,7 +317,7 @@ def test_what_the_scheduler_gives_to_this_machine_itself(own: Farm) -> None:
     own.node.iceccd("pc01", own.server.address, "-m", "1")
     own.wait_until_ready("pc01", own.name)
     script = "for n in 1 2 3 4; do g++ -c -fconstexpr-ops-limit=1000000000 slow.cc -o $n.o & done; wait"
-    run = own.cli("run", "--json", "run.json", "--", "sh", "-c", script)
+    run = own.cli("run", "--json", "run.json", "--", "sh", "-c", script, **UNPACKED)
     _, told = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, told
     at_once = json.loads((own.sources / "run.json").read_text())["reasons"]
@@ -325,7 +326,7 @@ def test_what_the_scheduler_gives_to_this_machine_itself(own: Farm) -> None:
     assert json.loads(own.say("--last", "--json")[1])["reasons"] == at_once
     own.submitter("-m", "0")
     own.wait_until_ready("pc01")
-    assert [own.run("gcc", "-c", "a.c").calls[0].outcome for _ in range(6)] == [Outcome.NODE] * 6
+    assert [own.run("gcc", "-c", "a.c", **UNPACKED).calls[0].outcome for _ in range(6)] == [Outcome.NODE] * 6
 
 
 def test_all_nodes_are_busy(own: Farm) -> None:
@@ -333,14 +334,14 @@ def test_all_nodes_are_busy(own: Farm) -> None:
     own.node.iceccd("pc01", own.server.address, "-m", "1")
     own.wait_until_ready("pc01", own.name)
     slow = ["g++", "-c", "-fconstexpr-ops-limit=1000000000", "-fconstexpr-loop-limit=1000000", "slow.cc"]
-    calls = [own.start("--", *slow, "-o", f"{n}.o", ICECC_PREFERRED_HOST="pc01") for n in range(2)]
+    calls = [own.start("--", *slow, "-o", f"{n}.o", **PC01) for n in range(2)]
 
     def busy() -> bool:
         listed = own.server.gather(list_nodes(own.server.address, 8765))
         return any(node.name == "pc01" and node.jobs >= 2 for node in listed)
 
     until(busy, "the node is never busy")
-    assert reasons(own.run("gcc", "-c", "a.c")) == ["nodes-busy"]
+    assert reasons(own.run("gcc", "-c", "a.c", **UNPACKED)) == ["nodes-busy"]
     for call in calls:
         call.kill()
         call.communicate()
@@ -365,11 +366,14 @@ def test_a_node_is_not_blamed_for_this_machines_preprocessor(own: Farm) -> None:
     own.submitter("-m", "0")
     own.node.iceccd("pc01", own.server.address, "-m", "2")
     own.wait_until_ready("pc01")
-    script = "gcc -c lacks.c; ICECC_REMOTE_CPP=0 gcc -c lacks.c; clang -c lacks.c; gcc -c a.c"
-    own.cli("run", "--json", "run.json", "--", "sh", "-c", script).communicate(timeout=PATIENCE)
+    script = "gcc -c lacks.c; ICECC_REMOTE_CPP=0 gcc -c lacks.c; clang -c lacks.c; clang -Wp,-MMD,.a.d -c a.c"
+    own.cli("run", "--json", "run.json", "--", "sh", "-c", script, **UNPACKED).communicate(timeout=PATIENCE)
     told = json.loads((own.sources / "run.json").read_text())
     assert (told["nodes"]["pc01"]["failed"], told["failed"], told["failed_over"]) == (0, 0, 0)
-    assert [(each["code"], each["count"]) for each in told["reasons"]] == [("preprocessing-failed", 3)]
+    assert [(each["code"], each["count"]) for each in told["reasons"]] == [
+        ("preprocessing-failed", 3),
+        ("dependency-file-lost", 1),  # which says so although the file went to a node
+    ]
 
 
 SCENES = {

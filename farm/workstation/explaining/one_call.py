@@ -83,10 +83,10 @@ def _try_settings(
 ) -> tuple[list[Call], tuple[Trial, ...]]:
     """Run a call that ended with ``code`` again under settings that may help it; what is known of it then.
 
-    Only where the command is one compiler call: that may be made twice. An object that is there is overwritten by
-    none that is not as good.
+    Only where the command is one compiler call that no signal ended: that may be made twice. An object that is there
+    is overwritten by none that is not as good.
     """
-    if len(calls) != 1 or not _is_call(argv):
+    if len(calls) != 1 or code < 0 or not _is_call(argv):
         return calls, ()
     call, trials = calls[0], []
     for setting in _settings(call, environment, code):

@@ -55,8 +55,8 @@ SCHEDULER = (
     Reason(
         OWN_SLOT,
         "This machine's iceccd has slots of its own, and the scheduler chose one: nodes were busy, or it was its turn.",
-        "Nothing is wrong. To have nodes compile all that they can, start this machine's iceccd with -m 0: what has to "
-        "be done here, such as linking, is then done one at a time.",
+        "Nothing is wrong. To have nodes compile all that they can, start this machine's iceccd with -m 0 (in Debian's "
+        "icecc.conf, ICECC_MAX_JOBS=0 means 1): what has to be done here, such as linking, is then done one at a time.",
     ),
     Reason(
         NODES_BUSY,
