@@ -16,7 +16,7 @@ COMPRESS=zstd
 RESUME=none
 FSTYPE=squashfs
 CFG
-rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,nbd,nbd-client,thermal}
+rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,thermal}
 # Without this each boot would compile farm-node in its RAM.
 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages/farm
 
@@ -44,6 +44,6 @@ masked=(
   systemd-update-done.service ldconfig.service networking.service systemd-rfkill.socket sys-kernel-debug.mount
   sys-kernel-tracing.mount dev-hugepages.mount dev-mqueue.mount kmod-static-nodes.service modprobe@configfs.service
   modprobe@drm.service modprobe@efi_pstore.service modprobe@fuse.service modprobe@dm_mod.service modprobe@loop.service
-  nbd-client.service icecc-scheduler.service ssh.service remote-fs.target systemd-networkd-wait-online.service
+  icecc-scheduler.service ssh.service remote-fs.target systemd-networkd-wait-online.service
 )
 systemctl --quiet mask "${masked[@]}"
