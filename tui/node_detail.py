@@ -100,11 +100,8 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
         yield "canary", CANARIES[host.canary]
     yield "platform", host.platform
     yield "protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")
-    if host.online and host.found:
-        yield "logins", f"at least {host.logins}, the last before {words.clock(host.since)}"
-    else:
-        last = "the last" if host.online else "none since"
-        yield "logins", f"{host.logins}, {last} {words.clock(host.since)}"
+    last = "none since" if not host.online else "the last before" if host.found else "the last"
+    yield "logins", f"{'at least ' * host.logins_missed}{host.logins}, {last} {words.clock(host.since)}"
     if host.installing:
         yield "environment", f"receives or unpacks one for {duration(now - host.installing)}"
 

@@ -181,7 +181,7 @@ class SchedulerView(View):
         "What is attached to: where, since when, which netname; other schedulers that answer for the same netname; "
         "names that may not log in (u on one of them lets it in again); what the daemons speak; who receives an "
         "environment. Figures are counted since the watching began, jobs that were in flight then included; a + behind "
-        "logins says that there may have been more before. "
+        "logins says that there may have been more, before or while the scheduler was not connected. "
         "Environments are known of nodes with an agent of ours."
     )
     DEFAULT_CSS = """
@@ -313,7 +313,7 @@ def _slot_order(node: NodeStatus) -> int | None:
 
 
 def _logins(node: NodeStatus) -> Cell:
-    return f"{node.host.logins}{'+' * node.host.found}" if node.host else ""
+    return f"{node.host.logins}{'+' * node.host.logins_missed}" if node.host else ""
 
 
 def _login_order(node: NodeStatus) -> int | None:

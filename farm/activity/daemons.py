@@ -33,7 +33,8 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
         activity = _room_for_host(activity)
         if len(activity.hosts) >= MAX_HOSTS:
             return activity
-        host = Host(name=key[0], address=key[1], id=event.host, since=time, found=not activity.scheduler.settled)
+        found = not activity.scheduler.settled
+        host = Host(name=key[0], address=key[1], id=event.host, since=time, logins_missed=found, found=found)
     elif known.id == event.host and known.online:
         host = known
     else:
@@ -41,11 +42,20 @@ def stats(activity: Activity, event: NodeStats, time: float) -> Activity:
         activity = _lose_self_made(activity, key)
         known = activity.hosts[key]
         ids = ids.delete(known.id) if ids.get(known.id) == key else ids
-        # Offline since our connection began: that it was there before is no news of a login.
+        # Offline since our connection began: that it was there before is no news of a login. But the scheduler gives
+        # each login an id of its own (pick_new_id in scheduler.cpp), and begins again at 1 when it is started again.
         found = not (activity.scheduler.settled or known.online) and known.since <= activity.scheduler.since
-        logins = known.logins + (not found)
-        host = replace(known, id=event.host, online=True, since=time, logins=logins, found=found, installing=0.0)
-        host = replace(host, evictions=evictions, evicted=evicted)
+        host = replace(
+            known,
+            id=event.host,
+            online=True,
+            since=time,
+            logins=known.logins + (not found or known.id != event.host),
+            found=found,
+            installing=0.0,
+            evictions=evictions,
+            evicted=evicted,
+        )
     host = replace(
         host,
         slots=event.max_jobs,
@@ -129,7 +139,7 @@ def disconnected(activity: Activity, why: str, time: float) -> Activity:
     scheduler = replace(old, up=False, since=since, why=printable(why), blocked=())
     hosts = activity.hosts.mutate()
     for key, host in activity.hosts.items():
-        idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0)
+        idle = replace(host, running=0, taken=0, pending=0, local_running=0, installing=0.0, logins_missed=True)
         hosts[key] = replace(idle, online=False, since=time) if host.online else idle
     totals = replace(activity.totals, lost=activity.totals.lost + len(activity.jobs))
     return replace(

@@ -94,8 +94,11 @@ class Host(Struct, frozen=True, kw_only=True):
     since: float = 0.0
     """Unix time of this login, or of its end."""
     logins: int = 1
+    """As many as are known for certain."""
+    logins_missed: bool = False
+    """There may have been more: before the watching began, or while there was no connection to the scheduler."""
     found: bool = False
-    """It was logged in when the watching began: since when, and how often before, nobody tells."""
+    """It was logged in when our connection began, which is what ``since`` tells: nobody tells since when."""
     slots: int = 0
     no_remote: bool = False
     platform: str = ""

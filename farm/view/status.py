@@ -58,8 +58,11 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     since: float
     """Of this login, or of its end."""
     logins: int
+    """As many as are known for certain."""
+    logins_missed: bool = False
+    """There may have been more: before the watching began, or while there was no connection to the scheduler."""
     found: bool = False
-    """It was logged in when the watching began, which is what ``since`` tells; ``logins`` are those seen."""
+    """It was logged in when the connection to the scheduler began, which is what ``since`` tells."""
     slots: int
     no_remote: bool
     load: int
@@ -276,6 +279,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
         online=host.online,
         since=host.since,
         logins=host.logins,
+        logins_missed=host.logins_missed,
         found=host.found,
         slots=host.offered,
         canary=host.canary,

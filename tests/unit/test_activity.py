@@ -40,6 +40,7 @@ START: list[Said] = [
     stats(2, *PC02),
     stats(9, *SERVER, 0),
 ]
+AGAIN: list[Said] = [Disconnected("", 1.0), Connected("10.77.0.1", 8765, 43)]
 
 
 def after(*events: Said, activity: Activity | None = None, time: float = 100.0) -> Activity:
@@ -344,10 +345,27 @@ def test_what_was_there_before_is_told_from_what_is_seen() -> None:
     listed = (ListedJob(5, "PENDING", "server", None, "a.c"), ListedJob(6, "COMP", "server", "pc01", "b.c"))
     activity = after(Seeded(listed), stats(3, "pc03", "10.77.0.59"))
     assert [True, True, False] == [activity.hosts[key].found for key in (PC01, PC02, ("pc03", "10.77.0.59"))]
-    again = after(Disconnected("", 1.0), Connected("10.77.0.1", 8765, 43), stats(7), activity=activity, time=300.0)
+    again = after(*AGAIN, stats(1), Seeded(()), activity=activity, time=300.0)
     assert (True, 1) == (again.hosts[PC01].found, again.hosts[PC01].logins), "our connection is no login of its"
-    seen = after(NodeOffline(7), stats(8), activity=again, time=400.0)
+    seen = after(NodeOffline(1), stats(8), activity=again, time=400.0)
     assert (False, 2) == (seen.hosts[PC01].found, seen.hosts[PC01].logins)
+
+
+def test_logins_that_were_seen_are_counted_and_those_that_were_not_are_not_denied() -> None:
+    def known(activity: Activity) -> tuple[int, bool]:
+        return activity.hosts[PC01].logins, activity.hosts[PC01].logins_missed
+
+    watched = after(Connected("10.77.0.1", 8765, 43), Seeded(()), stats(1), activity=Activity())
+    assert (1, False) == known(watched)
+    watched = after(NodeOffline(1), stats(2), NodeOffline(2), stats(3), activity=watched)
+    assert (3, False) == known(watched), "all were seen"
+    # One of the same id may be the login that was seen, or one at a scheduler that was started again.
+    same = after(*AGAIN, stats(3), Seeded(()), activity=watched)
+    assert (3, True) == known(same)
+    other = after(*AGAIN, stats(4), Seeded(()), activity=watched)
+    assert (4, True) == known(other), "another id is another login"
+    assert (5, True) == known(after(NodeOffline(4), stats(5), activity=other)), "what was missed once stays missed"
+    assert (4, True) == known(after(*AGAIN, Seeded(()), stats(3), activity=watched)), "and this one was seen"
 
 
 @given(st.permutations([asked(5), JobBegun(5, 1, 0), done(5), JobBegun(6, 2, 0), done(6), asked(7)]), st.integers(0, 6))
