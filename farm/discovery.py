@@ -15,7 +15,15 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from ipaddress import IPv4Address
 
 from msgspec import Struct
-from zeroconf import Error, InterfaceChoice, IPVersion, ServiceStateChange, Zeroconf
+from zeroconf import (
+    Error,
+    InterfaceChoice,
+    IPVersion,
+    RecordUpdate,
+    RecordUpdateListener,
+    ServiceStateChange,
+    Zeroconf,
+)
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from farm.config import Config
@@ -26,6 +34,9 @@ NODES = "_farm-node._tcp.local."
 FARMS = "_farm._tcp.local."
 MAX_INSTANCES = 4096
 MAX_TEXT = 128
+MAX_NAME = 254
+"""Bytes of a name with its last dot, as those of a label below: RFC 1035, section 2.3.4."""
+MAX_LABEL = 63
 MAX_QUESTIONS = 64
 """Instances asked about at a time. Most need no question, since their details came with the advertisement."""
 ANSWER_MILLISECONDS = 3000
@@ -72,16 +83,11 @@ def _beacon(info: AsyncServiceInfo) -> Beacon | None:
     return parse_beacon(info.name, info.parsed_addresses(IPVersion.V4Only), info.port, info.properties)
 
 
-def _instance(zeroconf: Zeroconf, service: str, name: str) -> AsyncServiceInfo | None:
-    """What is to be known of an instance; None for a name that is none, as with a control character in it.
-
-    zeroconf must not keep that: it repeats what it knows in its questions, and one label that is too long ends them.
-    """
+def _instance(service: str, name: str) -> AsyncServiceInfo | None:
+    """What is to be known of an instance; None for a name that is none, as with a control character in it."""
     try:
         return AsyncServiceInfo(service, name)
     except Error:
-        records = zeroconf.cache.async_entries_with_name(service)
-        zeroconf.cache.async_remove_records([one for one in records if getattr(one, "alias", "") == name])
         return None
 
 
@@ -91,6 +97,32 @@ async def _answered(info: AsyncServiceInfo, zeroconf: Zeroconf, milliseconds: fl
         return await info.async_request(zeroconf, milliseconds)
     except Error:  # the name came as bytes that no question can hold
         return False
+
+
+class _Names(RecordUpdateListener):
+    """Takes names that cannot be sent out of zeroconf's cache, however their records are spelled.
+
+    It repeats in its questions what it knows: a label that is too long ends them, and nobody understands an empty one.
+    """
+
+    def __init__(self, zeroconf: Zeroconf) -> None:
+        self._cache = zeroconf.cache
+        self._bad: list[RecordUpdate] = []
+        zeroconf.async_add_listener(self, None)
+
+    def async_update_records(self, zc: Zeroconf, now: float, records: list[RecordUpdate]) -> None:
+        """Called by zeroconf before records come into its cache."""
+        self._bad += [one for one in records if not _can_be_sent(getattr(one.new, "alias", NODES))]
+
+    def async_update_records_complete(self) -> None:
+        """Called by zeroconf when they are there."""
+        self._cache.async_remove_records([one.new for one in self._bad])
+        self._bad.clear()
+
+
+def _can_be_sent(name: str) -> bool:
+    labels = name.removesuffix(".").split(".")
+    return len(name.encode()) <= MAX_NAME and all(0 < len(label.encode()) <= MAX_LABEL for label in labels)
 
 
 class Browser:
@@ -108,7 +140,7 @@ class Browser:
             self._instances.discard(name)
             self._publish(BeaconLost(name, time.time()))
             return
-        info = _instance(zeroconf, NODES, name)
+        info = _instance(NODES, name)
         if info is None or (name not in self._instances and len(self._instances) >= MAX_INSTANCES):
             return
         if info.load_from_cache(self._zeroconf.zeroconf):
@@ -140,6 +172,7 @@ class Browser:
 async def discovering(address: str, publish: Publish) -> AsyncIterator[AsyncZeroconf]:
     """Hand the nodes' advertisements that reach ``address`` to ``publish`` inside the ``async with``."""
     zeroconf = AsyncZeroconf(interfaces=[address], ip_version=IPVersion.V4Only)
+    _Names(zeroconf.zeroconf)
     try:
         browser = Browser(zeroconf, publish)
         watch = AsyncServiceBrowser(zeroconf.zeroconf, NODES, handlers=[browser.changed])
@@ -214,13 +247,14 @@ async def _advertised(service: str, seconds: float) -> list[AsyncServiceInfo]:
     def changed(zeroconf: Zeroconf, service_type: str, name: str, state_change: ServiceStateChange) -> None:
         if state_change is ServiceStateChange.Removed or len(infos) >= MAX_INSTANCES:
             return
-        if info := _instance(zeroconf, service, name):
+        if info := _instance(service, name):
             infos[name] = info
 
     try:
         zeroconf = AsyncZeroconf(interfaces=InterfaceChoice.All, ip_version=IPVersion.V4Only)
     except (OSError, Error, RuntimeError):  # no network, or none that multicast may be sent to; no interface at all
         return []
+    _Names(zeroconf.zeroconf)
     try:
         browser = AsyncServiceBrowser(zeroconf.zeroconf, service, handlers=[changed])
         try:

@@ -31,6 +31,7 @@ EVIL = [
     b"\xff" * 63,
     "ü".encode() * 31,
     b"a.b",
+    b"a..b",
     b"x\r\nfarmd: all is well",
     b"\x9b31m",
 ]
@@ -52,6 +53,16 @@ def packet(*records: bytes) -> bytes:
 def pointer(service: tuple[bytes, ...], instance: bytes) -> bytes:
     """That there is such an instance, and nothing of it."""
     return record(name(*service), 12, name(instance, *service))
+
+
+def evil(service: tuple[bytes, ...]) -> list[bytes]:
+    """Instances that are none, by a service's name and by the same in capitals, which zeroconf keeps with it."""
+    capitals = tuple(label.upper() for label in service)
+    return [
+        packet(record(name(*owner), 12, name(instance, *of)))
+        for instance in EVIL
+        for owner, of in ((service, service), (capitals, service), (capitals, capitals))
+    ]
 
 
 def fake_farm(number: int) -> list[bytes]:
@@ -123,8 +134,7 @@ def test_names_that_are_none_hide_no_farm(
     lab: tuple[Namespace, Namespace, Namespace], caplog: pytest.LogCaptureFixture
 ) -> None:
     server, desk, stranger = lab
-    evil = [packet(pointer(FARMS, instance)) for instance in EVIL]
-    with advertised(server), sending(stranger, *evil):
+    with advertised(server), sending(stranger, *evil(FARMS)):
         assert LAB in desk.gather(find_farms())
     assert [] == caplog.records
 
@@ -179,7 +189,6 @@ def test_the_server_goes_on_asking_for_nodes(
 ) -> None:
     """farmd's browser: it tells of the real node only, and repeats its questions whatever it was told."""
     server, _, stranger = lab
-    evil = [packet(pointer(NODES, instance)) for instance in EVIL]
     asked = threading.Semaphore(0)
     stop = threading.Event()
 
@@ -202,7 +211,7 @@ def test_the_server_goes_on_asking_for_nodes(
 
     thread.start()
     try:
-        with sending(stranger, *evil):
+        with sending(stranger, *evil(NODES)):
             told = server.gather(watch())
     finally:
         stop.set()
