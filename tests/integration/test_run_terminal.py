@@ -226,3 +226,36 @@ def test_a_farm_run_inside_another_has_no_line(farm: Farm, terminals: list[Termi
     (farm.sources / "outer").touch()
     assert terminal.end() == 0
     assert sum(row.startswith("farm: ") for row in terminal.everything) == 2  # a summary each
+
+
+def test_a_shell_that_is_suspended(farm: Farm, terminals: list[Terminal]) -> None:
+    """It has a process group of its own, which `fg` of the outer shell does not continue."""
+    terminal = shell(farm, terminals)
+    quoted = " ".join(f"'{word}'" for word in farm.argv("--", "bash", "--norc", "--noprofile", "-i"))
+    terminal.type(f"{quoted}\n")
+    terminal.type("echo begun $((0 + 1))\n")
+    terminal.wait_for("begun 1")
+    terminal.type("suspend\n")
+    terminal.wait_for("Stopped")
+    terminal.type("echo outer $((1 + 1)); fg\n")
+    terminal.wait_for("outer 2")
+    terminal.type("echo inner $((2 + 2))\n")
+    terminal.wait_for("inner 4")
+    terminal.type("exit 7\n")
+    terminal.wait_for("0 jobs on 0 nodes")
+    terminal.type("exit $?\n")
+    assert terminal.end() == 7
+
+
+def test_keys_come_once_and_may_be_refused(farm: Farm, terminals: list[Terminal]) -> None:
+    """Ctrl-C is the command's to take, and one that takes no Ctrl-Z goes on."""
+    (farm.sources / "keys").unlink(missing_ok=True)
+    script = "trap 'echo interrupted' INT; trap '' TSTP; until [ -e keys ]; do sleep 0.1; done; echo over; exit 4"
+    terminal = run_live(farm, terminals, "--", "bash", "-c", script)
+    terminal.type("\x1a")
+    terminal.type("\x03")
+    terminal.wait_for("interrupted")
+    (farm.sources / "keys").touch()
+    terminal.wait_for("over")
+    assert terminal.end() == 4
+    assert sum("interrupted" in row for row in terminal.everything) == 1

@@ -110,14 +110,22 @@ def _pass(pid: int, child: int, bystander: Bystander, seen: Callable[[int], obje
 
 
 def stop_like(pid: int, number: int) -> None:
-    """Stop this process by the signal that has stopped a child; returns when it is continued."""
+    """Stop this process by the signal that has stopped a child; returns when both are continued.
+
+    A child with a process group of its own, such as a shell, is not continued by who continues ours.
+    """
     if not is_stopped(pid):
         return  # it goes on already: both of us were stopped, and continued
     if signal.getsignal(number) == signal.SIG_IGN:
         number = signal.SIGSTOP
+    while signal.sigtimedwait({number}, 0):
+        pass  # our own copy of Ctrl-Z, which would stop us a second time
     before = signal.pthread_sigmask(signal.SIG_UNBLOCK, {number})
     signal.raise_signal(number)
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if is_stopped(pid):
+        with contextlib.suppress(OSError):  # it is another user's now
+            os.kill(pid, signal.SIGCONT)
 
 
 def is_stopped(pid: int) -> bool:
