@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -188,3 +189,14 @@ def test_it_has_the_address_that_the_loader_was_given(machine: Machine) -> None:
 
     argv = ["ip", "-n", machine.name, "-o", "-4", "addr", "show", "dev", "eth0"]
     assert "inet 10.0.0.9/24 brd 10.0.0.255" in subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def test_a_card_that_is_given_another_name_meanwhile_is_found_under_that(machine: Machine) -> None:
+    machine.card("eth0", WANTED)
+    ip = machine.folder / "bin/ip"
+    ip.unlink()
+    busybox = shutil.which("busybox")
+    ip.write_text(f'#!/bin/sh\n[ "$3" != eth0 ] || {busybox} ip link set eth0 name enp3s0\nexec {busybox} ip "$@"\n')
+    ip.chmod(0o755)
+
+    assert "took enp3s0 with frames of 1500 bytes" == machine.boot("01-52-54-00-00-00-01").splitlines()[-1]
