@@ -17,7 +17,8 @@ from farm.daemon.follow import Follower, Position, cut
 from farm.discovery import discovering, farm_advertisement
 from farm.events import BootEvent, Ordered, OrdersSeen, Stage
 from farm.home import Home
-from farm.netboot.events import parse_dnsmasq_lines, parse_leases, parse_nginx
+from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.netboot.leases import addresses, parse_leases
 from farm.scheduler.connection import poke
 from farm.services import Supervisor
 from farm.state import Node
@@ -69,7 +70,7 @@ class BootLogs:
         """
         requests = [event for line in self._nginx.lines() if (event := parse_nginx(line))]
         lines = self._dnsmasq.lines()
-        leases = parse_dnsmasq_lines(lines, min(now, self._dnsmasq.written))
+        leases = parse_dnsmasq(lines, min(now, self._dnsmasq.written))
         # dnsmasq's stamps are whole seconds.
         events = [
             *self._fresh(self._dnsmasq, leases, math.floor(self._since)),
@@ -124,7 +125,7 @@ async def watch_leases(home: Home, look: Look, publish: Publish) -> None:
             if changed != known:
                 text = await asyncio.to_thread(path.read_text, errors="replace")
                 now, known = time.time(), changed
-                for mac, address in parse_leases(text, now).items():
+                for mac, address in addresses(parse_leases(text), now).items():
                     node = look().nodes.get(mac)
                     if node is None or node.address != address:
                         publish(BootEvent(None, now, mac, address))

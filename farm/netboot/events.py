@@ -41,7 +41,6 @@ _DHCP = re.compile(
     rf"(?:(?P<address>{_ADDRESS}) )?(?P<mac>{_MAC})(?: (?P<why>.*)|$)",
     re.ASCII | re.IGNORECASE,
 )
-_LEASE = re.compile(rf"(?P<ends>\d{{1,12}}) (?P<mac>{_MAC}) (?P<address>{_ADDRESS}) ", re.ASCII | re.IGNORECASE)
 _SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
 _MISSING = re.compile(rf"file (?P<path>/.*) not found for (?P<address>{_ADDRESS})", re.ASCII)
 _NONE_FOR = re.compile(rf"/loader/{NONE_FOR}(?P<firmware>[A-Za-z0-9_-]{{1,32}})\Z", re.ASCII)
@@ -63,25 +62,16 @@ class _Access(Struct, frozen=True):
 _access = msgspec.json.Decoder(_Access)
 
 
-def parse_dnsmasq(line: str, now: float) -> BootEvent | None:
-    """A line of dnsmasq's log; ``now`` (Unix time) tells which year it is from.
-
-    Its time is local and in whole seconds, so an event may have happened up to a second later than it says.
-    """
-    found = _LINE.fullmatch(line[:MAX_LINE].rstrip("\n"))
-    time = _resolve(found, now) if found else None
-    return _said(found, time) if found and time is not None else None
-
-
-def parse_dnsmasq_lines(lines: Sequence[str], written: float) -> list[BootEvent]:
+def parse_dnsmasq(lines: Sequence[str], written: float) -> list[BootEvent]:
     """Lines of dnsmasq's log in their order, the last one written at Unix time ``written`` at the latest.
 
-    No stamp names a year, so they are read backwards: each line is no later than the one after it.
+    No stamp names a year, so they are read backwards: each line is no later than the one after it. Their times are
+    local and in whole seconds, so an event may have happened up to a second later than it says.
     """
     events = []
     for line in reversed(lines):
         found = _LINE.fullmatch(line[:MAX_LINE])
-        time = _resolve(found, written, SUMMER) if found else None
+        time = _resolve(found, written) if found else None
         if found is None or time is None:
             continue
         written = min(written, time)
@@ -108,13 +98,6 @@ def _said(found: re.Match[str], time: float) -> BootEvent | None:
     return BootEvent(None, time, mac=_mac(said["mac"]), address=said["address"]) if said["address"] else None
 
 
-def parse_leases(text: str, now: float) -> dict[str, str]:
-    """MAC → address in dnsmasq's lease file, of leases that have not run out at ``now``; of several the latest."""
-    found = [match for line in text.splitlines() if (match := _LEASE.match(line))]
-    lasting = [(float(each["ends"]) or math.inf, _mac(each["mac"]), each["address"]) for each in found]
-    return {mac: address for ends, mac, address in sorted(lasting) if ends > now}
-
-
 def parse_nginx(line: str) -> BootEvent | None:
     """A line of nginx-access.log: one JSON object with time, address, uri, status, bytes."""
     try:
@@ -130,9 +113,9 @@ def parse_nginx(line: str) -> BootEvent | None:
     return _requested(access.uri, access.address, access.time, access.bytes)
 
 
-def _resolve(found: re.Match[str], now: float, grace: timedelta = timedelta(days=1)) -> float | None:
-    """Unix time of a stamp that names no year: the latest one that is not later than ``now``, with grace for clocks."""
-    latest = datetime.fromtimestamp(now) + grace
+def _resolve(found: re.Match[str], latest_time: float) -> float | None:
+    """Unix time of a stamp that names no year: the latest one that is not later than ``latest_time``."""
+    latest = datetime.fromtimestamp(latest_time) + SUMMER
     if found["month"] not in _MONTHS:
         return None
     month = _MONTHS.index(found["month"]) + 1
@@ -143,7 +126,9 @@ def _resolve(found: re.Match[str], now: float, grace: timedelta = timedelta(days
         except ValueError:
             continue
         if time <= latest:
-            return time.timestamp()
+            # The hour that comes twice when summer ends was the second one, if that has been by then.
+            again = time.replace(fold=1).timestamp()
+            return again if again <= latest_time else time.timestamp()
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address
@@ -23,6 +24,10 @@ class Lease(Struct, frozen=True):
     mac: str
     address: IPv4Address
 
+    def lasts(self, now: float) -> bool:
+        """It has not run out at Unix time ``now``."""
+        return not self.expires or self.expires > now
+
 
 def parse_leases(text: str) -> list[Lease]:
     """The IPv4 leases in dnsmasq's file (dnsmasq(8), dhcp-leasefile); lines that are none are left out."""
@@ -36,13 +41,15 @@ def parse_leases(text: str) -> list[Lease]:
     return found
 
 
+def addresses(leases: Iterable[Lease], now: float) -> dict[str, str]:
+    """MAC → address that it has at Unix time ``now``; of several the one that lasts longest."""
+    lasting = sorted((lease.expires or math.inf, lease.mac, str(lease.address)) for lease in leases if lease.lasts(now))
+    return {mac: address for _, mac, address in lasting}
+
+
 def used_up(dhcp: Dhcp, leases: Iterable[Lease], expected: set[str], now: float) -> int:
     """How many addresses the range has, if all are lent and not to ``expected`` machines (MACs) alone; else 0."""
     first, last = IPv4Address(dhcp.first), IPv4Address(dhcp.last)
-    held = {
-        lease.address: lease.mac
-        for lease in leases
-        if first <= lease.address <= last and (not lease.expires or lease.expires > now)
-    }
+    held = {lease.address: lease.mac for lease in leases if first <= lease.address <= last and lease.lasts(now)}
     size = int(last) - int(first) + 1
     return size if len(held) >= size and not set(held.values()) <= expected else 0

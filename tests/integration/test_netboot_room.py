@@ -52,8 +52,7 @@ class Room:
 
     def events(self) -> list[BootEvent]:
         """What farmd makes of the log."""
-        found = (parse_dnsmasq(line, time.time()) for line in self.log().splitlines())
-        return [event for event in found if event]
+        return parse_dnsmasq(self.log().splitlines(), time.time())
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from farm.image.build import parse_packages
 from farm.image.kiwi import parse_log_line
 from farm.image.sources import parse_targets
 from farm.image.store import Manifest, Selection
-from farm.netboot.events import parse_dnsmasq_lines, parse_nginx
+from farm.netboot.events import parse_dnsmasq, parse_nginx
 from farm.netboot.leases import parse_leases
 from farm.netboot.rival import client_payload, discover_packet, offering_server
 from farm.node.settings import SettingsError, parse_cmdline, parse_settings, parse_stages
@@ -274,7 +274,7 @@ READERS: dict[str, Reader] = {
         [b"farm=farm\nnetname=lab\nscheduler=10.77.0.1:8765\napi=http://10.77.0.1:8766", b"farm=a\nnetname=b"],
     ),
     "dnsmasq's log": (
-        lambda data: parse_dnsmasq_lines(data.decode(errors="replace").split("\n"), NOW),
+        lambda data: parse_dnsmasq(data.decode(errors="replace").split("\n"), NOW),
         [
             b"Nov 23 01:28:22 dnsmasq-dhcp[123]: DHCPDISCOVER(farm0) 52:54:00:fa:00:01",
             b"Nov 23 01:28:22 dnsmasq-dhcp[123]: 7 DHCPACK(farm0) 10.77.0.57 52:54:00:fa:00:01 pc01",

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import time
+from collections.abc import Iterator
 from datetime import datetime
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.events import BootEvent, Stage
-from farm.netboot.events import parse_dnsmasq, parse_dnsmasq_lines, parse_leases, parse_nginx
+from farm.netboot.events import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import PROBE
 from farm.refusals import NO_ADDRESS
 
@@ -20,7 +21,11 @@ TIME = datetime(2026, 11, 23, 1, 28, 22).timestamp()
 
 
 def dhcp(text: str, stamp: str = STAMP, now: float = NOW) -> BootEvent | None:
-    return parse_dnsmasq(f"{stamp} dnsmasq-dhcp[123]: {text}\n", now)
+    return said(f"{stamp} dnsmasq-dhcp[123]: {text}", now)
+
+
+def said(line: str, now: float = NOW) -> BootEvent | None:
+    return next(iter(parse_dnsmasq([line], now)), None)
 
 
 def access(uri: str, status: int = 200, address: str = "10.77.0.57") -> BootEvent | None:
@@ -79,7 +84,7 @@ def test_a_stamp_is_of_the_latest_year_that_is_not_in_the_future() -> None:
 
 def test_files_sent_by_tftp() -> None:
     def tftp(path: str) -> BootEvent | None:
-        return parse_dnsmasq(f"{STAMP} dnsmasq-tftp[9]: sent {path} to 10.77.0.57", NOW)
+        return said(f"{STAMP} dnsmasq-tftp[9]: sent {path} to 10.77.0.57")
 
     top = "/srv/a farm/run/http"
     script = f"{top}/boot/52-54-00-00-00-01.ipxe"
@@ -89,15 +94,15 @@ def test_files_sent_by_tftp() -> None:
     assert BootEvent(Stage.AGENT, TIME, "", "10.77.0.57") == tftp(f"{top}/nodes/default.json")
     assert tftp(f"{top}/undionly.kpxe") is None
     aborted = "error 8 User aborted the transfer received from 10.77.0.57"
-    assert parse_dnsmasq(f"{STAMP} dnsmasq-tftp[9]: {aborted}", NOW) is None
+    assert said(f"{STAMP} dnsmasq-tftp[9]: {aborted}") is None
 
 
 def test_a_loader_that_there_is_not_is_a_refusal_by_tftp_and_by_http() -> None:
     missing = f"{STAMP} dnsmasq-tftp[9]: file /srv/a farm/run/http/loader/none-for-64-bit_ARM not found for 10.77.0.57"
     other = missing.replace("loader/none-for-64-bit_ARM", "grub/grub.cfg")
 
-    assert BootEvent(None, TIME, "", "10.77.0.57", refused="64-bit ARM") == parse_dnsmasq(missing, NOW)
-    assert parse_dnsmasq(other, NOW) is None
+    assert BootEvent(None, TIME, "", "10.77.0.57", refused="64-bit ARM") == said(missing)
+    assert said(other) is None
     expected = BootEvent(None, 100.5, "", "10.77.0.57", refused="32-bit UEFI")
     assert expected == access("/loader/none-for-32-bit_UEFI", status=404)
     assert access("/loader/none-for-" + "x" * 33, status=404) is None
@@ -144,16 +149,32 @@ def test_what_was_written_years_ago_is_not_of_this_year() -> None:
         datetime(*when).timestamp()
         for when in ((2023, 11, 23, 1), (2024, 2, 29, 9), (2025, 11, 23, 5), (2026, 11, 23, 1))
     ]
-    assert times == [event.time for event in parse_dnsmasq_lines(lines_of(times), NOW)]
-    (old,) = parse_dnsmasq_lines(lines_of(times[:1]), times[0])
+    assert times == [event.time for event in parse_dnsmasq(lines_of(times), NOW)]
+    (old,) = parse_dnsmasq(lines_of(times[:1]), times[0])
     assert old.time == times[0], "a log that nobody has written to since is as old as it is"
-    assert parse_dnsmasq_lines(["", "Feb 31 00:00:00 dnsmasq-dhcp[1]: x", "x" * 9999], NOW) == []
+    assert parse_dnsmasq(["", "Feb 31 00:00:00 dnsmasq-dhcp[1]: x", "x" * 9999], NOW) == []
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def test_of_the_hour_that_comes_twice_each_is_known_by_what_follows(berlin: None) -> None:
+    summer, winter = datetime(2026, 10, 25, 2, 50).timestamp(), datetime(2026, 10, 25, 2, 10, fold=1).timestamp()
+    assert winter - summer == 20 * 60
+    assert [summer, winter] == [event.time for event in parse_dnsmasq(lines_of([summer, winter]), winter)]
+    assert [winter] == [event.time for event in parse_dnsmasq(lines_of([winter]), winter + 60)]
 
 
 @given(st.integers(0, 4 * 10**9), st.lists(st.integers(0, 364 * 86400), max_size=20), st.integers(0, 300 * 86400))
 def test_lines_are_dated_right_however_old_they_are(first: int, gaps: list[int], since: int) -> None:
     times = [float(each) for each in itertools.accumulate(gaps, initial=first)]
-    found = [event.time for event in parse_dnsmasq_lines(lines_of(times), times[-1] + since)]
+    found = [event.time for event in parse_dnsmasq(lines_of(times), times[-1] + since)]
     assert len(found) == len(times)
     assert all(abs(a - b) <= 3600 for a, b in zip(times, found, strict=True)), (
         "but for the hour that summer's end repeats"
@@ -162,28 +183,15 @@ def test_lines_are_dated_right_however_old_they_are(first: int, gaps: list[int],
 
 @given(st.lists(st.text() | st.integers(0, 4 * 10**9).map(lambda when: lines_of([when])[0])), st.integers(0, 4 * 10**9))
 def test_any_lines_are_tolerated(lines: list[str], written: int) -> None:
-    assert all(event.time <= written + 86400 for event in parse_dnsmasq_lines(lines, written))
-
-
-def test_the_lease_file_tells_addresses() -> None:
-    text = f"""{NOW + 9:.0f} {MAC} 10.77.0.57 pc01 01:{MAC}
-{NOW + 5:.0f} {MAC} 10.77.0.58 * *
-{NOW - 5:.0f} 52:54:00:00:00:02 10.77.0.59 * *
-0 52:54:00:00:00:03 10.77.0.60 * *
-duid 00:01
-{NOW + 9:.0f} 123 fd00::1 * 00:01
-{NOW + 9:.0f} 52:54:00:00:00:04 10.77"""
-    assert parse_leases(text, NOW) == {MAC: "10.77.0.57", "52:54:00:00:00:03": "10.77.0.60"}
+    assert all(event.time <= written + 86400 for event in parse_dnsmasq(lines, written))
 
 
 @given(st.text())
 def test_any_text_is_tolerated(text: str) -> None:
-    now = time.time()
-    parse_dnsmasq(text, now)
-    parse_dnsmasq(f"{STAMP} dnsmasq-dhcp[1]: {text}", now)
-    parse_dnsmasq(f"{STAMP} dnsmasq-tftp[1]: sent /{text} to 10.0.0.1", now)
+    said(text)
+    said(f"{STAMP} dnsmasq-dhcp[1]: {text}")
+    said(f"{STAMP} dnsmasq-tftp[1]: sent /{text} to 10.0.0.1")
     parse_nginx(text)
-    parse_leases(text, now)
 
 
 @given(st.text(), st.floats(allow_nan=False), st.integers(), st.text())

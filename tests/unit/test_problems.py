@@ -30,7 +30,7 @@ from farm.events import (
     Telemetry,
     TelemetrySeen,
 )
-from farm.netboot.leases import Lease, parse_leases, used_up
+from farm.netboot.leases import Lease, addresses, parse_leases, used_up
 from farm.running import Running
 from farm.scheduler.protocol import NodeForged
 from farm.state import ANSWERS, Farm, fold, initial
@@ -65,6 +65,17 @@ def test_leases_are_read() -> None:
     assert [("52:54:00:00:00:01", 1795889999), ("52:54:00:00:00:02", 0), ("52:54:00:00:00:03", 1795889999)] == [
         (lease.mac, lease.expires) for lease in parse_leases(FILE)
     ]
+
+
+def test_of_a_machines_leases_the_one_that_lasts_longest_counts() -> None:
+    text = """109 52:54:00:00:00:01 10.77.0.57 pc01 01:52:54:00:00:00:01
+105 52:54:00:00:00:01 10.77.0.58 * *
+95 52:54:00:00:00:02 10.77.0.59 * *
+0 52:54:00:00:00:03 10.77.0.60 * *
+109 52:54:00:00:00:04 10.77
+109 52:54:00:00:00:04 10.77.0.999 * *
+"""
+    assert {"52:54:00:00:00:01": "10.77.0.57", "52:54:00:00:00:03": "10.77.0.60"} == addresses(parse_leases(text), 100)
 
 
 @given(st.text(max_size=400) | st.text(st.sampled_from("0123456789abcdef:. \n*"), max_size=400))
