@@ -211,6 +211,13 @@ class Supervisor:
         new = _programs(render(self.home, services))
         return {name for name, text in old.items() if new.get(name) != text}
 
+    def values(self, variable: str) -> set[str]:
+        """What a variable is in the environments of the services as they were started last."""
+        try:
+            return set(re.findall(rf'\b{re.escape(variable)}="([^"]*)"', self.config_path.read_text()))
+        except OSError:
+            return set()
+
     def converge(self, services: Sequence[Service], prefix: Sequence[str] = (), *, power_on: bool = True) -> None:
         """Make these services run, and no others: start supervisord, or tell a running one what has changed.
 

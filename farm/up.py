@@ -52,6 +52,11 @@ ENVIRONMENTS = "environments"
 """Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""
 
 
+INTERFACE = "FARM_INTERFACE"
+"""Environment variable of all services but machines: which interface they are bound to. Where one of the same name has
+taken its place, their sockets are deaf."""
+
+
 @dataclass(frozen=True)
 class Request:
     """What `farm up` was asked for; ``virtual``: number of machines, None for a real lab."""
@@ -96,7 +101,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
             require_own_namespace(home, running.namespace)
         if old is None:
             _clear_remains(home, request, config, report)
-        elif not request.force and supervisor.alive and not _is_cut_off(running):
+        elif not request.force and supervisor.alive and not _is_cut_off(supervisor, running):
             _require_undisturbed(home, running, supervisor.disturbed(services(home, running)))
         report("network", running.interface)
         # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
@@ -163,9 +168,12 @@ def _clear_remains(home: Home, request: Request, config: Config, report: Report)
         remove_network(home, None, config)
 
 
-def _is_cut_off(running: Running) -> bool:
-    """The lab's namespace was deleted: what runs in it is lost to everybody already."""
-    return running.namespace is not None and not namespace_path(running.namespace).exists()
+def _is_cut_off(supervisor: Supervisor, running: Running) -> bool:
+    """The lab's namespace or its interface was deleted, or is another by now: all that runs there is lost already."""
+    if running.namespace is not None and not namespace_path(running.namespace).exists():
+        return True
+    bound = supervisor.values(INTERFACE)
+    return bool(bound) and _interface_index(running) not in bound
 
 
 def _require_undisturbed(home: Home, running: Running, disturbed: set[str]) -> None:
@@ -289,17 +297,17 @@ def _note_image(home: Home, running: Running) -> None:
 
 def services(home: Home, running: Running) -> list[Service]:
     """Everything that supervisord keeps running for this farm."""
-    on_interface = _interface_mark(running)
+    bound = {INTERFACE: _interface_index(running)}
     return [
-        replace(service, environment={**service.environment, **on_interface}) if service.restart else service
+        replace(service, environment={**service.environment, **bound}) if service.restart else service
         for service in _services(home, running)
     ]
 
 
-def _interface_mark(running: Running) -> dict[str, str]:
-    """Which interface this is: where one of the same name has taken its place, sockets bound to it are deaf."""
+def _interface_index(running: Running) -> str:
+    """The kernel's number of the lab's interface; empty when there is none."""
     found = command.run([*_netns(running), "cat", f"/sys/class/net/{running.interface}/ifindex"], check=False)
-    return {"FARM_INTERFACE": found.stdout.strip() if found.returncode == 0 else ""}
+    return found.stdout.strip() if found.returncode == 0 else ""
 
 
 def _services(home: Home, running: Running) -> list[Service]:
@@ -319,19 +327,7 @@ def _services(home: Home, running: Running) -> list[Service]:
         virtual_machine.service(machine, number, home, config.virtual)
         for number, machine in enumerate(running.machines, 1)
     ]
-    # They are bound to the interface: one that was removed and made again is another one, of the same name.
-    bound = {"FARM_INTERFACE": _interface_index(running)}
-    served = [
-        replace(service, environment={**service.environment, **bound})
-        for service in (*_core_services(home, running), *exports)
-    ]
-    return [*served, *machines]
-
-
-def _interface_index(running: Running) -> str:
-    """The kernel's number of the lab's interface; empty when there is none."""
-    shown = command.run([*_netns(running), "ip", "-o", "link", "show", "dev", running.interface], check=False)
-    return shown.stdout.partition(":")[0]
+    return [*_core_services(home, running), *exports, *machines]
 
 
 def _core_services(home: Home, running: Running) -> list[Service]:

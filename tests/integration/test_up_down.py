@@ -135,6 +135,17 @@ def building(lab: Lab, *command: str) -> Iterator[subprocess.Popen[str]]:
             build.kill()
 
 
+@pytest.mark.parametrize("fault", ["the bridge", "the bridge is another", "scheduler is stopped"])
+def test_up_heals_under_a_build_what_is_lost_to_it_already(lab: Lab, fault: str) -> None:
+    with building(lab, "sleep", "1234.5") as build:
+        FAULTS[fault](lab)
+
+        lab.up()
+
+        assert [] == lab.sick()
+        assert build.poll() is None
+
+
 def test_down_names_a_build_and_does_nothing_unless_told_what_to_do(lab: Lab) -> None:
     before = lab.pids()
     with building(lab, "sleep", "1234.5") as build:
