@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from farm.node import metrics
-from farm.node.network import address_of
+from farm.node.network import address_of, name_now
 from farm.node.retry import pauses
 from farm.node.telemetry import Telemetry
 
@@ -127,6 +127,7 @@ def main(root: str = "/") -> int:
         signal.signal(number, lambda *_: stop.set())
     waits = pauses(*PAUSES)
     while not stop.is_set():
+        node["nic"] = name_now(node["nic"], node["mac"])
         address = address_of(node["nic"])
         try:
             if address:
@@ -149,18 +150,26 @@ def _serve(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) ->
 
 
 def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> None:
-    from farm.node.beacon import Beacon  # zeroconf takes long to import: /status.json shall not wait for it
+    """Advertise, again when that fails, until the node has another address, or none."""
+    from zeroconf import Error  # takes long to import: /status.json must not wait for it
+
+    from farm.node.beacon import Beacon
 
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot_id = file.read(8)
-    with Beacon(node, boot_id) as beacon:
-        while not stop.is_set():
-            if address_of(node["nic"]) != node["address"]:
-                _say(f"{node['nic']} is no longer {node['address']}")
-                return
-            stage = telemetry.snapshot()["stage"]
-            beacon.announce(stage)
-            stop.wait(WATCH_SECONDS[stage])
+    waits = pauses(*PAUSES)
+    while not stop.is_set() and (address := address_of(node["nic"])) == node["address"]:
+        try:
+            with Beacon(node, boot_id) as beacon:
+                while not stop.is_set() and (address := address_of(node["nic"])) == node["address"]:
+                    stage = telemetry.snapshot()["stage"]
+                    beacon.announce(stage)
+                    stop.wait(WATCH_SECONDS[stage])
+        except (OSError, Error) as error:
+            _say(f"multicast DNS: {error!r}; trying again")
+            stop.wait(next(waits))
+    if not stop.is_set():
+        _say(f"{node['nic']} is no longer {node['address']}, but {address}")
 
 
 def _say(text: str) -> None:

@@ -22,6 +22,11 @@ def nic_of(mac: str) -> str | None:
     return None
 
 
+def name_now(nic: str, mac: str) -> str:
+    """What the interface with this MAC, which was called ``nic``, is called now: udev may have renamed it."""
+    return nic if mac_of(nic) == mac else nic_of(mac) or nic
+
+
 def _stacked(nic: str) -> bool:
     return any(name.startswith("lower_") for name in os.listdir(f"/sys/class/net/{nic}"))
 

@@ -270,6 +270,34 @@ def test_the_advertisement_goes_along(lab: tuple[Namespace, Namespace], agent: s
     until(lambda: ["10.99.2.8"] == server.call(advertised), "the new address is not advertised")
 
 
+def test_the_agent_goes_with_a_card_that_is_renamed(
+    lab: tuple[Namespace, Namespace], agent: subprocess.Popen[bytes]
+) -> None:
+    server, node = lab
+    until(lambda: answers(server, NODE), "the agent does not answer")
+    node.run("ip", "link", "set", "lab0", "down")
+    node.run("ip", "link", "set", "lab0", "name", "enp3s0")
+    node.run("ip", "link", "set", "enp3s0", "up")
+    until(lambda: "no longer" in node.log("agent"), "the agent does not see that the card has gone")
+    until(lambda: answers(server, NODE), "the agent does not find the card by its new name")
+    assert agent.poll() is None
+
+
+def test_a_node_that_cannot_advertise_answers_all_the_same(lab: tuple[Namespace, Namespace], served: Path) -> None:
+    server, node = lab
+    nginx(server)
+    root = configure(node)
+    keep = "import socket, time; taken = socket.socket(type=socket.SOCK_DGRAM); taken.bind(('', 5353)); time.sleep(600)"
+    other = node.start("other", sys.executable, "-c", keep)
+    until(lambda: ":5353 " in node.run("ss", "-Hlun").stdout, "the port is not taken")
+    agent = node.start("agent", *argv("agent", root))
+    until(lambda: "multicast DNS: OSError" in node.log("agent"), "the agent does not complain")
+    assert answers(server, NODE)
+    node.stop(other)
+    until(lambda: ":5353 " in node.run("ss", "-Hlun").stdout, "the agent does not advertise")
+    assert agent.poll() is None
+
+
 def test_an_agent_whose_port_is_taken_waits_for_it(lab: tuple[Namespace, Namespace], served: Path) -> None:
     server, node = lab
     nginx(server)
