@@ -15,8 +15,8 @@ from farm.home import write_atomic
 MAX_LINE = 64 * 1024
 KEPT = 2 << 20
 """Bytes: a longer log is cut, and no more than so many are read at a time, the last ones."""
-MARK = 64
-"""Bytes before a position, by which it is known again."""
+MARK = 256
+"""Bytes before a position, by which it is known again: a whole line, since only its beginning tells when it was."""
 
 
 class Position(Struct, frozen=True):

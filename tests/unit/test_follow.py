@@ -147,6 +147,22 @@ def test_reading_goes_on_in_the_copy_of_a_log_that_was_emptied_meanwhile(log: Pa
     again.close()
 
 
+def test_a_place_in_the_copy_is_told_from_later_lines_that_end_alike(log: Path) -> None:
+    rest = '"address":"10.77.0.50","uri":"/boot/52-54-00-00-00-01.ipxe","status":200,"bytes":430}'
+    lines = [f'{{"time":{1795856400 + number}.123,{rest}' for number in range(20)]
+    add(log, "".join(f"{line}\n" for line in lines[:10]))
+    first = Follower(log)
+    first.lines()
+    place = first.position()
+    first.close()
+    add(log, "".join(f"{line}\n" for line in lines[10:]))
+    follow.keep(log)
+    os.truncate(log, 0)
+    again = Follower(log, place)
+    assert (again.lines(), again.resumed) == (lines[10:], True)
+    again.close()
+
+
 @pytest.mark.parametrize("how", ["emptied", "another", "copied", "gone"])
 def test_a_place_in_a_log_that_is_another_now_is_no_place(log: Path, how: str) -> None:
     add(log, "one\ntwo\n")
