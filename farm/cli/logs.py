@@ -8,7 +8,7 @@ import rich_click as click
 
 from farm import command
 from farm.cli.output import end_with_reader, out
-from farm.errors import UsageError
+from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.printable import printable, without_sequences
 
@@ -20,7 +20,7 @@ from farm.printable import printable, without_sequences
 @click.pass_obj
 def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
     """A service's log; without SERVICE, which logs there are."""
-    known = {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log"))}
+    known = {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
     if service is None:
         for name, path in known.items():
             out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
@@ -31,6 +31,12 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
         raise UsageError(
             f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs"
         )
+    try:
+        known[service].open("rb").close()
+    except OSError as error:
+        raise FarmError(
+            f"The log of {service} cannot be read.", f"{known[service]}: {error.strerror}.", "Try again with sudo."
+        ) from error
     argv = ["tail", "-n", str(lines), *(["-F"] if follow else []), str(known[service])]
     end_with_reader()
     with contextlib.suppress(KeyboardInterrupt):

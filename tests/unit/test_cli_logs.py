@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from farm.cli.logs import logs
+from farm.errors import FarmError
 from farm.home import Home
 
 FARM = [sys.executable, "-c", "from farm.cli import main; main()"]
@@ -56,3 +62,20 @@ def test_it_is_followed_until_it_is_interrupted(log: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert "" == process.stdout.read()
         assert "Traceback" not in process.stderr.read()
+
+
+def test_a_log_that_only_root_may_read_is_said_to_be_so() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        home = Home.at(Path(folder))
+        home.logs.mkdir(parents=True)
+        (home.logs / "dnsmasq.log").touch(mode=0o600)
+        (home.logs / "gone.log").symlink_to("nowhere")
+        os.seteuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            listed, shown = (CliRunner().invoke(logs, words, obj=home) for words in ([], ["dnsmasq"]))
+        finally:
+            os.seteuid(0)
+    assert 0 == listed.exit_code
+    assert isinstance(shown.exception, FarmError)
+    assert "Try again with sudo." == shown.exception.mend
