@@ -23,13 +23,13 @@ TURN_SECONDS = 0.5
 SECONDS = 5.0
 """Between two questions to a node."""
 BOOT_SECONDS = 1.0
-"""To one that is coming up."""
+"""To one that is coming up, or has just failed to answer: a node whose cable is out is known as silent within 15 s."""
 SILENT_SECONDS = 15.0
 """To one that has not answered FAILURES times in a row."""
 FAILURES = 3
 BOOT_FAILURES = 60
 """A node that has not answered so often is not coming up any more."""
-TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=2.0)
+TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
 MAX_TELEMETRY = 64 * 1024
 MAX_ASKED = 32
 """Nodes asked at a time."""
@@ -89,8 +89,11 @@ class Turns:
         if turn is None or turn.boot != (node.address, node.started):
             return 0
         turn = replace(turn, answered=answered, failures=0 if answered else turn.failures + 1)
-        pause = SECONDS if turn.failures < FAILURES else SILENT_SECONDS
-        self._turns[node.mac] = replace(turn, due=now + (BOOT_SECONDS if _comes_up(node, turn) else pause))
+        if _comes_up(node, turn) or 0 < turn.failures < FAILURES:
+            pause = BOOT_SECONDS
+        else:
+            pause = SECONDS if answered else SILENT_SECONDS
+        self._turns[node.mac] = replace(turn, due=now + pause)
         return turn.failures
 
     def _answered(self, mac: str) -> bool:
@@ -120,7 +123,7 @@ async def poll(look: Look, publish: Publish) -> None:
             # One node's answer must not end the questions to all others, whatever a library makes of it.
             log.warning("The telemetry of %s cannot be taken: %r", node.mac, error)
         failures = turns.ended(node, telemetry is not None, time.monotonic())
-        if failures >= FAILURES and node.telemetry is not None:
+        if failures >= FAILURES and not node.silent and (node.telemetry is not None or node.host is not None):
             publish(TelemetryLost(node.mac, time.time()))
 
     # auto_decompress: an agent compresses nothing, and a few bytes could become very many.

@@ -35,6 +35,7 @@ def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]
         *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
         *refused(farm, running.config),
         *stranger_problems(farm, running.config),
+        *_silent_nodes(farm),
         *_full_nodes(farm),
         *_same_name(farm),
         *_forged(farm),
@@ -84,6 +85,16 @@ def _rivals(scheduler: Scheduler, netname: str) -> Iterator[Finding]:
         where = f"{printable(rival.address)}:{rival.port}"
         what = f"Another scheduler, at {where}, answers for the same network {printable(rival.netname) or netname}."
         yield Finding("rival-scheduler", what, "Stop it: daemons without a fixed scheduler may join it.", where)
+
+
+def _silent_nodes(farm: Farm) -> Iterator[Finding]:
+    """Nodes that the scheduler still counts on: it notices late that a machine was reset, or its cable pulled out."""
+    silent = [node.name for node in farm.nodes.values() if node.silent and farm.host(node) and not node.order]
+    if silent:
+        verb = "does" if len(silent) == 1 else "do"
+        what = f"{few(silent)} {verb} not answer, but the scheduler still gives jobs there."
+        fix = f"Is it on, and is its cable in? farm node show {silent[0]} — until then: farm node block {silent[0]}"
+        yield Finding("node-silent", what, fix, silent[0])
 
 
 def _full_nodes(farm: Farm) -> Iterator[Finding]:

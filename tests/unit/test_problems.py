@@ -28,6 +28,7 @@ from farm.events import (
     Stage,
     StrangersRefused,
     Telemetry,
+    TelemetryLost,
     TelemetrySeen,
 )
 from farm.netboot.leases import Lease, addresses, parse_leases, used_up
@@ -35,7 +36,7 @@ from farm.running import Running
 from farm.scheduler.protocol import NodeForged
 from farm.state import ANSWERS, Farm, fold, initial
 from farm.view.status import build
-from tests.scheduler_says import login, up
+from tests.scheduler_says import login, logout, up
 
 ROOT = Path(__file__).parents[2]
 MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.57"
@@ -136,6 +137,14 @@ def test_a_node_without_room_for_a_job_is_named_with_what_helps() -> None:
     assert "sudo farm node reboot pc01" in full.problems[0]
     assert codes(farm(0, 200 << 20)) == []
     assert codes(farm(0, 20 << 20)) == ["node-full"]
+
+
+def test_a_node_that_the_scheduler_counts_on_and_that_does_not_answer_is_named() -> None:
+    silent = fold(farm(), TelemetryLost(MAC, 130.0))
+    status = build(silent, RUNNING)
+    assert [each.code for each in status.findings] == ["node-silent"]
+    assert status.problems[0].startswith("pc01 does not answer")
+    assert codes(fold(silent, logout(140.0))) == [], "a machine that was switched off is no problem"
 
 
 def test_a_service_that_is_silent_is_no_other_than_it_was_called() -> None:

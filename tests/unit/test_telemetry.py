@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.daemon.telemetry import MAX_ASKED, MAX_UNSURE, SECONDS, Turns
+from farm.daemon.telemetry import BOOT_SECONDS, FAILURES, MAX_ASKED, MAX_UNSURE, SECONDS, Turns
 from farm.errors import NOT_JSON
 from farm.events import Stage, Telemetry
 from farm.state import Node
@@ -65,6 +65,18 @@ def test_a_node_that_comes_up_again_is_asked_at_once() -> None:
     assert turns.take([again], 901.0) == [again]
     assert turns.take([again], 902.0) == [], "one question at a time"
     assert turns.ended(quiet, False, 903.0) == 0, "what was asked of the boot before says nothing of this one"
+
+
+def test_one_that_stops_answering_is_soon_known_to_be_silent() -> None:
+    turns, quiet = Turns(), node(1, Stage.READY)
+    assert turns.take([quiet], 0.0) == [quiet]
+    assert turns.ended(quiet, True, 0.0) == 0
+    now = SECONDS
+    for failures in range(1, FAILURES + 1):
+        assert turns.take([quiet], now) == [quiet]
+        assert turns.ended(quiet, False, now) == failures
+        now += BOOT_SECONDS
+    assert turns.take([quiet], now) == [], "it has had its chances"
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60), max_size=30))
