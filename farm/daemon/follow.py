@@ -24,15 +24,14 @@ class Position(Struct, frozen=True):
 
     inode: int
     offset: int
-    before: str
-    """The bytes before the offset, in hexadecimal digits."""
+    before: bytes
+    """What stands before the offset."""
 
     @classmethod
     def of(cls, file: BinaryIO, offset: int) -> Position:
         """A place in an open file."""
         length = min(MARK, offset)
-        before = os.pread(file.fileno(), length, offset - length)
-        return cls(os.fstat(file.fileno()).st_ino, offset, before.hex())
+        return cls(os.fstat(file.fileno()).st_ino, offset, os.pread(file.fileno(), length, offset - length))
 
     def is_in(self, file: BinaryIO) -> bool:
         """Whether it is a place in that file, and not in another or one that was written again."""
@@ -43,8 +42,8 @@ class Position(Struct, frozen=True):
         if self.offset < MARK:
             return None
         begin = max(0, os.fstat(file.fileno()).st_size - KEPT)
-        found = os.pread(file.fileno(), KEPT, begin).rfind(bytes.fromhex(self.before))
-        return begin + found + MARK if found >= 0 else None
+        found = os.pread(file.fileno(), KEPT, begin).rfind(self.before)
+        return begin + found + len(self.before) if found >= 0 else None
 
 
 def older(path: Path) -> Path:

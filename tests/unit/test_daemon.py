@@ -234,7 +234,7 @@ def test_what_no_log_tells_is_written_down(tmp_path: Path) -> None:
 
 def test_machines_are_known_again_but_for_what_is_to_be_heard_anew(tmp_path: Path) -> None:
     path = tmp_path / "farmd.json"
-    before, seen = farm(), Seen(9.0, {"dnsmasq.log": Position(1, 5, "ab")})
+    before, seen = farm(), Seen(9.0, {"dnsmasq.log": Position(1, 5, b"ab")})
     memory.save(path, memory.remember(before, 50.0, seen))
     found = memory.recall_machines(path)
     assert found is not None

@@ -185,7 +185,7 @@ def test_a_place_in_a_log_that_is_another_now_is_no_place(log: Path, how: str) -
     expected = {"emptied": ["uno", "due"], "another": ["uno", "due"], "copied": ["one", "two"], "gone": []}
     assert (again.lines(), again.resumed) == (expected[how], False)
     again.close()
-    assert Position(1, 5, "zz") != place
+    assert Position(1, 5, b"zz") != place
 
 
 STEPS = st.lists(st.sampled_from(["line", "half", "read", "rotate", "empty", "remove", "cut", "restart"]), max_size=40)
