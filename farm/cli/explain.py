@@ -27,7 +27,7 @@ from farm.workstation.explaining import explain as core
 from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.last_run import LastRun
 from farm.workstation.explaining.one_call import Trial, explain_call
-from farm.workstation.explaining.reasons import GROUPS, find
+from farm.workstation.explaining.reasons import GROUPS, REASONS, find
 from farm.workstation.running.execution import given_environment, leave, shell_code, working_folder
 from farm.workstation.running.run import as_user, sudo_caller
 
@@ -70,6 +70,8 @@ def explain(
     COMMAND is one compiler call as a build makes it. It is run, its output and exit code are passed on, and the
     explanation goes to standard error: farm explain -- gcc -c foo.c
     """
+    if reason and reason not in REASONS:
+        raise UsageError(f"There is no reason {reason}.", "", "See which there are: farm explain --list")
     if listing:
         _list(as_json)
     elif of_last and not argv:
@@ -99,7 +101,9 @@ class Filter(msgspec.Struct, frozen=True):
     def passes(self, call: Call) -> bool:
         """Whether this one is."""
         codes = [cause.code for cause in call.causes]
-        return (not self.reason or self.reason in codes) and self.part in call.file
+        # Where a name with blanks in it begins and ends, icecc's log does not tell.
+        named = self.part in call.file or (" " in self.part and self.part in call.command)
+        return (not self.reason or self.reason in codes) and named
 
 
 def _list(as_json: bool) -> None:
@@ -171,6 +175,8 @@ def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
     if chosen.lists:
         for call in listed:
             _show(out, call, names, evidence)
+        if not listed:
+            out.print("No call matches.")
         return
     for each in counted:
         out.print(Text.assemble((f"{each.count:>6}  {each.code}", "cyan"), f"  {each.sentence}"), soft_wrap=True)
@@ -287,8 +293,9 @@ def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
 
 def _show_trials(trials: Iterable[Trial]) -> None:
     for trial in trials:
-        where = OUTCOMES[trial.outcome]
-        went = f"is compiled {where}" if trial.exit == 0 else f"fails {where}: {printable(trial.said, LONGEST)}"
+        compiled = trial.outcome not in (Outcome.NOWHERE, Outcome.UNFINISHED)
+        where = f" {OUTCOMES[trial.outcome]}" if compiled else ""
+        went = f"is compiled{where}" if trial.exit == 0 else f"fails{where}: {printable(trial.said, LONGEST)}"
         style = "green" if trial.helps else "dim"
         err.print(Text.assemble("  tried: ", (f"with {trial.setting} it {went}", style)), soft_wrap=True)
 

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from farm.workstation.running.summary import Summary
 
 SHOWN_REASONS = 6
+MAX_SAID = 1000
+"""Letters of a message; what is longer has lost its end, where the command stands that helps."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     needed.start()
     own_wish = disabled(os.environ)
     if not own_wish:
-        renew(membership, home, os.environ, _say)
+        renew(membership, home, os.environ, working_folder(), _say)
     slots = Slots(obstacle=own_wish) if own_wish else survey_patiently(membership, _say)
     needed.join()  # a thread must not find itself with the rights of whoever called sudo
     if slots.obstacle:
@@ -156,7 +158,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
     summary = summarise(ran, words, membership.farm, tag, obstacle, told)
     _show(summary)
     if any(reason.code == machine.OUTDATED for reason in summary.reasons):
-        restart_or_say("iceccd packs a compiler no more.", membership, home, _say)
+        restart_or_say("iceccd no longer packs a compiler.", membership, home, _say)
     wanted = []
     if options.json_file:
         wanted.append((options.json_file, msgspec.json.format(msgspec.json.encode(summary))))
@@ -214,7 +216,7 @@ def _recorded(
 
 
 def _say(text: str) -> None:
-    err.print(Text.assemble(("farm: ", "bold"), printable(text, 200)), soft_wrap=True)
+    err.print(Text.assemble(("farm: ", "bold"), printable(text, MAX_SAID)), soft_wrap=True)
 
 
 def _say_local(slots: Slots, require_remote: bool) -> None:

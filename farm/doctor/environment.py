@@ -13,7 +13,7 @@ from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.facts import Workstation
 from farm.errors import CommandError, FarmError
 from farm.workstation import daemon
-from farm.workstation.environment.outdated import is_gone
+from farm.workstation.environment.outdated import extra_files, is_gone
 from farm.workstation.joining.restart import is_ours, restart
 
 UNPACK_SECONDS = 300.0
@@ -92,8 +92,7 @@ def _named(setting: str) -> Iterator[Outcome]:
 
 def _made(facts: Workstation, compiler: str) -> Outcome:
     assert facts.daemon is not None
-    compression = facts.environment.get("ICECC_ENV_COMPRESSION", "")
-    made = daemon.native_environment(facts.daemon.where, compiler, compression)
+    made = _ask(facts, facts.daemon.where, compiler)
     if not made:
         return NOT_MADE.found(*_why_not_made(facts, compiler), compiler=compiler)
     if is_gone(made):
@@ -126,7 +125,13 @@ def _restart(facts: Workstation) -> str:
 
 def _answers(facts: Workstation, where: str) -> Iterator[str]:
     for compiler in _compilers(facts):
-        yield daemon.native_environment(where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", ""))
+        yield _ask(facts, where, compiler)
+
+
+def _ask(facts: Workstation, where: str, compiler: str) -> str:
+    """The environment that a call would be given, with the files that ICECC_EXTRAFILES adds."""
+    extra = [path for path in extra_files((), facts.environment, str(facts.folder)) if not is_gone(path)]
+    return daemon.native_environment(where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", ""), extra)
 
 
 def examine(path: Path, anew: str, foreign: str = "") -> Outcome:

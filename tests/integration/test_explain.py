@@ -261,6 +261,10 @@ def test_a_whole_run_is_explained(farm: Farm) -> None:
     listed = farm.say("--last", "--reason", "preprocess-only", "--file", "b.c")[1]
     assert "b.c was done here." in listed
     assert "a.c was" not in listed
+    assert "main.c was done here." in farm.say("--last", "--file", "main.c -o")[1]  # as a name with blanks would be
+    assert "No call matches." in farm.say("--last", "--file", "absent")[1]
+    code, _, told = farm.say("--last", "--reason", "nonsense")
+    assert (code, "--list" in told) == (2, True)
 
 
 @dataclass(frozen=True)

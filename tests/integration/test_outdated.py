@@ -82,15 +82,15 @@ def call(desk: Workstation, **settings: str) -> tuple[str, list[str]]:
     return told["outcome"], [reason["code"] for reason in told["reasons"]]
 
 
-def check(desk: Workstation, *words: str) -> dict[str, Any]:
-    done = desk.farm("doctor", "--json", "--only", "environment", *words, check=False, **SETTINGS)
+def check(desk: Workstation, *words: str, **settings: str) -> dict[str, Any]:
+    done = desk.farm("doctor", "--json", "--only", "environment", *words, check=False, **SETTINGS, **settings)
     found: dict[str, Any] = json.loads(done.stdout)["results"][-1]
     return found
 
 
-def run(desk: Workstation) -> str:
+def run(desk: Workstation, **settings: str) -> str:
     """What `farm run` says."""
-    return " ".join(desk.farm("run", "--", *GCC, **SETTINGS).stderr.split())
+    return " ".join(desk.farm("run", "--", *GCC, **SETTINGS, **settings).stderr.split())
 
 
 def change(desk: Workstation, how: str) -> None:
@@ -125,7 +125,7 @@ def test_farm_run_restarts_the_users_own(mine: Workstation, how: str) -> None:
     assert ("node", []) == call(mine)
     change(mine, how)
     told = run(mine)
-    assert "Restarting it, as soon as no compiler call uses it." in told
+    assert "Restarting iceccd as soon as no compiler call uses it." in told
     assert "1 job on 1 node, 0 here" in told
     assert "Restarting" not in run(mine)
 
@@ -137,6 +137,11 @@ def test_a_file_that_is_packed_with_it(mine: Workstation) -> None:
     os.utime(extra, (0, 0))
     assert ("here", ["environment-outdated"]) == call(mine, ICECC_EXTRAFILES="extra.txt")
     assert ("node", []) == call(mine)  # without it nothing has changed
+    told = run(mine, ICECC_EXTRAFILES="extra.txt")
+    assert "or a file of ICECC_EXTRAFILES, has changed since iceccd started" in told
+    assert "1 job on 1 node, 0 here" in told
+    extra.touch()
+    assert "fail" == check(mine, ICECC_EXTRAFILES="extra.txt")["state"]
 
 
 def test_the_systems_service_is_left_to_root(mine: Workstation) -> None:
@@ -144,7 +149,7 @@ def test_the_systems_service_is_left_to_root(mine: Workstation) -> None:
     join(mine, root=True)
     assert ("node", []) == call(mine)
     change(mine, "touched")
-    assert "Restart it: sudo systemctl restart iceccd" in run(mine)
+    assert "Restart iceccd: sudo systemctl restart iceccd" in run(mine)
     assert ("here", ["environment-outdated"]) == call(mine)
     assert "sudo systemctl restart iceccd" == check(mine)["command"]
     mine.farm("leave", root=True)

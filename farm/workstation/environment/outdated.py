@@ -7,6 +7,7 @@ goes by the compiler's: the archive is deleted, the entry stays. Each answer the
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -46,10 +47,10 @@ def is_gone(path: str) -> bool:
     return False
 
 
-def find_outdated(environment: Mapping[str, str]) -> str:
+def find_outdated(environment: Mapping[str, str], folder: str) -> str:
     """A sentence about what keeps iceccd from giving out one of the compilers in PATH; empty when nothing does.
 
-    Only those are asked for that have changed since it started: a question about another would make it pack that.
+    ``folder``: where compilers are called. Only those are asked for that have changed since it started: a question about another would make it pack that.
     """
     found, _ = daemon.find(environment)
     if found is None or not found.pid or environment.get("ICECC_VERSION"):
@@ -61,9 +62,12 @@ def find_outdated(environment: Mapping[str, str]) -> str:
     except psutil.Error:
         return ""
     compression = environment.get("ICECC_ENV_COMPRESSION", "")
+    extra = extra_files((), environment, folder)
     for path in filter(None, (real_compiler(name, environment) for name in NAMES)):
-        if last_change(path) > started - MARGIN and lost_archive(found.where, path, (), compression):
-            return f"{path} has changed since iceccd started, and icecc 1.4 then never packs it again."
+        changed = max(map(last_change, (path, *extra)))
+        if changed > started - MARGIN and lost_archive(found.where, path, extra, compression):
+            packed = f"{path}, or a file of ICECC_EXTRAFILES," if extra else path
+            return f"{packed} has changed since iceccd started, and icecc 1.4 then never packs it again."
     return ""
 
 
@@ -71,11 +75,13 @@ def last_change(path: str) -> float:
     """When a file, or a link on the way to it, was put there or changed, whatever its own time says (Unix time)."""
     latest = 0.0
     for _ in range(40):  # as many links as the kernel follows
-        try:
+        with contextlib.suppress(OSError):  # nothing there
             latest = max(latest, os.lstat(path).st_ctime)
-            path = os.path.join(os.path.dirname(path), os.readlink(path))
-        except OSError:  # no link, or nothing there
+        link = next((place for place in (Path(path), *Path(path).parents) if place.is_symlink()), None)
+        if link is None:
             break
+        latest = max(latest, link.lstat().st_ctime)
+        path = str(link.parent / link.readlink() / Path(path).relative_to(link))
     return latest
 
 

@@ -22,7 +22,7 @@ from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
 from farm.workstation.explaining.kept import Look, kept_here, look, node_names
 from farm.workstation.explaining.last_run import LastRun, last_run_folder
 from farm.workstation.explaining.reasons import Reason, farm_side, find, machine
-from farm.workstation.explaining.reasons.command import DEPENDENCIES_LOST
+from farm.workstation.explaining.reasons.command import DEPENDENCIES_LOST, SIDE_FILE_LOST
 from farm.workstation.explaining.reasons.record import Kept, NodeWhy
 from farm.workstation.membership import Membership
 from farm.workstation.running.execution import Command, execute
@@ -208,7 +208,7 @@ def summarise(calls: Iterable[Call]) -> list[ReasonCount]:
     for call in calls:
         reason = call_reason(call)
         codes = {reason.code} if reason else set[str]()
-        codes.update(cause.code for cause in call.causes if cause.code == DEPENDENCIES_LOST)
+        codes.update(cause.code for cause in call.causes if cause.code in (DEPENDENCIES_LOST, SIDE_FILE_LOST))
         for code in codes:
             by_code.setdefault(code, []).append(call)
     counted = []

@@ -22,11 +22,12 @@ from farm.workstation.explaining.reasons.command import (
     LINKING,
     NO_OUTPUT,
     OVERLOOKED,
+    SIDE_FILE_LOST,
     without_dash_c,
 )
 from farm.workstation.explaining.reasons.farm_side import FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
-from farm.workstation.explaining.reasons.machine import DISABLED
-from farm.workstation.explaining.words import lost_dependencies, overlooks
+from farm.workstation.explaining.reasons.machine import DISABLED, PREPROCESSING
+from farm.workstation.explaining.words import lost_dependencies, overlooks, side_file
 from farm.workstation.explaining.words import parse as parse_words
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
@@ -241,7 +242,7 @@ def _measure(call: _Open, text: str) -> bool:
 
 def _add(call: _Open, reason: Reason, text: str) -> None:
     code = without_dash_c(call.words) if reason.code == LINKING else reason.code
-    if code == NO_OUTPUT and overlooks(call.words):
+    if code in (NO_OUTPUT, PREPROCESSING) and overlooks(call.words):
         code = OVERLOOKED
     if code == NODE_REFUSED and any(re.match(STATUS, cause.line) for cause in call.causes.values()):
         return  # the node's own words have told already
@@ -254,7 +255,8 @@ def _close(call: _Open) -> Call:
     outcome = _outcome(call)
     causes = tuple(call.causes.values())
     if outcome is Outcome.NODE:
-        causes = ()
+        option = side_file(call.words)
+        causes = (Cause(SIDE_FILE_LOST, option),) if option else ()
     elif outcome is Outcome.NOWHERE:
         causes = causes[::-1]  # what came last made icecc give up
     elif outcome is Outcome.UNFINISHED and overlooks(call.words.rpartition(" ")[2]):

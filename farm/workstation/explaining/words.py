@@ -23,6 +23,11 @@ VALUED = frozenset((
 ))  # fmt: skip
 """Options whose value may be the next word, of gcc and clang."""
 LAUNCHERS = frozenset(("icecc", "icerun", "ccache", "sccache", "distcc"))
+SIDE_FILE = re.compile(
+    r"-fstack-usage|-fcallgraph-info(?:=.*)?|-fopt-info[^=]*=.+|-fsave-optimization-record(?:=.*)?"
+    r"|-foptimization-record-file=.+"
+)
+"""Has the compiler write a file besides the object, of which icecc 1.4 does not know."""
 SWALLOWS = ("-Wp,-MT", "-Wp,-MQ", "-Wp,-MF")
 """Have their value within the word; icecc 1.4 takes the next word for it as well (client/arg.cpp)."""
 
@@ -82,6 +87,11 @@ def overlooks(text: str) -> str:
     return next((word for word in text.split(" ") if word.startswith(SWALLOWS)), "")
 
 
+def side_file(text: str) -> str:
+    """The option for which a node writes a file that does not come back; empty where there is none."""
+    return next((word for word in text.split(" ") if SIDE_FILE.fullmatch(word)), "")
+
+
 def is_clang(text: str) -> bool:
     """Whether icecc takes the compiler of a call for clang (client/local.cpp)."""
     words = text.split(" ")
@@ -95,7 +105,7 @@ def lost_dependencies(text: str) -> str:
     gcc still heeds what -Wp says.
     """
     words, known = text.split(" "), parse(text)
-    named = [match[1] for word in words if (match := re.match(r"-Wp,-MM?D,([^,]+)", word))]
+    named = [match[1] for word in words if (match := re.fullmatch(r"-Wp,-MM?D,([^,]+)", word))]
     if not named or not is_clang(text) or any(word.startswith(("-MF", "-Wp,-MF")) for word in words):
         return ""
     output = known.output or next(iter(known.sources), "").rpartition("/")[2]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from farm.errors import FarmError
+from farm.hints import hint
 from farm.home import Home
 from farm.services import Supervisor
 from farm.workstation.environment.outdated import find_outdated
@@ -29,9 +30,14 @@ def is_ours(membership: Membership) -> bool:
     return membership.how == "user" or (membership.how == "server" and os.geteuid() == 0)
 
 
-def renew(membership: Membership, home: Home, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
-    """Have iceccd restarted when it gives out one of the compilers in PATH no more, or ``say`` that it has to be."""
-    obstacle = find_outdated({**environment, "ICECC_TEST_SOCKET": membership.socket})
+def renew(
+    membership: Membership, home: Home, environment: Mapping[str, str], folder: str, say: Callable[[str], None]
+) -> None:
+    """Have iceccd restarted when it no longer gives out a compiler that is in PATH, or ``say`` that it has to be.
+
+    ``folder``: where compilers are called.
+    """
+    obstacle = find_outdated({**environment, "ICECC_TEST_SOCKET": membership.socket}, folder)
     if obstacle:
         restart_or_say(obstacle, membership, home, say)
 
@@ -39,9 +45,9 @@ def renew(membership: Membership, home: Home, environment: Mapping[str, str], sa
 def restart_or_say(obstacle: str, membership: Membership, home: Home, say: Callable[[str], None]) -> None:
     """Restart iceccd where that is ours to do; else ``say`` how."""
     if not is_ours(membership):
-        say(f"{obstacle} Restart it: {BY_HAND[membership.how]}")
+        say(f"{obstacle} Restart iceccd: {hint(BY_HAND[membership.how])}")
         return
-    say(f"{obstacle} Restarting it, as soon as no compiler call uses it.")
+    say(f"{obstacle} Restarting iceccd as soon as no compiler call uses it.")
     try:
         restart(membership, home)
     except FarmError as error:

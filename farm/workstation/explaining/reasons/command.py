@@ -11,6 +11,7 @@ COMPILER_QUERY = "compiler-query"
 OVERLOOKED = "word-overlooked"
 NO_OUTPUT = "output-not-a-file"
 DEPENDENCIES_LOST = "dependency-file-lost"
+SIDE_FILE_LOST = "side-file-lost"
 EXTRA_FILES = r"compiler will emit additional local files \(argument (?:%s)\); building locally"
 LOCAL = r"argument (?:%s), building locally"
 MISSING = r"file for argument (?:%s)=.* missing, building locally"
@@ -25,6 +26,13 @@ COMMAND = (
         "dependencies-only",
         "It only lists dependencies (-M, -MM), which needs this machine's headers.",
         "Where the build allows it, use -MD or -MMD: they write the list while the file is compiled on a node.",
+        says=(LOCAL % r"-MM?",),
+    ),
+    Reason(
+        "dependency-option",
+        "icecc 1.4 does not know an option about dependencies: one with its value in the same word (-MFFILE), or -MJ.",
+        "Write the value as a word of its own: -MF FILE (likewise -MT, -MQ). In place of -MJ, let the build system list "
+        "the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
         says=(LOCAL % r"-M.*",),
     ),
     Reason(
@@ -173,6 +181,12 @@ COMMAND = (
         "clang does not write the file of dependencies that -Wp,-MD or -Wp,-MMD names: icecc 1.4 has it write another "
         "one, named like the object.",
         "Write -MMD -MF FILE in place of -Wp,-MMD,FILE (likewise -MD).",
+    ),
+    Reason(
+        SIDE_FILE_LOST,
+        "The compiler writes a file besides the object (-fstack-usage, -fcallgraph-info, -fopt-info…=FILE, "
+        "-fsave-optimization-record), which icecc 1.4 leaves on the node.",
+        "To have the file, compile here: ICECC=disable COMMAND. Else leave the option out.",
     ),
     Reason(
         LINKING,

@@ -103,7 +103,7 @@ MACHINE = (
         "The compiler has changed since iceccd started (or a file that is packed with it has, or what was packed is "
         "gone), and icecc 1.4 then never packs it again.",
         "Restart iceccd: sudo systemctl restart iceccd. Where it is your own, or the farm server's and you are root, "
-        "farm run does it by itself, and so does: farm doctor --fix",
+        "this restarts it: farm run -- COMMAND",
     ),
     Reason(
         "environment-missing",
