@@ -259,3 +259,20 @@ def test_keys_come_once_and_may_be_refused(farm: Farm, terminals: list[Terminal]
     terminal.wait_for("over")
     assert terminal.end() == 4
     assert sum("interrupted" in row for row in terminal.everything) == 1
+
+
+def test_a_farm_run_as_a_job_of_a_shell_inside_another_has_one(farm: Farm, terminals: list[Terminal]) -> None:
+    """The outer one cannot draw, as the terminal belongs to the job."""
+    (farm.sources / "job").unlink(missing_ok=True)
+    wait = "until [ -e job ]; do sleep 0.1; done"
+    inner = " ".join(f"'{word}'" for word in farm.argv("--", "sh", "-c", f"echo inside; {wait}"))
+    terminal = run(farm, terminals, "--", "bash", "--norc", "--noprofile", "-i")
+    terminal.wait_for("$")
+    terminal.type(f"clear; {inner}\n")
+    terminal.wait_for("inside")
+    until(lambda: live(terminal), "there is no line")
+    (farm.sources / "job").touch()
+    until(lambda: any(row.startswith("farm: 0 jobs") for row in terminal.rows), "it does not end")
+    assert terminal.screen.margins is None
+    terminal.type("exit 3\n")
+    assert terminal.end() == 3

@@ -50,7 +50,8 @@ def is_gone(path: str) -> bool:
 def find_outdated(environment: Mapping[str, str], folder: str) -> str:
     """A sentence about what keeps iceccd from giving out one of the compilers in PATH; empty when nothing does.
 
-    ``folder``: where compilers are called. Only those are asked for that have changed since it started: a question about another would make it pack that.
+    ``folder``: where compilers are called. Only those are asked for that have changed since it started: a question
+    about another would make it pack that.
     """
     found, _ = daemon.find(environment)
     if found is None or not found.pid or environment.get("ICECC_VERSION"):

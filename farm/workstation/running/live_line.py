@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 FEWEST_ROWS = 6
 MARK = "FARM_RUN_LINE"
-"""Environment variable of a command: the terminal on which its `farm run` keeps a line (st_rdev)."""
+"""Environment variable of a command: where its `farm run` keeps a line."""
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _PLAIN = "\x1b[?6l\x1b[m\x1b(B"
 """Rows counted from the top, no colour, letters; `_RESTORE` gives the command back what it had."""
@@ -28,18 +28,19 @@ def terminal(environment: Mapping[str, str], stdout: int = 1, stderr: int = 2) -
         return None
     if not (os.isatty(stdout) and os.isatty(stderr)):
         return None  # the rest goes to a file, or through a pager that has the terminal to itself
-    if environment.get(MARK) == _device(stderr):
+    if environment.get(MARK) == _place(stderr):
         return None  # a farm run around this one has its line there, and counts these jobs, too
     return stderr
 
 
 def marked(terminal: int) -> dict[str, str]:
     """What tells a `farm run` inside the command that this terminal has its line."""
-    return {MARK: _device(terminal)}
+    return {MARK: _place(terminal)}
 
 
-def _device(descriptor: int) -> str:
-    return str(os.fstat(descriptor).st_rdev)
+def _place(descriptor: int) -> str:
+    """A terminal and our process group: a shell's jobs have groups of their own."""
+    return f"{os.fstat(descriptor).st_rdev} {os.getpgrp()}"
 
 
 class LiveLine:

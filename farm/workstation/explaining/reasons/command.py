@@ -31,8 +31,8 @@ COMMAND = (
     Reason(
         "dependency-option",
         "icecc 1.4 does not know an option about dependencies: one with its value in the same word (-MFFILE), or -MJ.",
-        "Write the value as a word of its own: -MF FILE (likewise -MT, -MQ). In place of -MJ, let the build system list "
-        "the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
+        "Write the value as a word of its own: -MF FILE (likewise -MT, -MQ). In place of -MJ, let the build system "
+        "list the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
         says=(LOCAL % r"-M.*",),
     ),
     Reason(

@@ -166,9 +166,9 @@ NODE = (
         "If they are that a signal killed it, the node had too little memory.",
         "See whether it compiles here: ICECC=disable COMMAND. If it does: a file that only this machine has (.incbin, "
         ".include) must be named by its full path in the source and in ICECC_EXTRAFILES; a part of the compiler that "
-        "is not there is found by farm doctor --only environment; options behind -Wp, reach the node's compiler, which "
-        "may refuse them (write -MP in place of -Wp,-MP, and -MMD -MF FILE in place of -Wp,-MMD -Wp,FILE); warnings of clang about macros (with -Werror) go "
-        "away with ICECC_REMOTE_CPP=1.",
+        "is not there is found by farm doctor --only environment; options behind -Wp, reach the node's compiler, "
+        "which may refuse them (write -MP in place of -Wp,-MP, and -MMD -MF FILE in place of -Wp,-MMD -Wp,FILE); "
+        "warnings of clang about macros (with -Werror) go away with ICECC_REMOTE_CPP=1.",
         tries=("ICECC=disable", "ICECC_REMOTE_CPP=1"),
     ),
     Reason(
