@@ -10,15 +10,16 @@ from ipaddress import IPv4Address
 from msgspec import Struct
 
 from farm.config import Dhcp
+from farm.node.contract import MAC
 
 MAX_LEASES = 65536
 _LEASE = re.compile(
-    r"(?P<expires>\d{1,12}) (?:\d\d-)?(?P<mac>[0-9a-f:]{17}) (?P<address>\d{1,3}(?:\.\d{1,3}){3}) .*", re.ASCII
+    r"(?P<expires>\d{1,12}) (?:[0-9a-f]{2}-)?(?P<mac>[0-9a-f:]*) (?P<address>\d{1,3}(?:\.\d{1,3}){3}) .*", re.ASCII
 )
 
 
 class Lease(Struct, frozen=True):
-    """An address and whose it is; ``expires``: Unix time, 0: never."""
+    """An address and whose it is; ``expires``: Unix time, 0: never. A hardware address may have up to 16 bytes."""
 
     expires: int
     mac: str
@@ -43,8 +44,8 @@ def parse_leases(text: str) -> list[Lease]:
 
 def addresses(leases: Iterable[Lease], now: float) -> dict[str, str]:
     """MAC → address that it has at Unix time ``now``; of several the one that lasts longest."""
-    lasting = sorted((lease.expires or math.inf, lease.mac, str(lease.address)) for lease in leases if lease.lasts(now))
-    return {mac: address for _, mac, address in lasting}
+    lasting = [lease for lease in leases if lease.lasts(now) and MAC.fullmatch(lease.mac)]
+    return {lease.mac: str(lease.address) for lease in sorted(lasting, key=lambda lease: lease.expires or math.inf)}
 
 
 def used_up(dhcp: Dhcp, leases: Iterable[Lease], expected: set[str], now: float) -> int:
