@@ -80,16 +80,18 @@ def _found(protocol: int, started: int, netname: bytes) -> Found | None:
 
 
 class _Collector(asyncio.DatagramProtocol):
-    """Keeps the latest answer of each address."""
+    """Keeps the latest answer of each address. A scheduler answers from the ``port`` that it is asked at."""
 
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, int], FoundScheduler] = {}
+    def __init__(self, port: int) -> None:
+        self.found: dict[str, FoundScheduler] = {}
         self.answered = asyncio.Event()
+        self._port = port
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        found = parse_reply(data)
-        if found and (len(self.found) < MAX_FOUND or addr in self.found):
-            self.found[addr] = FoundScheduler(addr[0], addr[1], found.protocol, found.started, found.netname)
+        address, port = addr
+        found = parse_reply(data) if port == self._port else None
+        if found and (len(self.found) < MAX_FOUND or address in self.found):
+            self.found[address] = FoundScheduler(address, port, found.protocol, found.started, found.netname)
             self.answered.set()
 
     def error_received(self, exc: Exception) -> None:
@@ -107,7 +109,7 @@ async def discover(
     targets = addresses_to_ask(interface) if host is None else [await address_of(host)]
     loop = asyncio.get_running_loop()
     transport, collector = await loop.create_datagram_endpoint(
-        _Collector, family=socket.AF_INET, allow_broadcast=True, local_addr=("0.0.0.0", 0)
+        lambda: _Collector(port), family=socket.AF_INET, allow_broadcast=True, local_addr=("0.0.0.0", 0)
     )
     with contextlib.closing(transport):
         for _ in range(2):  # once more half-way, since a datagram may get lost

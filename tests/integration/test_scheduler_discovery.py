@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
+import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from farm.errors import FarmError, UsageError
-from farm.scheduler.discovery import FoundScheduler, choose, discover, resolve, rivals
+from farm.scheduler.discovery import MAX_FOUND, FoundScheduler, choose, discover, parse_reply, resolve, rivals
+from farm.scheduler.protocol import VERSION
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 HERE, THERE = "10.99.31.1", "10.99.31.2"
@@ -94,3 +97,34 @@ def test_strangers_who_answer_nonsense_are_not_heard(lab: tuple[Namespace, Names
 
     assert there.gather(attempt()) == []
     assert here.gather(discover(seconds=0.2)) == []
+
+
+def test_one_host_that_answers_from_many_ports_hides_nobody() -> None:
+    with namespaces("10.99.31.1/24", "10.99.31.2/24", "10.99.31.3/24") as (here, there, stranger):
+        there.start("scheduler", "icecc-scheduler", "-n", NETNAME, "-r")
+        there.wait_for(8765)
+        reply = bytes([VERSION + 1]) + b"fake".ljust(15, b"\0")
+        assert parse_reply(reply) is not None
+
+        class Stranger(asyncio.DatagramProtocol):
+            def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+                for _ in range(MAX_FOUND):
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+                        other.sendto(reply, addr)
+
+        async def answer() -> None:
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(Stranger, local_addr=("0.0.0.0", 8765))
+            up.set()
+            await asyncio.to_thread(done.wait)
+            transport.close()
+
+        up, done = threading.Event(), threading.Event()
+        thread = threading.Thread(target=lambda: stranger.gather(answer()))
+        thread.start()
+        try:
+            assert up.wait(PATIENCE)
+            assert [THERE] == [each.address for each in here.gather(heard(THERE))]
+        finally:
+            done.set()
+            thread.join()
