@@ -37,14 +37,15 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
     """
     with exclusive(home):
         config, running = config_of(home), Running.known(home)
-        _settle_builds(home, own_namespaces(home, running, config), builds, report)
+        namespaces = own_namespaces(home, running, config)
+        _settle_builds(home, namespaces, builds, report)
         supervisor = Supervisor(home)
         if running is not None:
             _leave_nodes(home, running, supervisor.alive, keep_nodes, report)
         report("services", "stopping")
         supervisor.shutdown()
         report("network", "removing")
-        for doubtful in remove_network(home, running, config):
+        for doubtful in remove_network(home, running, config, namespaces):
             report("left as it is", f"{doubtful}: who added it is not known")
         release_socket_buffer(home.runtime)
         _remove_sockets(running)
@@ -52,7 +53,7 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
         for path in home.runtime.glob("*"):
             _remove(path)
         Running.forget(home)
-        _require_gone(left(home, running, config))
+        _require_gone(left(home, namespaces))
 
 
 def _settle_builds(home: Home, namespaces: Sequence[str], builds: Builds, report: Report) -> None:

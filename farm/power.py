@@ -35,7 +35,9 @@ def jobs_under_way(home: Home) -> str:
         found = jobs_by_submitter(home)
     except FarmError:
         return ""
-    return ", ".join(f"{printable(name) or 'somebody'}: {_jobs(count)}" for name, count in found.most_common(MAX_NAMED))
+    return ", ".join(
+        f"{printable(name) or 'somebody'}: {count(jobs, 'job')}" for name, jobs in found.most_common(MAX_NAMED)
+    )
 
 
 def jobs_by_node(home: Home) -> dict[str, int]:
@@ -47,10 +49,6 @@ def jobs_by_node(home: Home) -> dict[str, int]:
     return {node.name: node.host.jobs_running for node in nodes if node.host and node.host.jobs_running}
 
 
-def _jobs(count: int) -> str:
-    return f"{count} job{'' if count == 1 else 's'}"
-
-
 def wait_for_jobs(home: Home, report: Report) -> None:
     """Wait until no job runs, at most JOBS_PATIENCE; a farm whose farmd is gone is not waited for."""
     deadline = time.monotonic() + JOBS_PATIENCE
@@ -58,7 +56,7 @@ def wait_for_jobs(home: Home, report: Report) -> None:
         busy = sum(jobs_by_node(home).values())
         if not busy:
             return
-        report("jobs", f"{_jobs(busy)} still run: {jobs_under_way(home)}")
+        report("jobs", f"{count(busy, 'job')} {'runs' if busy == 1 else 'run'} still: {jobs_under_way(home)}")
         time.sleep(0.5)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -35,7 +35,10 @@ def config_of(home: Home) -> Config:
 
 
 def own_namespaces(home: Home, running: Running | None, config: Config) -> list[str]:
-    """The network namespaces that are this farm's."""
+    """The network namespaces that are this farm's: by name, or since its processes live there.
+
+    To be asked while they live. Where this process lives itself, they live in the machine's own network.
+    """
     mark = str(Supervisor(home).config_path)
     marked = list(_marked())
     own = [pid for pid, of in marked if of == mark]
@@ -43,7 +46,7 @@ def own_namespaces(home: Home, running: Running | None, config: Config) -> list[
     return [
         name
         for name in _namespaces()
-        if (name in named or any(inside(name, pid) for pid in own))
+        if (name in named or (any(inside(name, pid) for pid in own) and not inside(name)))
         and not any(of != mark and inside(name, pid) for pid, of in marked)
     ]
 
@@ -60,9 +63,12 @@ def require_own_namespace(home: Home, name: str) -> None:
             )
 
 
-def remove_network(home: Home, running: Running | None, config: Config) -> list[str]:
-    """Remove namespaces, tables and addresses of the farm; returns what is left because it may be somebody else's."""
-    for name in own_namespaces(home, running, config):
+def remove_network(home: Home, running: Running | None, config: Config, namespaces: Sequence[str]) -> list[str]:
+    """Remove tables and addresses of the farm, and its namespaces (`own_namespaces`).
+
+    Returns what is left because it may be somebody else's.
+    """
+    for name in namespaces:
         virtual_network.remove(name)
     if running is not None and running.namespace is not None:
         return []
@@ -105,10 +111,10 @@ def unmount(home: Home) -> None:
             command.run(["umount", "--lazy", str(target)], check=False)
 
 
-def left(home: Home, running: Running | None, config: Config) -> list[str]:
-    """What of a farm that was taken down is still there."""
+def left(home: Home, namespaces: Sequence[str]) -> list[str]:
+    """What of a farm that was taken down, and lived in these namespaces, is still there."""
     processes = [f"process {process.pid} ({_name(process)})" for process in Supervisor(home).orphans()]
-    return [*processes, *(f"network namespace {name}" for name in own_namespaces(home, running, config))]
+    return [*processes, *(f"network namespace {name}" for name in namespaces if namespace_path(name).exists())]
 
 
 def _name(process: psutil.Process) -> str:

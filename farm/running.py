@@ -64,7 +64,7 @@ class Running(Struct, frozen=True, kw_only=True):
             raise FarmError(
                 "The record of the running farm cannot be read.",
                 f"{path}: {error}",
-                "Write it anew: sudo farm up",
+                "Write it again: sudo farm up",
             ) from error
 
     def save(self, home: Home) -> None:

@@ -33,6 +33,7 @@ from farm.running import Running
 from farm.services import Service, Supervisor
 from farm.ssh import farm_key
 from farm.versions import versions_in_use
+from farm.view.text import count
 from farm.virtual import machine as virtual_machine
 from farm.virtual import network as virtual_network
 from farm.virtual.builds import forget_end, require_no_builds, under_way
@@ -165,7 +166,7 @@ def _clear_remains(home: Home, request: Request, config: Config, report: Report)
         require_no_builds(namespaces, "up", request.force)
         report("services", "ending what an earlier farm has left")
         supervisor.shutdown()
-        remove_network(home, None, config)
+        remove_network(home, None, config, namespaces)
 
 
 def _is_cut_off(supervisor: Supervisor, running: Running) -> bool:
@@ -184,7 +185,7 @@ def _require_undisturbed(home: Home, running: Running, disturbed: set[str]) -> N
             require_no_builds([running.namespace], "up", force=False)
         elif jobs := jobs_under_way(home):
             raise under_way("Jobs are under way that would lose their scheduler.", [jobs], "up")
-    busy = [f"{name}: {jobs} jobs" for name, jobs in jobs_by_node(home).items() if name in disturbed]
+    busy = [f"{name}: {count(jobs, 'job')}" for name, jobs in jobs_by_node(home).items() if name in disturbed]
     if busy:
         raise under_way("Machines would end that run jobs.", busy, "up")
 
@@ -234,9 +235,9 @@ def _plan(config: Config, request: Request, old: Running | None, version: str) -
             mtu=config.mtu,
             addresses_added=old.addresses_added if old else [],
         )
-    count = request.virtual if request.virtual is not None else len(old.machines) if old else 0
+    number = request.virtual if request.virtual is not None else len(old.machines) if old else 0
     nic = request.nic or (old.machines[0].nic if old and old.machines else config.virtual.nic)
-    machines = virtual_machine.machines(count, nic)
+    machines = virtual_machine.machines(number, nic)
     listed = {machine.mac for machine in config.machines}
     named = [Machine(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
     return Running(

@@ -153,5 +153,5 @@ def _error(file: str, reader: Reader, problems: list[tuple[int, Problem]]) -> Co
     if len(told) == 1:
         return ConfigError(*told[0])
     blocks = ["\n  ".join(part for part in parts if part) for parts in told]
-    mend = f"Mend them, then: farm config check {file}"
+    mend = f"Fix them, then: farm config check {file}"
     return ConfigError(f"{file} has {len(told)} mistakes.", "\n".join(blocks), mend)

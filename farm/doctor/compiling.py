@@ -45,7 +45,7 @@ LOCAL = Cause(
 UNTOLD = Reason("untold", "icecc does not say why.", "Look at the node: farm node list")
 DIFFERENT = Cause(
     "{nodes} made another object than this machine from the same source.",
-    "Its environment is not this compiler's, or its memory is bad: boot it anew",
+    "Its environment is not this compiler's, or its memory is bad: boot it again",
     "farm node reboot {first}",
 )
 SLOW = Cause(

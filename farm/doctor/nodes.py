@@ -38,13 +38,13 @@ UNREACHABLE = Cause(
 FULL_NODES = Cause(
     "{nodes}: load 1000, so no job is given there. Less than 25 MiB for each free slot is left in the environment "
     "folder, or its memory is full, or other programs take all of its processors.",
-    "Give it more RAM or fewer slots, or boot it anew to empty its RAM",
+    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
     "farm node reboot {first}",
 )
 NO_ROOM = Cause(
     "{nodes}: its RAM disk is full ({free} MiB are left, {wanted} are wanted), so its load is 1000 and no job is given "
     "there.",
-    "Give it more RAM or fewer slots, or boot it anew to empty its RAM",
+    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
     "farm node reboot {first}",
 )
 BUSY = Cause(

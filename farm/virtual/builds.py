@@ -18,6 +18,7 @@ from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
 from farm.services import ENVIRONMENT_MARK, end_processes
+from farm.view.text import count
 from farm.virtual.namespace import inside, namespace_path
 
 LONGEST = 120
@@ -48,10 +49,10 @@ class Build:
     """Its own first."""
 
     def __str__(self) -> str:
-        jobs = f"{self.jobs} job{'' if self.jobs == 1 else 's'}"
         place = f" in {self.folder}" if self.folder else ""
         since = time.strftime("%H:%M:%S", time.localtime(self.started))
-        return f"{self.user}: {self.command}{place}, {jobs}, since {since} (pid {self.processes[0].pid})"
+        jobs, pid = count(self.jobs, "job"), self.processes[0].pid
+        return f"{self.user}: {self.command}{place}, {jobs}, since {since} (pid {pid})"
 
 
 def find_builds(namespace: str) -> list[Build]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -99,6 +100,17 @@ def test_down_finds_what_is_left(lab: Lab, fault: str) -> None:
     assert "The farm is down." in lab.farm("down").stdout
 
     assert [] == lab.leftovers()
+
+
+def test_down_finds_a_lab_whose_records_and_name_are_lost() -> None:
+    with made_lab("lost") as lab:
+        lab.up()
+        assert lab.home.directory is not None
+        shutil.rmtree(lab.home.directory)
+
+        assert "The farm is down." in lab.farm("down").stdout
+
+        assert [] == lab.leftovers()
 
 
 def test_down_leaves_another_farm_of_the_same_name_alone(lab: Lab) -> None:

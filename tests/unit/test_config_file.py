@@ -170,7 +170,7 @@ def test_several_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None
     assert error.what == "farm.yaml has 4 mistakes."
     told = [line for line in error.why.splitlines() if not line.startswith(" ")]
     assert [line.split()[0] for line in told] == ["farm.yaml:1:", "farm.yaml:2:", "farm.yaml:4:", "farm.yaml:4:"]
-    assert error.mend == "Mend them, then: farm config check farm.yaml"
+    assert error.mend == "Fix them, then: farm config check farm.yaml"
 
 
 def test_a_key_that_is_not_set_is_told_where_it_collides() -> None:

@@ -158,7 +158,7 @@ def _not_understood(why: str) -> FarmError:
     return FarmError(
         "The presets that are there cannot be understood, so they were left as they are.",
         why,
-        "Mend the file, or name another one and include it.",
+        "Fix the file, or name another one and include it.",
     )
 
 
