@@ -179,11 +179,13 @@ def build(farm: Farm, running: Running, farmd_why: str = "") -> Status:
     """The status of a farm. ``farmd_why``: why farmd could not be asked; only the services are known then."""
     nodes = (node_status(farm, node, running.image) for node in farm.nodes.values())
     ours = {key for node in farm.nodes.values() for key in login_keys(node)}
-    others = (host for key, host in sorted(farm.activity.hosts.items()) if key not in ours and host.online)
+    scheduler = farm.activity.scheduler
+    others = [host for key, host in sorted(farm.activity.hosts.items()) if key not in ours]
+    refused = (other_status(host, scheduler) for host in others if _is_kept_out(host, scheduler))
     return _status(
         overview(farm, running, farmd_why),
-        [*sorted(nodes, key=lambda node: node.name), *unseen_status(farm)],
-        [host_status(host, farm.activity.scheduler) for host in others],
+        [*sorted(nodes, key=lambda node: node.name), *refused, *unseen_status(farm)],
+        [host_status(host, scheduler) for host in others if host.online],
         farm.activity.totals,
     )
 
@@ -197,7 +199,10 @@ def build_bare(farm: Farm, netname: str) -> Status:
     scheduler = farm.activity.scheduler
     return _status(
         bare_overview(farm, netname),
-        [*(_found(other_status(host, scheduler)) for host in hosts if host.offered), *unseen_status(farm)],
+        [
+            *(_found(other_status(host, scheduler)) for host in hosts if host.offered or _is_kept_out(host, scheduler)),
+            *unseen_status(farm),
+        ],
         [host_status(host, scheduler) for host in hosts if host.online and not host.offered],
         farm.activity.totals,
     )
@@ -347,6 +352,11 @@ def other_status(host: Host, scheduler: Scheduler) -> NodeStatus:
 
 def _blocked(scheduler: Scheduler, *words: str) -> bool:
     return any(word in scheduler.blocked for word in words if word)
+
+
+def _is_kept_out(host: Host, scheduler: Scheduler) -> bool:
+    """A daemon that was sent away, whatever it was: only what is named can be let in again."""
+    return not host.online and _blocked(scheduler, *host.key)
 
 
 def unseen_status(farm: Farm) -> list[NodeStatus]:

@@ -181,3 +181,15 @@ def test_what_was_blocked_before_the_watching_began_is_shown() -> None:
     assert {"pc09", "10.77.0.66"}.isdisjoint(live.nodes)
     ours = build(after(*BUSY, said(Listed((), ("pc09", "pc01")))), RUNNING).nodes
     assert {"pc01": True, "pc09": True} == {node.name: node.blocked for node in ours}
+
+
+def test_whatever_was_sent_away_is_named_until_it_is_let_in_again() -> None:
+    gone = [said(protocol.NodeOffline(2), 205.0), said(protocol.NodeOffline(3), 205.0)]
+    words = ("server", "10.77.0.9")
+    farm = after(*BUSY, *gone, said(Listed((), words), 206.0))
+    bare = after(up(90.0), *BUSY[3:6], *gone, said(Listed((), words), 206.0), farm=initial("", {}))
+    keys = {"server@10.77.0.1", "guest@10.77.0.9"}
+    assert keys == {node.key for node in build(farm, RUNNING).nodes if node.blocked}
+    assert keys == {node.key for node in build_bare(bare, "lab").nodes if node.blocked}
+    again = after(said(Listed((), ()), 207.0), farm=farm)
+    assert [MAC] == [node.key for node in build(again, RUNNING).nodes]
