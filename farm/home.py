@@ -36,8 +36,10 @@ class Home:
         """The home in ``directory``, or the machine's own (FHS folders) when it is None.
 
         The environment variable FARM_IMAGES moves the image store alone: several farms, one set of images.
+        However a folder is spelled, over links or not, it is the same home: processes and records are known by it.
         """
         images = os.environ.get("FARM_IMAGES")
+        store = Path(images).resolve() if images else None
         if directory is None:
             state = Path("/var/lib/farm")
             return cls(
@@ -45,15 +47,15 @@ class Home:
                 state=state,
                 runtime=Path("/run/farm"),
                 logs=Path("/var/log/farm"),
-                images=Path(images) if images else state / "images",
+                images=store or state / "images",
             )
-        top = directory.absolute()
+        top = directory.resolve()
         return cls(
             config=top / "farm.yaml",
             state=top / "state",
             runtime=top / "run",
             logs=top / "log",
-            images=Path(images) if images else top / "state" / "images",
+            images=store or top / "state" / "images",
             directory=top,
         )
 

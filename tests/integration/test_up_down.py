@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -99,6 +101,19 @@ def test_down_finds_what_is_left(lab: Lab, fault: str) -> None:
 
     assert "The farm is down." in lab.farm("down").stdout
 
+    assert [] == lab.leftovers()
+
+
+def test_a_farm_is_the_same_over_a_link_to_its_home(lab: Lab, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(lab.home.runtime.parent)
+    before = lab.pids()
+    over = copy.copy(lab)
+    over.home = replace(lab.home, directory=tmp_path / "link")
+
+    over.farm("up")
+
+    assert before == lab.pids()
+    over.farm("down")
     assert [] == lab.leftovers()
 
 
