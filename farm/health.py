@@ -203,6 +203,8 @@ def ask(home: Home, running: Running, service: str, pid: int, *, quiet: bool = F
             raise OSError("its process is stopped (SIGSTOP)")
         probe = _probe(home, running, service, pid, quiet)
         return Health(service, True, probe() if probe else "runs")
+    except psutil.NoSuchProcess:
+        return Health(service, False, "its process has just ended")
     except (OSError, http.client.HTTPException, psutil.Error) as error:
         return Health(service, False, str(error))
 

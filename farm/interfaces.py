@@ -17,7 +17,7 @@ from farm import command
 from farm.config import Config
 from farm.config.file import where
 from farm.config.text import free_network
-from farm.errors import ConfigError, UsageError
+from farm.errors import ConfigError, FarmError, UsageError
 
 _WIRED = re.compile(r"(en|eth|bond)")
 """How the names of wired cards begin, as the kernel and systemd give them."""
@@ -139,6 +139,35 @@ def check_interface(config: Config, file: Path | None = None) -> None:
         raise _is_loopback(chosen.name, found, place)
     _require_first_address(config, chosen, file)
     _require_own_network(config, found, file)
+
+
+def interface_flaw(name: str, mtu: int, *, cable: bool = True) -> FarmError | None:
+    """Why frames of ``mtu`` bytes do not pass an interface; None where nothing is wrong, or there is no such interface.
+
+    ``cable``: a link is wanted, too; a bridge has none while no machine is on it.
+    """
+    stats = psutil.net_if_stats().get(name)
+    if stats is None:
+        return None
+    if "up" not in stats.flags.split(","):
+        return FarmError(
+            f"The interface {name} is down.",
+            "The lab's machines could not be reached.",
+            f"Try: sudo ip link set {name} up",
+        )
+    if cable and not stats.isup:
+        return FarmError(
+            f"The interface {name} has no link.",
+            "Its cable is out, or what is at the other end is off.",
+            f"Plug it in, then look: ip link show {name}",
+        )
+    if stats.mtu < mtu:
+        return FarmError(
+            f"The interface {name} carries frames of {stats.mtu} bytes, farm.yaml says mtu: {mtu}.",
+            "Nodes would send frames that this server drops.",
+            f"Try: sudo ip link set {name} mtu {mtu} — or set mtu: {stats.mtu} in farm.yaml",
+        )
+    return None
 
 
 def _require_first_address(config: Config, chosen: Interface, file: Path | None) -> None:

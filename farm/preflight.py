@@ -13,6 +13,7 @@ from farm.config import Config
 from farm.config.check import check
 from farm.errors import FarmError, MissingProgramError
 from farm.home import NEEDED_SPACE
+from farm.interfaces import interface_flaw
 from farm.netboot.rival import find_dhcp_servers
 
 SERVER_PROGRAMS = (
@@ -69,21 +70,8 @@ def require_space(home_state: str | os.PathLike[str]) -> None:
 
 def require_interface_up(config: Config) -> None:
     """Raises FarmError when the lab's interface is down, or carries smaller frames than the nodes will send."""
-    stats = psutil.net_if_stats().get(config.interface)
-    if stats is None:
-        return
-    if not stats.isup:
-        raise FarmError(
-            f"The interface {config.interface} is down.",
-            "The lab's machines could not be reached.",
-            f"Try: sudo ip link set {config.interface} up",
-        )
-    if stats.mtu < config.mtu:
-        raise FarmError(
-            f"The interface {config.interface} carries frames of {stats.mtu} bytes, farm.yaml says mtu: {config.mtu}.",
-            "Nodes would send frames that this server drops.",
-            f"Try: sudo ip link set {config.interface} mtu {config.mtu} — or set mtu: {stats.mtu} in farm.yaml",
-        )
+    if flaw := interface_flaw(config.interface, config.mtu):
+        raise flaw
 
 
 def require_addresses(config: Config) -> None:

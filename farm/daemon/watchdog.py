@@ -14,12 +14,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import psutil
+
 from farm import firewall, health
 from farm.config import Config
 from farm.errors import FarmError
 from farm.events import Examined, Finding
 from farm.home import NEEDED_SPACE, Home
 from farm.image.store import Store
+from farm.interfaces import interface_flaw
 from farm.netboot.leases import parse_leases, used_up
 from farm.netboot.render import served_files
 from farm.netboot.rival import find_dhcp_servers
@@ -73,6 +76,7 @@ async def watch_ground(home: Home, running: Now, publish: Publish) -> None:
 def examine_ground(home: Home, running: Running) -> Iterator[Finding]:
     """All that is wrong there now; blocks."""
     yield from _disk([home.state, home.images, home.logs, home.runtime])
+    yield from _interface(running)
     yield from _files(home, running)
     yield from _addresses(home.state / "dhcp.leases", running.config)
     if os.geteuid() == 0:
@@ -88,6 +92,19 @@ def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
         what = f"{free >> 20} MiB are free" if free < NEEDED_SPACE else "no further file can be made there"
         fix = "Make room; old images go with: sudo farm image remove VERSION"
         yield Finding("disk-full", f"The disk below {folder} is full: {what}.", fix)
+
+
+def _interface(running: Running) -> Iterator[Finding]:
+    """The lab's interface as the server has it, without which every service seems well and no node is reached."""
+    name, address = running.interface, running.config.server
+    flaw = interface_flaw(name, running.mtu, cable=running.namespace is None)
+    if flaw is not None:
+        fix = flaw.mend if running.namespace is None else "Repair it: sudo farm up"
+        yield Finding("interface", flaw.what, fix, name)
+    elif (cards := psutil.net_if_addrs().get(name)) is None:
+        yield Finding("interface", f"The interface {name} is gone.", "When it is back: sudo farm up", name)
+    elif address not in [each.address for each in cards]:
+        yield Finding("interface", f"The interface {name} has lost {address}.", "Give it back: sudo farm up", name)
 
 
 def _files(home: Home, running: Running) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from farm.errors import FarmError
 from farm.export import aoe
 from farm.home import NEEDED_SPACE, Home
 from farm.image.store import Store
+from farm.interfaces import interface_flaw
 from farm.netboot.rival import find_dhcp_servers
 from farm.netboot.tftp import find_tftp_servers
 from farm.running import Running
@@ -38,7 +39,7 @@ BAD_LINK = Cause(
 )
 CUT_OFF = Cause("The lab's bridge does not reach {machines}.", "Connect it again", "sudo farm up")
 TAKEN = Cause("A port that the farm needs is held by another program.", "Stop it; see", "sudo ss -lnp")
-SICK = Cause("{services}: {why}.", "Look, then bring the farm up anew", "farm logs {first}")
+SICK = Cause("{services}: {why}.", "Look, then bring the farm up again", "farm logs {first}")
 NOT_RUNNING = Cause("The farm's services are not running.", "Start them", "sudo farm up")
 DHCP = Cause(
     "Another DHCP server answers on {interface}: {rivals}. Nodes take the first answer, and half of them do not boot.",
@@ -107,7 +108,8 @@ def _programs(facts: Server) -> Outcome:
 def _interface(facts: Server) -> Outcome:
     running = facts.running
     name, address = running.interface, running.config.server
-    preflight.require_interface_up(running.config)
+    if flaw := interface_flaw(name, running.mtu, cable=running.namespace is None):
+        raise flaw if running.namespace is None else FarmError(flaw.what, flaw.why, "Repair it: sudo farm up")
     addresses = [each.address for each in psutil.net_if_addrs().get(name, [])]
     stats = psutil.net_if_stats().get(name)
     if address not in addresses:

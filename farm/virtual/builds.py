@@ -18,7 +18,6 @@ from farm.home import Home
 from farm.printable import printable
 from farm.running import Running
 from farm.services import ENVIRONMENT_MARK, end_processes
-from farm.view.text import count
 from farm.virtual.namespace import inside, namespace_path
 
 LONGEST = 120
@@ -51,7 +50,7 @@ class Build:
     def __str__(self) -> str:
         place = f" in {self.folder}" if self.folder else ""
         since = time.strftime("%H:%M:%S", time.localtime(self.started))
-        jobs, pid = count(self.jobs, "job"), self.processes[0].pid
+        jobs, pid = f"{self.jobs} job{'' if self.jobs == 1 else 's'}", self.processes[0].pid
         return f"{self.user}: {self.command}{place}, {jobs}, since {since} (pid {pid})"
 
 

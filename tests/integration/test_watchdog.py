@@ -186,6 +186,17 @@ def test_a_filter_that_is_gone_is_named(server: Server) -> None:
     is_well(server)
 
 
+def test_an_interface_that_nodes_are_not_reached_over_is_named(server: Server) -> None:
+    for broken, repaired in (
+        ("link set lab0 mtu 1400", "link set lab0 mtu 1500"),
+        (f"address del {ADDRESS}/24 dev lab0", f"address add {ADDRESS}/24 brd + dev lab0"),
+    ):
+        server.place.run("ip", *broken.split())
+        is_named(server, "interface", "lab0")
+        server.place.run("ip", *repaired.split())
+        is_well(server)
+
+
 def test_a_range_without_a_free_address_is_named(server: Server, places: list[Namespace]) -> None:
     def take(address: str, mac: bytes) -> None:
         request = discover_packet(b"1234", mac).partition(b"\x35\x01\x01")[0]
