@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import struct
@@ -18,7 +19,20 @@ _FIRMWARE = b"\x3c\x20PXEClient:Arch:00000:UNDI:002001" + b"\x5d\x02\0\0" + b"\x
 """Options 60, 93 and 94 of a PC with BIOS (RFC 4578)."""
 _ETH_P_IP = 0x0800
 _MOST = 64
-"""Answers that are read at most."""
+"""Servers that are told apart at most."""
+_SO_ATTACH_FILTER = 26
+_TO_CLIENT = (
+    (0x30, 0, 0, 9),  # the protocol
+    (0x15, 0, 6, socket.IPPROTO_UDP),
+    (0x28, 0, 0, 6),  # where in a packet this fragment begins: only the first one has ports
+    (0x45, 4, 0, 0x1FFF),
+    (0xB1, 0, 0, 0),  # the length of the IP header
+    (0x48, 0, 0, 2),  # the port behind it
+    (0x15, 0, 1, 68),
+    (0x06, 0, 0, 0xFFFF),  # take it
+    (0x06, 0, 0, 0),  # leave it
+)
+"""For the kernel's filter, from the IP header on: code, jump if true, jump if false, operand (socket(7), bpf(4))."""
 
 
 def discover_packet(transaction: bytes, mac: bytes, *, pxe: bool = False) -> bytes:
@@ -55,6 +69,18 @@ def client_payload(packet: bytes) -> bytes:
     return packet[header + 8 :] if packet[header + 2 : header + 4] == b"\0\x44" else b""
 
 
+def answers_to_clients() -> socket.socket:
+    """A socket that will get, once it is bound to an interface, what is sent there to the DHCP client's port by UDP.
+
+    The kernel leaves out all else: on a busy network that would take a processor, and answers would get lost in it.
+    """
+    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in _TO_CLIENT))
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM)
+    whole = struct.pack("HP", len(_TO_CLIENT), ctypes.addressof(program))
+    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, whole)
+    return sock
+
+
 def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
     """Addresses of the DHCP servers that answer within ``seconds``; the request comes from a MAC nobody has.
 
@@ -63,7 +89,7 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
     """
     transaction, mac = os.urandom(4), PROBE + os.urandom(1)
     with (
-        socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as answers,
+        answers_to_clients() as answers,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
     ):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,11 +108,11 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
                 str(error),
                 f"Is it up, with an address? See: ip addr show {interface}",
             ) from error
-        return set(_answers(answers, transaction, time.monotonic() + seconds))
+        return _answers(answers, transaction, time.monotonic() + seconds)
 
 
-def _answers(sock: socket.socket, transaction: bytes, deadline: float) -> list[str]:
-    servers: list[str] = []
+def _answers(sock: socket.socket, transaction: bytes, deadline: float) -> set[str]:
+    servers: set[str] = set()
     while (left := deadline - time.monotonic()) > 0 and len(servers) < _MOST:
         sock.settimeout(left)
         try:
@@ -94,5 +120,5 @@ def _answers(sock: socket.socket, transaction: bytes, deadline: float) -> list[s
         except TimeoutError:
             break
         if server := offering_server(client_payload(packet), transaction):
-            servers.append(server)
+            servers.add(server)
     return servers

@@ -33,7 +33,7 @@ def find_tftp_servers(broadcast: str, seconds: float = 2.0) -> set[str]:
                 "Could not ask for TFTP servers.", f"{broadcast}: {error.strerror}.", "Check it: ip addr show"
             ) from error
         with contextlib.suppress(TimeoutError):
-            for _ in range(_MOST):
+            while len(found) < _MOST and time.monotonic() < end:
                 sock.settimeout(max(0.01, end - time.monotonic()))
                 data, sender = sock.recvfrom(2048)
                 if data[:2] in _ANSWERS:

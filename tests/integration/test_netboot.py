@@ -22,7 +22,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.netboot import render
-from farm.netboot.rival import find_dhcp_servers
+from farm.netboot.rival import answers_to_clients, client_payload, find_dhcp_servers
 from farm.preflight import require_no_rival
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
@@ -272,3 +272,20 @@ def test_a_home_across_file_systems_gets_copies(tmp_path: Path) -> None:
         assert "kernel of 1.1" == (home.http / "images/1.1/kernel").read_text()
     finally:
         shutil.rmtree(home.runtime)
+
+
+def test_what_is_meant_for_others_does_not_reach_who_waits_for_dhcp_servers() -> None:
+    def send() -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            for port in (9, 69, 68):
+                sock.sendto(b"to %d" % port, ("10.99.9.1", port))
+
+    def first() -> bytes:
+        with answers_to_clients() as sock:
+            sock.bind(("lab0", 0x0800))
+            there.call(send)
+            sock.settimeout(PATIENCE)
+            return client_payload(sock.recv(2048))
+
+    with namespaces("10.99.9.1/24", "10.99.9.2/24") as (here, there):
+        assert b"to 68" == here.call(first)
