@@ -3,7 +3,7 @@
 A lone escape is a key as soon as nothing follows it. Textual looks for that every tenth of a second, and again after
 it: escape alone was answered later than all else.
 
-Textual lets TERM, HUP and QUIT end the process at once, which leaves the terminal in mouse mode, and after a stop it
+Textual lets TERM, HUP and others end the process at once, which leaves the terminal in mouse mode, and after a stop it
 draws only what changes.
 """
 
@@ -26,10 +26,10 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver
 
+from farm.ending import ENDING
+
 POLL_SECONDS = 0.1
 CHUNK = 4096
-ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGINT)
-"""Signals that end the dashboard; the same one again ends it at once."""
 
 
 class Forgiving:
@@ -62,7 +62,7 @@ class PromptDriver(LinuxDriver):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._file = cast(Any, Forgiving(cast(IO[str], self._file)))
-        self._before: dict[signal.Signals, Any] = {}
+        self._before: dict[int, Any] = {}
 
     # -- signals
 
@@ -80,7 +80,7 @@ class PromptDriver(LinuxDriver):
         self._before = {}
 
     def _end(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(number, signal.SIG_DFL)
+        signal.signal(number, signal.SIG_DFL)  # the same one again ends it at once
         self._leave(number)
 
     def _leave(self, number: int) -> None:

@@ -21,6 +21,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
+from farm.ending import ENDING
 from farm.errors import FarmError
 from farm.printable import printable_lines
 
@@ -37,7 +38,6 @@ class PrintableConsole(Console):
                 yield Segment(printable_lines(segment.text), segment.style)
 
 
-ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 HIDE_CURSOR, SHOW_CURSOR = b"\x1b[?25l", b"\x1b[?25h"
 TAKE_SCREEN, RELEASE_SCREEN = b"\x1b[?1049h\x1b[H" + HIDE_CURSOR, b"\x1b[?1049l" + SHOW_CURSOR
 NO_READER = 141

@@ -91,7 +91,7 @@ def test_a_number_typed_before_the_farms_are_shown_joins_none(lab: Namespace, tm
         terminal.close()
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT", "SIGUSR1", "SIGXCPU", "SIGRTMIN"])
 def test_a_watched_status_leaves_the_terminal_as_it_was(lab: Namespace, name: str) -> None:
     environment = {**os.environ, "TERM": "xterm-256color"}
     command = [*exec_prefix(lab.name), *FARM, "status", "--watch", "--scheduler", SERVER]

@@ -59,7 +59,7 @@ def assert_left_clean(terminal: Terminal) -> None:
     assert termios.tcgetattr(terminal.master)[:4] == terminal.settings[:4]
 
 
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT"])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGQUIT", "SIGINT", "SIGUSR1", "SIGXCPU", "SIGRTMIN"])
 def test_a_signal_ends_it_and_leaves_the_terminal_as_it_was(top: Open, name: str) -> None:
     terminal = top()
     assert 1003 << 5 in terminal.screen.mode, "there is something to be undone"
