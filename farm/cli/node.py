@@ -14,7 +14,7 @@ from rich.text import Text
 from farm.cli.attaching import attach_options
 from farm.cli.lazy import LazyGroup
 from farm.cli.output import out, show_json
-from farm.cli.status import load, nodes_table, plain_table, stage_text
+from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text
 from farm.errors import FarmError
 from farm.events import Stage, Telemetry
 from farm.home import Home
@@ -137,7 +137,7 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
 
 def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
-    state = stage_text(found.stage, found.order)
+    state = state_text(found)
     if found.doing_since:
         state.append(f" for {duration(now - found.doing_since)}", style="default")
     facts: list[tuple[str, str | Text]] = [("node", Text(found.name, style="bold")), ("stage", state)]

@@ -1,4 +1,4 @@
-"""`farm scheduler`: which one it is, who speaks what to it, who is blocked, who rivals it."""
+"""`farm scheduler`: which one it is, who speaks what to it, what is blocked, who rivals it."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _features(hosts: Iterable[HostStatus]) -> Counter[str]:
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
 @click.pass_context
 def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Show the scheduler: since when it runs, its network and rivals, its daemons' protocols, who is blocked.
+    """Show the scheduler: since when it runs, its network and rivals, its daemons' protocols, what is blocked.
 
     Exit code 3 when it is down, or another scheduler answers for the same network.
     """

@@ -55,6 +55,11 @@ async def _look(home: Home, scheduler: str | None, netname: str | None) -> Statu
     return await (await attachment(home, scheduler, netname)).status()
 
 
+def state_text(node: NodeStatus) -> Text:
+    """How far a node has come, or that it is blocked."""
+    return Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order)
+
+
 def stage_text(stage: Stage, order: str = "") -> Text:
     """A stage in its colour, or what a node was told instead."""
     if order and stage.rank >= Stage.AGENT.rank:
@@ -92,7 +97,7 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
         percent = told.cpu.percent if told else []
         table.add_row(
             Text(node.name),
-            Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order),
+            state_text(node),
             duration(now - node.doing_since) if node.doing_since else "",
             Text(node.address),
             f"{host.jobs_running}/{host.slots}" if host and host.online else "",

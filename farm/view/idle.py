@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from msgspec import Struct
@@ -33,7 +34,17 @@ def idle_reason(node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overvie
     if host is not None and host.online and host.jobs_running:
         return None
     found = _cannot(node, overview, time) or _gets_none(node, list(nodes), time)
-    return found and replace(found, mend=hint(found.mend))
+    return found and replace(found, mend=_mend(found.mend, overview))
+
+
+def _mend(text: str, overview: Overview) -> str:
+    """What to do, as it is typed: a scheduler without a farm is named, and its log is not to be seen from here."""
+    if overview.farm:
+        return hint(text)
+    at = overview.scheduler.address
+    if "farm logs" in text:
+        return "Look at icecc-scheduler's log on its machine."
+    return re.sub(r"\bfarm node (show|unblock)\b", rf"farm node \1 --scheduler {at}", text)
 
 
 def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:

@@ -75,3 +75,13 @@ def test_a_blocked_node_is_known_by_name_or_address() -> None:
 def test_a_scheduler_that_is_away_comes_first() -> None:
     overview = replace(OVERVIEW, scheduler=replace(SCHEDULER, up=False, why="Connection refused."))
     assert code(replace(NODE, host=None), overview=overview) == "scheduler-down"
+
+
+def test_what_to_do_at_a_scheduler_without_a_farm() -> None:
+    bare = Overview(farm="", farmd=True, scheduler=replace(SCHEDULER, blocked=("pc01",)))
+    blocked = idle_reason(replace(NODE, host=None), [], bare, NOW)
+    assert blocked and blocked.mend == f"farm node unblock --scheduler {SCHEDULER.address} pc01"
+    full = idle_reason(having(load=1000), [], replace(bare, scheduler=SCHEDULER), NOW)
+    assert full and full.mend == f"farm node show --scheduler {SCHEDULER.address} pc01"
+    passed_over = idle_reason(NODE, [NODE, SUBMITTER], replace(bare, scheduler=SCHEDULER), NOW)
+    assert passed_over and "farm logs" not in passed_over.mend
