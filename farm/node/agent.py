@@ -158,10 +158,14 @@ def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event
     with open("/proc/sys/kernel/random/boot_id") as file:
         boot_id = file.read(8)
     waits = pauses(*PAUSES)
-    while not stop.is_set() and (address := address_of(node["nic"])) == node["address"]:
+
+    def stays() -> bool:
+        return not stop.is_set() and address_of(node["nic"]) == node["address"]
+
+    while stays():
         try:
             with Beacon(node, boot_id) as beacon:
-                while not stop.is_set() and (address := address_of(node["nic"])) == node["address"]:
+                while stays():
                     stage = telemetry.snapshot()["stage"]
                     beacon.announce(stage)
                     stop.wait(WATCH_SECONDS[stage])
@@ -169,7 +173,7 @@ def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event
             _say(f"multicast DNS: {error!r}; trying again")
             stop.wait(next(waits))
     if not stop.is_set():
-        _say(f"{node['nic']} is no longer {node['address']}, but {address}")
+        _say(f"{node['nic']} is no longer {node['address']}")
 
 
 def _say(text: str) -> None:
