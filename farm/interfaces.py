@@ -229,6 +229,11 @@ def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: S
     ]
 
 
+def elsewhere(address: str, name: str) -> list[str]:
+    """What takes packets for the network of ``address`` away from the interface called ``name`` now (`rivals`)."""
+    return rivals(IPv4Interface(address).network, name, interfaces(), routes())
+
+
 def _require_own_network(config: Config, found: Sequence[Interface], file: Path | None) -> None:
     network, known = IPv4Interface(config.address).network, routes()
     taken = rivals(network, config.interface, found, known)

@@ -107,6 +107,11 @@ def garbage(*paths: str) -> Callable[[Lab], None]:
     return spoil
 
 
+def socket_replaced(lab: Lab) -> None:
+    lab.home.farmd_socket.unlink()
+    lab.home.farmd_socket.touch()
+
+
 def ip(*words: str) -> Callable[[Lab], None]:
     return lambda lab: subprocess.run(["ip", "-n", lab.namespace, *words], check=True) and None
 
@@ -140,6 +145,7 @@ def root_replaced(lab: Lab) -> None:
 
 FAULTS: dict[str, Callable[[Lab], None]] = {
     "farmd's socket": deleted("farmd.sock"),
+    "farmd's socket is a file": socket_replaced,
     "iceccd's socket": deleted("icecc/iceccd.socket"),
     "iceccd's folder": deleted("icecc"),
     "supervisord's socket": deleted("supervisor.sock"),

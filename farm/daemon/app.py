@@ -23,6 +23,7 @@ from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
 from farm.events import Event, Finding, SchedulerSaid
+from farm.hints import hint
 from farm.history.store import History
 from farm.home import Home
 from farm.running import Running
@@ -111,7 +112,7 @@ class Daemon:
             ("boot-logs", self._logs.problem),
             ("api-port", self._port_problem),
         )
-        own = [Finding(code, text, "Its log: farm logs farmd", "farmd") for code, text in troubles if text]
+        own = [Finding(code, text, hint("Its log: farm logs farmd"), "farmd") for code, text in troubles if text]
         sentences = [*shown.problems, *(each.sentence for each in own)]
         return replace(shown, problems=sentences, findings=[*shown.findings, *own]) if own else shown
 

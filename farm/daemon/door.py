@@ -59,9 +59,11 @@ def address(connection: socket.socket) -> str:
 
 
 def at_path(path: Path) -> socket.socket:
-    """A listening socket at a file, which everyone on this machine may connect to. Raises OSError."""
-    if path.is_socket():
-        path.unlink()
+    """A listening socket at a file, which everyone on this machine may connect to, in the place of whatever is there.
+
+    Raises OSError.
+    """
+    path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     listener.bind(str(path))
     path.chmod(0o666)

@@ -22,7 +22,7 @@ from farm.errors import FarmError
 from farm.events import Examined, Finding
 from farm.home import NEEDED_SPACE, Home
 from farm.image.store import Store
-from farm.interfaces import interface_flaw
+from farm.interfaces import elsewhere, interface_flaw
 from farm.netboot.leases import parse_leases, used_up
 from farm.netboot.render import served_files
 from farm.netboot.rival import find_dhcp_servers
@@ -105,6 +105,9 @@ def _interface(running: Running) -> Iterator[Finding]:
         yield Finding("interface", f"The interface {name} is gone.", "When it is back: sudo farm up", name)
     elif address not in [each.address for each in cards]:
         yield Finding("interface", f"The interface {name} has lost {address}.", "Give it back: sudo farm up", name)
+    elif taken := elsewhere(running.config.address, name):
+        what = f"The lab's network is not on {name} alone: {few(taken)}. Packets for nodes leave there."
+        yield Finding("interface", what, "Take that address or route away.", name)
 
 
 def _files(home: Home, running: Running) -> Iterator[Finding]:

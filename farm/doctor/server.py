@@ -32,7 +32,7 @@ JUMP_SECONDS = 1.0
 
 MISSING = Cause("Programs are missing.", "Install them", "sudo script/bootstrap")
 NO_ADDRESS = Cause(
-    "The interface {interface} lacks the server's address {address}.", "Bring the farm up anew", "sudo farm up"
+    "The interface {interface} lacks the server's address {address}.", "Bring the farm up again", "sudo farm up"
 )
 BAD_LINK = Cause(
     "The interface is down, or carries smaller frames than farm.yaml says.", "Bring it up", "sudo ip link set IF up"
@@ -79,9 +79,9 @@ DAMAGED = Cause(
     "Choose another, or build it again",
     "sudo farm image build --force",
 )
-NOT_EXPORTED = Cause("Image {version} has no running export.", "Bring the farm up anew", "sudo farm up")
+NOT_EXPORTED = Cause("Image {version} has no running export.", "Bring the farm up again", "sudo farm up")
 OLD_FILE = Cause(
-    "The export of {version} serves a file that was replaced or removed since.", "Start it anew", "sudo farm up"
+    "The export of {version} serves a file that was replaced or removed since.", "Start it again", "sudo farm up"
 )
 
 

@@ -52,13 +52,17 @@ def test_up_heals_what_was_lost_and_starts_again_only_what_does_not_answer(lab: 
 
 def test_up_starts_what_runs_and_does_not_answer_again(lab: Lab) -> None:
     before = lab.pids()
-    for fault in ("nginx is stopped", "scheduler is stopped", "aoe-1 is stopped", "iceccd's folder"):
+    for fault in (
+        "nginx is stopped", "scheduler is stopped", "aoe-1 is stopped", "iceccd's folder", "farmd's socket is a file",
+    ):  # fmt: skip
         FAULTS[fault](lab)
 
     lab.farm("up")
 
     after = lab.pids()
-    assert {"nginx", "scheduler", "aoe-1", "iceccd"} == {name for name in before if before[name] != after[name]}
+    assert {"nginx", "scheduler", "aoe-1", "iceccd", "farmd"} == {
+        name for name in before if before[name] != after[name]
+    }
     assert [] == lab.sick()
 
 
