@@ -31,10 +31,10 @@ BOOT_FAILURES = 60
 """A node that has not answered so often is not coming up any more."""
 TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
 MAX_TELEMETRY = 64 * 1024
-MAX_ASKED = 32
-"""Nodes asked at a time."""
+MAX_SURE = 48
+"""Nodes asked at a time of those that have answered the last question."""
 MAX_UNSURE = 16
-"""Of these, the nodes that have not answered the last question: a switched-off room takes no more places."""
+"""Of the others: a switched-off room takes no place from those, nor a large farm from a node that is new in it."""
 
 
 class _Turn(Struct, frozen=True):
@@ -51,7 +51,7 @@ class _Turn(Struct, frozen=True):
 
 
 class Turns:
-    """Which nodes are asked when: those that answer in time, the others as far as places are left. Times: monotonic."""
+    """Which nodes are asked when: those that answer have places of their own, the others too. Times: monotonic."""
 
     def __init__(self) -> None:
         self._turns: dict[str, _Turn] = {}
@@ -60,26 +60,25 @@ class Turns:
     def take(self, nodes: Iterable[Node], now: float) -> list[Node]:
         """The nodes to ask now; each is asked once at a time, until `ended` is told how that went."""
         turns: dict[str, _Turn] = {}
-        due: list[tuple[tuple[bool, int, float], Node]] = []
+        due: list[tuple[tuple[int, float], Node]] = []
         for node in nodes:
             if not _answers(node):
                 continue
             boot, turn = (node.address, node.started), self._turns.get(node.mac)
             turn = turns[node.mac] = turn if turn and turn.boot == boot else _Turn(boot)
             if turn.due <= now and node.mac not in self._asked:
-                due.append(((not turn.answered, min(turn.failures, FAILURES), turn.due), node))
+                due.append(((min(turn.failures, FAILURES), turn.due), node))
         self._turns = turns
-        unsure = sum(not self._answered(mac) for mac in self._asked)
+        places = {True: MAX_SURE, False: MAX_UNSURE}
+        for mac in self._asked:
+            places[self._answered(mac)] -= 1
         taken: list[Node] = []
         for _, node in sorted(due, key=lambda each: each[0]):
-            if len(self._asked) >= MAX_ASKED:
-                break
-            if not turns[node.mac].answered:
-                if unsure >= MAX_UNSURE:
-                    break  # all that follow are unsure too
-                unsure += 1
-            self._asked.add(node.mac)
-            taken.append(node)
+            sure = turns[node.mac].answered
+            if places[sure] > 0:
+                places[sure] -= 1
+                self._asked.add(node.mac)
+                taken.append(node)
         return taken
 
     def ended(self, node: Node, answered: bool, now: float) -> int:

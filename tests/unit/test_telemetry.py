@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.daemon.telemetry import BOOT_SECONDS, FAILURES, MAX_ASKED, MAX_UNSURE, SECONDS, Turns
+from farm.daemon.telemetry import BOOT_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, SECONDS, Turns
 from farm.errors import NOT_JSON
 from farm.events import Stage, Telemetry
 from farm.state import Node
@@ -46,13 +46,21 @@ def test_a_room_that_is_off_takes_no_turn_from_who_is_on(stage: Stage) -> None:
     off = [node(number, stage) for number in range(200)]
     on = [node(300 + number, Stage.READY) for number in range(10)]
     asked, most = play([*off, *on], {each.mac for each in on}, 300)
-    assert most <= MAX_ASKED
+    assert most <= MAX_SURE + MAX_UNSURE
     for each in on:
         # The first turn may have to wait for those that were never asked before; then it is as if they were not there.
         first, *later = asked[each.mac]
         assert first <= QUESTION_SECONDS * len(off) / MAX_UNSURE
         assert {SECONDS + TICK} == {b - a for a, b in itertools.pairwise(later)}
     assert all(len(asked[each.mac]) >= 5 for each in off), "those that are off are forgotten"
+
+
+@pytest.mark.parametrize("stage", [Stage.AGENT, Stage.READY])
+def test_all_of_a_large_farm_are_asked_whoever_was_first(stage: Stage) -> None:
+    nodes = [node(number, stage) for number in range(500)]
+    asked, _ = play(nodes, {each.mac for each in nodes}, 60)
+    assert all(asked[each.mac] and asked[each.mac][0] <= TICK * len(nodes) / MAX_UNSURE for each in nodes)
+    assert all(asked[each.mac][-1] >= 60 - 2 * TICK * len(nodes) / MAX_SURE for each in nodes)
 
 
 def test_a_node_that_comes_up_again_is_asked_at_once() -> None:
@@ -87,7 +95,7 @@ def test_questions_are_bounded_whoever_answers(rounds: list[list[tuple[int, bool
         for each in turns.take(nodes, number * 20.0):
             assert each.mac not in asked
             asked[each.mac] = each
-        assert len(asked) <= MAX_ASKED
+        assert len(asked) <= MAX_SURE + MAX_UNSURE
         for which, answered in ends:
             if ended := asked.pop(nodes[which].mac, None):
                 turns.ended(ended, answered, number * 20.0)
