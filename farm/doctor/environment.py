@@ -18,6 +18,8 @@ from farm.workstation.joining.restart import is_ours, restart
 
 UNPACK_SECONDS = 300.0
 RUN_SECONDS = 120.0
+LEAST_SIZE = 500
+"""Bytes; icecc takes no smaller file for an environment (client/main.cpp)."""
 SOURCE = '# 1 "part.c"\nint part(int many) { double share = many * 0.1; return (int) share; }\n'
 """Preprocessed already, as what a node gets."""
 TESTED_BY = "bin/true"
@@ -54,6 +56,11 @@ DAMAGED = Cause(
     "Make it again; without ICECC_VERSION, iceccd does so itself",
     "{anew}",
 )
+NOT_A_FILE = Cause(
+    "ICECC_VERSION names {path}, which is a link or nearly empty; icecc takes neither and compiles everything here.",
+    "Name the file itself, or leave the choice to iceccd",
+    "unset ICECC_VERSION",
+)
 LACKS = Cause(
     "The environment {path} is broken: {what}.",
     "Make it again; without ICECC_VERSION, iceccd does so itself",
@@ -65,7 +72,7 @@ def _environment(facts: Workstation) -> Outcome:
     """What icecc would send: by ICECC_VERSION, else what iceccd has or makes of each compiler."""
     own = facts.environment.get("ICECC_VERSION", "")
     if own:
-        return together(_named(own))
+        return together(examine_named(own))
     compilers = _compilers(facts)
     if not compilers:
         return NO_COMPILER.found(f"PATH={facts.environment.get('PATH', '')}")
@@ -78,14 +85,16 @@ def _compilers(facts: Workstation) -> list[str]:
     return [path for path in found if path] or [path for path in [facts.compiler("cc")] if path]
 
 
-def _named(setting: str) -> Iterator[Outcome]:
-    """Those of ICECC_VERSION, which has [PLATFORM:]FILE[=PREFIX], with commas between several."""
+def examine_named(setting: str) -> Iterator[Outcome]:
+    """Examine those of ICECC_VERSION, which has [PLATFORM:]FILE[=PREFIX], with commas between several."""
     for part in filter(None, setting.split(",")):
         head, colon, rest = part.partition(":")
         foreign = head if colon and head != platform.machine() else ""
         path = Path((rest if colon else part).partition("=")[0])
         if not os.access(path, os.R_OK) or not path.is_file():
             yield UNREADABLE.found(f"ICECC_VERSION={setting}", path=path)
+        elif path.is_symlink() or path.stat().st_size < LEAST_SIZE:
+            yield NOT_A_FILE.found(f"ICECC_VERSION={setting}", path=path)
         else:
             yield examine(path, "unset ICECC_VERSION", foreign)
 
@@ -166,7 +175,8 @@ def _missing(root: Path) -> str:
     for name, word in names.items():
         file = _inside(root, name)
         if file is None:
-            return f"it has no {word}"
+            link = root / name
+            return f"its {name} is a link to what is not there" if link.is_symlink() else f"it has no {word}"
         if not file.stat().st_mode & 0o111:
             return f"its {Path(name).name} may not be executed"
     return ""
@@ -232,7 +242,7 @@ ENVIRONMENT: Check[Workstation] = Check(
     "The compilers pack, unpack and compile",
     "Nodes have no compiler: each is sent this machine's.",
     _environment,
-    causes=(NO_COMPILER, NOT_MADE, OUTDATED, NOT_READABLE, UNREADABLE, DAMAGED, LACKS),
+    causes=(NO_COMPILER, NOT_MADE, OUTDATED, NOT_READABLE, UNREADABLE, NOT_A_FILE, DAMAGED, LACKS),
     needs=("iceccd",),
     fix=_restart,
 )

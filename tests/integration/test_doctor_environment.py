@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from farm.doctor.check import State
-from farm.doctor.environment import examine
+from farm.doctor.environment import examine, examine_named
 from tests.lab import AS_NOBODY
 
 
@@ -98,8 +98,8 @@ def test_good_ones(packed: Path, tmp_path: Path, change: Callable[[Path], object
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (link("bin/true", "../usr/bin/true"), "it has no bin/true"),
-        (link("bin/true", "/bin/true"), "it has no bin/true"),
+        (link("bin/true", "../usr/bin/true"), "its bin/true is a link to what is not there"),
+        (link("bin/true", "/bin/true"), "its bin/true is a link to what is not there"),
         (remove("true"), "it has no bin/true"),
         (remove("cc1"), "its gcc does not compile"),
         (remove("cc1plus"), "its g++ does not compile"),
@@ -147,3 +147,15 @@ def test_without_root(packed: Path) -> None:
 def test_one_for_another_processor(packed: Path, tmp_path: Path) -> None:
     found = examine(archive(packed, tmp_path, lambda root: None), "", "aarch64")
     assert (State.OK, True) == (found.state, "only a machine that is aarch64 can run it" in found.seen[0])
+
+
+def test_what_icecc_does_not_take(tmp_path: Path) -> None:
+    """A link, however good what it leads to, and a file that is too small to be an archive."""
+    (tmp_path / "small.tar").write_bytes(b"x" * 499)
+    (tmp_path / "whole.tar").write_bytes(b"x" * 1000)
+    (tmp_path / "link.tar").symlink_to("whole.tar")
+    for name in ("small.tar", "link.tar"):
+        (found,) = examine_named(str(tmp_path / name))
+        assert (State.FAIL, True) == (found.state, "icecc takes neither" in found.cause), found
+    (found,) = examine_named(str(tmp_path / "whole.tar"))
+    assert "cannot be unpacked" in found.cause
