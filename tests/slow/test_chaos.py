@@ -42,8 +42,8 @@ def chaos_lab() -> Iterator[Lab]:
         shutil.rmtree(home)
 
 
-@pytest.mark.parametrize("attempt", range(ROUNDS))
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name.replace(" ", "-"))
+@pytest.mark.parametrize("attempt", range(ROUNDS))
 def test_a_build_outlives_it_status_names_it_and_up_heals_it(
     chaos_lab: Lab, tmp_path: Path, kind: Kind, attempt: int
 ) -> None:
