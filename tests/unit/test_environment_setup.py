@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import FarmError
-from farm.workstation.environment import formats
+from farm.workstation.environment import formats, variables
 from farm.workstation.environment.setup import Setup, Wish, set_up
 from farm.workstation.environment.undo import VARIABLE, applied, changes_back, with_record
 from farm.workstation.environment.variables import Slots, compile_environment, socket_variable
@@ -40,6 +40,12 @@ def setup_of(**changes: object) -> Setup:
         "why": (),
     }
     return Setup(**{**facts, **changes})  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def _no_iceccd_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine that tests may well have one."""
+    monkeypatch.setattr(variables, "SYSTEM_SOCKETS", ())
 
 
 @pytest.fixture

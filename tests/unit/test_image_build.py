@@ -195,7 +195,7 @@ E: Unable to locate package usrmerge
 E: Unable to locate package usrmerge
 [ ERROR   ]: 23:45:34 | KiwiDebianBootstrapError: KiwiCommandError: apt-get: stderr: E: Unable to locate package apt
 E: Unable to locate package usrmerge
-"""  # noqa: E501
+"""
 
 
 def test_a_build_without_a_mirror_says_that_it_cannot_be_reached() -> None:

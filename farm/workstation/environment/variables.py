@@ -20,6 +20,8 @@ from farm.workstation.membership import SYSTEM_SOCKET, Membership
 
 ICECC_WRAPPERS = "/usr/lib/icecc/bin"
 """cc, c++, gcc, g++, clang and clang++, each of them icecc."""
+SYSTEM_SOCKETS = (SYSTEM_SOCKET, "/run/iceccd.socket")
+"""Where icecc looks before the user's own (client/main.cpp, get_local_daemon)."""
 CMAKE_LAUNCHERS = ("CMAKE_C_COMPILER_LAUNCHER", "CMAKE_CXX_COMPILER_LAUNCHER")
 SPARE_JOBS = 2
 """More jobs than slots, so that preprocessing here and compiling there overlap."""
@@ -210,10 +212,8 @@ def socket_variable(membership: Membership, environment: Mapping[str, str]) -> d
     It tries three sockets in turn (client/main.cpp, get_local_daemon). With the variable it tries that one only, and a
     compiler call fails when nobody listens there, where without it the call would go on alone: so not without need.
     """
-    tried = [SYSTEM_SOCKET, "/run/iceccd.socket"]
-    if "HOME" in environment:
-        tried.append(f"{environment['HOME']}/.iceccd.socket")
-    for path in tried:
+    own = (f"{environment['HOME']}/.iceccd.socket",) if "HOME" in environment else ()
+    for path in (*SYSTEM_SOCKETS, *own):
         if os.path.realpath(path) == os.path.realpath(membership.socket):
             return {}
         if answers(Path(path)):
