@@ -12,9 +12,10 @@ from farm.command import PACKAGES, find
 from farm.config import Config
 from farm.config.check import check
 from farm.errors import FarmError, MissingProgramError
-from farm.home import NEEDED_SPACE
+from farm.home import NEEDED_SPACE, Home
 from farm.interfaces import interface_flaw
 from farm.netboot.rival import find_dhcp_servers
+from farm.unix_http import LONGEST_SOCKET
 
 SERVER_PROGRAMS = (
     "dnsmasq",
@@ -54,6 +55,17 @@ def require_programs(virtual: bool) -> None:
             f"Programs are missing: {', '.join(missing)}.",
             "",
             f"Install them: sudo apt-get install {' '.join(packages)}",
+        )
+
+
+def require_short_path(home: Home) -> None:
+    """Raises FarmError when the sockets of the farm's programs would have longer paths than unix(7) allows."""
+    most = LONGEST_SOCKET - len("/machines/virtual-250.console")
+    if len(os.fsencode(home.runtime)) > most:
+        raise FarmError(
+            "The path of the farm's home is too long.",
+            f"Its sockets are in {home.runtime}, which can have at most {most} bytes (unix(7)).",
+            "Give it another home: farm --home DIR up",
         )
 
 

@@ -8,6 +8,8 @@ import socket
 from pathlib import Path
 from struct import Struct
 
+LONGEST_SOCKET = 107
+"""Bytes of a path in sockaddr_un, without the last NUL (unix(7))."""
 _TIMEVAL = Struct("@ll")
 """Seconds and microseconds."""
 

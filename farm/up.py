@@ -92,6 +92,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Running:
         _check_kind(request, old, config)
         report("checks", "programs, ports, interface")
         preflight.require_programs(virtual)
+        preflight.require_short_path(home)
         preflight.require_space(home.state)
         version = _choose_image(home, config, report)
         running = _plan(config, request, old, version)

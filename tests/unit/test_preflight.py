@@ -15,6 +15,13 @@ from farm.running import VirtualMachine
 from farm.virtual.machine import machines
 
 
+def test_a_home_whose_sockets_have_no_room_is_refused() -> None:
+    preflight.require_short_path(Home.at(Path("/srv/" + "h" * 60)))
+    with pytest.raises(FarmError, match="path of the farm's home is too long") as caught:
+        preflight.require_short_path(Home.at(Path("/srv/" + "h" * 80)))
+    assert "at most 78 bytes" in caught.value.why
+
+
 def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("farm.command.SBIN", ())

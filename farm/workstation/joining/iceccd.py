@@ -21,6 +21,7 @@ from farm import command
 from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
 from farm.services import end_processes, processes_with_environment
+from farm.unix_http import LONGEST_SOCKET
 from farm.workstation.joining.settings import Layout
 from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
 
@@ -33,8 +34,6 @@ SYSTEMD = Path("/run/systemd/system")
 """There when systemd is process 1 (sd_booted(3))."""
 INIT_SCRIPTS = Path("/etc/init.d")
 START_SECONDS = 15.0
-LONGEST_SOCKET = 107
-"""Bytes of a path in sockaddr_un, without the last NUL."""
 
 
 def answers(path: str | Path) -> bool:
