@@ -222,7 +222,7 @@ def lose(activity: Activity, job: Job) -> Activity:
 
 
 def _unseeded(activity: Activity, job: Job) -> Activity:
-    """Forget a job of the control port's list, of which the monitor tells all anew."""
+    """Forget a job of the control port's list: the monitor has now told all of it itself."""
     activity = _without(activity, job)
     totals, hosts = activity.totals, activity.hosts
     if host := hosts.get(job.submitter):
