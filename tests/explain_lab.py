@@ -17,12 +17,12 @@ from msgspec.structs import replace
 
 from farm.config import Config
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder, namespace_path
-from farm.workstation.explaining.explain import needs_look, tell
-from farm.workstation.explaining.one_call import Explained, explain_call
-from farm.workstation.membership import of_server, submitter_name
+from farm.workstation.explain.explain import needs_look, tell
+from farm.workstation.explain.one_call import Explained, explain_call
+from farm.workstation.membership import of_server
 from tests.lab import CLONE_NEWNET, PATIENCE, Namespace, namespaces, until
 
 DROPPED = ("CC", "CXX", "SUDO_UID", "XDG_STATE_HOME")
@@ -70,7 +70,7 @@ class Farm:
         """What `farm explain` finds out of a command, from this process, which is quicker: it must stand in sources."""
         folder = icecc_folder(self.home)
         socket = environment.get("ICECC_TEST_SOCKET", f"{folder}/iceccd.socket")
-        member = replace(of_server(Running.load(self.home)), how="user", socket=socket)
+        member = replace(of_server(Instance.load(self.home)), how="user", socket=socket)
         base = {name: value for name, value in os.environ.items() if name not in DROPPED}
         base |= {"HOME": str(self.sources), **environment}
 
@@ -89,7 +89,7 @@ class Farm:
     @property
     def name(self) -> str:
         """Of the submitter."""
-        return submitter_name(Running.load(self.home).config)
+        return Instance.load(self.home).config.submitter
 
     def submitter(self, *options: str) -> subprocess.Popen[bytes]:
         """Start the daemon that submits jobs; without options it has two slots for jobs of its own."""
@@ -116,7 +116,7 @@ def explain_lab(server_address: str, node_address: str) -> Iterator[Farm]:
         home = Home.at(server.folder / "home")
         home.create()
         config = Config(name="test", address=f"{server_address}/24")
-        Running(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
         sources = server.folder / "sources"
         sources.mkdir(mode=0o777)
         sources.chmod(0o777)

@@ -12,11 +12,10 @@ from pathlib import Path
 
 from farm.config import Config
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
-from farm.workstation.environment.variables import count_slots
-from farm.workstation.membership import submitter_name
+from farm.workstation.env.variables import count_slots
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 
@@ -69,7 +68,7 @@ class Farm:
 
     @property
     def submitter(self) -> str:
-        return submitter_name(Running.load(self.home).config)
+        return Instance.load(self.home).config.submitter
 
 
 @contextlib.contextmanager
@@ -79,7 +78,7 @@ def farm_of_two(server_address: str, node_address: str) -> Iterator[Farm]:
         config = Config(name="test", address=f"{server_address}/24")
         home = Home.at(server.folder / "home")
         home.create()
-        Running(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
         sources, state = server.folder / "sources", server.folder / "state"
         for folder in (sources, state):
             folder.mkdir()
@@ -89,7 +88,7 @@ def farm_of_two(server_address: str, node_address: str) -> Iterator[Farm]:
         (sources / "broken.c").write_text("int broken(void) { return nothing; }\n")
         (sources / "Makefile").write_text("all: part0.o part1.o part2.o part3.o\n")
         scheduler = server.scheduler()
-        server.iceccd(submitter_name(config), server_address, "--no-remote", "-m", "2", icecc_folder=icecc_folder(home))
+        server.iceccd(config.submitter, server_address, "--no-remote", "-m", "2", icecc_folder=icecc_folder(home))
         yield Farm(server_address, home, scheduler, server, node, sources)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from farm.events import SchedulerSaid
 from farm.scheduler import monitor, protocol
+from farm.watch.events import SchedulerSaid
 
 
 def stats(

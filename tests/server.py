@@ -7,16 +7,16 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
-from farm import firewall
+from farm.api.client import fetch_status
 from farm.config import Config
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import FileEntry, Manifest, Store, sha256
+from farm.instance import Instance
 from farm.netboot.render import dnsmasq_conf, nginx_conf, write_boot_files
-from farm.running import Running
-from farm.services import Supervisor
-from farm.up import services
+from farm.serve import firewall
+from farm.serve.up import services
+from farm.supervisor import Supervisor
 from farm.view.status import Status
 from farm.virtual.namespace import enter, exec_prefix, icecc_folder
 from tests.lab import Namespace
@@ -32,12 +32,12 @@ class Server:
         self.home = Home.at(place.folder / "home")
         self.home.create()
         self.store = Store(self.home.images)
-        self.running = Running(config=config, interface="lab0", image=VERSION, started=0.0, namespace=place.name)
+        self.instance = Instance(config=config, interface="lab0", image=VERSION, started=0.0, namespace=place.name)
         self.supervisor = Supervisor(self.home)
 
     def up(self) -> None:
         """As `farm up` does it, but for the network, which is there."""
-        self.running.save(self.home)
+        self.instance.save(self.home)
         if not self.store.list():
             self._add_image()
         write_boot_files(self.home, self.config, self.store, VERSION, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
@@ -46,7 +46,7 @@ class Server:
         (icecc_folder(self.home) / "environments").mkdir(parents=True, exist_ok=True)
         subprocess.run(["chown", "-R", "icecc", str(icecc_folder(self.home))], check=True)
         self.apply_filter()
-        self.supervisor.converge(services(self.home, self.running), prefix=enter(self.running, self.home))
+        self.supervisor.converge(services(self.home, self.instance), prefix=enter(self.instance, self.home))
 
     def apply_filter(self) -> None:
         """Make the tables again."""

@@ -16,7 +16,7 @@ import psutil
 
 from farm.home import Home
 from farm.image.store import Store
-from farm.services import Supervisor
+from farm.supervisor import Supervisor
 from farm.virtual.namespace import namespace_path
 from tests.lab import PATIENCE
 from tests.made_up_store import add_version

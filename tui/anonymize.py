@@ -13,13 +13,13 @@ from typing import TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import NOBODY, HostKey, Job, stem
 from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
-from farm.state import Reading
 from farm.view.live import Delta, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, Status
+from farm.watch.activity import NOBODY, HostKey, Job, stem
+from farm.watch.state import Reading
 
 Message = TypeVar("Message", bound=Struct)
 LIMIT = 100_000

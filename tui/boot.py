@@ -12,11 +12,11 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from farm.attach import Attachment
-from farm.events import Stage
 from farm.view.boot import Hang, Span, booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.text import count, duration, size
+from farm.watch.events import Stage
 from tui.node_detail import NodeDetail
 from tui.view import View
 from tui.widgets.columns import Column, layout

@@ -72,7 +72,7 @@ def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options:
     if app.failure is not None:
         raise app.failure
     if code := app.return_code:
-        from farm.workstation.running.execution import leave
+        from farm.workstation.run.execution import leave
 
         leave(128 - code if code > 128 else code)
 
@@ -123,11 +123,11 @@ def attach(home: Home, scheduler: str | None, netname: str | None) -> Attachment
         return Direct(host, port, netname or "")
 
     from farm.attach.farmd import Farmd
-    from farm.running import Running
+    from farm.instance import Instance
     from tui.orders import orders, switch
 
     try:
-        Running.load(home)
+        Instance.load(home)
     except FarmError as error:
         either = "or watch any icecream scheduler: farm top --scheduler HOST"
         raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}; {either}") from error

@@ -26,7 +26,7 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver
 
-from farm.ending import ENDING
+from farm.cli.ending import ENDING
 
 POLL_SECONDS = 0.1
 CHUNK = 4096

@@ -7,8 +7,8 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from farm.activity import Sample, Totals
 from farm.view.status import NodeStatus
+from farm.watch.activity import Sample, Totals
 
 RATE_SECONDS = 5.0
 """A rate is the mean of so many seconds."""

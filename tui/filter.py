@@ -10,10 +10,10 @@ import operator
 import shlex
 from collections.abc import Callable
 
-from farm.activity import Job, JobState, Place
-from farm.activity.jobs import SELF_MADE
 from farm.errors import FarmError
 from farm.view.text import language
+from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity.jobs import SELF_MADE
 
 Predicate = Callable[[Job], bool]
 

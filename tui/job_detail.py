@@ -12,8 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from farm.activity import HostKey, Job, JobState, Place, stem
-from farm.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.text import (
@@ -27,6 +25,8 @@ from farm.view.text import (
     milliseconds,
     size,
 )
+from farm.watch.activity import HostKey, Job, JobState, Place, stem
+from farm.watch.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from tui.filter import LOST, state_of
 from tui.page import Page, sheet
 from tui.view import Detail

@@ -13,12 +13,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
-from farm.activity import HostKey, Job, JobState, Place
-from farm.activity.jobs import SELF_MADE
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.live import Live
 from farm.view.text import duration, exit_words, language, milliseconds, size
+from farm.watch.activity import HostKey, Job, JobState, Place
+from farm.watch.activity.jobs import SELF_MADE
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
 from tui.view import View

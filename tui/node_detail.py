@@ -12,15 +12,15 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from farm.activity import Job, JobState, Place
 from farm.attach import Attachment
 from farm.errors import FarmError
-from farm.events import BOOT_STAGES
-from farm.state import NO_JOBS, Reading
 from farm.view.idle import Idle
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
 from farm.view.text import count, duration, milliseconds, size
+from farm.watch.activity import Job, JobState, Place
+from farm.watch.events import BOOT_STAGES
+from farm.watch.state import NO_JOBS, Reading
 from tui import words
 from tui.page import Page, sheet
 from tui.view import Detail

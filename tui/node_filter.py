@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
-from farm.events import Stage
 from farm.view.status import NodeStatus
+from farm.watch.events import Stage
 from tui import words
 
 KINDS = ("state", "stage", "platform", "image")

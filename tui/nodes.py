@@ -13,10 +13,10 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from farm.attach import Attachment
-from farm.state import NO_JOBS
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
 from farm.view.text import count, duration
+from farm.watch.state import NO_JOBS
 from tui import words
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail

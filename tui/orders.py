@@ -9,9 +9,9 @@ from farm import command
 from farm.attach import Action
 from farm.errors import FarmError
 from farm.home import Home
-from farm.power import POWER_WORDS, PowerOrder, power
-from farm.running import Running
-from farm.serving import switch_image
+from farm.instance import Instance
+from farm.nodes.power import POWER_WORDS, PowerOrder, power
+from farm.serve.images import switch_image
 from farm.view.status import NodeStatus
 
 
@@ -26,7 +26,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
                 raise FarmError(
                     f"{node.name} cannot be told to {word}.", "It is no machine of this farm, or is off.", ""
                 )
-            power(home, Running.load(home), node.address, order, node.mac)
+            power(home, Instance.load(home), node.address, order, node.mac)
             return f"{node.name} {does}."
 
         return tell

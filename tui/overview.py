@@ -13,11 +13,11 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from farm.activity import NOBODY, HostKey, JobState, Place
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.text import duration, rate, size
+from farm.watch.activity import NOBODY, HostKey, JobState, Place
 from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page

@@ -9,12 +9,12 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Container
 
-from farm.activity import Totals
 from farm.attach import Attachment
-from farm.events import Stage
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
 from farm.view.text import count, duration, milliseconds, size
+from farm.watch.activity import Totals
+from farm.watch.events import Stage
 from tui.node_detail import NodeDetail
 from tui.view import View
 from tui.widgets.columns import Column

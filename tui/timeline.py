@@ -11,10 +11,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from farm.activity import HostKey, Job, JobState, Place
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.text import duration, exit_words, milliseconds
+from farm.watch.activity import HostKey, Job, JobState, Place
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
 from tui.jobs import Follower, took

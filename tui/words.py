@@ -7,10 +7,10 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 
-from farm.events import Stage
 from farm.view.idle import Idle, idle_reason
 from farm.view.live import Live
 from farm.view.status import NodeStatus
+from farm.watch.events import Stage
 from tui.widgets.lines import Tone
 
 STAGES: dict[Stage, tuple[str, Tone | None]] = {

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from farm.activity import Job, Place
-from farm.events import Stage
-from farm.state import NO_JOBS
 from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.text import NODE_LOST, NODE_UNUSABLE, count, duration, few
+from farm.watch.activity import Job, Place
+from farm.watch.events import Stage
+from farm.watch.state import NO_JOBS
 from tui import words
 
 NAMED = 3

@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from farm.history.records import Build, BuildDetail, NodeHour
-from farm.state import Reading
 from farm.view.live import Update
 from farm.view.status import NodeStatus, Status
+from farm.watch.state import Reading
 
 Action = Literal["block", "unblock", "kick", "drain", "reboot", "off"]
 ACTIONS: tuple[Action, ...] = ("block", "unblock", "kick", "drain", "reboot", "off")

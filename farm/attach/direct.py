@@ -7,21 +7,22 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
-from farm import orders, watching
-from farm.activity import Tick
 from farm.attach import Action, Lost
 from farm.errors import FarmError
-from farm.events import Event, SchedulerSaid
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
+from farm.nodes import blocking
 from farm.scheduler import discovery
 from farm.scheduler.connection import PATIENCE, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Seeded
 from farm.scheduler.protocol import ProtocolError
-from farm.state import Farm, Reading, fold, initial
 from farm.view.live import Update, delta, snapshot
 from farm.view.status import NodeStatus, Status, bare_overview, build_bare
+from farm.watch import scheduler_source
+from farm.watch.activity import Tick
+from farm.watch.events import Event, SchedulerSaid
+from farm.watch.state import Farm, Reading, fold, initial
 
 UPDATE_SECONDS = 0.5
 SETTLE_SECONDS = 0.3
@@ -63,16 +64,16 @@ class Direct:
             return self.farm
 
         parts: dict[str, Callable[[], Coroutine[None, None, None]]] = {
-            "scheduler": lambda: watching.watch_scheduler(self.host, self.port, self._publish),
+            "scheduler": lambda: scheduler_source.watch_scheduler(self.host, self.port, self._publish),
         }
         if not once:
             parts |= {
-                "control": lambda: watching.poll_control(self.host, self.port, look, self._publish),
-                "tick": lambda: watching.tick(self._publish),
-                "answers": lambda: watching.watch_answers(self.host, self.port, self._publish),
+                "control": lambda: scheduler_source.poll_control(self.host, self.port, look, self._publish),
+                "tick": lambda: scheduler_source.tick(self._publish),
+                "answers": lambda: scheduler_source.watch_answers(self.host, self.port, self._publish),
                 "rivals": self._look_for_rivals,
             }
-        tasks = [asyncio.create_task(watching.keep(name, part), name=name) for name, part in parts.items()]
+        tasks = [asyncio.create_task(scheduler_source.keep(name, part), name=name) for name, part in parts.items()]
         try:
             yield
         finally:
@@ -85,8 +86,8 @@ class Direct:
         while not self.netname:
             if found := await discovery.discover(self.port, host=self.host):
                 self.netname = found[0].netname
-            await asyncio.sleep(watching.TICK_SECONDS)
-        await watching.look_for_rivals(self.host, self.port, self.netname, self._publish)
+            await asyncio.sleep(scheduler_source.TICK_SECONDS)
+        await scheduler_source.look_for_rivals(self.host, self.port, self.netname, self._publish)
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
         """A snapshot, then twice a second what has changed."""
@@ -151,10 +152,10 @@ class Direct:
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Block, unblock or kick, by the scheduler's control port."""
-        for order in orders.ORDERS:
+        for order in blocking.ORDERS:
             if action == order:
-                word = orders.word(node, orders.names(self.farm), self.farm.activity.scheduler.blocked)
-                return await orders.give(order, self.host, self.port, word)
+                word = blocking.word(node, blocking.names(self.farm), self.farm.activity.scheduler.blocked)
+                return await blocking.give(order, self.host, self.port, word)
         raise FarmError(
             f"{node.name} cannot be told to {action} from here.",
             "Only a farm's own nodes can, and this is a scheduler without one.",

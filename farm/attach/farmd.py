@@ -12,16 +12,16 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from farm.api.answers import Builds, Done, Images, NodeHours, Readings, Refused
 from farm.attach import Action, Lost
-from farm.daemon.answers import Builds, Done, Images, NodeHours, Readings, Refused
 from farm.errors import NOT_JSON, FarmError
 from farm.history.records import Build, BuildDetail, NodeHour
 from farm.home import Home
 from farm.node.retry import pauses
-from farm.orders import ORDERS
-from farm.state import Reading
+from farm.nodes.blocking import ORDERS
 from farm.view.live import Update, decode
 from farm.view.status import NodeStatus, Status
+from farm.watch.state import Reading
 
 SHORTEST_RETRY = 0.5
 LONGEST_RETRY = 5.0

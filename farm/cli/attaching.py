@@ -14,7 +14,7 @@ from farm.attach.direct import Direct
 from farm.attach.farmd import Farmd
 from farm.errors import FarmError
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler import discovery
 from farm.scheduler.connection import PATIENCE
 from farm.view.live import Live, Update
@@ -32,14 +32,14 @@ def attach_options(command: Command) -> Command:
 
 def attached(home: Home) -> Farmd:
     """The farm that is up here. Raises FarmError when none is."""
-    Running.load(home)
+    Instance.load(home)
     return Farmd(home)
 
 
-def running_here(home: Home) -> Running:
+def instance_here(home: Home) -> Instance:
     """The farm that is up here. Raises FarmError, which tells how to look at another."""
     try:
-        return Running.load(home)
+        return Instance.load(home)
     except FarmError as error:
         other = "Or look at any other: farm status --scheduler HOST[:PORT], or --netname NAME"
         raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}. {other}") from None
@@ -48,7 +48,7 @@ def running_here(home: Home) -> Running:
 async def attachment(home: Home, scheduler: str | None, netname: str | None) -> Attachment:
     """The farm of ``home``, or the scheduler that the options mean. Raises FarmError, UsageError."""
     if scheduler is None and netname is None:
-        running_here(home)
+        instance_here(home)
         return Farmd(home)
     host, port = await discovery.resolve(scheduler, netname)
     return Direct(host, port, netname or "")

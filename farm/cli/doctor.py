@@ -16,9 +16,9 @@ from farm.doctor.check import Report, Result, Selection, State
 from farm.doctor.examine import examinations, examine
 from farm.doctor.place import Place, here
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.virtual import namespace
-from farm.workstation.running.execution import working_folder
+from farm.workstation.run.execution import working_folder
 
 MARKS = {
     State.OK: Text("✓", style="green"),
@@ -41,7 +41,7 @@ def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
     """
     place = here(home)
     if place.place is Place.SERVER:
-        namespace.reenter(Running.load(home), home)
+        namespace.reenter(Instance.load(home), home)
     codes = frozenset(code.strip() for code in only.split(",") if code.strip())
     wanted = examinations(place, home, os.environ, Path(working_folder()), Selection(codes, deep, fix))
     if as_json:

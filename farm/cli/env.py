@@ -18,15 +18,15 @@ from farm.cli.files import write_named
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
 from farm.view.text import duration
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.environment import formats, toolchains
-from farm.workstation.environment.setup import Setup, Wish, set_up
-from farm.workstation.environment.undo import applied, changes_back, with_record
-from farm.workstation.environment.variables import disabled, survey
+from farm.workstation.env import formats, toolchains
+from farm.workstation.env.setup import Setup, Wish, set_up
+from farm.workstation.env.undo import applied, changes_back, with_record
+from farm.workstation.env.variables import disabled, survey
 
 FORMATS = ("sh", "fish", "auto", "json", "cmake-preset", "meson", "envrc")
 
@@ -112,7 +112,7 @@ def _set_up(home: Home, wish: Wish) -> Setup:
 
 def _refuse_outside(home: Home) -> None:
     """In a virtual lab's namespace only can icecc reach daemon and nodes."""
-    name = Running.load(home).namespace
+    name = Instance.load(home).namespace
     if name is not None and not namespace.inside(name):
         raise FarmError(
             "From here compiler calls do not get to the virtual lab.",

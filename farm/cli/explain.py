@@ -18,18 +18,18 @@ from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.hints import hint
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
 from farm.view.text import count, duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.explaining import explain as core
-from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
-from farm.workstation.explaining.last_run import LastRun
-from farm.workstation.explaining.one_call import Trial, explain_call
-from farm.workstation.explaining.reasons import GROUPS, REASONS, find
-from farm.workstation.running.execution import given_environment, leave, shell_code, working_folder
-from farm.workstation.running.run import as_user, sudo_caller
+from farm.workstation.explain import explain as core
+from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.last_run import LastRun
+from farm.workstation.explain.one_call import Trial, explain_call
+from farm.workstation.explain.reasons import GROUPS, REASONS, find
+from farm.workstation.run.execution import given_environment, leave, shell_code, working_folder
+from farm.workstation.run.run import as_user, sudo_caller
 
 LONGEST = 300
 """Letters of a line of evidence."""
@@ -121,7 +121,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     """Run one command and explain it; how it ended (-n if signal n ended it)."""
     member = membership.find(home)
     if member.how == "server":
-        namespace.reenter(Running.load(home), home)
+        namespace.reenter(Instance.load(home), home)
     command.find("icecc")
     user = sudo_caller(os.environ)
     given = given_environment()
@@ -195,7 +195,7 @@ def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
     try:
         member = membership.find(home)
         if member.how == "server":
-            namespace.reenter(Running.load(home), home)
+            namespace.reenter(Instance.load(home), home)
     except FarmError:
         return None
     return member

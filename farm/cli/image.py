@@ -33,8 +33,8 @@ def image() -> None:
 @click.pass_obj
 def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
     """Build the image if what goes into it has changed; next boots then get it."""
-    from farm.preflight import require_root
-    from farm.serving import build_image
+    from farm.serve.images import build_image
+    from farm.serve.preflight import require_root
 
     require_root("farm image build")
     with step_display() as report:
@@ -106,7 +106,7 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
 @click.pass_obj
 def use(home: Home, version: str) -> None:
     """Next boots get VERSION; running nodes keep theirs."""
-    from farm.serving import switch_image
+    from farm.serve.images import switch_image
 
     switch_image(home, lambda store: store.use(version))
     out.print(f"Next boots get {version}.")
@@ -116,7 +116,7 @@ def use(home: Home, version: str) -> None:
 @click.pass_obj
 def rollback(home: Home) -> None:
     """Next boots get the version that was chosen before."""
-    from farm.serving import switch_image
+    from farm.serve.images import switch_image
 
     out.print(f"Next boots get {switch_image(home, Store.rollback)}.")
 
@@ -126,7 +126,7 @@ def rollback(home: Home) -> None:
 @click.pass_obj
 def remove(home: Home, version: str) -> None:
     """Delete VERSION from the store, unless a node runs it or next boots get it."""
-    from farm.serving import remove_image
+    from farm.serve.images import remove_image
 
     remove_image(home, version)
     out.print(f"Removed {version}.")

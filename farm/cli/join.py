@@ -16,15 +16,15 @@ from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.hints import hint
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
 from farm.view.text import count
 from farm.virtual import namespace
-from farm.workstation.joining.finding import Candidate, check_installed, check_netname, look_around, reach
-from farm.workstation.joining.join import Joined
-from farm.workstation.joining.join import join as join_farm
-from farm.workstation.joining.join import leave as leave_farm
-from farm.workstation.joining.login import Offer, wait_for_login
+from farm.workstation.join.finding import Candidate, check_installed, check_netname, look_around, reach
+from farm.workstation.join.join import Joined
+from farm.workstation.join.join import join as join_farm
+from farm.workstation.join.join import leave as leave_farm
+from farm.workstation.join.login import Offer, wait_for_login
 from farm.workstation.membership import Membership, find
 
 NOT_LOGGED_IN = 3
@@ -110,8 +110,8 @@ def _jobs(text: str | None) -> int | None:
 
 
 def _refuse_on_server(home: Home) -> None:
-    if Running.path(home).exists():
-        name = Running.load(home).config.name
+    if Instance.path(home).exists():
+        name = Instance.load(home).config.name
         raise FarmError(
             "This machine serves a farm itself, and submits to that one.",
             f"Farm {name} is up here.",
@@ -192,7 +192,7 @@ def _show(head: str, membership: Membership, offer: Offer) -> None:
 def _status(home: Home, as_json: bool) -> None:
     membership = find(home)
     if membership.how == "server":
-        namespace.reenter(Running.load(home), home)
+        namespace.reenter(Instance.load(home), home)
     offer = asyncio.run(wait_for_login(membership, STATUS_SECONDS))
     if as_json:
         show_json(_json(membership, offer))

@@ -16,12 +16,12 @@ from farm.cli.lazy import LazyGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text
 from farm.errors import FarmError
-from farm.events import Stage, Telemetry
 from farm.home import Home
 from farm.printable import printable
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Status
 from farm.view.text import duration, size
+from farm.watch.events import Stage, Telemetry
 
 CANARIES: dict[str, str | Text] = {
     "right": "it made the same object as the server from a small source",

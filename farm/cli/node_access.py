@@ -8,16 +8,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import rich_click as click
 
-from farm import ssh
 from farm.cli.node import find_node
 from farm.cli.output import err, out
 from farm.cli.status import load
 from farm.command import find
 from farm.errors import FarmError
 from farm.home import Home
-from farm.power import POWER_WORDS, PowerOrder, for_each, power
-from farm.preflight import require_root
-from farm.running import Running, VirtualMachine
+from farm.instance import Instance, VirtualMachine
+from farm.nodes import ssh
+from farm.nodes.power import POWER_WORDS, PowerOrder, for_each, power
+from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus, Status
 from farm.view.text import count
 from farm.virtual.machine import console_socket
@@ -65,7 +65,7 @@ def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
 def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
     """A root shell on NODE, or COMMAND there, with the farm's own key."""
     require_root("farm node ssh")
-    argv = ssh.argv(home, Running.load(home), reachable(home, name).address, list(command))
+    argv = ssh.argv(home, Instance.load(home), reachable(home, name).address, list(command))
     os.execv(find(argv[0]), argv)
 
 
@@ -89,13 +89,13 @@ def off(home: Home, names: tuple[str, ...], force: bool) -> None:
 
 def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -> None:
     require_root(f"farm node {order}")
-    running = Running.load(home)
+    instance = Instance.load(home)
     if not force:
         require_idle(list(known(load(home), names)), order)
 
     def act(name: str) -> None:
         node = reachable(home, name)
-        power(home, running, node.address, order, node.mac)
+        power(home, instance, node.address, order, node.mac)
         out.print(f"{name} {POWER_WORDS[order][1]}.", markup=False)
 
     for_each(list(names), act)
@@ -117,7 +117,7 @@ def console(home: Home, name: str) -> None:
 
 
 def _machine(home: Home, name: str) -> VirtualMachine:
-    machines = Running.load(home).machines
+    machines = Instance.load(home).machines
     if not machines:
         raise FarmError(
             "Only a virtual machine's console can be shown.",

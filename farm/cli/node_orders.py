@@ -16,15 +16,15 @@ from farm.attach import Action
 from farm.cli.attaching import Watch, attach_options, attachment, watching
 from farm.cli.node import pick
 from farm.cli.output import Drawing, draws, err, out, show_error, show_json
-from farm.drain import PATIENCE, Then, drain_node
 from farm.errors import FarmError, PartialError
-from farm.events import Stage
 from farm.home import Home
-from farm.preflight import require_root
-from farm.running import Running
+from farm.instance import Instance
+from farm.nodes.drain import PATIENCE, Then, drain_node
+from farm.serve.preflight import require_root
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.virtual import namespace
+from farm.watch.events import Stage
 
 SEEN_SECONDS = 15.0
 """So long is waited until what was ordered shows in what the scheduler tells."""
@@ -135,9 +135,9 @@ def drain(
             "farm node block NODE --scheduler HOST",
         )
     require_root("farm node drain")
-    running = Running.load(home)
-    namespace.reenter(running, home)
-    asyncio.run(_drain(home, running, names, as_json, patience, cast(Then, then)))
+    instance = Instance.load(home)
+    namespace.reenter(instance, home)
+    asyncio.run(_drain(home, instance, names, as_json, patience, cast(Then, then)))
 
 
 async def _give(
@@ -150,7 +150,7 @@ async def _give(
 
 
 async def _drain(
-    home: Home, running: Running, names: Sequence[str], as_json: bool, patience: float, then: Then
+    home: Home, instance: Instance, names: Sequence[str], as_json: bool, patience: float, then: Then
 ) -> None:
     with _progress() as report:
         async with watching(await attachment(home, None, None)) as watch:
@@ -159,7 +159,7 @@ async def _drain(
                 watch,
                 action,
                 names,
-                lambda found: drain_node(home, running, found, report, patience, then),
+                lambda found: drain_node(home, instance, found, report, patience, then),
                 as_json,
             )
     _conclude(action, outcomes, as_json)

@@ -25,11 +25,11 @@ from farm.cli.output import err, show_error
 from farm.errors import FarmError
 from farm.hints import hint
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
 from farm.view.text import count, milliseconds
 from farm.virtual import namespace
-from farm.workstation.environment.variables import (
+from farm.workstation.env.variables import (
     Slots,
     compile_environment,
     disabled,
@@ -37,20 +37,20 @@ from farm.workstation.environment.variables import (
     survey_patiently,
     uses_ccache,
 )
-from farm.workstation.explaining import last_run
-from farm.workstation.explaining.last_run import LastRun, icecc_settings, last_run_folder, legible
-from farm.workstation.explaining.reasons import machine
-from farm.workstation.explaining.reasons.record import Kept
-from farm.workstation.joining.restart import renew, restart_or_say
+from farm.workstation.explain import last_run
+from farm.workstation.explain.last_run import LastRun, icecc_settings, last_run_folder, legible
+from farm.workstation.explain.reasons import machine
+from farm.workstation.explain.reasons.record import Kept
+from farm.workstation.join.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
-from farm.workstation.running.execution import Command, given_environment, leave, working_folder
-from farm.workstation.running.live_line import LiveLine, marked, terminal
-from farm.workstation.running.run import Ran, acting_as, as_user, run_here, sudo_caller
-from farm.workstation.running.run import run as run_command
-from farm.workstation.running.tagging import default_tag, tag_build
+from farm.workstation.run.execution import Command, given_environment, leave, working_folder
+from farm.workstation.run.live_line import LiveLine, marked, terminal
+from farm.workstation.run.run import Ran, acting_as, as_user, run_here, sudo_caller
+from farm.workstation.run.run import run as run_command
+from farm.workstation.run.tagging import default_tag, tag_build
 
 if TYPE_CHECKING:
-    from farm.workstation.running.summary import Summary
+    from farm.workstation.run.summary import Summary
 
 SHOWN_REASONS = 6
 MAX_SAID = 1000
@@ -91,11 +91,11 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     """
     options = Options(**given)  # type: ignore[arg-type]  # click has seen to the types
     membership = find(home)
-    lab = Running.load(home) if membership.how == "server" else None
+    lab = Instance.load(home) if membership.how == "server" else None
     if lab is not None:
         namespace.reenter(lab, home)
     # What is needed at the end is imported while the scheduler answers, which takes it 0.4 s (it corks its text).
-    needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.running.summary",), daemon=True)
+    needed = threading.Thread(target=importlib.import_module, args=("farm.workstation.run.summary",), daemon=True)
     needed.start()
     own_wish = disabled(os.environ)
     if not own_wish:
@@ -149,7 +149,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
                 tag=telling,
             )
         ended(ran, None)
-        from farm.workstation.running.summary import summarise, tell
+        from farm.workstation.run.summary import summarise, tell
 
         told = tell(None if obstacle else log, membership, icecc_settings(command.environment))
         if told.kept:
@@ -163,7 +163,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
     if options.json_file:
         wanted.append((options.json_file, msgspec.json.format(msgspec.json.encode(summary))))
     if options.trace_file:
-        from farm.workstation.running.trace import trace
+        from farm.workstation.run.trace import trace
 
         content = trace(ran.jobs, membership.submitter, shlex.join(words), ran.started, ran.ended)
         wanted.append((options.trace_file, content))

@@ -13,17 +13,17 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.attaching import attach_options, attachment, running_here
+from farm.api.client import fetch_status
+from farm.cli.attaching import attach_options, attachment, instance_here
 from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
-from farm.daemon import services
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
-from farm.events import Stage
 from farm.home import Home
-from farm.services import Supervisor
-from farm.state import fold, initial
+from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus, Status, build
 from farm.view.text import count, duration
+from farm.watch import processes
+from farm.watch.events import Stage
+from farm.watch.state import fold, initial
 
 WRONG = 3
 WATCH_SECONDS = 1.0
@@ -43,12 +43,12 @@ def load(home: Home, scheduler: str | None = None, netname: str | None = None) -
     """
     if scheduler is not None or netname is not None:
         return asyncio.run(_look(home, scheduler, netname))
-    running = running_here(home)
+    instance = instance_here(home)
     try:
         return fetch_status(home)
     except FarmError as error:
-        farm = fold(initial(running.config.name, {}), services.look(Supervisor(home)))
-        return build(farm, running, farmd_why=error.what)
+        farm = fold(initial(instance.config.name, {}), processes.look(Supervisor(home)))
+        return build(farm, instance, farmd_why=error.what)
 
 
 async def _look(home: Home, scheduler: str | None, netname: str | None) -> Status:

@@ -13,12 +13,12 @@ from rich.text import Text
 
 from farm.cli.output import Drawing, draws, err, out, step_display
 from farm.errors import FarmError, PartialError
-from farm.events import Stage
 from farm.hints import hint
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.view.status import NodeStatus
 from farm.view.text import count
+from farm.watch.events import Stage
 
 
 @click.command()
@@ -44,21 +44,21 @@ def up(
     home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int, force: bool
 ) -> None:
     """Bring the farm up, or make a running one follow its changed configuration."""
-    from farm.down import bring_down
-    from farm.preflight import require_root
-    from farm.serving import image_is_outdated
-    from farm.up import Request, bring_up
+    from farm.serve.down import bring_down
+    from farm.serve.images import image_is_outdated
+    from farm.serve.preflight import require_root
+    from farm.serve.up import Request, bring_up
 
     require_root("farm up")
     if foreground:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with step_display() as report:
-            running = bring_up(home, Request(virtual, nic, force), report)
-        if running.machines and not no_wait:
-            wait_for_nodes(home, {machine.mac for machine in running.machines}, patience)
-        show_summary(home, running)
-        if image_is_outdated(home, running.config):
+            instance = bring_up(home, Request(virtual, nic, force), report)
+        if instance.machines and not no_wait:
+            wait_for_nodes(home, {machine.mac for machine in instance.machines}, patience)
+        show_summary(home, instance)
+        if image_is_outdated(home, instance.config):
             out.print(
                 hint("This image is not what a build would make now. Build it: sudo farm image build"), soft_wrap=True
             )
@@ -82,8 +82,8 @@ def down(home: Home, keep_nodes: bool, wait: bool, force: bool) -> None:
     Builds that run inside a virtual lab would end with it: they are named, and nothing is done unless --wait or
     --force says what to do about them. Nothing is asked, so scripts see the same.
     """
-    from farm.down import bring_down
-    from farm.preflight import require_root
+    from farm.serve.down import bring_down
+    from farm.serve.preflight import require_root
 
     require_root("farm down")
     with step_display() as report:
@@ -120,7 +120,7 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
 
 def nodes_or_none(home: Home) -> Sequence[NodeStatus]:
     """What farmd knows of the nodes; nothing while it does not answer."""
-    from farm.daemon.client import fetch_status
+    from farm.api.client import fetch_status
 
     try:
         return fetch_status(home).nodes
@@ -135,23 +135,23 @@ def _print_changes(shown: dict[str, Stage], nodes: Sequence[NodeStatus], elapsed
             err.print(Text(f"{elapsed:7.1f} s  {node.name}: {node.stage}"))
 
 
-def show_summary(home: Home, running: Running) -> None:
+def show_summary(home: Home, instance: Instance) -> None:
     """One screen: what is up, and what to type next."""
     from farm.cli.status import nodes_table
 
-    config, farm = running.config, " ".join(["farm", *home.options])
+    config, farm = instance.config, " ".join(["farm", *home.options])
     where = (
-        f"virtual lab of {count(len(running.machines), 'machine')}"
-        if running.namespace
-        else f"lab on {running.interface}"
+        f"virtual lab of {count(len(instance.machines), 'machine')}"
+        if instance.namespace
+        else f"lab on {instance.interface}"
     )
-    out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {running.image}, server {config.server}")
+    out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {instance.image}, server {config.server}")
     nodes = nodes_or_none(home)
     if nodes:
         out.print(nodes_table(nodes))
-    elif running.namespace is None:
+    elif instance.namespace is None:
         out.print("Now switch the PCs on; let their firmware boot from the network.")
-    sudo = "sudo " if running.namespace else ""
+    sudo = "sudo " if instance.namespace else ""
     hints = Table(box=None, show_header=False, padding=(0, 2))
     hints.add_row(f"{farm} status --watch", "see it work")
     hints.add_row(f"{sudo}{farm} run -- make -j12", "compile on it")
@@ -161,14 +161,14 @@ def show_summary(home: Home, running: Running) -> None:
 
 def stay(home: Home) -> None:
     """Wait until the farm is taken down by another command; raises FarmError when supervisord ends without that."""
-    from farm.services import Supervisor
+    from farm.supervisor import Supervisor
 
     supervisor = Supervisor(home)
     while supervisor.pid is not None:
         time.sleep(0.5)
     # Another `farm down` ends supervisord first and forgets the farm a moment later.
     for _ in range(20):
-        if not Running.path(home).exists():
+        if not Instance.path(home).exists():
             return
         time.sleep(0.5)
     log = f"Its log is {home.logs}/supervisord.log."

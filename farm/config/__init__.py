@@ -212,6 +212,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         return self.scheduler.netname or f"icecream-{self.name}"
 
     @property
+    def submitter(self) -> str:
+        """The name by which the server's own iceccd, which submits jobs, logs in to the scheduler."""
+        return f"submitter-{self.name}"
+
+    @property
     def server(self) -> str:
         """The server's address on the lab's network, without the prefix length."""
         return self.address.split("/")[0]

@@ -13,7 +13,7 @@ import yaml
 
 from farm.config import Config
 from farm.config.check import dhcp_range
-from farm.config.keys import Key, Shape, everything, keys
+from farm.config.shapes import Key, Shape, everything, keys
 
 DEFAULT_SERVER = IPv4Interface("10.77.0.1/24")
 SCHEMA_FILE = "farm.schema.json"

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from farm.daemon.answers import Refusal, Refused
+from farm.api.answers import Refusal, Refused
 from farm.daemon.door import user
 from farm.errors import FarmError
 from farm.home import Home, write_atomic

@@ -12,12 +12,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
-from farm import ordered, orders
-from farm.activity import sample
-from farm.activity.jobs import MAX_ENDED
-from farm.daemon import metrics
-from farm.daemon.access import ApiError, caller, may_order
-from farm.daemon.answers import (
+from farm.api.answers import (
     Builds,
     Done,
     Images,
@@ -30,17 +25,22 @@ from farm.daemon.answers import (
     Tag,
     Target,
 )
+from farm.daemon import metrics
+from farm.daemon.access import ApiError, caller, may_order
 from farm.daemon.hub import Hub
 from farm.errors import NOT_JSON, FarmError
 from farm.history.records import BuildDetail
 from farm.history.store import History
 from farm.home import Home
 from farm.image.store import Store
-from farm.orders import Order
-from farm.running import Running
-from farm.state import Farm, login_keys
+from farm.instance import Instance
+from farm.nodes import blocking, pending
+from farm.nodes.blocking import Order
 from farm.view.live import Update
 from farm.view.status import NodeStatus, Status, node_status, other_status
+from farm.watch.activity import sample
+from farm.watch.activity.jobs import MAX_ENDED
+from farm.watch.state import Farm, login_keys
 
 MAX_HOURS = 24 * 366
 MAX_BUILDS = 1000
@@ -57,7 +57,7 @@ class Watching(Protocol):
     hub: Hub
     history: History
 
-    def running(self) -> Running:
+    def instance(self) -> Instance:
         """The farm as it was brought up."""
         ...
 
@@ -259,19 +259,19 @@ async def _ws(request: web.Request) -> web.StreamResponse:
 
 async def _order(order: Order, request: web.Request) -> web.Response:
     watching, key = request.app[WATCHING], request.match_info["key"]
-    running = watching.running()
-    config = running.config
+    instance = watching.instance()
+    config = instance.config
     may_order(caller(request), orders=config.api.orders)
     blocked = watching.farm.activity.scheduler.blocked
     if order == "unblock" and key in blocked:
         name = key  # farmd may have been started after it was blocked, and never have seen it
     else:
-        node = find(watching.farm, running.image, key)
-        name = orders.word(node, orders.names(watching.farm), blocked)
-        if order == "unblock" and name not in blocked and ordered.drains(watching.home, node.mac or node.key):
-            ordered.strike(watching.home, node.mac or node.key)
+        node = find(watching.farm, instance.image, key)
+        name = blocking.word(node, blocking.names(watching.farm), blocked)
+        if order == "unblock" and name not in blocked and pending.drains(watching.home, node.mac or node.key):
+            pending.strike(watching.home, node.mac or node.key)
             return answer(Done(done=f"{node.name} is drained no longer: {RESUMES}."))
-    return answer(Done(done=await orders.give(order, config.server, config.scheduler.port, name)))
+    return answer(Done(done=await blocking.give(order, config.server, config.scheduler.port, name)))
 
 
 def _order_route(order: Order, text: str) -> Route:

@@ -15,20 +15,20 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from farm import watching
-from farm.activity import Tick
 from farm.daemon import access, guard, memory, sources, telemetry, watchdog
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
-from farm.events import Event, Finding, SchedulerSaid
 from farm.hints import hint
 from farm.history.store import History
 from farm.home import Home
-from farm.running import Running
-from farm.state import Farm, addressed, fold, initial, resumed
+from farm.instance import Instance
 from farm.view.status import Overview, Status, build, overview
+from farm.watch import scheduler_source
+from farm.watch.activity import Tick
+from farm.watch.events import Event, Finding, SchedulerSaid
+from farm.watch.state import Farm, addressed, fold, initial, resumed
 
 log = logging.getLogger("farmd")
 Shown = TypeVar("Shown", bound=Overview)
@@ -41,22 +41,22 @@ MAX_UNRECORDED = 4096
 """So many jobs may have ended before the history is told; the state keeps some more."""
 
 
-def known_machines(running: Running) -> dict[str, str]:
+def known_machines(instance: Instance) -> dict[str, str]:
     """MAC → name of the machines that farm.yaml or the virtual lab names."""
-    configured = {machine.mac: machine.name for machine in running.config.machines}
-    return {**{machine.mac: machine.name for machine in running.machines}, **configured}
+    configured = {machine.mac: machine.name for machine in instance.config.machines}
+    return {**{machine.mac: machine.name for machine in instance.machines}, **configured}
 
 
 class Daemon:
     """One farm's watcher."""
 
-    def __init__(self, home: Home, running: Running) -> None:
+    def __init__(self, home: Home, instance: Instance) -> None:
         self.home = home
-        self.farm: Farm = initial(running.config.name, known_machines(running), running.config.nodes.telemetry_port)
-        keep = running.config.history
+        self.farm: Farm = initial(instance.config.name, known_machines(instance), instance.config.nodes.telemetry_port)
+        keep = instance.config.history
         self.history = History(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
         self.hub = Hub(lambda: (self.farm, self.overview()))
-        self._running = running
+        self._instance = instance
         self._running_mark: tuple[int, int] | None = None
         self._recorded = 0
         """The number of the last ended job that the history was told of."""
@@ -85,24 +85,24 @@ class Daemon:
             self.history.record(activity, self._recorded)
             self._recorded = activity.count
 
-    def running(self) -> Running:
+    def instance(self) -> Instance:
         """The farm as it was brought up, or changed since; as it last was when `farm down` has taken it away."""
         with contextlib.suppress(OSError):
-            found = Running.path(self.home).stat()
+            found = Instance.path(self.home).stat()
             mark = (found.st_ino, found.st_mtime_ns)
             if mark != self._running_mark:
                 with contextlib.suppress(FarmError):
-                    self._running = Running.load(self.home)
+                    self._instance = Instance.load(self.home)
                 self._running_mark = mark
-        return self._running
+        return self._instance
 
     def status(self) -> Status:
         """All that is known but jobs."""
-        return self._with_own(build(self.farm, self.running()))
+        return self._with_own(build(self.farm, self.instance()))
 
     def overview(self) -> Overview:
         """The same without nodes."""
-        return self._with_own(overview(self.farm, self.running()))
+        return self._with_own(overview(self.farm, self.instance()))
 
     def _with_own(self, shown: Shown) -> Shown:
         """Troubles of farmd itself are added."""
@@ -118,7 +118,7 @@ class Daemon:
 
     def catch_up(self) -> None:
         """Learn from what an earlier farmd wrote down, and from the logs, what has happened so far; blocks."""
-        started = self._running.started
+        started = self._instance.started
         if machines := memory.recall_machines(self._memory):
             nodes = machines.nodes
             if machines.started != started:
@@ -137,26 +137,26 @@ class Daemon:
         """Watch and answer until cancelled."""
         await asyncio.to_thread(self.catch_up)
         await asyncio.to_thread(self.history.flush)  # builds go on that were open when an earlier farmd ended
-        config, look = self._running.config, lambda: self.farm
+        config, look = self._instance.config, lambda: self.farm
         host, port = config.server, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
             "leases": lambda: sources.watch_leases(self.home, look, self.publish),
             "reopen": lambda: sources.reopen_logs(self.home),
             "services": lambda: sources.watch_services(self.home, self.publish),
-            "answers": lambda: watchdog.watch_answers(self.home, self.running, look, self.publish),
-            "ground": lambda: watchdog.watch_ground(self.home, self.running, self.publish),
-            "strangers": lambda: guard.refuse_strangers(self.home, self.running, look, self.publish),
+            "answers": lambda: watchdog.watch_answers(self.home, self.instance, look, self.publish),
+            "ground": lambda: watchdog.watch_ground(self.home, self.instance, self.publish),
+            "strangers": lambda: guard.refuse_strangers(self.home, self.instance, look, self.publish),
             "newcomers": lambda: guard.try_newcomers(look, self.publish),
-            "dhcp": lambda: watchdog.watch_dhcp(self.running, self.publish),
+            "dhcp": lambda: watchdog.watch_dhcp(self.instance, self.publish),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
-            "scheduler": lambda: watching.watch_scheduler(host, port, self.publish),
-            "control": lambda: watching.poll_control(host, port, look, self.publish),
+            "scheduler": lambda: scheduler_source.watch_scheduler(host, port, self.publish),
+            "control": lambda: scheduler_source.poll_control(host, port, look, self.publish),
             # On the lab's interface alone: other networks of this machine are no business of the farm's.
-            "rivals": lambda: watching.look_for_rivals(
-                host, port, config.netname, self.publish, self._running.interface
+            "rivals": lambda: scheduler_source.look_for_rivals(
+                host, port, config.netname, self.publish, self._instance.interface
             ),
-            "tick": lambda: watching.tick(self.publish),
+            "tick": lambda: scheduler_source.tick(self.publish),
             "poke": lambda: sources.poke_scheduler(config, look),
             "discovery": lambda: sources.discover(config, self.publish),
             "telemetry": lambda: telemetry.poll(look, self.publish),
@@ -170,7 +170,7 @@ class Daemon:
                 if config.api.port:
                     parts["api"] = lambda: self._serve_network(api)
                 for name, part in parts.items():
-                    group.create_task(watching.keep(name, part), name=name)
+                    group.create_task(scheduler_source.keep(name, part), name=name)
         finally:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(memory.save, self._memory, self._remembered())
@@ -178,7 +178,7 @@ class Daemon:
             await asyncio.to_thread(self.history.close)
 
     def _remembered(self) -> bytes:
-        return memory.remember(self.farm, self._running.started, self._logs.seen)
+        return memory.remember(self.farm, self._instance.started, self._logs.seen)
 
     async def _write_down(self) -> None:
         written = b""
@@ -203,7 +203,7 @@ class Daemon:
 
     async def _serve_network(self, api: Serving) -> None:
         """The API on the lab's network; tried again when the port is not to be had."""
-        config = self._running.config
+        config = self._instance.config
         while True:
             self._port_problem = ""
             try:
@@ -217,7 +217,7 @@ class Daemon:
 async def run(home: Home) -> None:
     """Run farmd until SIGTERM or SIGINT; raises FarmError when the farm is not up."""
     raise_open_files()
-    daemon = Daemon(home, Running.load(home))
+    daemon = Daemon(home, Instance.load(home))
     task = asyncio.create_task(daemon.run())
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)

@@ -1,6 +1,6 @@
 """Daemons that the farm does not know: each new one is tried with a small compilation, and blocked if that is wanted.
 
-To compile, a program of its own is run (farm/doctor/sample.py), without root's rights and with bounds.
+To compile, a program of its own is run (farm/doctor/workstation/sample.py), without root's rights and with bounds.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import cast, get_args
 
 import msgspec
 
-from farm import orders
-from farm.activity import Canary, Host, HostKey
 from farm.daemon.watchdog import Now
 from farm.errors import NOT_JSON, FarmError
-from farm.events import CanarySeen, StrangersRefused
 from farm.home import Home, write_atomic
-from farm.orders import Order
-from farm.state import NO_JOBS
+from farm.nodes import blocking
+from farm.nodes.blocking import Order
 from farm.view.strangers import is_known, node_addresses, strangers
-from farm.watching import Look, Publish
+from farm.watch.activity import Canary, Host, HostKey
+from farm.watch.events import CanarySeen, StrangersRefused
+from farm.watch.scheduler_source import Look, Publish
+from farm.watch.state import NO_JOBS
 
 LOOK_SECONDS = 0.5
 GRACE_SECONDS = 10.0
@@ -34,14 +34,14 @@ ATTEMPTS = 3
 CANARY_SECONDS = 240.0
 
 
-async def refuse_strangers(home: Home, running: Now, look: Look, publish: Publish) -> None:
+async def refuse_strangers(home: Home, instance: Now, look: Look, publish: Publish) -> None:
     """With `nodes.strangers: block`, have the scheduler block whoever is not known; let in again who is by now."""
     path = home.runtime / "strangers.json"
     refused = await asyncio.to_thread(_recall, path)
     publish(StrangersRefused(frozenset(refused)))
     seen: dict[HostKey, float] = {}
     while True:
-        farm, config = look(), running().config
+        farm, config = look(), instance().config
         blocks = config.nodes.strangers == "block"
         present = strangers(farm, config) if blocks else []
         now = time.monotonic()
@@ -65,7 +65,7 @@ async def refuse_strangers(home: Home, running: Now, look: Look, publish: Publis
 
 async def _give(order: Order, host: str, port: int, address: str) -> bool:
     with contextlib.suppress(FarmError):  # it has gone, or somebody has let it in again
-        await orders.give(order, host, port, address)
+        await blocking.give(order, host, port, address)
         return True
     return False
 
@@ -100,7 +100,7 @@ def _free(host: Host) -> bool:
 
 async def _compile_on(host: Host) -> Canary:
     """What came of it; nothing when there is no compiler here."""
-    argv = [sys.executable, "-m", "farm.doctor.sample", host.address]
+    argv = [sys.executable, "-m", "farm.doctor.workstation.sample", host.address]
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from farm.daemon.access import ApiError, caller
-from farm.state import Farm
 from farm.view.live import delta, encode, snapshot
 from farm.view.status import Overview
+from farm.watch.state import Farm
 
 TICK_SECONDS = 0.5
 MAX_WATCHERS = 64

@@ -13,9 +13,9 @@ from msgspec.structs import replace
 
 from farm.daemon.sources import Seen
 from farm.errors import NOT_JSON
-from farm.events import Remembered, Stage
 from farm.home import write_atomic
-from farm.state import Farm, Node
+from farm.watch.events import Remembered, Stage
+from farm.watch.state import Farm, Node
 
 KEPT = (Stage.REGISTERED, Stage.READY)
 """Stages that the scheduler and the agents tell of, and no log."""

@@ -10,11 +10,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from farm.activity import Activity, Host, sample
-from farm.daemon.answers import Target
-from farm.events import Stage
-from farm.state import Farm, Node, login_keys
+from farm.api.answers import Target
 from farm.view.status import Overview
+from farm.watch.activity import Activity, Host, sample
+from farm.watch.events import Stage
+from farm.watch.state import Farm, Node, login_keys
 
 Family = GaugeMetricFamily | CounterMetricFamily
 NODE_LABELS = ("node", "mac")

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from farm.daemon.answers import Refused
+from farm.api.answers import Refused
 from farm.daemon.api import ROUTES, Parameter, Route
 
 REFERENCE = "#/components/schemas/{name}"

@@ -10,19 +10,19 @@ import time
 
 from msgspec import Struct
 
-from farm import ordered
 from farm.config import Config
-from farm.daemon import services
 from farm.daemon.follow import Follower, Position, cut
-from farm.discovery import discovering, farm_advertisement
-from farm.events import BootEvent, Ordered, OrdersSeen, Stage
 from farm.home import Home
-from farm.netboot.events import parse_dnsmasq, parse_nginx
 from farm.netboot.leases import addresses, parse_leases
+from farm.netboot.logs import parse_dnsmasq, parse_nginx
+from farm.nodes import pending
 from farm.scheduler.connection import poke
-from farm.services import Supervisor
-from farm.state import Node
-from farm.watching import Look, Publish
+from farm.supervisor import Supervisor
+from farm.watch import processes
+from farm.watch.events import BootEvent, Ordered, OrdersSeen, Stage
+from farm.watch.mdns import discovering, farm_advertisement
+from farm.watch.scheduler_source import Look, Publish
+from farm.watch.state import Node
 
 LOG_SECONDS = 0.25
 LEASE_SECONDS = 2.0
@@ -148,7 +148,7 @@ async def watch_services(home: Home, publish: Publish) -> None:
     """What supervisord says of the farm's processes."""
     supervisor = Supervisor(home)
     while True:
-        seen = await asyncio.to_thread(services.look, supervisor)
+        seen = await asyncio.to_thread(processes.look, supervisor)
         publish(seen)
         starts = any(service.state == "STARTING" for service in seen.services)
         await asyncio.sleep(STARTING_SECONDS if starts else SERVICES_SECONDS)
@@ -158,7 +158,7 @@ async def watch_orders(home: Home, publish: Publish) -> None:
     """What nodes were told and have not done yet."""
     known: tuple[Ordered, ...] = ()
     while True:
-        if (orders := await asyncio.to_thread(ordered.read, home)) or known:
+        if (orders := await asyncio.to_thread(pending.read, home)) or known:
             publish(OrdersSeen(orders))
         known = orders
         await asyncio.sleep(ORDERS_SECONDS)

@@ -13,9 +13,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.errors import NOT_JSON
-from farm.events import Stage, Telemetry, TelemetryLost, TelemetrySeen
-from farm.state import Node
-from farm.watching import Look, Publish
+from farm.watch.events import Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.watch.scheduler_source import Look, Publish
+from farm.watch.state import Node
 
 log = logging.getLogger("farmd")
 

@@ -16,20 +16,20 @@ from pathlib import Path
 
 import psutil
 
-from farm import firewall, health
 from farm.config import Config
+from farm.config.interfaces import elsewhere, interface_flaw
 from farm.errors import FarmError
-from farm.events import Examined, Finding
 from farm.home import NEEDED_SPACE, Home
 from farm.image.store import Store
-from farm.interfaces import elsewhere, interface_flaw
+from farm.instance import Instance
 from farm.netboot.leases import parse_leases, used_up
 from farm.netboot.render import served_files
 from farm.netboot.rival import find_dhcp_servers
-from farm.running import Running
-from farm.state import ANSWERS
+from farm.serve import firewall, health
 from farm.view.text import few
-from farm.watching import ANSWER_SECONDS, SILENCES, Look, Publish
+from farm.watch.events import Examined, Finding
+from farm.watch.scheduler_source import ANSWER_SECONDS, SILENCES, Look, Publish
+from farm.watch.state import ANSWERS
 
 AGAIN_SECONDS = 1.0
 """Until a service is asked again that has just not answered: named it is then 9 s after it hangs at the latest."""
@@ -40,18 +40,18 @@ OFFER_SECONDS = 4.0
 FORGIVEN = 2
 """Rounds in which a DHCP server that was heard may stay silent: a datagram may get lost."""
 
-Now = Callable[[], Running]
+Now = Callable[[], Instance]
 """The farm as it was brought up, or changed since."""
 
 
-async def watch_answers(home: Home, running: Now, look: Look, publish: Publish) -> None:
+async def watch_answers(home: Home, instance: Now, look: Look, publish: Publish) -> None:
     """Ask every service that runs as a client would ask it."""
     silences: dict[str, int] = {}
     last: tuple[Finding, ...] = ()
     while True:
         asked = [each for each in look().services if each.state == "RUNNING" and each.name != "farmd"]
         answers = await asyncio.gather(
-            *(asyncio.to_thread(health.ask, home, running(), each.name, each.pid, quiet=True) for each in asked)
+            *(asyncio.to_thread(health.ask, home, instance(), each.name, each.pid, quiet=True) for each in asked)
         )
         silences = {each.service: silences.get(each.service, 0) + 1 for each in answers if not each.ok}
         hung = [each for each in answers if silences.get(each.service, 0) >= SILENCES]
@@ -62,25 +62,25 @@ async def watch_answers(home: Home, running: Now, look: Look, publish: Publish) 
         await asyncio.sleep(AGAIN_SECONDS if len(silences) > len(hung) else ANSWER_SECONDS)
 
 
-async def watch_ground(home: Home, running: Now, publish: Publish) -> None:
+async def watch_ground(home: Home, instance: Now, publish: Publish) -> None:
     """Look at the disk, the files that are served, the addresses that are lent, and the firewall."""
     last: tuple[Finding, ...] | None = None
     while True:
-        found = await asyncio.to_thread(lambda: (*examine_ground(home, running()),))
+        found = await asyncio.to_thread(lambda: (*examine_ground(home, instance()),))
         if found != last:
             publish(Examined("ground", found))
             last = found
         await asyncio.sleep(GROUND_SECONDS)
 
 
-def examine_ground(home: Home, running: Running) -> Iterator[Finding]:
+def examine_ground(home: Home, instance: Instance) -> Iterator[Finding]:
     """All that is wrong there now; blocks."""
     yield from _disk([home.state, home.images, home.logs, home.runtime])
-    yield from _interface(running)
-    yield from _files(home, running)
-    yield from _addresses(home.state / "dhcp.leases", running.config)
+    yield from _interface(instance)
+    yield from _files(home, instance)
+    yield from _addresses(home.state / "dhcp.leases", instance.config)
     if os.geteuid() == 0:
-        yield from _filter(running)
+        yield from _filter(instance)
 
 
 def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
@@ -94,24 +94,24 @@ def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
         yield Finding("disk-full", f"The disk below {folder} is full: {what}.", fix)
 
 
-def _interface(running: Running) -> Iterator[Finding]:
+def _interface(instance: Instance) -> Iterator[Finding]:
     """The lab's interface as the server has it, without which every service seems well and no node is reached."""
-    name, address = running.interface, running.config.server
-    flaw = interface_flaw(name, running.mtu, cable=running.namespace is None)
+    name, address = instance.interface, instance.config.server
+    flaw = interface_flaw(name, instance.mtu, cable=instance.namespace is None)
     if flaw is not None:
-        fix = flaw.mend if running.namespace is None else "Repair it: sudo farm up"
+        fix = flaw.mend if instance.namespace is None else "Repair it: sudo farm up"
         yield Finding("interface", flaw.what, fix, name)
     elif (cards := psutil.net_if_addrs().get(name)) is None:
         yield Finding("interface", f"The interface {name} is gone.", "When it is back: sudo farm up", name)
     elif address not in [each.address for each in cards]:
         yield Finding("interface", f"The interface {name} has lost {address}.", "Give it back: sudo farm up", name)
-    elif taken := elsewhere(running.config.address, name):
+    elif taken := elsewhere(instance.config.address, name):
         what = f"The lab's network is not on {name} alone: {few(taken)}. Packets for nodes leave there."
         yield Finding("interface", what, "Take that address or route away.", name)
 
 
-def _files(home: Home, running: Running) -> Iterator[Finding]:
-    missing = [name for name in served_files(running.config, running.image) if not _whole(home.http / name)]
+def _files(home: Home, instance: Instance) -> Iterator[Finding]:
+    missing = [name for name in served_files(instance.config, instance.image) if not _whole(home.http / name)]
     if missing:
         what = f"Files that machines need to boot are missing or empty: {few(missing)}."
         yield Finding("file-missing", what, "Write them again: sudo farm up")
@@ -144,18 +144,18 @@ def _addresses(path: Path, config: Config) -> Iterator[Finding]:
         yield Finding("dhcp-full", what, "Widen the range (dhcp in farm.yaml), then: sudo farm up")
 
 
-def _filter(running: Running) -> Iterator[Finding]:
-    for table, danger in firewall.flaws(running.config, running.interface):
+def _filter(instance: Instance) -> Iterator[Finding]:
+    for table, danger in firewall.flaws(instance.config, instance.interface):
         what = f"The firewall's table {table} is not in force: {danger}."
         yield Finding("filter-missing", what, "Put it in force again: sudo farm up", table)
 
 
-async def watch_dhcp(running: Now, publish: Publish) -> None:
+async def watch_dhcp(instance: Now, publish: Publish) -> None:
     """Ask for other DHCP servers on the lab's interface, from an address that no card has."""
     heard: dict[str, int] = {}
     last: tuple[Finding, ...] = ()
     while os.geteuid() == 0:
-        name, own = running().interface, running().config.server
+        name, own = instance().interface, instance().config.server
         with contextlib.suppress(FarmError):  # without its interface the farm has other troubles
             servers = await asyncio.to_thread(find_dhcp_servers, name, OFFER_SECONDS)
             left = {server: rounds - 1 for server, rounds in heard.items() if rounds > 1}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from farm.doctor import fleet, node, server, workstation
+from farm.doctor import node, server, workstation
 from farm.doctor.check import Check
 
 PLACES: Mapping[str, tuple[Check[Any], ...]] = {
-    "Server": (*server.CHECKS, *fleet.CHECKS),
+    "Server": server.CHECKS,
     "Workstation": workstation.CHECKS,
     "Node": node.CHECKS,
 }

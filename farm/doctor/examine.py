@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from farm.doctor import fleet, node, server, workstation
+from farm.doctor import node, server, workstation
 from farm.doctor.check import Check, Examination, Report, Result, Selection, State, require_known
-from farm.doctor.facts import Workstation
 from farm.doctor.place import Here, Place
-from farm.doctor.server import Server
+from farm.doctor.server.serving import Server
+from farm.doctor.workstation.facts import Workstation
 from farm.home import Home
-from farm.running import Running
-from farm.workstation.environment.variables import socket_variable
+from farm.instance import Instance
+from farm.workstation.env.variables import socket_variable
 
 Before = Callable[[Check[Any]], None]
 After = Callable[[Result], None]
@@ -29,8 +29,7 @@ def examinations(
     facts = Workstation(environment={**environment, **own}, folder=folder, membership=here.membership, home=home)
     found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
     if here.place is Place.SERVER:
-        checks = (*server.CHECKS, *fleet.CHECKS)
-        found.insert(0, Examination(checks, Server(home, Running.load(home)), selection))
+        found.insert(0, Examination(server.CHECKS, Server(home, Instance.load(home)), selection))
     return found
 
 

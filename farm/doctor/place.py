@@ -8,7 +8,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.workstation import membership
 from farm.workstation.membership import Membership
 
@@ -35,10 +35,10 @@ def here(home: Home, root: Path = Path("/")) -> Here:
     """Find out. Raises FarmError for a record that cannot be read."""
     if (root / "run/farm/node.json").exists() and "farm.server=" in _text(root / "proc/cmdline"):
         return Here(Place.NODE, "This is a node: it booted from a farm (/run/farm/node.json).")
-    if Running.path(home).exists():
-        running = Running.load(home)
-        about = f"This is the server of farm {running.config.name} ({Running.path(home)})."
-        return Here(Place.SERVER, about, membership.of_server(running))
+    if Instance.path(home).exists():
+        instance = Instance.load(home)
+        about = f"This is the server of farm {instance.config.name} ({Instance.path(home)})."
+        return Here(Place.SERVER, about, membership.of_server(instance))
     for path in (membership.user_file(), membership.SYSTEM):
         found = membership.load(path)
         if found is not None:

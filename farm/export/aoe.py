@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from farm.image.store import Manifest
-from farm.services import Service
+from farm.supervisor import Service
 
 RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 

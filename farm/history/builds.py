@@ -13,9 +13,9 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import NOBODY, Activity, HostKey, Job, JobState, Place
 from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.printable import printable
+from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobState, Place
 
 QUIET_SECONDS = 30.0
 LONGEST_MOMENT = 5.0

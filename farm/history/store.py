@@ -18,12 +18,12 @@ from typing import TypeVar
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.activity import Activity, HostKey
 from farm.config import History as Limits
 from farm.errors import FarmError
 from farm.history import builds, database
 from farm.history.builds import HOUR, MAX_CLOSED, Burst, Ledger
 from farm.history.records import Build, BuildDetail, NodeHour
+from farm.watch.activity import Activity, HostKey
 
 DAYS, MEGABYTES = Limits().days, Limits().megabytes
 """As farm.yaml has them unless set."""

@@ -15,7 +15,7 @@ from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image import kiwi
-from farm.image.sources import AptSource, host_sources, proxy_environment
+from farm.image.apt_sources import AptSource, host_sources, proxy_environment
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 
 BASE_FILES = ("appliance.kiwi", "post_bootstrap.sh", "config.sh")

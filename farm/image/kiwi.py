@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from farm.command import find
 from farm.errors import FarmError
-from farm.image.sources import AptSource
+from farm.image.apt_sources import AptSource
 
 Progress = Callable[[str, str], None]
 """Called with the stage and what is being done in it."""

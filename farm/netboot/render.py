@@ -17,7 +17,7 @@ from farm.config import Config, Machine
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.image.store import Manifest, Store
-from farm.netboot.events import NONE_FOR
+from farm.netboot.logs import NONE_FOR
 from farm.node import contract
 
 LOADERS = Path("/usr/lib/ipxe")

@@ -8,10 +8,10 @@ from statistics import median
 
 from msgspec import Struct
 
-from farm.events import BOOT_STAGES, Stage
 from farm.hints import hint
 from farm.view.status import NodeStatus
 from farm.view.text import duration
+from farm.watch.events import BOOT_STAGES, Stage
 
 LEAST_SECONDS = 20.0
 """Nothing that took less is called hanging."""

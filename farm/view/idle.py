@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.events import Stage
 from farm.hints import hint
-from farm.state import NO_JOBS
 from farm.view.status import NodeStatus, Overview
 from farm.view.text import count, duration
+from farm.watch.events import Stage
+from farm.watch.state import NO_JOBS
 
 PASSED_OVER_SECONDS = 60.0
 """So long may a free node get nothing while jobs wait; the scheduler probes each node's port once a minute."""

@@ -11,9 +11,9 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from farm.activity import Activity, Host, HostKey, Job, Sample
-from farm.state import Farm, Node, login_keys
 from farm.view.status import NodeStatus, Overview, node_status, other_status, unseen_status
+from farm.watch.activity import Activity, Host, HostKey, Job, Sample
+from farm.watch.state import Farm, Node, login_keys
 
 SNAPSHOT_ENDED = 2000
 """Ended jobs that a snapshot brings."""

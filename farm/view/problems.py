@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from farm.activity import Scheduler
-from farm.activity.daemons import FIGHT_SECONDS
-from farm.events import Finding
 from farm.hints import hint
+from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
-from farm.running import Running
-from farm.state import ANSWERS, Farm
 from farm.view.refused import refused
 from farm.view.strangers import stranger_problems
 from farm.view.text import NAMED, few
+from farm.watch.activity import Scheduler
+from farm.watch.activity.daemons import FIGHT_SECONDS
+from farm.watch.events import Finding
+from farm.watch.state import ANSWERS, Farm
 
 ENDED = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
@@ -27,14 +27,14 @@ LEAST_MEMORY = 64 << 20
 FIGHTS = 3
 
 
-def problems(farm: Farm, running: Running, farmd_why: str = "") -> list[Finding]:
+def problems(farm: Farm, instance: Instance, farmd_why: str = "") -> list[Finding]:
     """All that is wrong with a farm. ``farmd_why``: why farmd could not be asked; only services are known then."""
     found = [
-        *_services(farm, running),
+        *_services(farm, instance),
         *([_silent_farmd(farmd_why)] if farmd_why else _scheduler(farm)),
         *(finding for probe, found in sorted(farm.findings.items()) if probe != ANSWERS for finding in found),
-        *refused(farm, running.config),
-        *stranger_problems(farm, running.config),
+        *refused(farm, instance.config),
+        *stranger_problems(farm, instance.config),
         *_silent_nodes(farm),
         *_full_nodes(farm),
         *_same_name(farm),
@@ -48,11 +48,11 @@ def bare_problems(farm: Farm, netname: str) -> list[Finding]:
     return [*_down(farm, ""), *_rivals(farm.activity.scheduler, netname), *_same_name(farm), *_forged(farm)]
 
 
-def _services(farm: Farm, running: Running) -> Iterator[Finding]:
+def _services(farm: Farm, instance: Instance) -> Iterator[Finding]:
     if farm.services_why:
         what = f"The services are not running: {printable(farm.services_why)}"
         yield Finding("services-down", what, "Start them: sudo farm up")
-    machines = {machine.name for machine in running.machines}
+    machines = {machine.name for machine in instance.machines}
     for service in farm.services:
         name = service.name
         if service.state not in COMING and not (name in machines and service.state in ENDED):

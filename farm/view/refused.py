@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from farm.config import Config
-from farm.events import Finding
-from farm.refusals import NO_ADDRESS
-from farm.state import Farm
 from farm.view.text import few
+from farm.watch.events import Finding
+from farm.watch.refusals import NO_ADDRESS
+from farm.watch.state import Farm
 
 
 def refused(farm: Farm, config: Config) -> Iterator[Finding]:

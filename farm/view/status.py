@@ -8,13 +8,13 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.activity import Canary, Host, HostKey, Scheduler, Totals
-from farm.events import Finding, Service, Stage, Telemetry
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
 from farm.scheduler.discovery import FoundScheduler
-from farm.state import NO_JOBS, Farm, Node, login_keys
 from farm.view.problems import bare_problems, problems
+from farm.watch.activity import Canary, Host, HostKey, Scheduler, Totals
+from farm.watch.events import Finding, Service, Stage, Telemetry
+from farm.watch.state import NO_JOBS, Farm, Node, login_keys
 
 ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 
@@ -175,15 +175,15 @@ class Status(Overview, frozen=True, kw_only=True):
     totals: Totals
 
 
-def build(farm: Farm, running: Running, farmd_why: str = "") -> Status:
+def build(farm: Farm, instance: Instance, farmd_why: str = "") -> Status:
     """The status of a farm. ``farmd_why``: why farmd could not be asked; only the services are known then."""
-    nodes = (node_status(farm, node, running.image) for node in farm.nodes.values())
+    nodes = (node_status(farm, node, instance.image) for node in farm.nodes.values())
     ours = {key for node in farm.nodes.values() for key in login_keys(node)}
     scheduler = farm.activity.scheduler
     others = [host for key, host in sorted(farm.activity.hosts.items()) if key not in ours]
     refused = (other_status(host, scheduler) for host in others if _is_kept_out(host, scheduler))
     return _status(
-        overview(farm, running, farmd_why),
+        overview(farm, instance, farmd_why),
         [*sorted(nodes, key=lambda node: node.name), *refused, *unseen_status(farm)],
         [host_status(host, scheduler) for host in others if host.online],
         farm.activity.totals,
@@ -217,21 +217,21 @@ def _status(of: Overview, nodes: list[NodeStatus], hosts: list[HostStatus], tota
     return Status(**fields, nodes=nodes, hosts=hosts, totals=totals)
 
 
-def overview(farm: Farm, running: Running, farmd_why: str = "") -> Overview:
+def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:
     """A farm of ours, without nodes and jobs."""
-    machines = {machine.name for machine in running.machines}
+    machines = {machine.name for machine in instance.machines}
     services = [_service(service, machines, farm.silent(service.name)) for service in farm.services]
-    config = running.config
+    config = instance.config
     scheduler = _scheduler(farm, f"{config.server}:{config.scheduler.port}", config.netname)
-    found = problems(farm, running, farmd_why)
+    found = problems(farm, instance, farmd_why)
     return Overview(
         farm=config.name,
         farmd=not farmd_why,
-        started=running.started,
-        interface=running.interface,
-        namespace=running.namespace,
+        started=instance.started,
+        interface=instance.interface,
+        namespace=instance.namespace,
         server=config.server,
-        image=running.image,
+        image=instance.image,
         services=services,
         scheduler=scheduler,
         strangers=[

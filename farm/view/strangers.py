@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from farm.activity import Host
 from farm.config import Config
-from farm.events import Finding, Stage
-from farm.state import Farm
 from farm.view.text import NAMED
+from farm.watch.activity import Host
+from farm.watch.events import Finding, Stage
+from farm.watch.state import Farm
 
 
 def networks(config: Config) -> list[IPv4Network]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # farm run, which has other things to do, needs none of that
-    from farm.activity import Job
+    from farm.watch.activity import Job
 
 LANGUAGES = ("C", "C++", "Objective-C", "Objective-C++", "custom")
 CLIENT_GONE, NODE_UNUSABLE, NODE_LOST = 107, 118, 255

@@ -15,9 +15,9 @@ import psutil
 from farm import command
 from farm.errors import CommandError, FarmError
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable
-from farm.running import Running
-from farm.services import ENVIRONMENT_MARK, end_processes
+from farm.supervisor import ENVIRONMENT_MARK, end_processes
 from farm.virtual.namespace import inside, namespace_path
 
 LONGEST = 120
@@ -28,7 +28,7 @@ _MENDS = {
     "up": "Let them end, then repeat it — or disturb them: sudo farm up --force",
 }
 BYSTANDER = ("sleep", "infinity")
-"""A process that `farm run` has beside the command (farm.workstation.running.signals)."""
+"""A process that `farm run` has beside the command (farm.workstation.run.signals)."""
 PROGRAM = "icecc"
 """Each of its processes is one compiler call."""
 
@@ -160,14 +160,14 @@ def end_builds(home: Home, builds: Sequence[Build]) -> None:
         end_processes([process for build in builds for process in build.processes])
 
 
-def lab_gone(home: Home, running: Running) -> str:
+def lab_gone(home: Home, instance: Instance) -> str:
     """Why the virtual lab that this process lives in is not there any more; empty when it is."""
-    if running.namespace is None:
+    if instance.namespace is None:
         return ""
-    if _going_down(home).exists() or not Running.path(home).exists():
+    if _going_down(home).exists() or not Instance.path(home).exists():
         return "The virtual lab was taken down while this ran (farm down)."
-    if not inside(running.namespace):
-        return f"The virtual lab that this ran in is gone: its network namespace {running.namespace} was deleted."
+    if not inside(instance.namespace):
+        return f"The virtual lab that this ran in is gone: its network namespace {instance.namespace} was deleted."
     return ""
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from farm.command import find
 from farm.config import Virtual
 from farm.home import Home
-from farm.running import VirtualMachine
-from farm.services import Service
+from farm.instance import VirtualMachine
+from farm.supervisor import Service
 
 NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
 

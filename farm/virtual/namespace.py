@@ -9,7 +9,7 @@ from pathlib import Path
 from farm import command
 from farm.errors import FarmError
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 
 ICECC_SOCKETS = "/run/icecc"
 """Where iceccd and icecc meet (as /var/run/icecc); the path is fixed, so each farm puts a folder of its own there."""
@@ -43,14 +43,14 @@ def exec_prefix(name: str) -> list[str]:
     return ["ip", "netns", "exec", name]
 
 
-def enter(running: Running, home: Home) -> list[str]:
+def enter(instance: Instance, home: Home) -> list[str]:
     """The argv to put before a command that is to run inside the farm; empty unless the farm is a virtual lab.
 
     Inside, iceccd and icecc meet in this farm's own folder, whatever else runs on the machine.
     """
-    if running.namespace is None:
+    if instance.namespace is None:
         return []
-    return [*exec_prefix(running.namespace), "sh", "-c", BIND_AND_RUN, str(icecc_folder(home))]
+    return [*exec_prefix(instance.namespace), "sh", "-c", BIND_AND_RUN, str(icecc_folder(home))]
 
 
 def inside(name: str, pid: int | str = "self") -> bool:
@@ -66,27 +66,27 @@ def enter_network(descriptor: int) -> None:
     _check(_libc().setns(descriptor, _CLONE_NEWNET))
 
 
-def reenter(running: Running, home: Home) -> None:
+def reenter(instance: Instance, home: Home) -> None:
     """Go inside the farm, unless this process is there already. Raises FarmError.
 
     The process stays the same, and no other program comes in between: what it hands down to a command (descriptors,
     environment, signals) is what it was given. For a process that has one thread so far.
     """
-    if running.namespace is None or inside(running.namespace):
+    if instance.namespace is None or inside(instance.namespace):
         return
-    if not namespace_path(running.namespace).exists():
+    if not namespace_path(instance.namespace).exists():
         raise FarmError(
             "The virtual lab is gone.",
-            f"There is no network namespace {running.namespace}.",
+            f"There is no network namespace {instance.namespace}.",
             "Start it again: sudo farm up",
         )
     if os.geteuid() != 0:
         raise FarmError(
             "The virtual lab may be entered by root only.",
-            f"It lives in the network namespace {running.namespace}.",
+            f"It lives in the network namespace {instance.namespace}.",
             "Try again with sudo; the command itself then runs as you.",
         )
-    with namespace_path(running.namespace).open() as handle:
+    with namespace_path(instance.namespace).open() as handle:
         enter_network(handle.fileno())
     _check(_libc().unshare(_CLONE_NEWNS))
     # The others' mounts are still seen here, and ours not there.

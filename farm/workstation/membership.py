@@ -10,10 +10,9 @@ from typing import Literal
 import msgspec
 from msgspec import Struct
 
-from farm.config import Config
 from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, write_atomic
-from farm.running import Running
+from farm.instance import Instance
 
 SYSTEM = Path("/etc/farm/workstation.json")
 """A machine that root has joined to a farm."""
@@ -43,11 +42,6 @@ class Membership(Struct, frozen=True, kw_only=True):
     """Unix time."""
 
 
-def submitter_name(config: Config) -> str:
-    """The name by which the server's own iceccd, which submits jobs, logs in to the farm's scheduler."""
-    return f"submitter-{config.name}"
-
-
 def home_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """A user's home; for one who has none (a container's user without a name) a path where nothing is."""
     home = environment.get("HOME") or os.path.expanduser("~")
@@ -65,15 +59,15 @@ def user_file() -> Path:
     return user_folder("XDG_CONFIG_HOME", ".config") / "farm" / "workstation.json"
 
 
-def of_server(running: Running) -> Membership:
+def of_server(instance: Instance) -> Membership:
     """The membership of the machine on which a farm runs."""
-    config = running.config
+    config = instance.config
     return Membership(
         farm=config.name,
         netname=config.netname,
         scheduler=config.server,
         port=config.scheduler.port,
-        submitter=submitter_name(config),
+        submitter=config.submitter,
         how="server",
     )
 
@@ -83,8 +77,8 @@ def find(home: Home) -> Membership:
 
     Raises FarmError when there is none.
     """
-    if Running.path(home).exists():
-        return of_server(Running.load(home))
+    if Instance.path(home).exists():
+        return of_server(Instance.load(home))
     for path in (user_file(), SYSTEM):
         found = load(path)
         if found is not None:

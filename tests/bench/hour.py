@@ -11,16 +11,16 @@ from random import Random
 
 import psutil
 
-from farm.activity import Tick
 from farm.config import Config
-from farm.events import SchedulerSaid
 from farm.history.store import History
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.scheduler.monitor import Connected
-from farm.state import Farm, fold, initial
 from farm.view.live import encode, snapshot
 from farm.view.status import overview
+from farm.watch.activity import Tick
+from farm.watch.events import SchedulerSaid
+from farm.watch.state import Farm, fold, initial
 
 NODES, SUBMITTERS, RATE, SECONDS = 500, 6, 1000, 3600
 IN_FLIGHT = 1300
@@ -57,7 +57,7 @@ def main(folder: Path) -> dict[str, float]:
         history.record(farm.activity, before)
         history.tick(farm.activity, now)
         history.flush()
-    running_record = Running(config=Config(name="bench"), interface="lab0", image="", started=began)
+    running_record = Instance(config=Config(name="bench"), interface="lab0", image="", started=began)
     told = len(encode(snapshot(farm, overview(farm, running_record), began + SECONDS)))
     process = psutil.Process()
     totals = farm.activity.totals

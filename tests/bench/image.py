@@ -14,8 +14,8 @@ from unittest.mock import patch
 from farm.config import Config
 from farm.home import Home
 from farm.image import build as image_build
+from farm.image.apt_sources import host_sources, proxy_environment
 from farm.image.build import SQUASHFS, build, description_dir, node_package
-from farm.image.sources import host_sources, proxy_environment
 from farm.image.store import Manifest
 
 LEVEL = "fast"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from farm.virtual.namespace import BIND_AND_RUN, exec_prefix, icecc_folder
-from farm.workstation.environment.variables import ICECC_WRAPPERS
+from farm.workstation.env.variables import ICECC_WRAPPERS
 from tests.lab import until
 from tests.run_lab import Farm, add_node, farm_of_two
 

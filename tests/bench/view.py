@@ -14,11 +14,11 @@ from pathlib import Path
 
 import psutil
 
+from farm.api.client import fetch_status
 from farm.config import Config, Scheduler
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.simulate.namespace import allow_many_connections
 from farm.view.status import Status
 from farm.virtual.namespace import exec_prefix, inside
@@ -173,7 +173,7 @@ def farmd(lab: Namespace, folder: Path) -> Iterator[tuple[Home, psutil.Process]]
     home = Home.at(folder)
     home.create()
     config = Config(name="bench", address=f"{SERVER}/16", scheduler=Scheduler(netname=NETNAME))
-    Running(config=config, interface=lab.interface, image="", started=time.time()).save(home)
+    Instance(config=config, interface=lab.interface, image="", started=time.time()).save(home)
     argv = [*exec_prefix(lab.name), sys.executable, "-m", "farm.daemon", "--home", str(folder)]
     with (folder / "farmd.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)

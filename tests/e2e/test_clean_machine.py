@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.image.sources import host_sources
+from farm.image.apt_sources import host_sources
 
 CHECKOUT = Path(__file__).parents[2]
 

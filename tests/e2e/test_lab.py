@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from farm.home import Home
-from farm.services import Supervisor
+from farm.supervisor import Supervisor
 from tests.e2e.conftest import Lab, environment
 from tests.e2e.dashboard import watching
 from tests.e2e.joined import join_build_leave

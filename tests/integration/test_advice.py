@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 
 from farm.scheduler.control import list_nodes
-from farm.workstation.explaining.icecc_log import Outcome
-from farm.workstation.explaining.one_call import Explained
-from farm.workstation.explaining.reasons import REASONS
+from farm.workstation.explain.icecc_log import Outcome
+from farm.workstation.explain.one_call import Explained
+from farm.workstation.explain.reasons import REASONS
 from tests.explain_lab import Farm, explain_lab
 from tests.lab import PATIENCE, until
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import pytest
 
-from farm import firewall
 from farm.config import Config
+from farm.serve import firewall
 from tests.aoe import FORCE_SET, IDENTIFY, READ, READ_EXT, SET, WRITE, WRITE_EXT, Initiator
 from tests.bench.aoe import measure, start_vblade
 from tests.lab import Namespace, namespaces, until

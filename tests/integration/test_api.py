@@ -21,21 +21,21 @@ import yaml
 from jsonschema import Draft202012Validator
 from prometheus_client.parser import text_string_to_metric_families
 
-from farm import ordered
+from farm.api.client import fetch_status
 from farm.attach import Lost
 from farm.attach.farmd import Farmd
 from farm.config import Api, Config
 from farm.daemon.access import token_path
 from farm.daemon.api import MAX_BUILDS, ROUTES
-from farm.daemon.client import fetch_status
 from farm.daemon.openapi import plain_path
 from farm.errors import FarmError
-from farm.events import Ordered
 from farm.history.store import History
 from farm.home import Home
-from farm.running import Running, VirtualMachine
+from farm.instance import Instance, VirtualMachine
+from farm.nodes import pending
 from farm.view.live import Delta, Live, Snapshot, Update, decode
 from farm.view.status import NodeStatus
+from farm.watch.events import Ordered
 from tests.lab import PATIENCE, Namespace, namespaces, until
 from tests.unit.history_jobs import burst
 
@@ -57,8 +57,8 @@ class Lab:
     def save(self, api: Api) -> None:
         config = Config(name="lab", address=f"{SERVER}/24", api=api)
         machines = [VirtualMachine("pc01", "52:54:00:00:00:01", "tap1")]
-        running = Running(config=config, interface="lab0", image="v1", started=time.time() - 1, machines=machines)
-        running.save(self.home)
+        instance = Instance(config=config, interface="lab0", image="v1", started=time.time() - 1, machines=machines)
+        instance.save(self.home)
 
     def farmd(self) -> subprocess.Popen[bytes]:
         argv = [sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory)]
@@ -176,7 +176,7 @@ def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
     assert (status, body["error"]["what"]) == (409, "pc07 is not blocked.")
     until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == [], "the block stays")
     until(lambda: lab.daemon("pc07"), "it does not come back")
-    with ordered.noted(lab.home, Ordered(f"pc07@{SERVER}", "drain", time.time(), os.getpid())) as struck:
+    with pending.noted(lab.home, Ordered(f"pc07@{SERVER}", "drain", time.time(), os.getpid())) as struck:
         status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
         assert (status, body["done"].split(":")[0]) == (200, "pc07 is drained no longer")
         assert struck()

@@ -15,13 +15,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from farm.api.client import fetch_status
 from farm.config import Api, Config
 from farm.daemon.access import token_path
-from farm.daemon.client import fetch_status
 from farm.daemon.door import MAX_CONNECTIONS, MAX_FROM_ONE, OPEN_FILES
 from farm.errors import FarmError
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from tests.lab import Namespace, namespaces, until
 
 SERVER, CLIENT = "10.99.42.1", "10.99.42.200"
@@ -38,7 +38,7 @@ class Crowd:
         self.home = Home.at(server.folder / "home")
         self.home.create()
         config = Config(name="lab", address=f"{SERVER}/24", api=Api(port=PORT))
-        Running(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
+        Instance(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
 
     def farmd(self, *prefix: str) -> psutil.Process:
         argv = [*prefix, sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory)]

@@ -11,16 +11,16 @@ import struct
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 
-from farm.activity import JobState
 from farm.attach import Lost
 from farm.attach.direct import Direct
-from farm.doctor.peers import peers
+from farm.doctor.workstation.peers import peers
 from farm.scheduler.connection import poke
 from farm.simulate import wire
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
-from farm.workstation.joining.login import daemons
+from farm.watch.activity import JobState
+from farm.workstation.join.login import daemons
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.31.1"

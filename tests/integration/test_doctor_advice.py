@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from farm.doctor.check import Examination, Result, Selection
-from farm.doctor.facts import Workstation
-from farm.doctor.shell import CHECKS
+from farm.doctor.workstation.facts import Workstation
+from farm.doctor.workstation.shell import CHECKS
 
 WRAPPERS = "/usr/lib/icecc/bin"
 WRAPPED = f"{WRAPPERS}:/usr/local/bin:/usr/bin:/bin"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from farm.doctor.check import State
-from farm.doctor.environment import examine, examine_named
+from farm.doctor.workstation.environment import examine, examine_named
 from tests.lab import AS_NOBODY
 
 
@@ -122,7 +122,7 @@ def test_what_no_node_can_use(packed: Path, tmp_path: Path, change: Callable[[Pa
 EXAMINE = """import sys
 import tempfile
 from pathlib import Path
-from farm.doctor.environment import examine
+from farm.doctor.workstation.environment import examine
 print(*examine(Path(sys.argv[1]), "").seen)
 """
 

@@ -17,28 +17,29 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.config import Config
-from farm.doctor import compiling, fleet, network, server
 from farm.doctor import node as of_node
 from farm.doctor.catalogue import PLACES
 from farm.doctor.check import Check, Outcome, State
-from farm.doctor.clock import Jumps
-from farm.doctor.facts import Peer, Workstation
-from farm.doctor.server import Server
+from farm.doctor.server import fleet, serving
+from farm.doctor.server.clock import Jumps
+from farm.doctor.server.serving import Server
+from farm.doctor.workstation import compiling, network
+from farm.doctor.workstation.facts import Peer, Workstation
 from farm.errors import FarmError
-from farm.events import Finding, Stage
 from farm.home import Home
+from farm.instance import Instance
 from farm.node import doctor as fit
-from farm.running import Running
 from farm.scheduler.discovery import FoundScheduler
-from farm.state import Farm, Node
 from farm.view.status import Status, build
+from farm.watch.events import Finding, Stage
+from farm.watch.state import Farm, Node
 from farm.workstation.daemon import Daemon
 from tests.explain_lab import standing_in
 from tests.lab import namespaces, until
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.99.36.1"
-RUNNING = Running(config=Config(name="lab", address=f"{ADDRESS}/24"), interface="lab0", image="1", started=50.0)
+RUNNING = Instance(config=Config(name="lab", address=f"{ADDRESS}/24"), interface="lab0", image="1", started=50.0)
 
 
 def look(checks: tuple[Check[Any], ...], code: str, facts: Any) -> Outcome:
@@ -96,7 +97,7 @@ def test_a_block_that_was_forgotten(tmp_path: Path) -> None:
 def test_programs_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="Programs are missing"):
-        look(server.CHECKS, "programs", Server(Home.at(tmp_path), RUNNING))
+        look(serving.CHECKS, "programs", Server(Home.at(tmp_path), RUNNING))
 
 
 def test_a_port_that_another_holds(tmp_path: Path) -> None:
@@ -107,10 +108,10 @@ def test_a_port_that_another_holds(tmp_path: Path) -> None:
         one.wait_for(port)
         with standing_in(one):
             with pytest.raises(FarmError, match=f"TCP port {port}, wanted for HTTP, is in use") as caught:
-                look(server.CHECKS, "ports", facts)
+                look(serving.CHECKS, "ports", facts)
             assert str(other.pid) in f"{caught.value.why} {caught.value.mend}"
             one.stop(other)  # as the advice says
-            assert look(server.CHECKS, "ports", facts).state is State.OK
+            assert look(serving.CHECKS, "ports", facts).state is State.OK
 
 
 @pytest.fixture
@@ -124,7 +125,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_full(small: Path) -> None:
     home = Home.at(small / "home")
     home.create()
-    found = look(server.CHECKS, "disk", Server(home, RUNNING))
+    found = look(serving.CHECKS, "disk", Server(home, RUNNING))
     assert (found.state, "is almost full" in found.cause) == (State.FAIL, True)
 
 
@@ -135,7 +136,7 @@ def test_a_clock_that_was_set(tmp_path: Path) -> None:
         def seconds(self) -> float:
             return 7.0
 
-    found = look(server.CHECKS, "clock", Server(Home.at(tmp_path), RUNNING, jumps=Set()))
+    found = look(serving.CHECKS, "clock", Server(Home.at(tmp_path), RUNNING, jumps=Set()))
     assert (found.state, "+7.0 s" in found.cause) == (State.WARN, True)
 
 

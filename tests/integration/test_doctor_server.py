@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from farm import firewall
 from farm.config import Config, Dhcp
 from farm.home import Home
 from farm.image.store import FileEntry, Manifest, Store, sha256
+from farm.instance import Instance
 from farm.netboot.render import dnsmasq_conf, nginx_conf
-from farm.running import Running
-from farm.services import Supervisor
-from farm.up import services
+from farm.serve import firewall
+from farm.serve.up import services
+from farm.supervisor import Supervisor
 from farm.virtual.namespace import enter, exec_prefix, icecc_folder
 from tests.lab import Namespace, namespaces, until
 
@@ -32,8 +32,8 @@ class Server:
         self.server, self.stranger = server, stranger
         self.home = Home.at(server.folder / "home")
         self.home.create()
-        self.running = Running(config=CONFIG, interface="lab0", image="", started=0.0, namespace=server.name)
-        self.running.save(self.home)
+        self.instance = Instance(config=CONFIG, interface="lab0", image="", started=0.0, namespace=server.name)
+        self.instance.save(self.home)
         self.supervisor = Supervisor(self.home)
 
     def up(self) -> None:
@@ -44,7 +44,7 @@ class Server:
         (icecc_folder(self.home) / "environments").mkdir(parents=True)
         subprocess.run(["chown", "-R", "icecc", str(icecc_folder(self.home))], check=True)
         firewall.apply(CONFIG, "lab0", exec_prefix(self.server.name))
-        self.supervisor.converge(services(self.home, self.running), prefix=enter(self.running, self.home))
+        self.supervisor.converge(services(self.home, self.instance), prefix=enter(self.instance, self.home))
 
     def report(self, *words: str) -> dict[str, Any]:
         main = [sys.executable, "-c", "from farm.cli import main; main()", "--home", str(self.home.directory)]

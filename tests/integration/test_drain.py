@@ -14,18 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from farm import ordered
 from farm.config import Config
-from farm.drain import drain_node
 from farm.errors import FarmError
-from farm.events import Stage
-from farm.firewall import drain_table
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
+from farm.nodes import pending
+from farm.nodes.drain import drain_node, drain_table
 from farm.scheduler.control import list_blocks, list_nodes, unblock
 from farm.view.status import NodeStatus
 from farm.virtual.namespace import exec_prefix, icecc_folder
-from farm.workstation.membership import submitter_name
+from farm.watch.events import Stage
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER, NODE = "10.99.31.1", "10.99.31.2"
@@ -33,18 +31,18 @@ CONFIG = Config(name="test", address=f"{SERVER}/24")
 DRAIN = """
 import asyncio, sys
 from pathlib import Path
-from farm.drain import drain_node
+from farm.nodes.drain import drain_node
 from farm.errors import FarmError
-from farm.events import Stage
+from farm.watch.events import Stage
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.view.status import NodeStatus
 folder, name, address, patience = sys.argv[1:]
 home = Home.at(Path(folder))
 node = NodeStatus(key="", mac="52:54:00:00:00:01", name=name, address=address, stage=Stage.READY, since=0.0, host=None)
 report = lambda name, doing: print(doing, file=sys.stderr, flush=True)
 try:
-    print(asyncio.run(drain_node(home, Running.load(home), node, report, float(patience))))
+    print(asyncio.run(drain_node(home, Instance.load(home), node, report, float(patience))))
 except FarmError as error:
     print(error.what)
 """
@@ -58,7 +56,7 @@ int sum() { return Sum<899>::value; }
 @dataclass(frozen=True)
 class Lab:
     home: Home
-    running: Running
+    instance: Instance
     server: Namespace
     sources: Path
 
@@ -102,8 +100,8 @@ def lab() -> Iterator[Lab]:
     with namespaces(f"{SERVER}/24", f"{NODE}/24") as (server, node):
         home = Home.at(server.folder / "home")
         home.create()
-        running = Running(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name)
-        running.save(home)
+        instance = Instance(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name)
+        instance.save(home)
         sources = server.folder / "sources"
         sources.mkdir(mode=0o777)
         for n in range(30):
@@ -111,10 +109,10 @@ def lab() -> Iterator[Lab]:
         objects = " ".join(f"part{n}.o" for n in range(30))
         (sources / "Makefile").write_text(f"all: {objects}\n%.o: %.cpp\n\t$(CXX) -c -o $@ $<\n")
         server.scheduler()
-        server.iceccd(submitter_name(CONFIG), SERVER, "--no-remote", "-m", "0", icecc_folder=icecc_folder(home))
+        server.iceccd(CONFIG.submitter, SERVER, "--no-remote", "-m", "0", icecc_folder=icecc_folder(home))
         node.iceccd("pc01", SERVER, "-m", "2")
         node.iceccd("pc02", SERVER, "-m", "1", "-p", "10246")
-        lab = Lab(home, running, server, sources)
+        lab = Lab(home, instance, server, sources)
         until(lambda: lab.loads() == [0, 0], "both get jobs")
         yield lab
 
@@ -151,20 +149,20 @@ def test_an_interrupt_undoes_it(lab: Lab) -> None:
     assert drain.stderr is not None
     assert "0 jobs left" in drain.stderr.readline()
     assert len(lab.elements()) == 1
-    assert [(each.order, each.pid) for each in ordered.read(lab.home)] == [("drain", drain.pid)]
+    assert [(each.order, each.pid) for each in pending.read(lab.home)] == [("drain", drain.pid)]
     drain.send_signal(signal.SIGINT)
     assert drain.communicate(timeout=PATIENCE)[0] == ""
     assert drain.returncode == -signal.SIGINT
     assert lab.elements() == []
-    assert ordered.read(lab.home) == ()
+    assert pending.read(lab.home) == ()
 
 
 def test_what_is_struck_ends(lab: Lab) -> None:
     drain = lab.drain("pc02")
     assert drain.stderr is not None
     assert "0 jobs left" in drain.stderr.readline()
-    (order,) = ordered.read(lab.home)
-    ordered.strike(lab.home, order.mac)
+    (order,) = pending.read(lab.home)
+    pending.strike(lab.home, order.mac)
     assert drain.communicate(timeout=PATIENCE)[0] == "pc02 is drained no longer.\n"
     assert lab.elements() == []
     assert lab.server.gather(list_blocks(SERVER, 8765)) == []
@@ -173,4 +171,4 @@ def test_what_is_struck_ends(lab: Lab) -> None:
 def test_outside_the_lab_it_says_so(lab: Lab) -> None:
     pc01 = NodeStatus(key="", name="pc01", address=NODE, stage=Stage.READY, since=0.0, host=None)
     with pytest.raises(FarmError, match="another network"):
-        asyncio.run(drain_node(lab.home, lab.running, pc01, lambda *_: None))
+        asyncio.run(drain_node(lab.home, lab.instance, pc01, lambda *_: None))

@@ -16,9 +16,9 @@ import pytest
 
 from farm.config import Config
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.virtual.namespace import icecc_folder
-from farm.workstation.explaining.last_run import LastRun, begin, last_run_folder
+from farm.workstation.explain.last_run import LastRun, begin, last_run_folder
 from tests.explain_lab import Farm, explain_lab
 from tests.lab import PATIENCE, namespaces, until
 
@@ -358,7 +358,7 @@ def lonely() -> Iterator[Farm]:
         home = Home.at(server.folder / "home")
         home.create()
         config = Config(name="test", address="10.99.32.1/24")
-        Running(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
         (server.folder / "a.c").write_text("int a;\n")
         yield Farm(home, server, server, server.folder)
 

@@ -17,14 +17,14 @@ import psutil
 import pytest
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
+from farm.api.client import fetch_status
 from farm.config import Config, Dhcp
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
-from farm.events import BOOT_STAGES, Stage
 from farm.home import Home
+from farm.instance import Instance, VirtualMachine
 from farm.netboot.render import dnsmasq_conf, nginx_conf
-from farm.running import Running, VirtualMachine
 from farm.view.status import NodeStatus, Status
+from farm.watch.events import BOOT_STAGES, Stage
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.3.1"
@@ -41,7 +41,7 @@ class Lab:
         self.home.create()
         self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=Dhcp("10.99.3.50", "10.99.3.60"))
         machines = [VirtualMachine("pc01", MAC, "tap1")]
-        Running(config=self.config, interface="lab0", image="v1", started=time.time() - 1, machines=machines).save(
+        Instance(config=self.config, interface="lab0", image="v1", started=time.time() - 1, machines=machines).save(
             self.home
         )
 

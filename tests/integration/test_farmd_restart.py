@@ -17,20 +17,20 @@ import msgspec
 import psutil
 import pytest
 
+from farm.api.answers import Builds
+from farm.api.client import fetch_status
 from farm.config import Config, Dhcp
 from farm.daemon import follow
-from farm.daemon.answers import Builds
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
-from farm.events import Stage
 from farm.history.records import Build
 from farm.home import Home
+from farm.instance import Instance, VirtualMachine
 from farm.netboot.render import dnsmasq_conf, nginx_conf
-from farm.running import Running, VirtualMachine
-from farm.services import Service, Supervisor
-from farm.state import MAX_GUESTS
+from farm.supervisor import Service, Supervisor
 from farm.unix_http import UnixHTTPConnection
 from farm.view.status import NodeStatus
+from farm.watch.events import Stage
+from farm.watch.state import MAX_GUESTS
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.5.1"
@@ -46,11 +46,11 @@ class Lab:
         self.home.create()
         self.supervisor = Supervisor(self.home)
         self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=Dhcp("10.99.5.50", "10.99.5.60"))
-        self.running = Running(
+        self.instance = Instance(
             config=self.config, interface="lab0", image="v1", started=time.time() - 1,
             machines=[VirtualMachine("pc01", MAC, "tap1")],
         )  # fmt: skip
-        self.running.save(self.home)
+        self.instance.save(self.home)
         for name, content in (("boot/start.ipxe", "#!ipxe"), ("images/v1/kernel", "x" * 1000)):
             path = self.home.http / name
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from farm.api.client import fetch_status
 from farm.cli import cli
 from farm.config import Config
-from farm.daemon.client import fetch_status
 from farm.errors import FarmError
 from farm.history.store import History
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from tests.lab import namespaces, until
 from tests.unit.history_jobs import START, compiled, daemons, local
 
@@ -34,7 +34,7 @@ def home() -> Iterator[Home]:
         _remember(home)
         namespace.scheduler()
         config = Config(name="lab", address=f"{SERVER}/24")
-        Running(config=config, interface="lab0", image="v1", started=time.time(), machines=[]).save(home)
+        Instance(config=config, interface="lab0", image="v1", started=time.time(), machines=[]).save(home)
         namespace.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(home.directory))
         until(lambda: _answers(home), "farmd does not answer")
         yield home

@@ -19,7 +19,7 @@ SERVER, DESK = "10.99.41.1", "10.99.41.2"
 ADVERTISE = f"""
 import asyncio
 from farm.config import Config
-from farm.discovery import discovering, farm_advertisement
+from farm.watch.mdns import discovering, farm_advertisement
 
 async def main():
     async with discovering("{SERVER}", lambda event: None) as zeroconf:

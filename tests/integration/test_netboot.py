@@ -16,14 +16,14 @@ from typing import Any
 import psutil
 import pytest
 
-from farm import firewall, health
 from farm.config import Config, Dhcp, Machine
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.netboot import render
 from farm.netboot.rival import answers_to_clients, client_payload, find_dhcp_servers
-from farm.preflight import require_no_rival
+from farm.serve import firewall, health
+from farm.serve.preflight import require_no_rival
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 PC01 = Machine(mac="52:54:00:00:00:01", name="pc01", address="10.95.0.11", slots=3)
@@ -38,7 +38,7 @@ ASK_FOR_PORTS = """
 import sys
 from farm.config import Config
 from farm.errors import FarmError
-from farm.preflight import require_free_ports
+from farm.serve.preflight import require_free_ports
 try:
     require_free_ports(Config(address="10.95.0.1/24"), frozenset(map(int, sys.argv[1:])))
 except FarmError as error:

@@ -10,15 +10,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm import firewall
 from farm.config import Config, Dhcp
-from farm.events import BootEvent
 from farm.home import Home
 from farm.netboot import render
-from farm.netboot.events import parse_dnsmasq
-from farm.refusals import NO_ADDRESS
-from farm.state import fold, initial
+from farm.netboot.logs import parse_dnsmasq
+from farm.serve import firewall
 from farm.view.refused import refused
+from farm.watch.events import BootEvent
+from farm.watch.refusals import NO_ADDRESS
+from farm.watch.state import fold, initial
 from tests.dhcp import Client
 from tests.lab import PATIENCE, Namespace, namespaces, until
 

@@ -17,9 +17,9 @@ from typing import Any
 import psutil
 import pytest
 
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler.control import list_nodes
-from farm.services import Service, Supervisor
+from farm.supervisor import Service, Supervisor
 from farm.virtual.namespace import enter
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
 from tests.run_lab import Farm, add_node, farm_of_two
@@ -187,14 +187,14 @@ def test_the_servers_is_restarted_by_supervisord(tmp_path: Path) -> None:
         copy = tmp_path / "compiler"
         subprocess.run(["cp", "-p", COMPILER, copy], check=True)
         with_copy = ["sh", "-c", f'mount --bind {copy} {COMPILER} && exec "$@"', "sh"]
-        running, supervisor = Running.load(farm.home), Supervisor(farm.home)
+        instance, supervisor = Instance.load(farm.home), Supervisor(farm.home)
         replace_daemon(farm)
         environments = farm.server.folder / "own-environments"
         environments.mkdir()
         shutil.chown(environments, "icecc", "icecc")
         argv = ["iceccd", "-n", NETNAME, "-s", farm.address, "-N", farm.submitter, "-b", str(environments)]
         argv += ["-u", "icecc", "--no-remote", "-m", "2"]
-        supervisor.converge([Service("iceccd", argv)], [*enter(running, farm.home), *with_copy])
+        supervisor.converge([Service("iceccd", argv)], [*enter(instance, farm.home), *with_copy])
         try:
 
             def build() -> str:

@@ -18,7 +18,7 @@ import pytest
 from farm.export.aoe import RMEM_MAX
 from farm.home import Home
 from farm.image.store import Store
-from farm.services import Supervisor
+from farm.supervisor import Supervisor
 from tests.lab import PATIENCE, Namespace, namespaces, until
 from tests.made_up_store import add_version
 

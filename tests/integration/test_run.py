@@ -14,7 +14,7 @@ import pytest
 
 from farm.config import Config
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.virtual.builds import find_builds
 from tests.lab import PATIENCE, until
 from tests.run_lab import Farm, add_node, farm_of_two
@@ -240,7 +240,7 @@ def test_a_lost_lab_is_named(farm: Farm, tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.create()
     config = Config(name="test", address=f"{SERVER}/24")
-    Running(config=config, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
+    Instance(config=config, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
     done = replace(farm, home=home, nodes=[]).run("--", "true")
     assert done.returncode == 1
     assert "There is no network namespace ft-no-such." in done.stderr

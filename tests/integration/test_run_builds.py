@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from farm.daemon.answers import Builds
-from farm.daemon.client import fetch_status
+from farm.api.answers import Builds
+from farm.api.client import fetch_status
 from farm.errors import FarmError
 from farm.history.records import Build
 from farm.unix_http import UnixHTTPConnection

@@ -13,13 +13,13 @@ from ipaddress import IPv4Network
 
 from msgspec import Struct
 
-from farm.activity import JobState, Place
 from farm.attach import Lost
 from farm.attach.direct import Direct
 from farm.scheduler.control import Control, list_all, list_jobs
 from farm.simulate.plan import Settings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
+from farm.watch.activity import JobState, Place
 from tests.lab import PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.32.1"

@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
-from farm.activity import Host, Scheduler
 from farm.attach import Action, Lost
 from farm.attach.direct import Direct
 from farm.errors import FarmError
@@ -20,6 +19,7 @@ from farm.scheduler.protocol import ProtocolError
 from farm.view.idle import idle_reason
 from farm.view.live import Live
 from farm.view.status import NodeStatus, Status, other_status
+from farm.watch.activity import Host, Scheduler
 from tests.lab import AS_NOBODY, NETNAME, PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.32.1"

@@ -12,13 +12,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from farm.activity import Activity, fold
 from farm.attach.direct import Direct
 from farm.scheduler.connection import poking
 from farm.scheduler.monitor import watch_batches
 from farm.scheduler.protocol import encode_version
 from farm.simulate import wire
 from farm.virtual.namespace import exec_prefix
+from farm.watch.activity import Activity, fold
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER, PORT = "10.99.84.1", 8765

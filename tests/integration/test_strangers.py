@@ -63,7 +63,7 @@ def host(server: Server, address: str) -> HostStatus | None:
 def change(server: Server, nodes: Nodes) -> None:
     """farm.yaml says something else, and `farm up` is run."""
     server.config = replace(CONFIG, nodes=nodes)
-    server.running = replace(server.running, config=server.config)
+    server.instance = replace(server.instance, config=server.config)
     server.up()
 
 
@@ -101,7 +101,7 @@ def test_a_daemon_that_makes_wrong_objects_is_named(places: list[Namespace], tmp
         ]
 
         def assembler() -> Path | None:
-            subprocess.run([*enter(server.running, server.home), *inside], check=True, timeout=120)
+            subprocess.run([*enter(server.instance, server.home), *inside], check=True, timeout=120)
             return next((places[1].folder / "environments").rglob("usr/bin/as"), None)
 
         until(assembler, "the environment does not get there")

@@ -16,7 +16,7 @@ from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.netboot.render import nginx_conf
-from farm.services import Service, Supervisor
+from farm.supervisor import Service, Supervisor
 from tests.lab import Namespace, namespaces, until
 
 HOLD_PORT = "import socket, time; s = socket.create_server(('127.0.0.1', {port})); time.sleep(1000)"

@@ -14,7 +14,7 @@ import pytest
 from farm.config import Api, Config
 from farm.daemon.access import token_path
 from farm.home import Home
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from tests.lab import Namespace, namespaces, until
 from tests.workstation import Workstation, workstation
@@ -31,7 +31,7 @@ class Server:
         self.home = Home.at(namespace.folder / "home")
         self.home.create()
         config = Config(name="lab", address=f"{SERVER}/24", api=Api(port=PORT))
-        Running(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
+        Instance(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
         namespace.start("scheduler", "icecc-scheduler", "-n", config.netname, "-r", "-vvv")
         namespace.wait_for(8765)
         namespace.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory))

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import pytest
 
 from farm.daemon import telemetry
-from farm.events import Event, Stage, TelemetrySeen
-from farm.state import Farm, Node, initial
+from farm.watch.events import Event, Stage, TelemetrySeen
+from farm.watch.state import Farm, Node, initial
 from tests.lab import PATIENCE, Namespace, namespaces
 
 SERVER, NODE = "10.99.4.1", "10.99.4.2"

@@ -14,8 +14,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from farm.running import Running
-from farm.services import Supervisor
+from farm.instance import Instance
+from farm.supervisor import Supervisor
 from tests.lab import PATIENCE, until
 from tests.virtual_lab import FAULTS, Lab, made_lab
 
@@ -30,7 +30,7 @@ def shared() -> Iterator[Lab]:
 @pytest.fixture
 def lab(shared: Lab) -> Lab:
     """A lab that is up and well."""
-    if not Running.path(shared.home).exists() or not Supervisor(shared.home).alive or shared.sick():
+    if not Instance.path(shared.home).exists() or not Supervisor(shared.home).alive or shared.sick():
         shared.up()
     return shared
 

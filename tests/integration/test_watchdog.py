@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from farm.api.client import wait_until_seen
 from farm.attach import Lost
 from farm.attach.direct import Direct
 from farm.config import Config, Dhcp
 from farm.daemon import watchdog
-from farm.daemon.client import wait_until_seen
 from farm.netboot.rival import discover_packet
 from farm.view.live import Live
 from farm.virtual.namespace import icecc_folder

@@ -13,33 +13,33 @@ import msgspec
 import pytest
 
 from farm.config.file import parse as parse_config
-from farm.discovery import parse_beacon, parse_farm
-from farm.doctor.chain import parse_cmake_cache
+from farm.doctor.workstation.chain import parse_cmake_cache
 from farm.errors import NOT_JSON, FarmError
-from farm.events import Remembered, SchedulerSaid, Telemetry
+from farm.image.apt_sources import parse_targets
 from farm.image.build import parse_packages
 from farm.image.kiwi import parse_log_line
-from farm.image.sources import parse_targets
 from farm.image.store import Manifest, Selection
-from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.instance import Instance
 from farm.netboot.leases import parse_leases
+from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import client_payload, discover_packet, offering_server
 from farm.node.settings import SettingsError, parse_cmdline, parse_settings, parse_stages
-from farm.ordered import Ordered
-from farm.running import Running
+from farm.nodes.pending import Ordered
 from farm.scheduler import control, protocol
 from farm.scheduler.discovery import parse_reply, parse_target
 from farm.simulate import wire
-from farm.state import Farm, fold
+from farm.watch.events import Remembered, SchedulerSaid, Telemetry
+from farm.watch.mdns import parse_beacon, parse_farm
+from farm.watch.state import Farm, fold
 from farm.workstation.daemon import parse_options
-from farm.workstation.environment.formats import to_presets
-from farm.workstation.environment.undo import VARIABLE, changes_back
-from farm.workstation.explaining import icecc_log
-from farm.workstation.explaining.last_run import LastRun
-from farm.workstation.joining import settings as joining_settings
-from farm.workstation.joining.undo import Undo
+from farm.workstation.env.formats import to_presets
+from farm.workstation.env.undo import VARIABLE, changes_back
+from farm.workstation.explain import icecc_log
+from farm.workstation.explain.last_run import LastRun
+from farm.workstation.join import settings as joining_settings
+from farm.workstation.join.undo import Undo
 from farm.workstation.membership import Membership
-from farm.workstation.running.own_calls import OwnCalls
+from farm.workstation.run.own_calls import OwnCalls
 from tests.slow.fuzz import fuzz
 from tests.unit.test_environment_setup import setup_of
 from tui import filter as job_filter
@@ -299,7 +299,7 @@ READERS: dict[str, Reader] = {
     "boot stages": (lambda data: parse_stages(text(data)), [b"kernel 0.5\nnic 1.25\nroot 3\n"]),
     "node's settings": (node_settings, [SETTINGS]),
     "telemetry": (record(Telemetry), [TELEMETRY]),
-    "running.json": (record(Running), [as_json(config={"name": "a"}, interface="e", image="1", started=1.0)]),
+    "running.json": (record(Instance), [as_json(config={"name": "a"}, interface="e", image="1", started=1.0)]),
     "manifest": (record(Manifest), [as_json(schema=1, version="1", created=1.0, files=[])]),
     "selection": (record(Selection), [as_json(current="1", previous="2")]),
     "membership": (record(Membership), [as_json(farm="a", scheduler="10.77.0.1", port=8765, netname="lab")]),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.services import Supervisor
+from farm.supervisor import Supervisor
 from tests.virtual_lab import FAULTS, Lab, made_lab
 
 

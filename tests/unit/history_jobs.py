@@ -6,10 +6,10 @@ from contextlib import closing
 from functools import reduce
 from pathlib import Path
 
-from farm.activity import Activity, Said, fold
 from farm.history.builds import QUIET_SECONDS
 from farm.history.store import History
 from farm.scheduler import protocol
+from farm.watch.activity import Activity, Said, fold
 from tests.scheduler_says import done, stats
 
 START = 1_700_000_000.0

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.activity import (
+from farm.scheduler.control import ListedJob, ListedNode
+from farm.scheduler.monitor import Connected, Disconnected, Seeded
+from farm.scheduler.protocol import JobBegun, JobRequested, LocalBegun, LocalDone, NodeForged, NodeOffline
+from farm.watch.activity import (
     MAX_SAMPLES,
     NOBODY,
     Activity,
@@ -25,10 +28,7 @@ from farm.activity import (
     fold,
     stem,
 )
-from farm.activity import jobs as job_folds
-from farm.scheduler.control import ListedJob, ListedNode
-from farm.scheduler.monitor import Connected, Disconnected, Seeded
-from farm.scheduler.protocol import JobBegun, JobRequested, LocalBegun, LocalDone, NodeForged, NodeOffline
+from farm.watch.activity import jobs as job_folds
 from tests.scheduler_says import done, stats
 
 PC01 = ("pc01", "10.77.0.57")

@@ -15,28 +15,28 @@ from immutables import Map
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from farm.activity import Activity, Host, Totals
+from farm.api.answers import Target
 from farm.config import Config
 from farm.daemon import access, metrics, openapi
 from farm.daemon.access import ApiError
-from farm.daemon.answers import Target
 from farm.daemon.api import ROUTES, WATCHING, find
 from farm.daemon.hub import Hub
 from farm.daemon.server import application
 from farm.errors import FarmError
-from farm.events import Stage
 from farm.history.store import History
 from farm.home import Home
+from farm.instance import Instance
 from farm.node.metrics import render as render_node
-from farm.orders import names, word
-from farm.running import Running
-from farm.state import Farm, Node, fold, initial
+from farm.nodes.blocking import names, word
 from farm.view.status import NodeStatus, Status, build
+from farm.watch.activity import Activity, Host, Totals
+from farm.watch.events import Stage
+from farm.watch.state import Farm, Node, fold, initial
 from tests.scheduler_says import login
 
 DOCS = Path(__file__).parents[2] / "docs"
 MAC = "52:54:00:00:00:01"
-RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v2", started=50.0)
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0)
 
 
 def farm() -> Farm:
@@ -65,7 +65,7 @@ class Watched:
         self.home, self.farm, self.history = home, farm(), History(None)
         self.hub = Hub(lambda: (self.farm, self.status()))
 
-    def running(self) -> Running:
+    def instance(self) -> Instance:
         return RUNNING
 
     def status(self) -> Status:

@@ -14,13 +14,13 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.activity import Activity, Host
 from farm.daemon import hub as hub_module
 from farm.daemon.access import explain
 from farm.daemon.hub import MAX_WAITING, MAX_WATCHERS, Hub, Watcher
-from farm.state import Farm
 from farm.view.live import Delta, Live, Snapshot, decode
 from farm.view.status import Overview, bare_overview
+from farm.watch.activity import Activity, Host
+from farm.watch.state import Farm
 
 TICK = 0.01
 

@@ -6,10 +6,10 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from farm.activity import Job, JobState, Place
 from farm.cli.jobs import Filter, happenings, jobs_table, line, where
 from farm.view.live import Delta, Snapshot
 from farm.view.status import Overview, SchedulerStatus
+from farm.watch.activity import Job, JobState, Place
 
 DEV, PC01 = ("dev", "10.0.0.1"), ("pc01", "10.0.0.2")
 PENDING = Job(1, JobState.PENDING, Place.REMOTE, "src/a.cpp", DEV, requested=100.0)

@@ -6,8 +6,6 @@ from immutables import Map
 from msgspec.structs import replace
 from rich.console import Console
 
-from farm.activity import Host
-from farm.activity import Scheduler as SchedulerRecord
 from farm.cli.node import everyone, pick
 from farm.cli.node import node as node_commands
 from farm.cli.node_access import require_idle
@@ -15,11 +13,13 @@ from farm.cli.node_orders import carried_out
 from farm.cli.scheduler import _facts, summarize
 from farm.cli.status import view
 from farm.errors import FarmError
-from farm.events import Stage
 from farm.scheduler.discovery import FoundScheduler
-from farm.state import initial
 from farm.view.live import Live
 from farm.view.status import NodeStatus, Overview, SchedulerStatus, Status, build_bare, host_status, other_status
+from farm.watch.activity import Host
+from farm.watch.activity import Scheduler as SchedulerRecord
+from farm.watch.events import Stage
+from farm.watch.state import initial
 
 HOST = Host(name="pc01", address="10.0.0.2", slots=4, platform="x86_64", protocol=43, features=("env_xz", "env_zstd"))
 OLD = Host(name="pc02", address="10.0.0.3", slots=2, platform="i686", protocol=39, load=1000)

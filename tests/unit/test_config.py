@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import Config, Dhcp, Export, Image, Machine, Nodes, Scheduler, Virtual, to_yaml_dict
-from farm.config.keys import everything, keys
 from farm.config.reader import Reader
+from farm.config.shapes import everything, keys
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 macs = st.from_regex(r"([0-9a-f]{2}:){5}[0-9a-f]{2}", fullmatch=True)

@@ -8,7 +8,7 @@ import pytest
 
 from farm.config import Config, Machine
 from farm.config.file import parse
-from farm.config.keys import everything
+from farm.config.shapes import everything
 from farm.config.text import commented, documentation, free_network, schema, starting_values
 
 NETWORKS = [

@@ -21,7 +21,7 @@ from farm.image.store import Manifest
 from farm.netboot.render import boot_scripts, node_settings
 from farm.node.contract import KEYS_BYTES, MAX_BYTES, MAX_KEYS
 from farm.node.settings import SettingsError, parse_cmdline, parse_settings
-from farm.workstation.joining.finding import check_netname
+from farm.workstation.join.finding import check_netname
 
 FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
 VERSION = Manifest(

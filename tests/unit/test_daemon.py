@@ -20,9 +20,13 @@ from farm.daemon import app, memory
 from farm.daemon.app import Daemon, known_machines
 from farm.daemon.follow import MAX_LINE, Follower, Position
 from farm.daemon.sources import Seen
-from farm.discovery import parse_beacon
 from farm.errors import FarmError
-from farm.events import (
+from farm.home import Home
+from farm.instance import Instance, VirtualMachine
+from farm.scheduler import protocol
+from farm.view.status import Status, build
+from farm.view.text import duration, size
+from farm.watch.events import (
     Beacon,
     BeaconSeen,
     BootEvent,
@@ -35,17 +39,13 @@ from farm.events import (
     Telemetry,
     TelemetrySeen,
 )
-from farm.home import Home
-from farm.running import Running, VirtualMachine
-from farm.scheduler import protocol
-from farm.state import Farm, fold, initial, resumed
-from farm.view.status import Status, build
-from farm.view.text import duration, size
+from farm.watch.mdns import parse_beacon
+from farm.watch.state import Farm, fold, initial, resumed
 from tests.scheduler_says import done, down, login, up
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"
-RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
 
 
 # -- log files
@@ -160,8 +160,8 @@ def test_the_status_of_a_farm_that_is_well() -> None:
     assert msgspec.json.decode(msgspec.json.encode(status), type=Status) == status
 
 
-def problems(state: Farm, running: Running = RUNNING, farmd_why: str = "") -> list[str]:
-    return build(state, running, farmd_why).problems
+def problems(state: Farm, instance: Instance = RUNNING, farmd_why: str = "") -> list[str]:
+    return build(state, instance, farmd_why).problems
 
 
 def test_what_is_wrong_is_said() -> None:
@@ -256,8 +256,8 @@ def test_machines_are_known_again_but_for_what_is_to_be_heard_anew(tmp_path: Pat
 def test_names_of_farm_yaml_go_before_the_labs() -> None:
     machines = [VirtualMachine("vm1", MAC, "tap1"), VirtualMachine("vm2", "52:54:00:00:00:02", "tap2")]
     config = Config(name="lab", machines=[Machine(mac=MAC, name="pc01")])
-    running = replace(RUNNING, config=config, machines=machines)
-    assert known_machines(running) == {MAC: "pc01", "52:54:00:00:00:02": "vm2"}
+    instance = replace(RUNNING, config=config, machines=machines)
+    assert known_machines(instance) == {MAC: "pc01", "52:54:00:00:00:02": "vm2"}
 
 
 async def test_what_cannot_be_written_down_is_said_and_tried_again(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,19 +100,3 @@ def test_the_check_finds_what_does_not_exist() -> None:
     assert fault(["up", "--foregrund"])
     assert not fault(["--home", "DIR", "image", "build", "--force"])
     assert not fault(["run", "-j", "20", "--", "cmake", "--build", "build"])
-
-
-def test_the_layers_are_those_that_lint_checks() -> None:
-    contracts = tomllib.loads((TOP / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
-    checked = next(each["layers"] for each in contracts if "farm.cli" in each.get("layers", ()))
-    page = (TOP / "docs" / "architecture.md").read_text()
-    rows = re.findall(r"^\|[^|]+\|((?: `(?:farm|tui)[a-z._]*`,?)+) \|$", page, re.MULTILINE)
-    told = [re.findall(r"`([a-z._]+)`", row) for row in rows]
-    assert ["tui"] == told.pop(0)
-    # A row may hold several of the contract's layers, never a part of one.
-    for row in told:
-        taken: set[str] = set()
-        while checked and taken != set(row):
-            taken |= set(checked.pop(0).split(" | "))
-        assert set(row) == taken
-    assert [] == checked

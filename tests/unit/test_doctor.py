@@ -11,9 +11,7 @@ import pytest
 from immutables import Map
 
 from farm.config import Config
-from farm.doctor import canary, fleet
 from farm.doctor.catalogue import PLACES
-from farm.doctor.chain import CMakeCache, bypasses, doubled, goes_to_icecc, misplaced_ccache, parse_cmake_cache, tool
 from farm.doctor.check import (
     Cause,
     Check,
@@ -27,17 +25,28 @@ from farm.doctor.check import (
     skip,
     together,
 )
-from farm.doctor.clock import Jumps, synchronised
-from farm.doctor.compiling import fed_slots
 from farm.doctor.place import Place, here
-from farm.doctor.server import Server
+from farm.doctor.server import fleet
+from farm.doctor.server.clock import Jumps, synchronised
+from farm.doctor.server.serving import Server
 from farm.doctor.table import section
+from farm.doctor.workstation import canary
+from farm.doctor.workstation.chain import (
+    CMakeCache,
+    bypasses,
+    doubled,
+    goes_to_icecc,
+    misplaced_ccache,
+    parse_cmake_cache,
+    tool,
+)
+from farm.doctor.workstation.compiling import fed_slots
 from farm.errors import FarmError, UsageError
-from farm.events import Stage
 from farm.home import Home
-from farm.running import Running
-from farm.state import Farm, Node
+from farm.instance import Instance
 from farm.view.status import build
+from farm.watch.events import Stage
+from farm.watch.state import Farm, Node
 from farm.workstation.daemon import Options, parse_options, sockets
 
 MAC = "52:54:00:00:00:01"
@@ -285,9 +294,9 @@ def test_a_node_with_another_image_is_not_said_to_have_an_older_one(chosen: str,
     node = Node(
         mac=MAC, name="pc01", address="10.77.0.57", stage=Stage.READY, image="20260101.1", heard=True, known=True
     )
-    running = Running(config=Config(name="lab"), interface="farm0", image=chosen, started=50.0)
-    status = build(Farm(name="lab", nodes=Map({MAC: node})), running)
+    instance = Instance(config=Config(name="lab"), interface="farm0", image=chosen, started=50.0)
+    status = build(Farm(name="lab", nodes=Map({MAC: node})), instance)
     (check,) = [each for each in fleet.CHECKS if each.code == "nodes-image"]
-    outcome = check.look(Server(Home.at(tmp_path), running, status=status))
+    outcome = check.look(Server(Home.at(tmp_path), instance, status=status))
     assert (State.WARN, "pc01: runs another image than its next boot gets.") == (outcome.state, outcome.cause)
     assert "old" not in f"{check.why} {check.title}".lower().split()

@@ -4,8 +4,7 @@ import pytest
 
 from farm.config import Config
 from farm.scheduler.control import ListedNode
-from farm.workstation.environment.variables import ICECC_WRAPPERS, Slots, compile_environment, count_slots, uses_ccache
-from farm.workstation.membership import submitter_name
+from farm.workstation.env.variables import ICECC_WRAPPERS, Slots, compile_environment, count_slots, uses_ccache
 
 
 def node(name: str, jobs: int = 0, max_jobs: int = 4, load: int = 0) -> ListedNode:
@@ -27,7 +26,7 @@ def programs(folder: Path, **links: str) -> str:
 def test_slots_are_those_of_nodes_that_get_jobs() -> None:
     idle = [node("full", load=1000), node("z", max_jobs=0)]
     listed = [node("submitter-lab"), node("a", jobs=1), node("b", jobs=5), *idle]
-    slots = count_slots(listed, submitter_name(Config(name="lab")))
+    slots = count_slots(listed, Config(name="lab").submitter)
     assert slots == Slots(nodes=2, total=8, free=3)
     assert (slots.parallel_jobs(cpus=2), slots.parallel_jobs(cpus=16)) == (5, 16)
 

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import FarmError
-from farm.workstation.environment import formats, variables
-from farm.workstation.environment.setup import Setup, Wish, set_up
-from farm.workstation.environment.undo import VARIABLE, applied, changes_back, with_record
-from farm.workstation.environment.variables import Slots, compile_environment, socket_variable
+from farm.workstation.env import formats, variables
+from farm.workstation.env.setup import Setup, Wish, set_up
+from farm.workstation.env.undo import VARIABLE, applied, changes_back, with_record
+from farm.workstation.env.variables import Slots, compile_environment, socket_variable
 from farm.workstation.membership import Membership
 
 TEXT = st.binary().map(lambda content: os.fsdecode(content.replace(b"\0", b"")))

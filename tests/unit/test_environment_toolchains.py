@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from farm.errors import FarmError
-from farm.workstation.environment.toolchains import (
+from farm.workstation.env.toolchains import (
     Kept,
     find_compiler,
     icecc_version,

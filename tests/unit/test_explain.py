@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from farm.activity import Host, Scheduler, Totals
 from farm.errors import FarmError
 from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
-from farm.workstation.explaining import last_run
-from farm.workstation.explaining.explain import Kept, Look, failed_there, kept_here, refine, summarise, tell, uncalled
-from farm.workstation.explaining.icecc_log import Call, Cause, Outcome
-from farm.workstation.explaining.last_run import LastRun, last_run_folder
+from farm.watch.activity import Host, Scheduler, Totals
+from farm.workstation.explain import last_run
+from farm.workstation.explain.explain import Kept, Look, failed_there, kept_here, refine, summarise, tell, uncalled
+from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.membership import Membership
 
 MEMBER = Membership(farm="lab", netname="lab", scheduler="10.0.0.1", port=8765, submitter="dev", how="user")

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import Config
-from farm.firewall import drain_table, table
+from farm.nodes.drain import drain_table
+from farm.serve.firewall import table
 
 names = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?", fullmatch=True)
 

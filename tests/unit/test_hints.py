@@ -14,14 +14,14 @@ import pytest
 
 from farm.cli import COMMANDS
 from farm.config import Config
-from farm.doctor.server import NOT_RUNNING
+from farm.doctor.server.serving import NOT_RUNNING
 from farm.errors import FarmError
-from farm.events import ServicesSeen
 from farm.hints import HOMELESS, NAMES, at_home, hint, speak_of
-from farm.running import Running
-from farm.state import fold, initial
+from farm.instance import Instance
 from farm.view.boot import ADVICE
 from farm.view.problems import problems
+from farm.watch.events import ServicesSeen
+from farm.watch.state import fold, initial
 from tests.lab import AS_NOBODY
 
 TOP = Path(__file__).parents[2]
@@ -71,11 +71,11 @@ def test_every_command_is_known() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_whatever_tells_what_to_do_names_the_home() -> None:
     farm = fold(initial("f", {}), ServicesSeen((), 1.0, "gone"))
-    running = Running(config=Config(), interface="lab0", image="", started=0.0)
+    instance = Instance(config=Config(), interface="lab0", image="", started=0.0)
     told = [
         FarmError("what", "why", "Start it: sudo farm up").mend,
         NOT_RUNNING.found().command,
-        problems(farm, running, "gone")[0].fix,
+        problems(farm, instance, "gone")[0].fix,
         *(hint(look) for _, look in ADVICE.values() if "farm " in look),
     ]
 

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import NOBODY, Activity, Job, JobState, Place, fold
 from farm.history import builds
 from farm.history.builds import (
     HOUR,
@@ -24,6 +23,7 @@ from farm.history.builds import (
 )
 from farm.history.records import NodeShare, Wait
 from farm.scheduler.monitor import Disconnected
+from farm.watch.activity import NOBODY, Activity, Job, JobState, Place, fold
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, ended, local
 
 WS01, WS02 = ("ws01", "10.77.0.1"), ("ws02", "10.77.0.2")

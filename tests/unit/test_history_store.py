@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from farm.activity import Activity
 from farm.errors import FarmError
 from farm.history import database
 from farm.history.builds import HOUR, QUIET_SECONDS
 from farm.history.records import NodeShare, Wait
 from farm.history.store import History
+from farm.watch.activity import Activity
 from tests.unit.history_jobs import FARM, START, asked, begun, burst, compiled, local, opened
 
 # -- what is remembered

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.explaining.icecc_log import MAX_EVIDENCE, Call, Cause, Outcome, parse
+from farm.workstation.explain.icecc_log import MAX_EVIDENCE, Call, Cause, Outcome, parse
 
 CLOCK = "2026-11-23 09:27:24: "
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from farm.image import kiwi
+from farm.image.apt_sources import DEFAULT_KEYRING, AptSource, first_mirror, parse_targets
 from farm.image.build import Inputs, description_dir, hash_inputs, node_package, parse_packages
-from farm.image.sources import DEFAULT_KEYRING, AptSource, first_mirror, parse_targets
 
 MAIN = AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)
 SECURITY = AptSource("http://mirror.example/debian-security", "bookworm-security", "main", Path("/k.gpg"))

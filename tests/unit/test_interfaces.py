@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm.config.interfaces import Interface, Route, pick, rivals
 from farm.errors import ConfigError, UsageError
-from farm.interfaces import Interface, Route, pick, rivals
 
 
 def card(name: str, *, wired: bool = True, uplink: bool = False, address: str | None = None) -> Interface:

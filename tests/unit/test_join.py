@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.discovery import FoundFarm
 from farm.errors import FarmError
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.monitor import Connected
 from farm.scheduler.protocol import NodeOffline, NodeStats
-from farm.workstation.joining import undo
-from farm.workstation.joining.finding import (
+from farm.watch.mdns import FoundFarm
+from farm.workstation.join import undo
+from farm.workstation.join.finding import (
     Candidate,
     check_netname,
     check_protocol,
@@ -25,10 +25,10 @@ from farm.workstation.joining.finding import (
     named,
     own_name,
 )
-from farm.workstation.joining.iceccd import unit_file
-from farm.workstation.joining.login import Hosts, Offer
-from farm.workstation.joining.settings import assign, override, value, wanted, without
-from farm.workstation.joining.undo import SavedFile, Undo
+from farm.workstation.join.iceccd import unit_file
+from farm.workstation.join.login import Hosts, Offer
+from farm.workstation.join.settings import assign, override, value, wanted, without
+from farm.workstation.join.undo import SavedFile, Undo
 
 LAB = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "http://10.77.0.1:8070")
 

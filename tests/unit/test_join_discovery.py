@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import Api, Config, Scheduler
-from farm.discovery import MAX_TEXT, FoundFarm, farm_advertisement, parse_farm
+from farm.watch.mdns import MAX_TEXT, FoundFarm, farm_advertisement, parse_farm
 
 GOOD: dict[bytes, bytes | None] = {b"farm": b"lab", b"netname": b"icecream-lab", b"scheduler": b"10.77.0.1:8765"}
 FARM = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "")

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.events import BootEvent, Stage
-from farm.netboot.events import parse_dnsmasq, parse_nginx
+from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import PROBE
-from farm.refusals import NO_ADDRESS
+from farm.watch.events import BootEvent, Stage
+from farm.watch.refusals import NO_ADDRESS
 
 MAC = "52:54:00:00:00:01"
 NOW = datetime(2026, 11, 23, 2, 0, 0).timestamp()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from farm.events import Telemetry
 from farm.node.environments import MAX_ENVIRONMENTS, Environments
+from farm.watch.events import Telemetry
 
 LONG_AGO = (1_700_000_000, 1_700_000_000)
 

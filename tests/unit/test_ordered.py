@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from farm import ordered
-from farm.events import Ordered
 from farm.home import Home
+from farm.nodes import pending
+from farm.watch.events import Ordered
 
 MAC = "52:54:00:00:00:01"
 DRAIN = Ordered(MAC, "drain", 100.0, os.getpid())
@@ -25,50 +25,50 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_an_order_stands_while_it_is_carried_out(home: Home) -> None:
-    assert () == ordered.read(home)
-    with ordered.noted(home, DRAIN):
-        assert (DRAIN,) == ordered.read(home)
-    assert () == ordered.read(home)
+    assert () == pending.read(home)
+    with pending.noted(home, DRAIN):
+        assert (DRAIN,) == pending.read(home)
+    assert () == pending.read(home)
 
 
 def test_what_follows_stays(home: Home) -> None:
     off = Ordered(MAC, "off", 160.0)
-    with ordered.noted(home, DRAIN):
-        ordered.note(home, off)
-    assert (off,) == ordered.read(home)
+    with pending.noted(home, DRAIN):
+        pending.note(home, off)
+    assert (off,) == pending.read(home)
 
 
 def test_it_falls_with_the_process_that_was_at_it(home: Home) -> None:
     process = subprocess.Popen(["true"])
     process.wait()
-    ordered.note(home, replace(DRAIN, pid=process.pid))
-    assert () == ordered.read(home)
+    pending.note(home, replace(DRAIN, pid=process.pid))
+    assert () == pending.read(home)
 
 
 def test_one_that_is_struck_is_to_be_given_up(home: Home) -> None:
     other = replace(DRAIN, mac="../../pc\x1b07@10.0.0.9")
-    with ordered.noted(home, DRAIN) as struck, ordered.noted(home, other) as other_struck:
-        assert ordered.drains(home, MAC) and ordered.drains(home, other.mac)
+    with pending.noted(home, DRAIN) as struck, pending.noted(home, other) as other_struck:
+        assert pending.drains(home, MAC) and pending.drains(home, other.mac)
         assert not struck() and not other_struck()
-        ordered.strike(home, other.mac)
+        pending.strike(home, other.mac)
         assert other_struck() and not struck()
-        assert not ordered.drains(home, other.mac)
-        ordered.strike(home, MAC)
+        assert not pending.drains(home, other.mac)
+        pending.strike(home, MAC)
         assert struck()
 
 
 def test_one_about_nobody_is_not_written_down_and_damage_is_passed_over(home: Home) -> None:
-    with ordered.noted(home, replace(DRAIN, mac="")) as struck:
-        assert () == ordered.read(home)
+    with pending.noted(home, replace(DRAIN, mac="")) as struck:
+        assert () == pending.read(home)
         assert not struck()
-    ordered.note(home, DRAIN)
+    pending.note(home, DRAIN)
     (home.runtime / "orders" / "foul.json").write_bytes(b'{"mac": "\xff"}')
     (home.runtime / "orders" / "folder.json").mkdir()
-    assert (DRAIN,) == ordered.read(home)
+    assert (DRAIN,) == pending.read(home)
 
 
 def test_one_that_cannot_be_written_down_is_carried_out_all_the_same(home: Home) -> None:
     (home.runtime / "orders").write_text("in the way")
-    with ordered.noted(home, DRAIN) as struck:
-        assert () == ordered.read(home)
+    with pending.noted(home, DRAIN) as struck:
+        assert () == pending.read(home)
         assert not struck()

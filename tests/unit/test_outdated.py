@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.workstation.environment.outdated import last_change
+from farm.workstation.env.outdated import last_change
 from tests.lab import until
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from farm import preflight
 from farm.config import Config, Dhcp, Machine
 from farm.errors import FarmError
 from farm.home import Home
-from farm.running import VirtualMachine
+from farm.instance import VirtualMachine
+from farm.serve import preflight
 from farm.virtual.machine import machines
 
 

@@ -12,10 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import Listed
 from farm.config import Config, Dhcp, Nodes
 from farm.config.check import check
-from farm.events import (
+from farm.instance import Instance
+from farm.netboot.leases import Lease, addresses, parse_leases, used_up
+from farm.scheduler.protocol import NodeForged
+from farm.view.status import build
+from farm.watch.activity import Listed
+from farm.watch.events import (
     BootEvent,
     CanarySeen,
     Examined,
@@ -31,16 +35,12 @@ from farm.events import (
     TelemetryLost,
     TelemetrySeen,
 )
-from farm.netboot.leases import Lease, addresses, parse_leases, used_up
-from farm.running import Running
-from farm.scheduler.protocol import NodeForged
-from farm.state import ANSWERS, Farm, fold, initial
-from farm.view.status import build
+from farm.watch.state import ANSWERS, Farm, fold, initial
 from tests.scheduler_says import login, logout, up
 
 ROOT = Path(__file__).parents[2]
 MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.57"
-RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v1", started=50.0)
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v1", started=50.0)
 DHCP = Dhcp("10.77.0.50", "10.77.0.52")
 
 
@@ -166,7 +166,7 @@ def test_what_a_probe_finds_stays_until_it_finds_it_no_more() -> None:
     assert codes(fold(found, Examined("ground", ()))) == []
 
 
-def settings(strangers: Literal["allow", "warn", "block"] = "warn", *known: str) -> Running:
+def settings(strangers: Literal["allow", "warn", "block"] = "warn", *known: str) -> Instance:
     return replace(RUNNING, config=Config(name="lab", nodes=Nodes(strangers=strangers, known=[*known])))
 
 
@@ -174,8 +174,8 @@ def with_guest(slots: int = 4) -> Farm:
     return fold(farm(), login(130.0, 66, "guest", "10.77.0.66", slots))
 
 
-def about(state: Farm, running: Running) -> list[tuple[str, str]]:
-    return [(each.code, each.about) for each in build(state, running).findings]
+def about(state: Farm, instance: Instance) -> list[tuple[str, str]]:
+    return [(each.code, each.about) for each in build(state, instance).findings]
 
 
 def test_a_daemon_that_is_no_machine_of_the_farm_is_named_when_it_takes_jobs() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from farm.workstation.explaining.reasons import REASONS, as_markdown, find, recognise
-from farm.workstation.explaining.reasons.command import without_dash_c
+from farm.workstation.explain.reasons import REASONS, as_markdown, find, recognise
+from farm.workstation.explain.reasons.command import without_dash_c
 
 PAGE = Path(__file__).parents[2] / "docs" / "explain.md"
 
@@ -209,5 +209,5 @@ def test_a_call_without_dash_c(command: str, code: str) -> None:
 def test_the_page_has_the_reasons_there_are() -> None:
     _, _, rest = PAGE.read_text().partition("<!-- reasons -->\n")
     assert rest.partition("<!-- end -->")[0].strip() == as_markdown().strip(), (
-        "print it anew: python -m farm.workstation.explaining.reasons"
+        "print it anew: python -m farm.workstation.explain.reasons"
     )

@@ -1,8 +1,8 @@
 """Machines that got no address or no loader."""
 
-from farm.events import BootEvent, Service, ServicesSeen, Stage
-from farm.refusals import MOST, NO_ADDRESS, SECONDS
-from farm.state import Farm, fold, initial
+from farm.watch.events import BootEvent, Service, ServicesSeen, Stage
+from farm.watch.refusals import MOST, NO_ADDRESS, SECONDS
+from farm.watch.state import Farm, fold, initial
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"

@@ -10,15 +10,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from farm import firewall
 from farm.config import Config, Dhcp, Export, Machine, Nodes, Scheduler
 from farm.errors import FarmError
 from farm.export.aoe import socket_buffer_needed, vblade_service
 from farm.home import Home
 from farm.image.store import Manifest
 from farm.netboot import render
-from farm.services import Service
-from farm.services import render as supervisor_conf
+from farm.serve import firewall
+from farm.supervisor import Service
+from farm.supervisor import render as supervisor_conf
 
 VERSION = Manifest(
     version="20260101.1", built=0, seconds=0, slot=5, inputs="i", base="b", kernel="6.1", packages={}, files={}

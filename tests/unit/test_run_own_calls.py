@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.running.own_calls import FollowedLog, OwnCalls
+from farm.workstation.run.own_calls import FollowedLog, OwnCalls
 
 CLOCK = "2026-11-23 09:29:11"
 

@@ -9,8 +9,8 @@ from farm.scheduler.protocol import (
     NodeOffline,
     NodeStats,
 )
-from farm.workstation.running.own_calls import OwnCalls
-from farm.workstation.running.tally import NodeTally, Now, Tally
+from farm.workstation.run.own_calls import OwnCalls
+from farm.workstation.run.tally import NodeTally, Now, Tally
 
 ME, OTHER, PC01 = 1, 2, 3
 

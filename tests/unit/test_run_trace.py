@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.running.tally import TalliedJob
-from farm.workstation.running.trace import HERE, lanes, trace
+from farm.workstation.run.tally import TalliedJob
+from farm.workstation.run.trace import HERE, lanes, trace
 
 START = 1_700_000_000.0
 

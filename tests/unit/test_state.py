@@ -7,8 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import Tick
-from farm.events import (
+from farm.scheduler import protocol
+from farm.watch.activity import Tick
+from farm.watch.events import (
     BOOT_STAGES,
     Beacon,
     BeaconLost,
@@ -28,8 +29,7 @@ from farm.events import (
     TelemetryLost,
     TelemetrySeen,
 )
-from farm.scheduler import protocol
-from farm.state import (
+from farm.watch.state import (
     GUEST_SECONDS,
     MAX_GUESTS,
     MAX_NODES,

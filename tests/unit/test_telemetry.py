@@ -12,8 +12,8 @@ from msgspec.structs import replace
 
 from farm.daemon.telemetry import BOOT_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, SECONDS, Turns
 from farm.errors import NOT_JSON
-from farm.events import Stage, Telemetry
-from farm.state import Node
+from farm.watch.events import Stage, Telemetry
+from farm.watch.state import Node
 
 QUESTION_SECONDS = 2.0
 """As long as one that nobody answers takes."""

@@ -8,9 +8,9 @@ import pytest
 from msgspec.structs import replace
 from textual.widgets import Input
 
-from farm.events import Stage
 from farm.view.live import Delta
 from farm.view.status import NodeStatus
+from farm.watch.events import Stage
 from tests.unit.tui_driving import press, running, screen, settle
 from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot
 from tui import words

@@ -13,13 +13,13 @@ from msgspec.structs import replace
 from rich.console import Console
 from textual.keys import _character_to_key
 
-from farm.activity import Job, JobState, Place, Sample, Totals
 from farm.attach import Lost
 from farm.cli.status import nodes_table
 from farm.errors import ConfigError, FarmError
-from farm.events import Stage
 from farm.view.live import Delta, Live, encode
 from farm.view.status import ServiceStatus
+from farm.watch.activity import Job, JobState, Place, Sample, Totals
+from farm.watch.events import Stage
 from tests.unit.tui_fixtures import (
     HOSTILE,
     NOW,

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.events import BOOT_STAGES
-from farm.events import Stage as BootStage
 from farm.view.boot import Span, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
+from farm.watch.events import BOOT_STAGES
+from farm.watch.events import Stage as BootStage
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.boot import BootView, bar, rows, scale, summary

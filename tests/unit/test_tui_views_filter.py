@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import Job, JobState, Place
 from farm.errors import FarmError
+from farm.watch.activity import Job, JobState, Place
 from tui.filter import parse, state_of
 
 DONE = Job(

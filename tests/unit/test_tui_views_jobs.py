@@ -4,8 +4,8 @@ import pytest
 from msgspec.structs import replace
 from textual.widgets import Input
 
-from farm.activity import Job, JobState, Place
 from farm.view.live import Delta, Live
+from farm.watch.activity import Job, JobState, Place
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import Fact, JobDetail, facts, related, related_facts, why_failed

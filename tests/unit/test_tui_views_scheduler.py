@@ -3,9 +3,9 @@
 import pytest
 from msgspec.structs import replace
 
-from farm.events import HeldEnvironment
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.live import Delta, Live
+from farm.watch.events import HeldEnvironment
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.node_detail import NodeDetail

@@ -2,8 +2,8 @@
 
 from msgspec.structs import replace
 
-from farm.activity import JobState, Place
 from farm.view.live import Delta, Live
+from farm.watch.activity import JobState, Place
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import JobDetail

@@ -12,11 +12,11 @@ from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import Store
-from farm.image.users import note_user, noted
-from farm.running import Running
-from farm.serving import remove_image, switch_image
-from farm.up import exclusive
-from farm.versions import versions_in_use
+from farm.image.uses import note_user, noted
+from farm.instance import Instance
+from farm.serve.images import remove_image, switch_image
+from farm.serve.up import exclusive
+from farm.serve.versions import versions_in_use
 from tests.lab import PATIENCE
 from tests.made_up_store import add_version
 
@@ -39,7 +39,7 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Homes:
 
 def bring_up(home: Home, image: str) -> None:
     """A farm that is up, but whose farmd does not answer."""
-    Running(config=Config(), interface="lab0", image=image, started=1.0).save(home)
+    Instance(config=Config(), interface="lab0", image=image, started=1.0).save(home)
     note_user(Store(home.images), home, served=[image])
 
 
@@ -108,10 +108,10 @@ def test_a_farm_that_is_taken_down_meanwhile_is_not_noted_as_up(homes: Homes) ->
 
     with exclusive(home):
         switch.start()
-        Running.path(home).unlink()  # as `farm down` does under this lock
-        Running.forget(home)
+        Instance.path(home).unlink()  # as `farm down` does under this lock
+        Instance.forget(home)
     switch.join(PATIENCE)
 
     assert not switch.is_alive()
-    assert not Running.path(home).exists()
+    assert not Instance.path(home).exists()
     assert "v1" == Store(home.images).selection.current

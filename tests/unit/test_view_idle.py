@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from farm.activity import Host, Scheduler
-from farm.events import Stage, Telemetry
 from farm.view.idle import idle_reason
 from farm.view.status import NodeStatus, Overview, SchedulerStatus, host_status, other_status
+from farm.watch.activity import Host, Scheduler
+from farm.watch.events import Stage, Telemetry
 
 NOW = 1000.0
 SCHEDULER = SchedulerStatus(up=True, address="10.77.0.1:8765", netname="lab", since=0.0, why="")

@@ -10,19 +10,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.activity import Listed, Tick, daemons
 from farm.config import Config
-from farm.events import BootEvent, Event, SchedulerSaid, Stage, Telemetry, TelemetrySeen
-from farm.running import Running
+from farm.instance import Instance
 from farm.scheduler import protocol
-from farm.state import Farm, fold, initial
 from farm.view.live import Live, Update, decode, delta, encode, snapshot
 from farm.view.status import Overview, bare_overview, build, build_bare, overview
+from farm.watch.activity import Listed, Tick, daemons
+from farm.watch.events import BootEvent, Event, SchedulerSaid, Stage, Telemetry, TelemetrySeen
+from farm.watch.state import Farm, fold, initial
 from tests.scheduler_says import done, down, login, logout, stats, up
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"
-RUNNING = Running(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
 TOLD = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1")
 
 

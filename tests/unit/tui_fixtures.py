@@ -9,14 +9,14 @@ from collections.abc import AsyncGenerator, Iterable
 
 from msgspec.structs import replace
 
-from farm.activity import Job, JobState, Place, Sample, Totals
 from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
-from farm.events import HeldEnvironment, Memory, Overlay, Processors, Stage, Telemetry, Traffic
 from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
-from farm.state import Reading
 from farm.view.live import Delta, Live, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
+from farm.watch.activity import Job, JobState, Place, Sample, Totals
+from farm.watch.events import HeldEnvironment, Memory, Overlay, Processors, Stage, Telemetry, Traffic
+from farm.watch.state import Reading
 
 # Clock times in pictures must be the same everywhere.
 os.environ["TZ"] = "UTC"

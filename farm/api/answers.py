@@ -1,0 +1,119 @@
+"""What farmd's API answers besides the status: small records around those of state, views and history (docs/api.md)."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from farm.history.records import Build, NodeHour
+from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
+from farm.watch.activity import Job, Sample, Totals
+from farm.watch.state import Reading
+
+
+class Jobs(Struct, frozen=True, kw_only=True):
+    """Jobs at Unix ``time``."""
+
+    schema: int = 1
+    time: float
+    jobs: list[Job]
+    """In flight."""
+    ended: list[Job]
+    """The last ones, oldest first; as many as were asked for."""
+
+
+class Nodes(Struct, frozen=True, kw_only=True):
+    """Machines of this farm, and the daemons at its scheduler that are none of them."""
+
+    schema: int = 1
+    nodes: list[NodeStatus]
+    hosts: list[HostStatus]
+
+
+class Readings(Struct, frozen=True, kw_only=True):
+    """What a node's agent measured lately, oldest first."""
+
+    schema: int = 1
+    key: str
+    readings: list[Reading]
+
+
+class NodeHours(Struct, frozen=True, kw_only=True):
+    """What each node did in each of the last hours."""
+
+    schema: int = 1
+    hours: list[NodeHour]
+
+
+class SchedulerNow(Struct, frozen=True, kw_only=True):
+    """The scheduler, the present moment, and totals since the watching began."""
+
+    schema: int = 1
+    scheduler: SchedulerStatus
+    now: Sample
+    totals: Totals
+
+
+class Builds(Struct, frozen=True, kw_only=True):
+    """Builds, the newest first."""
+
+    schema: int = 1
+    builds: list[Build]
+
+
+class ImageStatus(Struct, frozen=True, kw_only=True):
+    """A version in the image store; ``built``: Unix time, ``size``: bytes."""
+
+    version: str
+    built: float
+    size: int
+    selected: bool
+    """Next boots get it."""
+    nodes: int
+    """Nodes that run it."""
+
+
+class Images(Struct, frozen=True, kw_only=True):
+    """The image store, newest version first; ``selected``: what next boots get, null when there is none."""
+
+    schema: int = 1
+    selected: str | None
+    images: list[ImageStatus]
+
+
+class Target(Struct, frozen=True):
+    """A node's telemetry for Prometheus' HTTP service discovery: addresses with ports, and labels."""
+
+    targets: list[str]
+    labels: dict[str, str]
+
+
+class Done(Struct, frozen=True, kw_only=True):
+    """An order was carried out."""
+
+    schema: int = 1
+    done: str
+    """What was done, in a sentence."""
+
+
+class Tag(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a build is called in the history."""
+
+    submitter: Annotated[str, Meta(min_length=1, max_length=256)]
+    """The name with which the submitter's daemon logs in."""
+    text: Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Refusal(Struct, frozen=True):
+    """What failed, why, and what mends it; the last two may be empty."""
+
+    what: str
+    why: str = ""
+    mend: str = ""
+
+
+class Refused(Struct, frozen=True):
+    """The answer to every request that failed."""
+
+    error: Refusal

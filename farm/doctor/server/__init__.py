@@ -1,0 +1,9 @@
+"""All checks of a farm's server, in their order."""
+
+from __future__ import annotations
+
+from farm.doctor.check import Check
+from farm.doctor.server import fleet, serving
+from farm.doctor.server.serving import Server
+
+CHECKS: tuple[Check[Server], ...] = (*serving.CHECKS, *fleet.CHECKS)

@@ -1,0 +1,156 @@
+"""Checks of a farm's nodes, as farmd on the server knows them."""
+
+from __future__ import annotations
+
+import time
+
+from farm.api.client import fetch_status
+from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
+from farm.doctor.server.serving import Server
+from farm.view import boot
+from farm.view.status import NodeStatus
+from farm.view.text import count, few
+from farm.watch.events import Stage
+
+NO_FARMD = Cause("farmd does not answer.", "Look at its log", "farm logs farmd")
+DOWN = Cause("The scheduler does not answer farmd: {why}", "Look at its log", "farm logs scheduler")
+RIVALS = Cause(
+    "Other schedulers answer for netname {netname}: {rivals}. Daemons that were given no address may go there.",
+    "Stop them, or give the farm a netname of its own (scheduler: netname in farm.yaml)",
+)
+STUCK = Cause("{node} hangs at stage {stage}: {sentence}", "Look at it", "farm node show {node}")
+STRANGER = Cause(
+    "{node}, which farm.yaml does not list, asked for an address and has fetched nothing since.",
+    "If it is to be a node, let it boot from the network first; if not, nothing",
+    "farm node show {node}",
+    warns=True,
+)
+LOST = Cause(
+    "{nodes}: was up, and nothing is heard of it any more.",
+    "Look at its screen, or switch it on",
+    "farm node show {first}",
+)
+NOBODY = Cause("No node takes jobs.", "Switch nodes on, and look", "farm node list")
+OUTDATED = Cause(
+    "{nodes}: runs another image than its next boot gets.", "Reboot it", "sudo farm node reboot {first}", warns=True
+)
+FORGOTTEN = Cause(
+    "{names}: blocked at the scheduler, so it compiles nothing. It stays so until the scheduler ends.",
+    "If nobody wants that any more, let it in again",
+    "farm node unblock {first}",
+    warns=True,
+)
+
+
+FOREIGN = Cause(
+    "Daemons that this farm does not know take its jobs, or make other objects than this server: {names}.",
+    "Add those that are yours to nodes.known in farm.yaml, and block the others",
+    "sudo farm node block {first}",
+)
+FULL = Cause(
+    "{names}: the RAM that takes writes is full, so no job is given there.",
+    "Reboot to empty it",
+    "sudo farm node reboot {first}",
+)
+
+
+def _status(facts: Server) -> Outcome:
+    facts.status = status = fetch_status(facts.home)
+    scheduler = status.scheduler
+    if not scheduler.up:
+        return DOWN.found(why=scheduler.why or "it has just started.")
+    if scheduler.rivals:
+        rivals = ", ".join(f"{rival.address}:{rival.port}" for rival in scheduler.rivals[:8])
+        return RIVALS.found(netname=scheduler.netname, rivals=rivals)
+    return fine(f"{scheduler.address}, netname {scheduler.netname}, {count(len(status.nodes), 'machine')} known")
+
+
+def _nodes(facts: Server) -> list[NodeStatus]:
+    return [node for node in facts.status.nodes if node.stage is not Stage.OFF] if facts.status else []
+
+
+def _names(nodes: list[NodeStatus]) -> dict[str, str]:
+    shown = ", ".join(node.name for node in nodes[:8]) + (f" and {len(nodes) - 8} more" * (len(nodes) > 8))
+    return {"nodes": shown, "first": nodes[0].name}
+
+
+def _boots(facts: Server) -> Outcome:
+    now, nodes = time.time(), _nodes(facts)
+    boots = {node.key: boot.spans(node, now) for node in nodes}
+    usual = boot.usual(boots.values())
+    found = []
+    for node in nodes:
+        hang = boot.hanging(node, boots[node.key], usual)
+        if hang is not None and node.stage is Stage.POWERED and not node.known:
+            found.append(STRANGER.found(f"{node.name}: {node.mac}, {hang.missing}", node=node.name))
+        elif hang is not None:
+            found.append(STUCK.found(node=node.name, stage=hang.stage, sentence=hang.sentence))
+        else:
+            found.append(fine(f"{node.name}: {node.stage}"))
+    return together(found or [fine("No machine has booted.")])
+
+
+def _lost(facts: Server) -> Outcome:
+    lost = [node for node in _nodes(facts) if node.stage is Stage.LOST]
+    return LOST.found(**_names(lost)) if lost else fine("None was lost.")
+
+
+def _ready(facts: Server) -> Outcome:
+    ready = [node for node in _nodes(facts) if node.stage is Stage.READY]
+    if not ready:
+        return NOBODY.found(f"{count(len(_nodes(facts)), 'machine was', 'machines were')} seen.")
+    return fine(
+        f"{count(len(ready), 'node')} with {count(sum(node.host.slots for node in ready if node.host), 'slot')}"
+    )
+
+
+def _outdated(facts: Server) -> Outcome:
+    old = [node for node in _nodes(facts) if node.outdated]
+    return OUTDATED.found(**_names(old)) if old else fine("All run what their next boot gets.")
+
+
+def _blocked(facts: Server) -> Outcome:
+    if facts.status is None:
+        return skip("farmd does not answer.")
+    names = facts.status.scheduler.blocked
+    return FORGOTTEN.found(names=", ".join(names[:8]), first=names[0]) if names else fine("Nobody is blocked.")
+
+
+def _found(facts: Server, cause: Cause, *codes: str) -> Outcome:
+    """What farmd has found of these codes (docs/status-json.md)."""
+    findings = [each for each in (facts.status.findings if facts.status else ()) if each.code in codes]
+    if not findings:
+        return fine("farmd has found none.")
+    names = few([each.about or "a daemon" for each in findings])
+    return cause.found(*(each.sentence for each in findings), names=names, first=findings[0].about.rpartition("@")[2])
+
+
+def _strangers(facts: Server) -> Outcome:
+    return _found(facts, FOREIGN, "stranger", "wrong-objects", "forged-login")
+
+
+def _room(facts: Server) -> Outcome:
+    return _found(facts, FULL, "node-full")
+
+
+_TOLD = ("farm-status",)
+
+CHECKS: tuple[Check[Server], ...] = (
+    Check(
+        "farm-status", "farmd answers and sees one scheduler", "It knows how the nodes are.", _status,
+        (NO_FARMD, DOWN, RIVALS),
+    ),
+    Check("nodes-booting", "No node hangs in its boot", "It does not come up.", _boots, (STUCK, STRANGER), _TOLD),
+    Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
+    Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
+    Check(
+        "nodes-image", "Nodes run the chosen image", "It runs what was chosen as it booted.", _outdated,
+        (OUTDATED,), _TOLD,
+    ),
+    Check(
+        "nodes-strangers", "Only the farm's own machines compile", "icecream takes objects from anyone.",
+        _strangers, (FOREIGN,), _TOLD,
+    ),
+    Check("nodes-full", "Nodes have room for writes", "A node without room takes no job.", _room, (FULL,), _TOLD),
+    Check("nodes-blocked", "No block was forgotten", "A blocked node is idle.", _blocked, (FORGOTTEN,), _TOLD),
+)  # fmt: skip

@@ -1,0 +1,320 @@
+"""Checks of a farm's server: what it stands on, what it serves, who else serves there."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psutil
+
+from farm import command
+from farm.config.interfaces import interface_flaw
+from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
+from farm.doctor.server import clock
+from farm.errors import FarmError
+from farm.export import aoe
+from farm.home import NEEDED_SPACE, Home
+from farm.image.store import Store
+from farm.instance import Instance
+from farm.netboot.rival import find_dhcp_servers
+from farm.netboot.tftp import find_tftp_servers
+from farm.serve import firewall, health, preflight
+from farm.supervisor import Supervisor
+from farm.view.status import Status
+from farm.view.text import count
+from farm.virtual.network import cut_off
+
+LOW_SPACE = 2 << 30
+JUMP_SECONDS = 1.0
+
+MISSING = Cause("Programs are missing.", "Install them", "sudo script/bootstrap")
+NO_ADDRESS = Cause(
+    "The interface {interface} lacks the server's address {address}.", "Bring the farm up again", "sudo farm up"
+)
+BAD_LINK = Cause(
+    "The interface is down, or carries smaller frames than farm.yaml says.", "Bring it up", "sudo ip link set IF up"
+)
+CUT_OFF = Cause("The lab's bridge does not reach {machines}.", "Connect it again", "sudo farm up")
+TAKEN = Cause("A port that the farm needs is held by another program.", "Stop it; see", "sudo ss -lnp")
+SICK = Cause("{services}: {why}.", "Look, then bring the farm up again", "farm logs {first}")
+NOT_RUNNING = Cause("The farm's services are not running.", "Start them", "sudo farm up")
+DHCP = Cause(
+    "Another DHCP server answers on {interface}: {rivals}. Nodes take the first answer, and half of them do not boot.",
+    "Turn it off, or put the lab on a network of its own",
+)
+TFTP = Cause(
+    "Another TFTP server answers on {interface}: {rivals}. It matters if a DHCP server there names it.",
+    "Turn it off, or see that no DHCP server points to it",
+    warns=True,
+)
+NO_FILTER = Cause("The nftables table {table} is not in place: {what}.", "Put it in force again", "sudo farm up")
+SMALL_BUFFER = Cause(
+    "net.core.rmem_max is {value}, the AoE export wants {wanted}: its window is smaller than it says.",
+    "Raise it",
+    "sudo sysctl net.core.rmem_max={wanted}",
+)
+DISK = Cause(
+    "The disk below {folder} is almost full: {free} MiB are free.", "Make room", "sudo farm image remove VERSION"
+)
+DISK_LOW = Cause(
+    "Little disk is left below {folder}: {free} MiB.", "Old images can go", "sudo farm image remove VERSION", warns=True
+)
+UNSYNCHRONISED = Cause(
+    "Nothing keeps this machine's clock right: dates of objects and logs will drift apart.",
+    "Turn time synchronisation on",
+    "sudo timedatectl set-ntp true",
+    warns=True,
+)
+JUMPED = Cause(
+    "The clock was set by {seconds} s within the last moments.",
+    "See what sets it",
+    "timedatectl timesync-status",
+    warns=True,
+)
+DAMAGED = Cause(
+    "An image is damaged: a file is missing or has another hash than when it was built.",
+    "Choose another, or build it again",
+    "sudo farm image build --force",
+)
+NOT_EXPORTED = Cause("Image {version} has no running export.", "Bring the farm up again", "sudo farm up")
+OLD_FILE = Cause(
+    "The export of {version} serves a file that was replaced or removed since.", "Start it again", "sudo farm up"
+)
+
+
+@dataclass
+class Server:
+    """A farm's server."""
+
+    home: Home
+    instance: Instance
+    jumps: clock.Jumps = field(default_factory=clock.Jumps)
+    status: Status | None = None
+
+    @property
+    def supervisor(self) -> Supervisor:
+        """Its supervisord."""
+        return Supervisor(self.home)
+
+
+def _programs(facts: Server) -> Outcome:
+    preflight.require_programs(facts.instance.namespace is not None)
+    return fine("All programs that the farm runs are installed.")
+
+
+def _interface(facts: Server) -> Outcome:
+    instance = facts.instance
+    name, address = instance.interface, instance.config.server
+    if flaw := interface_flaw(name, instance.mtu, cable=instance.namespace is None):
+        raise flaw if instance.namespace is None else FarmError(flaw.what, flaw.why, "Repair it: sudo farm up")
+    addresses = [each.address for each in psutil.net_if_addrs().get(name, [])]
+    stats = psutil.net_if_stats().get(name)
+    if address not in addresses:
+        return NO_ADDRESS.found(f"It has: {', '.join(addresses) or 'none'}.", interface=name, address=address)
+    if instance.namespace and (lost := cut_off(instance.namespace, len(instance.machines))):
+        taps = ", ".join(f"tap{number}" for number in lost)
+        machines = ", ".join(instance.machines[number - 1].name for number in lost)
+        return CUT_OFF.found(f"{taps}: missing, down, or not in {name}.", machines=machines)
+    return fine(f"{name} has {address}, frames of {stats.mtu if stats else '?'} bytes")
+
+
+def _ports(facts: Server) -> Outcome:
+    if os.geteuid() != 0:
+        return skip("Only root sees whose ports they are.")
+    preflight.require_free_ports(facts.instance.config, frozenset(p.pid for p in facts.supervisor.orphans()))
+    return fine("Nobody else holds DHCP's, TFTP's, HTTP's, the scheduler's or iceccd's port.")
+
+
+def _services(facts: Server) -> Outcome:
+    machines = {machine.name for machine in facts.instance.machines}
+    answers = [answer for answer in health.probe_all(facts.home, facts.instance) if answer.service not in machines]
+    seen = [f"{answer.service}: {answer.detail}" for answer in answers]
+    sick = [answer for answer in answers if not answer.ok]
+    if sick:
+        names = ", ".join(answer.service for answer in sick)
+        return SICK.found(*seen, services=names, why=sick[0].detail, first=sick[0].service)
+    return fine(*seen)
+
+
+def _start_services(facts: Server) -> str:
+    """Start again what supervisord has given up; what runs is left alone."""
+    machines = {machine.name for machine in facts.instance.machines}
+    down = [s.name for s in facts.supervisor.status() if s.state in ("FATAL", "EXITED", "STOPPED")]
+    started = [name for name in down if name not in machines]
+    for name in started:
+        facts.supervisor.start(name)
+    return f"Started: {', '.join(started)}" if started else ""
+
+
+def _rival_dhcp(facts: Server) -> Outcome:
+    if os.geteuid() != 0:
+        return skip("Only root may ask for DHCP servers.")
+    name = facts.instance.interface
+    found = find_dhcp_servers(name, seconds=4.0)
+    rivals = sorted(found - {facts.instance.config.server})
+    seen = f"Answered: {', '.join(sorted(found)) or 'nobody (the farm does not answer its own server)'}."
+    return DHCP.found(seen, interface=name, rivals=", ".join(rivals)) if rivals else fine(seen)
+
+
+def _rival_tftp(facts: Server) -> Outcome:
+    config = facts.instance.config
+    broadcast = ipaddress.ip_interface(config.address).network.broadcast_address
+    own = {each.address for addresses in psutil.net_if_addrs().values() for each in addresses}
+    rivals = sorted(find_tftp_servers(str(broadcast)) - own)
+    if rivals:
+        return TFTP.found(interface=facts.instance.interface, rivals=", ".join(rivals))
+    return fine("Nobody else answers a broadcast; servers that ignore broadcasts are not seen.")
+
+
+def _filter(facts: Server) -> Outcome:
+    if os.geteuid() != 0:
+        return skip("Only root may see the filter.")
+    found = [
+        NO_FILTER.found(f"nft list table {table}: not as it was made", table=table, what=danger)
+        for table, danger in firewall.flaws(facts.instance.config, facts.instance.interface)
+    ]
+    return together(found) if found else fine(f"The tables {firewall.table(facts.instance.config)} are in force.")
+
+
+def _apply_filter(facts: Server) -> str:
+    firewall.apply(facts.instance.config, facts.instance.interface)
+    return f"Made the nftables tables {firewall.table(facts.instance.config)} anew."
+
+
+def _buffer(facts: Server) -> Outcome:
+    wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
+    value = _rmem_max()
+    if value is None:
+        return skip("net.core.rmem_max cannot be seen from inside this network namespace.")
+    seen = f"net.core.rmem_max = {value}, wanted {wanted}"
+    return SMALL_BUFFER.found(seen, value=value, wanted=wanted) if value < wanted else fine(seen)
+
+
+def _rmem_max() -> int | None:
+    """It belongs to the machine's own network namespace; a lab's may not show it."""
+    try:
+        return int(aoe.RMEM_MAX.read_text())
+    except (OSError, ValueError):
+        pass
+    try:
+        done = command.run(["nsenter", "--target=1", "--net", "cat", str(aoe.RMEM_MAX)], check=False)
+    except FarmError:
+        return None
+    return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdecimal() else None
+
+
+def _raise_buffer(facts: Server) -> str:
+    wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
+    command.run(["nsenter", "--target=1", "--net", "sysctl", f"net.core.rmem_max={wanted}"])
+    return f"net.core.rmem_max={wanted}"
+
+
+def _disk(facts: Server) -> Outcome:
+    found = []
+    for folder in dict.fromkeys([facts.home.state, facts.home.images, facts.home.logs]):
+        if not folder.is_dir():
+            continue
+        free = shutil.disk_usage(folder).free
+        names = {"folder": folder, "free": free >> 20}
+        if free < NEEDED_SPACE:
+            found.append(DISK.found(**names))
+        elif free < LOW_SPACE:
+            found.append(DISK_LOW.found(**names))
+        else:
+            found.append(fine(f"{folder}: {free / (1 << 30):.1f} GiB free"))
+    return together(found)
+
+
+def _clock(facts: Server) -> Outcome:
+    jumped = facts.jumps.seconds()
+    if abs(jumped) > JUMP_SECONDS:
+        return JUMPED.found(seconds=f"{jumped:+.1f}")
+    right = clock.synchronised()
+    seen = f"It says {time.strftime('%Y-%m-%d %H:%M:%S %Z')}."
+    if right is False:
+        return UNSYNCHRONISED.found(seen, "The kernel says that it is not synchronised (adjtimex).")
+    return fine(seen, "The kernel says that it is synchronised." if right else "Whether it is right is not known.")
+
+
+def _images(facts: Server) -> Outcome:
+    store = Store(facts.home.images)
+    manifests = store.list()
+    for manifest in manifests:
+        store.verify(manifest.version)
+    checked = ((manifest.version, count(len(manifest.files), "file")) for manifest in manifests)
+    return fine(*(f"{version}: as it was built, by the hashes of {files}" for version, files in checked))
+
+
+def _exports(facts: Server) -> Outcome:
+    """vblade cannot be asked from its own machine: a frame does not come back to where it was sent."""
+    store = Store(facts.home.images)
+    services = {service.name: service for service in facts.supervisor.status()}
+    found = []
+    for manifest in store.list():
+        service = services.get(f"aoe-{manifest.slot}")
+        if service is None or not service.up:
+            found.append(NOT_EXPORTED.found(version=manifest.version))
+            continue
+        root = store.path(manifest.version) / "root.squashfs"
+        if os.geteuid() == 0 and not health.has_open(service.pid, root):
+            found.append(OLD_FILE.found(f"pid {service.pid} does not have {root} open.", version=manifest.version))
+        else:
+            found.append(fine(f"{manifest.version}: shelf {facts.instance.config.export.shelf}, slot {manifest.slot}"))
+    return together(found)
+
+
+def _check(
+    code: str,
+    title: str,
+    why: str,
+    look: Callable[[Server], Outcome],
+    *causes: Cause,
+    needs: tuple[str, ...] = (),
+    fix: Callable[[Server], str] | None = None,
+) -> Check[Server]:
+    return Check(code, title, why, look, causes, needs, fix=fix)
+
+
+CHECKS: tuple[Check[Server], ...] = (
+    _check("programs", "All programs are installed", "The farm runs them as they stand in PATH.", _programs, MISSING),
+    _check(
+        "interface", "The lab's interface is up and has the server's address",
+        "Everything is served there and nowhere else.", _interface, NO_ADDRESS, BAD_LINK, CUT_OFF,
+    ),
+    _check("ports", "The farm's ports are its own", "Who holds a port answers in the farm's place.", _ports, TAKEN),
+    _check(
+        "services", "Every service answers as a client would ask it",
+        "A process that runs may still serve nothing.", _services, SICK, NOT_RUNNING, fix=_start_services,
+    ),
+    _check(
+        "rival-dhcp", "No other DHCP server is on the lab's network",
+        "A node takes the first answer.", _rival_dhcp, DHCP, needs=("interface",),
+    ),
+    _check(
+        "rival-tftp", "No other TFTP server is on the lab's network",
+        "A loader from elsewhere boots something else.", _rival_tftp, TFTP, needs=("interface",),
+    ),
+    _check(
+        "filter", "The firewall's tables are in force",
+        "AoE has no access control of its own, nor has the scheduler's control port.", _filter, NO_FILTER,
+        needs=("interface",), fix=_apply_filter,
+    ),
+    _check(
+        "images", "Image files have the hashes they were built with",
+        "A damaged root boots, and then fails anywhere.", _images, DAMAGED,
+    ),
+    _check(
+        "exports", "Every image is exported",
+        "Without its export a node has no root.", _exports, NOT_EXPORTED, OLD_FILE,
+    ),
+    _check(
+        "socket-buffer", "The kernel allows the export its buffer",
+        "With less, some of many nodes starve as they boot.", _buffer, SMALL_BUFFER, fix=_raise_buffer,
+    ),
+    _check("disk", "The disk has room", "Logs, leases and images are written.", _disk, DISK, DISK_LOW),
+    _check("clock", "The clock is right", "Build tools compare the dates of files.", _clock, UNSYNCHRONISED, JUMPED),
+)  # fmt: skip

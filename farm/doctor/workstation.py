@@ -1,9 +1,0 @@
-"""All checks of a workstation, in their order."""
-
-from __future__ import annotations
-
-from farm.doctor import compiling, network, nodes, shell
-from farm.doctor.check import Check
-from farm.doctor.facts import Workstation
-
-CHECKS: tuple[Check[Workstation], ...] = (*shell.CHECKS, *network.CHECKS, *nodes.CHECKS, *compiling.CHECKS)

@@ -1,0 +1,184 @@
+"""Checks of a farm's nodes, from a workstation: are there any, can they be reached, do they take jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import time
+import urllib.request
+from collections.abc import Callable
+
+import msgspec
+
+from farm.config import Nodes
+from farm.doctor.check import Cause, Check, Outcome, fine, together
+from farm.doctor.workstation.facts import Peer, Workstation
+from farm.doctor.workstation.peers import peers, round_trips
+from farm.errors import NOT_JSON
+from farm.node.environments import ROOM_PER_SLOT
+from farm.view.text import count
+from farm.watch.events import Telemetry
+from farm.watch.mdns import find_nodes
+
+FULL = 1000
+LOAD_PATIENCE = 15.0
+"""A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
+whenever all of its processors are busy with something else."""
+USUAL_PORT = Nodes().telemetry_port
+"""Where a node is asked that does not advertise another: a farm may have set one, which no workstation is told."""
+TELEMETRY_SECONDS = 2.0
+MAX_TELEMETRY = 1 << 20
+
+NO_NODES = Cause("No node is logged in: there is nobody to compile.", "Switch nodes on, and look", "farm node list")
+UNREACHABLE = Cause(
+    "This machine cannot connect to {nodes} at TCP port {port} ({why}): icecc sends sources to nodes directly.",
+    "Let TCP {port} through from here to the nodes; on a node with a firewall: nft insert rule inet filter input tcp "
+    "dport {port} accept",
+)
+FULL_NODES = Cause(
+    "{nodes}: load 1000, so no job is given there. Less than 25 MiB for each free slot is left in the environment "
+    "folder, or its memory is full, or other programs take all of its processors.",
+    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
+    "farm node reboot {first}",
+)
+NO_ROOM = Cause(
+    "{nodes}: its RAM disk is full ({free} MiB are left, {wanted} are wanted), so its load is 1000 and no job is given "
+    "there.",
+    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
+    "farm node reboot {first}",
+)
+BUSY = Cause(
+    "{nodes}: something else takes all of its processors, so its load is 1000 and no job is given there.",
+    "See what runs there",
+    "farm node ssh {first} -- top -bn1",
+    warns=True,
+)
+STUCK = Cause(
+    "{nodes}: busy receiving an environment for {seconds} s.",
+    "The way from the submitter to it is slow, or its RAM is full: look",
+    "farm node show {first}",
+    warns=True,
+)
+
+
+def ask(facts: Workstation) -> None:
+    """Ask the scheduler who is logged in. Raises FarmError."""
+    assert facts.scheduler is not None
+    facts.peers, blocked = asyncio.run(peers(facts.scheduler.address, facts.scheduler.port))
+    facts.blocked = blocked or ()
+
+
+def ask_until(facts: Workstation, holds: Callable[[], bool], seconds: float) -> None:
+    """Ask the scheduler until something holds, or for so long."""
+    deadline = time.monotonic() + seconds
+    ask(facts)
+    while not holds() and time.monotonic() < deadline:
+        time.sleep(1)
+        ask(facts)
+
+
+def _nodes(facts: Workstation) -> Outcome:
+    if not facts.peers:
+        ask(facts)
+    nodes = facts.nodes
+    if not nodes:
+        seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
+        return NO_NODES.found(seen)
+    return fine(f"Nodes that take jobs: {len(nodes)}, with {count(sum(node.slots for node in nodes), 'slot')}.")
+
+
+def _ports(facts: Workstation) -> Outcome:
+    nodes = facts.nodes
+    answers = asyncio.run(round_trips(nodes))
+    facts.reachable = {address for address, answer in answers.items() if isinstance(answer, float)}
+    found = []
+    for node in nodes:
+        answer = answers[node.address]
+        if isinstance(answer, float):
+            found.append(fine(f"{node.name} ({node.address}): {answer * 1000:.2f} ms there and back"))
+    lost = [node for node in nodes if node.address not in facts.reachable]
+    if lost:
+        why = answers[lost[0].address]
+        told = [f"{node.name} ({node.address}:{node.port}): {answers[node.address]}" for node in lost]
+        names = ", ".join(node.name for node in lost[:8])
+        found.append(UNREACHABLE.found(*told, nodes=names, port=lost[0].port, why=why))
+    found.append(fine("From here to the nodes is measured; nodes never connect to a machine that only submits."))
+    return together(found)
+
+
+def _room(facts: Workstation) -> Outcome:
+    def none_full() -> bool:
+        return all(node.load < FULL for node in facts.nodes)
+
+    if not none_full():
+        ask_until(facts, none_full, LOAD_PATIENCE)
+    seen = [_burden(node) for node in facts.nodes]
+    full = [node for node in facts.nodes if node.load >= FULL]
+    if full:
+        ports = {beacon.address: beacon.port for beacon in asyncio.run(find_nodes())}
+        told = [_telemetry(node.address, ports.get(node.address, USUAL_PORT)) for node in full]
+        return together([fine(*seen), *map(_full, full, told)])
+    slow = [node for node in facts.nodes if (node.installing or 0) > 30]
+    if slow:
+        names = ", ".join(node.name for node in slow[:8])
+        return STUCK.found(*seen, nodes=names, seconds=slow[0].installing, first=slow[0].name)
+    return fine(*seen)
+
+
+def _full(node: Peer, told: Telemetry | None) -> Outcome:
+    """Why a node's load is 1000: a node of a farm's tells how much room it has."""
+    names = {"nodes": node.name, "first": node.name}
+    if told is None or not told.overlay.total:
+        return FULL_NODES.found(f"{node.name} answers no question about its RAM.", **names)
+    free, wanted = told.overlay.total - told.overlay.used, ROOM_PER_SLOT * (node.slots + 1)
+    seen = f"{node.name}: {free >> 20} MiB of its RAM disk free, {told.memory.available >> 20} MiB of memory available"
+    if free < wanted:
+        return NO_ROOM.found(seen, free=free >> 20, wanted=wanted >> 20, **names)
+    return BUSY.found(seen, **names)
+
+
+def _telemetry(address: str, port: int) -> Telemetry | None:
+    """What a node says of itself; None when it is no node of a farm's, or does not answer."""
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(f"http://{address}:{port}/status.json", timeout=TELEMETRY_SECONDS) as answer:
+            return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
+    except (OSError, http.client.HTTPException, *NOT_JSON):
+        return None
+
+
+def _burden(node: Peer) -> str:
+    parts = [f"{node.name}: load {node.load} of 1000, {count(node.slots, 'slot')}"]
+    if node.load_average is not None:
+        parts.append(f"load average {node.load_average:.1f}")
+    if node.free_memory is not None:
+        parts.append(f"{node.free_memory} MiB of memory free")
+    return ", ".join(parts)
+
+
+CHECKS: tuple[Check[Workstation], ...] = (
+    Check(
+        "nodes",
+        "Nodes are logged in",
+        "They are who compiles.",
+        _nodes,
+        causes=(NO_NODES,),
+        needs=("scheduler",),
+    ),
+    Check(
+        "node-port",
+        "Every node can be reached from here",
+        "Sources go from here to the node directly, not through the scheduler.",
+        _ports,
+        causes=(UNREACHABLE,),
+        needs=("nodes",),
+    ),
+    Check(
+        "node-room",
+        "Nodes have room for jobs",
+        "A node whose load is 1000 gets none.",
+        _room,
+        causes=(NO_ROOM, FULL_NODES, BUSY, STUCK),
+        needs=("nodes",),
+    ),
+)

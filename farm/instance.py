@@ -1,0 +1,99 @@
+"""What a farm that is up was brought up with: written by `farm up`, read by everything that looks at the farm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from farm.config import Config
+from farm.errors import NOT_JSON, FarmError
+from farm.home import Home, boot_id, write_atomic
+
+RECORD = "running.json"
+
+
+class VirtualMachine(Struct, frozen=True):
+    """A QEMU machine of the virtual lab."""
+
+    name: str
+    mac: str
+    nic: str
+
+
+class Instance(Struct, frozen=True, kw_only=True):
+    """The facts of a running farm; in the virtual lab ``namespace`` is the network namespace all of it lives in."""
+
+    config: Config
+    interface: str
+    image: str
+    """Image version that next boots get."""
+    started: float
+    """Unix time."""
+    namespace: str | None = None
+    machines: list[VirtualMachine] = []
+    mtu: int = 1500
+    """Frame size of the lab's network."""
+    addresses_added: list[str] = []
+    """Addresses that were not on the interface before, and go again with the farm."""
+    boot: str = msgspec.field(default_factory=boot_id)
+    """The machine's boot in which it was brought up: whatever it changed is undone by another."""
+
+    @staticmethod
+    def path(home: Home) -> Path:
+        """Where it is kept while the farm is up."""
+        return home.runtime / RECORD
+
+    @classmethod
+    def load(cls, home: Home) -> Instance:
+        """Read it; raises FarmError when the farm is not up."""
+        return cls.load_from(home.runtime)
+
+    @classmethod
+    def load_from(cls, runtime: Path) -> Instance:
+        """Read that of any farm, by its runtime folder; raises FarmError when it is not up."""
+        path = runtime / RECORD
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=cls)
+        except FileNotFoundError:
+            raise FarmError("The farm is not up.", f"{path} does not exist.", "Start it: sudo farm up") from None
+        except PermissionError:
+            raise FarmError("The farm's state may not be read.", str(path), "Try again with sudo.") from None
+        except NOT_JSON as error:
+            raise FarmError(
+                "The record of the running farm cannot be read.",
+                f"{path}: {error}",
+                "Write it again: sudo farm up",
+            ) from error
+
+    def save(self, home: Home) -> None:
+        """Write it for others to read, and once more where it stays if the runtime folder is emptied."""
+        content = msgspec.json.encode(self)
+        write_atomic(_copy(home), content)
+        write_atomic(self.path(home), content)
+
+    @classmethod
+    def known(cls, home: Home) -> Instance | None:
+        """The record, or its copy when it is lost or of no use; None when the farm is not known to be up.
+
+        The copy counts for the boot of the machine in which it was written.
+        """
+        try:
+            return cls.load(home)
+        except FarmError:
+            pass
+        try:
+            copy = msgspec.json.decode(_copy(home).read_bytes(), type=cls)
+        except (OSError, *NOT_JSON):
+            return None
+        return copy if copy.boot == boot_id() else None
+
+    @staticmethod
+    def forget(home: Home) -> None:
+        """The farm is down: there is nothing to look for."""
+        _copy(home).unlink(missing_ok=True)
+
+
+def _copy(home: Home) -> Path:
+    return home.state / RECORD

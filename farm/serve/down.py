@@ -1,0 +1,110 @@
+"""Take a farm down: end its services, power its nodes off, and leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from farm.api.client import fetch_status
+from farm.errors import FarmError
+from farm.export.socket_buffer import release_socket_buffer
+from farm.home import Home
+from farm.image.store import Store
+from farm.image.uses import note_user, noted
+from farm.instance import Instance
+from farm.nodes.power import power_off_all, wait_for_jobs
+from farm.serve.healing import Report
+from farm.serve.remains import config_of, left, own_namespaces, remove_network, unmount
+from farm.serve.up import ENVIRONMENTS, exclusive
+from farm.supervisor import Supervisor
+from farm.view.status import NodeStatus
+from farm.virtual.builds import end_builds, find_builds, require_no_builds, wait_for_builds
+from farm.virtual.namespace import ICECC_SOCKETS
+
+Builds = Literal["refuse", "wait", "end"]
+"""What to do about builds that run inside a virtual lab, which end with it."""
+
+
+def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: Builds = "refuse") -> None:
+    """Stop everything and leave nothing behind: no process, namespace, mount, filter, address or kernel setting.
+
+    ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is
+    left of a farm too, whatever was killed or deleted. Raises FarmError when builds run that it may not end, and when
+    something could not be removed.
+    """
+    with exclusive(home):
+        config, instance = config_of(home), Instance.known(home)
+        namespaces = own_namespaces(home, instance, config)
+        _settle_builds(home, namespaces, builds, report)
+        supervisor = Supervisor(home)
+        if instance is not None:
+            _leave_nodes(home, instance, supervisor.alive, keep_nodes, report)
+        report("services", "stopping")
+        supervisor.shutdown()
+        report("network", "removing")
+        for doubtful in remove_network(home, instance, config, namespaces):
+            report("left as it is", f"{doubtful}: who added it is not known")
+        release_socket_buffer(home.runtime)
+        _remove_sockets(instance)
+        unmount(home)
+        for path in home.runtime.glob("*"):
+            _remove(path)
+        Instance.forget(home)
+        _require_gone(left(home, namespaces))
+
+
+def _settle_builds(home: Home, namespaces: Sequence[str], builds: Builds, report: Report) -> None:
+    for namespace in namespaces:
+        if builds == "wait":
+            wait_for_builds(namespace, report)
+        elif builds == "end" and (found := find_builds(namespace)):
+            report("builds", f"ending {'; '.join(map(str, found))}")
+            end_builds(home, found)
+    require_no_builds(namespaces, "down", force=builds == "end")
+
+
+def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report: Report) -> None:
+    """Drain and power off, and note in the image store what nodes were left running."""
+    store = Store(home.images)
+    user = noted(store, home)
+    nodes: Sequence[NodeStatus] | None = None
+    if alive:
+        report("jobs", "waiting for those that run")
+        wait_for_jobs(home, report)
+        with contextlib.suppress(FarmError):
+            nodes = fetch_status(home).nodes
+    if instance.namespace is not None:
+        note_user(store, home)
+    elif nodes is None:  # those that run were not asked, and not powered off
+        note_user(store, home, kept=[*user.kept, *user.served, instance.image])
+    elif keep:
+        note_user(store, home, kept=[node.image for node in nodes if node.image])
+    else:
+        report("nodes", "powering off")
+        on = power_off_all(home, instance, nodes, report)
+        note_user(store, home, kept=[node.image for node in on if node.image])
+
+
+def _remove_sockets(instance: Instance | None) -> None:
+    """In a real lab icecc and iceccd meet in a folder of the system's: what the farm put there goes."""
+    if instance is not None and instance.namespace is None:
+        shutil.rmtree(Path(ICECC_SOCKETS, ENVIRONMENTS), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            Path(ICECC_SOCKETS).rmdir()
+
+
+def _require_gone(remains: list[str]) -> None:
+    if remains:
+        raise FarmError("Not all of the farm could be removed.", "\n".join(remains), "Repeat: sudo farm down")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        for child in path.iterdir():
+            _remove(child)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)

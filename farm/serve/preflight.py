@@ -1,0 +1,143 @@
+"""What must hold before a farm comes up; each failure says what mends it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+
+import psutil
+
+from farm.command import PACKAGES, find
+from farm.config import Config
+from farm.config.check import check
+from farm.config.interfaces import interface_flaw
+from farm.errors import FarmError, MissingProgramError
+from farm.home import NEEDED_SPACE, Home
+from farm.netboot.rival import find_dhcp_servers
+from farm.unix_http import LONGEST_SOCKET
+
+SERVER_PROGRAMS = (
+    "dnsmasq",
+    "nginx",
+    "vblade",
+    "icecc-scheduler",
+    "iceccd",
+    "nft",
+    "ip",
+    "ssh",
+    "ssh-keygen",
+    "setpriv",
+    "unshare",
+)
+VIRTUAL_PROGRAMS = ("qemu-system-x86_64", "socat")
+
+
+def require_root(what: str) -> None:
+    """Raises FarmError unless this process is root."""
+    if os.geteuid() != 0:
+        raise FarmError(
+            f"`{what}` must be run by root.", "It opens network interfaces and changes mounts.", f"Try: sudo {what}"
+        )
+
+
+def require_programs(virtual: bool) -> None:
+    """Raises FarmError that names all missing Debian packages at once."""
+    missing = []
+    for program in SERVER_PROGRAMS + (VIRTUAL_PROGRAMS if virtual else ()):
+        try:
+            find(program)
+        except MissingProgramError:
+            missing.append(program)
+    if missing:
+        packages = sorted({PACKAGES.get(program, program) for program in missing})
+        raise FarmError(
+            f"Programs are missing: {', '.join(missing)}.",
+            "",
+            f"Install them: sudo apt-get install {' '.join(packages)}",
+        )
+
+
+def require_short_path(home: Home) -> None:
+    """Raises FarmError when the sockets of the farm's programs would have longer paths than unix(7) allows."""
+    most = LONGEST_SOCKET - len("/machines/virtual-250.console")
+    if len(os.fsencode(home.runtime)) > most:
+        raise FarmError(
+            "The path of the farm's home is too long.",
+            f"Its sockets are in {home.runtime}, which can have at most {most} bytes (unix(7)).",
+            "Give it another home: farm --home DIR up",
+        )
+
+
+def require_space(home_state: str | os.PathLike[str]) -> None:
+    """Raises FarmError when logs and leases would soon fill the disk."""
+    free = shutil.disk_usage(home_state).free
+    if free < NEEDED_SPACE:
+        raise FarmError(
+            f"The disk is almost full: {free >> 20} MiB free below {home_state}.",
+            "",
+            "Make room; old images go with: farm image remove VERSION",
+        )
+
+
+def require_interface_up(config: Config) -> None:
+    """Raises FarmError when the lab's interface is down, or carries smaller frames than the nodes will send."""
+    if flaw := interface_flaw(config.interface, config.mtu):
+        raise flaw
+
+
+def require_addresses(config: Config) -> None:
+    """Raises FarmError when the DHCP range is too small for the machines, those of a virtual lab included."""
+    for problem in check(config):
+        if problem.place == ("dhcp",):
+            raise FarmError(f"The DHCP range does not do: {problem.text}", problem.why, problem.mend)
+
+
+def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
+    """Raises FarmError that names who holds a port the farm needs; the farm's own processes do not count."""
+    scheduler = config.scheduler.port
+    wanted = [
+        (socket.SOCK_DGRAM, 67, "DHCP"),
+        (socket.SOCK_DGRAM, 69, "TFTP"),
+        (socket.SOCK_STREAM, config.http_port, "HTTP"),
+        (socket.SOCK_STREAM, scheduler, "the scheduler"),
+        (socket.SOCK_DGRAM, scheduler, "the scheduler"),
+        (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
+        (socket.SOCK_STREAM, 10245, "iceccd"),
+        *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
+    ]
+    strangers = {
+        (connection.type, connection.laddr.port): connection.pid
+        for connection in psutil.net_connections("inet")
+        if connection.laddr
+        and (connection.type == socket.SOCK_DGRAM or connection.status == psutil.CONN_LISTEN)
+        and connection.laddr.ip in ("0.0.0.0", "::", config.server)
+        and connection.pid not in own_pids
+    }
+    for kind, port, purpose in wanted:
+        if (kind, port) in strangers:
+            raise FarmError(*_busy(kind, port, purpose, strangers[(kind, port)]))
+
+
+def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str, str]:
+    protocol = "UDP" if kind == socket.SOCK_DGRAM else "TCP"
+    who = "another program"
+    if pid is not None:
+        try:
+            who = f"{psutil.Process(pid).name()} (pid {pid})"
+        except psutil.Error:
+            who = f"pid {pid}"
+    mend = f"Stop it; its unit is named by: systemctl status {pid}" if pid else "Stop it; see: sudo ss -lnp"
+    return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"It is held by {who}.", mend
+
+
+def require_no_rival(config: Config) -> None:
+    """Raises FarmError when another DHCP server answers on the lab's interface."""
+    # Many servers first see for up to 3 s whether an address is free (dnsmasq(8), no-ping) and only then offer it.
+    rivals = sorted(find_dhcp_servers(config.interface, seconds=4.0) - {config.server})
+    if rivals:
+        raise FarmError(
+            f"Another DHCP server answers on {config.interface}: {', '.join(rivals)}.",
+            "Nodes would get addresses from either, and half of them would not boot.",
+            "Turn it off, or put the lab on a network of its own.",
+        )

@@ -1,0 +1,387 @@
+"""Bring a farm up, change it while it is up, and take it down: the one place where all parts meet."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+
+from farm import command
+from farm.api.client import wait_until_seen
+from farm.config import Config, Machine
+from farm.config.file import load_or_default
+from farm.config.interfaces import check_interface
+from farm.errors import FarmError
+from farm.export import aoe
+from farm.export.socket_buffer import allow_socket_buffer
+from farm.home import Home, locked, write_atomic
+from farm.image.build import build
+from farm.image.store import Store
+from farm.image.uses import note_user, noted
+from farm.instance import Instance
+from farm.netboot import render
+from farm.nodes.power import jobs_by_node, jobs_under_way
+from farm.nodes.ssh import farm_key
+from farm.serve import firewall, health, preflight
+from farm.serve.healing import Report, wait_until_healthy
+from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
+from farm.serve.versions import versions_in_use
+from farm.supervisor import Service, Supervisor
+from farm.view.text import count
+from farm.virtual import machine as virtual_machine
+from farm.virtual import network as virtual_network
+from farm.virtual.builds import forget_end, require_no_builds, under_way
+from farm.virtual.namespace import (
+    BIND_AGAIN_AND_RUN,
+    ICECC_SOCKETS,
+    enter,
+    exec_prefix,
+    icecc_folder,
+    inside,
+    namespace_name,
+    namespace_path,
+)
+
+ENVIRONMENTS = "environments"
+"""Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""
+
+
+INTERFACE = "FARM_INTERFACE"
+"""Environment variable of all services but machines: which interface they are bound to. Where one of the same name has
+taken its place, their sockets are deaf."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `farm up` was asked for; ``virtual``: number of machines, None for a real lab."""
+
+    virtual: int | None = None
+    nic: str | None = None
+    force: bool = False
+    """Disturb builds and jobs that run."""
+
+
+@contextlib.contextmanager
+def exclusive(home: Home, *, wait: bool = False) -> Iterator[None]:
+    """Held by whoever changes the running farm; when someone else does, raises FarmError or waits for its end."""
+    home.create()
+    with locked(home.state / ".changing", "Another command is bringing this farm up or down.", wait=wait):
+        yield
+
+
+def bring_up(home: Home, request: Request, report: Report) -> Instance:
+    """Make the farm be what its configuration says, from whatever state it is in; returns once every service answers.
+
+    Repeating it converges: what is as it should be is left alone. Raises FarmError.
+    """
+    with exclusive(home):
+        supervisor = Supervisor(home)
+        supervisor.resume()
+        old = Instance.known(home)
+        if old is None and request.virtual is None:
+            _require_no_lab_left(home)
+        virtual = request.virtual is not None or (old is not None and old.namespace is not None)
+        config = load_or_default(home, virtual=virtual)
+        _check_kind(request, old, config)
+        report("checks", "programs, ports, interface")
+        preflight.require_programs(virtual)
+        preflight.require_short_path(home)
+        preflight.require_space(home.state)
+        version = _choose_image(home, config, report)
+        instance = _plan(config, request, old, version)
+        preflight.require_addresses(instance.config)
+        if instance.namespace is None:
+            _check_real_lab(home, config)
+        else:
+            require_own_namespace(home, instance.namespace)
+        if old is None:
+            _clear_remains(home, request, config, report)
+        elif not request.force and supervisor.alive and not _is_cut_off(supervisor, instance):
+            _require_undisturbed(home, instance, supervisor.disturbed(services(home, instance)))
+        report("network", instance.interface)
+        # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
+        instance.save(home)
+        _note_image(home, instance)
+        instance = _set_up_network(home, instance)
+        report("boot files", f"image {version}")
+        write_files(home, instance)
+        report("services", "starting")
+        if instance.namespace and supervisor.pid and not inside(instance.namespace, supervisor.pid):
+            # Somebody deleted the namespace: what runs in the old one is cut off for good.
+            supervisor.shutdown()
+        supervisor.converge(services(home, instance), prefix=enter(instance, home))
+        forget_end(home)
+        wait_until_healthy(home, instance, report)
+        wait_until_seen(home)
+        return instance
+
+
+def instance_or_none(home: Home) -> Instance | None:
+    """The record of the running farm, or None when it is not up (or the record is of no use)."""
+    try:
+        return Instance.load(home)
+    except FarmError:
+        return None
+
+
+def _check_kind(request: Request, old: Instance | None, config: Config) -> None:
+    if old is None:
+        return
+    if request.virtual is not None and old.namespace is None:
+        raise FarmError(
+            "A real lab is up in this home.",
+            "",
+            "Take it down first (sudo farm down), or give the virtual lab a home of its own: farm --home DIR up",
+        )
+    for what in ("name", "interface", "address"):
+        was, wanted = getattr(old.config, what), getattr(config, what)
+        if was != wanted:
+            raise FarmError(
+                f"The farm is up with {what} {was}, farm.yaml now says {wanted}.",
+                "Nodes that run have their root and their scheduler there.",
+                "Take it down first: sudo farm down",
+            )
+
+
+def _require_no_lab_left(home: Home) -> None:
+    for name in own_namespaces(home, None, config_of(home)):
+        raise FarmError(
+            f"A virtual lab is up, or left, in the network namespace {name}, and its record is lost.",
+            f"{Instance.path(home)} and its copy cannot be read.",
+            "Say how many machines it has: sudo farm up --virtual N — or take it down: sudo farm down",
+        )
+
+
+def _clear_remains(home: Home, request: Request, config: Config, report: Report) -> None:
+    """Remove what a farm has left whose record is lost: nothing of it can be told from what is wanted now."""
+    namespaces = own_namespaces(home, None, config)
+    supervisor = Supervisor(home)
+    if namespaces or supervisor.orphans():
+        require_no_builds(namespaces, "up", request.force)
+        report("services", "ending what an earlier farm has left")
+        supervisor.shutdown()
+        remove_network(home, None, config, namespaces)
+
+
+def _is_cut_off(supervisor: Supervisor, instance: Instance) -> bool:
+    """The lab's namespace or its interface was deleted, or is another by now: all that runs there is lost already."""
+    if instance.namespace is not None and not namespace_path(instance.namespace).exists():
+        return True
+    bound = supervisor.values(INTERFACE)
+    return bool(bound) and _interface_index(instance) not in bound
+
+
+def _require_undisturbed(home: Home, instance: Instance, disturbed: set[str]) -> None:
+    """Raises FarmError when services that answer would end under users' builds, or machines under their jobs."""
+    needed = disturbed & {"scheduler", "iceccd"}
+    if needed and needed - _silent(home, instance):
+        if instance.namespace is not None:
+            require_no_builds([instance.namespace], "up", force=False)
+        elif jobs := jobs_under_way(home):
+            raise under_way("Jobs are under way that would lose their scheduler.", [jobs], "up")
+    busy = [f"{name}: {count(jobs, 'job')}" for name, jobs in jobs_by_node(home).items() if name in disturbed]
+    if busy:
+        raise under_way("Machines would end that run jobs.", busy, "up")
+
+
+def _silent(home: Home, instance: Instance) -> set[str]:
+    """Services that do not answer, so that nobody loses them."""
+    try:
+        return {answer.service for answer in health.check(home, instance) if not answer.ok}
+    except FarmError:
+        return {"scheduler", "iceccd"}
+
+
+def _check_real_lab(home: Home, config: Config) -> None:
+    check_interface(config, home.config)
+    preflight.require_interface_up(config)
+    supervisor = Supervisor(home)
+    preflight.require_free_ports(config, frozenset(process.pid for process in supervisor.orphans()))
+    if not supervisor.alive:
+        preflight.require_no_rival(config)
+
+
+def _choose_image(home: Home, config: Config, report: Report) -> str:
+    """The version next boots get; built when there is none. Raises FarmError when it is damaged."""
+    store = Store(home.images)
+    version = store.selection.current
+    if version is None:
+        manifest, _ = build(
+            home,
+            config,
+            lambda stage, doing: report(f"image: {stage}" if stage else "", doing),
+            in_use=lambda: versions_in_use(home),
+        )
+        version = manifest.version
+    report("image", f"verifying {version}")
+    store.verify(version)
+    return version
+
+
+def _plan(config: Config, request: Request, old: Instance | None, version: str) -> Instance:
+    started = old.started if old else time.time()
+    if request.virtual is None and (old is None or old.namespace is None):
+        return Instance(
+            config=config,
+            interface=config.interface,
+            image=version,
+            started=started,
+            mtu=config.mtu,
+            addresses_added=old.addresses_added if old else [],
+        )
+    number = request.virtual if request.virtual is not None else len(old.machines) if old else 0
+    nic = request.nic or (old.machines[0].nic if old and old.machines else config.virtual.nic)
+    machines = virtual_machine.machines(number, nic)
+    listed = {machine.mac for machine in config.machines}
+    named = [Machine(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
+    return Instance(
+        config=msgspec.structs.replace(config, machines=[*config.machines, *named]),
+        interface=virtual_network.BRIDGE,
+        image=version,
+        started=started,
+        namespace=namespace_name(config.name),
+        machines=machines,
+        mtu=config.mtu,
+    )
+
+
+def _set_up_network(home: Home, instance: Instance) -> Instance:
+    config = instance.config
+    allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, instance.mtu), home.runtime)
+    if instance.namespace is not None:
+        virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
+    prefix = _netns(instance)
+    present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", instance.interface]).stdout.split()
+    wanted = (config.address, f"{render.ula_prefix(config.name)}::1/64")
+    missing = [address for address in wanted if address not in present]
+    added = sorted({*instance.addresses_added, *missing})
+    instance = msgspec.structs.replace(instance, addresses_added=added)
+    instance.save(home)
+    for address in missing:
+        # The broadcast address must be set: icecream uses it for discovery.
+        options = ["nodad"] if ":" in address else ["brd", "+"]
+        command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
+    firewall.apply(config, instance.interface, prefix)
+    return instance
+
+
+def _netns(instance: Instance) -> list[str]:
+    return exec_prefix(instance.namespace) if instance.namespace else []
+
+
+def write_files(home: Home, instance: Instance) -> None:
+    """Write what dnsmasq and nginx read and serve, and the folder where icecc meets iceccd."""
+    config = instance.config
+    extra = virtual_machine.KERNEL_OPTIONS if instance.namespace else ""
+    key = farm_key(home)
+    render.write_boot_files(
+        home, config, Store(home.images), instance.image, mtu=instance.mtu, farm_key=key, extra=extra
+    )
+    write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, instance.interface))
+    write_atomic(home.runtime / "nginx.conf", render.nginx_conf(config, home))
+    sockets = icecc_folder(home) if instance.namespace else Path(ICECC_SOCKETS)
+    for folder in (sockets, sockets / ENVIRONMENTS):
+        folder.mkdir(exist_ok=True)
+        shutil.chown(folder, "icecc")
+
+
+def _note_image(home: Home, instance: Instance) -> None:
+    """Tell whoever else uses the image store what nodes may run from now on."""
+    store = Store(home.images)
+    user = noted(store, home)
+    note_user(store, home, kept=user.kept, served=[*user.served, instance.image])
+
+
+def services(home: Home, instance: Instance) -> list[Service]:
+    """Everything that supervisord keeps running for this farm."""
+    bound = {INTERFACE: _interface_index(instance)}
+    return [
+        replace(service, environment={**service.environment, **bound}) if service.restart else service
+        for service in _services(home, instance)
+    ]
+
+
+def _interface_index(instance: Instance) -> str:
+    """The kernel's number of the lab's interface; empty when there is none."""
+    found = command.run([*_netns(instance), "cat", f"/sys/class/net/{instance.interface}/ifindex"], check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def _services(home: Home, instance: Instance) -> list[Service]:
+    config = instance.config
+    store = Store(home.images)
+    exports = [
+        aoe.vblade_service(
+            manifest,
+            store.path(manifest.version) / "root.squashfs",
+            shelf=config.export.shelf,
+            interface=instance.interface,
+            buffer=config.export.buffer,
+        )
+        for manifest in store.list()
+    ]
+    machines = [
+        virtual_machine.service(machine, number, home, config.virtual)
+        for number, machine in enumerate(instance.machines, 1)
+    ]
+    return [*_core_services(home, instance), *exports, *machines]
+
+
+def _core_services(home: Home, instance: Instance) -> list[Service]:
+    config, conf = instance.config, home.runtime
+    nginx, dnsmasq = render.nginx_conf(config, home), render.dnsmasq_conf(config, home, instance.interface)
+    settings = msgspec.json.encode(msgspec.structs.replace(instance, started=0, image="", addresses_added=[]))
+    scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
+    scheduler += ["-i", instance.interface]
+    submitter = [
+        "iceccd",
+        "-s",
+        f"{config.server}:{config.scheduler.port}",
+        "-n",
+        config.netname,
+        "-N",
+        config.submitter,
+    ]
+    submitter += ["-m", "0", "--no-remote", "-b", f"{ICECC_SOCKETS}/{ENVIRONMENTS}", "-u", "icecc", "-v"]
+    submitter += ["-i", instance.interface]
+    if instance.namespace is not None:
+        # supervisord sees the folder that was there when it started: that may have been deleted since.
+        submitter = ["unshare", "--mount", "sh", "-c", BIND_AGAIN_AND_RUN, str(icecc_folder(home)), *submitter]
+    return [
+        # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
+        Service(
+            "nginx",
+            ["nginx", "-c", str(conf / "nginx.conf")],
+            capabilities=[],
+            order=10,
+            environment=_digest(nginx),
+        ),
+        Service(
+            "dnsmasq",
+            ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
+            capabilities=["net_admin", "net_raw", "net_bind_service", "setgid"],
+            order=40,
+            environment=_digest(dnsmasq),
+            # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
+            log="dnsmasq-output",
+        ),
+        Service("scheduler", scheduler, order=20),
+        Service(
+            "farmd",
+            [sys.executable, "-m", "farm.daemon", *home.options],
+            order=25,
+            environment={"FARM_SETTINGS": hashlib.sha256(settings).hexdigest()},
+        ),
+        Service("iceccd", submitter, order=50),
+    ]
+
+
+def _digest(text: str) -> dict[str, str]:
+    return {"FARM_SETTINGS": hashlib.sha256(text.encode()).hexdigest()}

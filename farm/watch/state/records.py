@@ -1,0 +1,157 @@
+"""What is known of a farm and of a machine in it: frozen records."""
+
+from __future__ import annotations
+
+from immutables import Map
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farm.config import Nodes
+from farm.watch.activity import Activity, Host, HostKey
+from farm.watch.events import Beacon, Finding, Ordered, Service, Stage, Telemetry
+from farm.watch.refusals import Refusals
+
+TELEMETRY_PORT = Nodes().telemetry_port
+"""As farm.yaml has it unless set."""
+ANSWERS = "answers"
+"""The probe that asks every service what it would be asked by a client."""
+NO_JOBS = 1000
+"""The load at which the scheduler gives a node no jobs."""
+
+
+class Reading(Struct, frozen=True):
+    """What a node's agent measured, for graphs."""
+
+    time: float
+    cpu: float
+    """Mean percent of its processors."""
+    available: int
+    """Memory, bytes."""
+    overlay: int
+    """Used, bytes."""
+    received: int
+    """Bytes since the kernel started, like ``sent``."""
+    sent: int
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    """A machine, keyed by the MAC it boots from."""
+
+    mac: str
+    name: str
+    known: bool = False
+    """farm.yaml or the virtual lab names it."""
+    address: str = ""
+    """As DHCP gave it."""
+    image: str = ""
+    stage: Stage = Stage.OFF
+    since: float = 0.0
+    """Unix time of the last change of ``stage``."""
+    started: float = 0.0
+    """Unix time at which this boot began, as far as is known."""
+    asked: float = 0.0
+    """Unix time of its last DHCPDISCOVER."""
+    stages: dict[Stage, float] = {}
+    """Unix time at which each stage was first reached in this boot."""
+    uptime: dict[str, float] = {}
+    """What the node itself noted: stage → seconds since its kernel started."""
+    fetched: int = 0
+    """Bytes of kernel, initrd and scripts sent to it in this boot."""
+    heard: bool = False
+    """Its agent was heard in this boot."""
+    port: int = TELEMETRY_PORT
+    """Where its agent answers."""
+    beacon: Beacon | None = None
+    beacon_time: float = 0.0
+    telemetry: Telemetry | None = None
+    telemetry_time: float = 0.0
+    silent: bool = False
+    """Its agent has stopped answering; zeroconf may keep its beacon for 19 minutes more."""
+    readings: tuple[Reading, ...] = ()
+    """The last MAX_READINGS, in this boot or before."""
+    host: HostKey | None = None
+    """Its login at the scheduler, in ``Farm.activity.hosts``."""
+    order: Ordered | None = None
+    """What it was told, until that is done."""
+
+    @property
+    def verified(self) -> bool:
+        """Its agent was heard at the address that DHCP gave to this MAC, in this boot."""
+        return self._beacon_counts or self._telemetry_counts
+
+    @property
+    def _beacon_counts(self) -> bool:
+        return self.beacon is not None and self.beacon_time >= self.started
+
+    @property
+    def _telemetry_counts(self) -> bool:
+        return self.telemetry is not None and self.telemetry_time >= self.started
+
+    @property
+    def guest(self) -> bool:
+        """Nothing but requests vouches for it: it is not configured, has no lease of ours, and was never heard."""
+        return not (self.address or self.met)
+
+    @property
+    def met(self) -> bool:
+        """It is configured, or its agent was heard, in this boot or before."""
+        return self.known or self.heard or bool(self.readings)
+
+    @property
+    def works(self) -> bool:
+        """Its agent says that iceccd runs."""
+        if self._telemetry_counts and self.telemetry is not None:
+            return self.telemetry.iceccd
+        return self._beacon_counts and self.beacon is not None and self.beacon.stage == Stage.READY
+
+
+class Farm(Struct, frozen=True, kw_only=True):
+    """All that is known."""
+
+    name: str
+    telemetry_port: int = TELEMETRY_PORT
+    """Where agents answer unless their beacon says otherwise."""
+    nodes: Map[str, Node] = Map()
+    addresses: Map[str, str] = Map()
+    """Address → MAC of the node that has it."""
+    guests: Map[str, float] = Map()
+    """MAC → Unix time of the last news, of nodes that have only asked for something."""
+    activity: Activity = Activity()
+    """What the scheduler tells: daemons and jobs."""
+    strangers: dict[str, Beacon] = {}
+    """Advertisements that nothing bears out, by instance."""
+    refusals: Refusals = {}
+    services: tuple[Service, ...] = ()
+    services_why: str = "Not asked yet."
+    findings: Map[str, tuple[Finding, ...]] = Map()
+    """What farmd's probes find wrong, by probe."""
+
+    refused: frozenset[str] = frozenset()
+    """Addresses of strangers that farmd has had blocked."""
+
+    def silent(self, service: str) -> str:
+        """Why a service that runs does not answer; empty when it does."""
+        found = (each for each in self.findings.get(ANSWERS, ()) if each.about == service)
+        return next((each.what for each in found), "")
+
+    def host(self, node: Node) -> Host | None:
+        """A node's login at the scheduler."""
+        return None if node.host is None else self.activity.hosts.get(node.host)
+
+    def last_host(self, node: Node) -> Host | None:
+        """A node's login, or else its last one, which has ended even if the scheduler has not noticed yet."""
+        if (host := self.host(node)) is not None:
+            return host
+        known = (self.activity.hosts.get(key) for key in login_keys(node))
+        last = max((host for host in known if host is not None), key=lambda host: host.since, default=None)
+        return None if last is None else replace(last, online=False)
+
+
+def default_name(mac: str) -> str:
+    """What a node calls itself when the server gives it no name."""
+    return "node-" + mac.replace(":", "")[-6:]
+
+
+def login_keys(node: Node) -> tuple[HostKey, ...]:
+    """By what a scheduler may know a node: its name or the one it makes up, each with its address."""
+    return tuple((name, node.address) for name in dict.fromkeys((node.name, default_name(node.mac))))

@@ -1,7 +1,0 @@
-"""Prints the tables of docs/explain.md."""
-
-import sys
-
-from farm.workstation.explaining.reasons import as_markdown
-
-sys.stdout.write(as_markdown())

@@ -1,0 +1,251 @@
+"""Run a command so that its compiler calls go to the farm, and tell where they ran."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from farm.scheduler.connection import PATIENCE
+from farm.scheduler.monitor import watch
+from farm.view.text import count
+from farm.workstation.membership import Membership
+from farm.workstation.run.execution import Command, execute, shell_code
+from farm.workstation.run.live_line import LiveLine
+from farm.workstation.run.own_calls import FollowedLog, OwnCalls
+from farm.workstation.run.tally import Counts, TalliedJob, Tally
+
+SETTLE_SECONDS = 5.0
+"""The longest wait for reports of the last jobs' ends."""
+SETTLE_OWN_SECONDS = 1.0
+"""The same where icecc's log has told which jobs there are, so that only times would be missing."""
+QUIET_SECONDS = 0.3
+LOOK_SECONDS = 1.0
+"""Between two looks at icecc's log, and two pictures of the live line."""
+TAG_SECONDS = 10.0
+"""While jobs come; farmd takes half a minute without any for a build's end."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A command that has ended; times are Unix times in seconds."""
+
+    returncode: int
+    """-n if signal n ended it."""
+    started: float
+    ended: float
+    counts: Counts | None = None
+    """None when icecc was not used, so that nobody counted."""
+    jobs: tuple[TalliedJob, ...] = ()
+    """Those whose times are known."""
+    complete: bool = True
+    """False when the scheduler was not watched all the time."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Address → name of the nodes that had jobs, as far as known."""
+
+    @property
+    def exit(self) -> int:
+        """The exit code as a shell has it: 128 + n if signal n ended it."""
+        return shell_code(self.returncode)
+
+
+def sudo_caller(environment: Mapping[str, str]) -> pwd.struct_passwd | None:
+    """The user who became root by sudo, if one did."""
+    uid = environment.get("SUDO_UID", "")
+    if os.geteuid() != 0 or not uid.isdecimal() or int(uid) == 0:
+        return None
+    try:
+        return pwd.getpwuid(int(uid))
+    except KeyError:
+        return None
+
+
+def as_user(environment: Mapping[str, str], user: pwd.struct_passwd) -> dict[str, str]:
+    """The environment without sudo's marks on it."""
+    kept = {name: value for name, value in environment.items() if not name.startswith("SUDO_")}
+    return {**kept, "HOME": user.pw_dir, "USER": user.pw_name, "LOGNAME": user.pw_name}
+
+
+@contextlib.contextmanager
+def acting_as(user: pwd.struct_passwd | None) -> Iterator[None]:
+    """Have the rights of a user who became root by sudo, so that nothing is written where they could not write."""
+    if user is None:
+        yield
+        return
+    groups, group = os.getgroups(), os.getegid()
+    os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+    os.setegid(user.pw_gid)
+    os.seteuid(user.pw_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
+
+
+def run_here(command: Command) -> Ran:
+    """Run a command that does not use the farm, to its end. Raises like `execute`."""
+    started = time.time()
+    code = asyncio.run(execute(command))
+    return Ran(code, started, time.time())
+
+
+def run(
+    command: Command,
+    membership: Membership,
+    *,
+    log: Path | None = None,
+    names: Mapping[str, str] | None = None,
+    from_start: bool = False,
+    line: LiveLine | None = None,
+    tag: Callable[[], object] = lambda: None,
+) -> Ran:
+    """Run a command to its end, and count its jobs.
+
+    ``log``: the one that icecc writes; without it all jobs of this machine's iceccd count. ``names``: of nodes by
+    address, in case the command ends before the scheduler has told. ``from_start``: wait for the scheduler, which may
+    take two seconds, so that no job's time is missed. ``tag`` is called now and
+    then, in a thread, when jobs have come. Raises like `execute`.
+    """
+    watched = _Watched(command, membership, log, line, tag)
+    watched.tally.names.update(names or {})
+    return asyncio.run(watched.run(from_start or log is None))
+
+
+def _ignore_keys() -> None:
+    """The keys that interrupt and quit were for the command, which is over; what is left takes a few seconds."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+
+
+class _Watched:
+    """A command, and what is seen of its jobs meanwhile."""
+
+    def __init__(
+        self,
+        command: Command,
+        membership: Membership,
+        log: Path | None,
+        line: LiveLine | None,
+        tag: Callable[[], object],
+    ) -> None:
+        self._command, self._membership, self._line, self._tag = command, membership, line, tag
+        self._own = OwnCalls() if log else None
+        self._log = FollowedLog(log, self._own) if log and self._own else None
+        self.tally = Tally(membership.submitter)
+        self._news = asyncio.Event()
+        """Something has been folded."""
+        self._tagged = 0
+        self._started = 0.0
+
+    async def run(self, from_start: bool) -> Ran:
+        watcher = asyncio.create_task(self._watch())
+        try:
+            if from_start:
+                await self._until(lambda: self.tally.ready, PATIENCE)
+            seen_from_start = self._own is not None or self.tally.ready
+            self._started = time.time()
+            code = await self._accompanied()
+            ended = time.time()
+            _ignore_keys()
+            self._look()
+            await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle(from_start))
+        finally:
+            watcher.cancel()
+            await asyncio.wait([watcher])
+            if self._log:
+                self._log.close()
+        tally, own = self.tally, self._own
+        # A command may be over before the scheduler has answered; icecc's log knows its jobs all the same.
+        complete = seen_from_start and not tally.gaps and (own is not None or not tally.pending)
+        used = set(own.remote.values()) if own else set()
+        names = {address: name for address, name in tally.names.items() if address in used}
+        return Ran(code, self._started, ended, tally.counts(own), tuple(tally.jobs(own)), complete, names)
+
+    async def _watch(self) -> None:
+        events = watch(self._membership.scheduler, self._membership.port, seed=False)
+        async with contextlib.aclosing(events):
+            async for event in events:
+                self.tally.fold(event, time.time())
+                self._news.set()
+
+    async def _accompanied(self) -> int:
+        """Run the command, looking at what it does meanwhile."""
+        looking = asyncio.create_task(self._keep_looking())
+        try:
+            return await execute(self._command, stopping=self._erase, seen=self._signalled)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+            self._erase()
+
+    async def _keep_looking(self) -> None:
+        next_tag = time.monotonic() + TAG_SECONDS
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self._look()
+            self._draw()
+            if time.monotonic() > next_tag:
+                await asyncio.to_thread(self._tag_news)
+                next_tag = time.monotonic() + TAG_SECONDS
+
+    def _look(self) -> None:
+        if self._log:
+            with contextlib.suppress(OSError):
+                self._log.read()
+
+    def _signalled(self, number: int) -> None:
+        if number == signal.SIGWINCH:
+            self._draw()
+
+    def _erase(self) -> None:
+        if self._line:
+            self._line.erase()
+
+    def _draw(self) -> None:
+        if self._line:
+            self._line.draw(self._text())
+
+    def _text(self) -> str:
+        now, own, tally = self.tally.now(self._own), self._own, self.tally
+        on_nodes = len(own.remote) - now.remote if own else tally.done_remote
+        here = own.here - now.local if own else tally.done_local
+        nodes = count(now.nodes, "node")
+        minutes, seconds = divmod(int(time.time() - self._started), 60)
+        running = f"{now.remote} on {nodes}, {now.local} here, {now.waiting} waiting"
+        return f"farm: {running}; done {max(0, on_nodes)} on nodes, {max(0, here)} here; {minutes}:{seconds:02}"
+
+    def _tag_news(self) -> None:
+        seen = len(self._own.remote) + self._own.here if self._own else self.tally.changes
+        if seen != self._tagged:
+            self._tagged = seen
+            self._tag()
+
+    async def _settle(self, times: bool) -> None:
+        """Wait for the last jobs' ends, but not for ever; longer where their ``times`` are wanted."""
+        tally, own = self.tally, self._own
+        if own is not None:
+            if tally.connected:
+                await self._until(lambda: not tally.open(own), SETTLE_SECONDS if times else SETTLE_OWN_SECONDS)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_SECONDS):
+                changes = -1
+                while tally.pending or tally.changes != changes:
+                    changes = tally.changes
+                    await asyncio.sleep(QUIET_SECONDS)
+
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self._news.clear()
+                    await self._news.wait()
