@@ -58,6 +58,8 @@ KnownAddress = Annotated[
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
+VIRTUAL_NAME = "lab"
+"""The name of a virtual lab that has no farm.yaml."""
 VIRTUAL_MTU = 9000
 """The virtual lab's frame size unless farm.yaml sets one: its own bridge carries jumbo frames."""
 

@@ -11,7 +11,7 @@ import msgspec
 import yaml
 from yaml.nodes import Node
 
-from farm.config import VIRTUAL_MTU, Config
+from farm.config import VIRTUAL_MTU, VIRTUAL_NAME, Config
 from farm.config.check import Place, Problem, check, dotted
 from farm.config.reader import Reader, is_null
 from farm.errors import ConfigError
@@ -40,14 +40,15 @@ def load(path: Path, options: Sequence[str] = ()) -> Config:
     return parse(text, str(path))
 
 
-def load_or_default(home: Home, virtual: bool) -> Config:
-    """The home's configuration; for the virtual lab defaults do where there is no farm.yaml.
+def load_or_default(home: Home, virtual: bool, name: str = VIRTUAL_NAME) -> Config:
+    """The home's configuration; a virtual lab without a farm.yaml gets the defaults and this name.
 
     The virtual lab's mtu is VIRTUAL_MTU unless the file sets it. Raises ConfigError.
     """
     if not virtual:
         return load(home.config, home.options)
-    config, given = _parse(_read(home.config) or "", str(home.config))
+    text = _read(home.config)
+    config, given = _parse(f"name: {name}" if text is None else text, str(home.config))
     return config if "mtu" in given else msgspec.structs.replace(config, mtu=VIRTUAL_MTU)
 
 

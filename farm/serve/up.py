@@ -15,7 +15,7 @@ import msgspec
 
 from farm import command
 from farm.api.client import wait_until_seen
-from farm.config import Config, Machine
+from farm.config import VIRTUAL_NAME, Config, Machine
 from farm.config.file import load_or_default
 from farm.config.interfaces import check_interface
 from farm.errors import FarmError
@@ -88,7 +88,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         if old is None and request.virtual is None:
             _require_no_lab_left(home)
         virtual = request.virtual is not None or (old is not None and old.namespace is not None)
-        config = load_or_default(home, virtual=virtual)
+        # A lab that is up keeps the name it came up with.
+        config = load_or_default(home, virtual, old.config.name if old else VIRTUAL_NAME)
         _check_kind(request, old, config)
         report("checks", "programs, ports, interface")
         preflight.require_programs(virtual)

@@ -216,7 +216,18 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_the_virtual_lab_needs_no_file_and_takes_jumbo_frames(tmp_path: Path) -> None:
-    assert Config(mtu=9000) == load_or_default(Home.at(tmp_path), virtual=True)
+    assert Config(name="lab", mtu=9000) == load_or_default(Home.at(tmp_path), virtual=True)
+
+
+def test_a_virtual_lab_without_a_file_keeps_the_name_it_is_up_with(tmp_path: Path) -> None:
+    assert "farm" == load_or_default(Home.at(tmp_path), virtual=True, name="farm").name
+
+
+def test_a_file_without_a_name_means_the_name_farm(tmp_path: Path) -> None:
+    home = Home.at(tmp_path)
+    home.config.write_text("mtu: 9000\n")
+
+    assert "farm" == load_or_default(home, virtual=True).name
 
 
 @pytest.mark.parametrize(("text", "real", "virtual"), [("name: a", 1500, 9000), ("mtu: 1500", 1500, 1500)])
