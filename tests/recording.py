@@ -14,7 +14,7 @@ from pathlib import Path
 
 from farm.scheduler.connection import connect, poking
 from farm.scheduler.control import list_nodes
-from farm.scheduler.protocol import NodeOffline, Session
+from farm.scheduler.protocol import MonitorSession, NodeOffline
 from tests.lab import Namespace, namespaces, until
 
 SERVER = "10.99.33.1"
@@ -40,7 +40,7 @@ async def record(lab: Namespace) -> bytes:
         lab.stop(other)
 
     recorded = bytearray()
-    session = Session()
+    session = MonitorSession()
     async with asyncio.timeout(120), connect(SERVER, PORT) as (reader, writer), poking(SERVER, PORT):
         writer.write(session.greeting())
         telling = asyncio.create_task(asyncio.to_thread(story))

@@ -13,7 +13,7 @@ from farm.history.records import Build, BuildDetail, NodeHour
 from farm.history.store import History
 from farm.nodes import blocking
 from farm.scheduler import discovery
-from farm.scheduler.connection import PATIENCE, SchedulerLostError
+from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Seeded
 from farm.scheduler.protocol import ProtocolError
@@ -105,7 +105,7 @@ class Direct:
         """One look. Raises FarmError when the scheduler does not answer."""
         async with self._watching(once=True):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(SILENCE_SECONDS):
                     await self._answered.wait()
             await self.settled()
             if not self.farm.activity.scheduler.up:
@@ -116,7 +116,7 @@ class Direct:
         """That the scheduler does not answer, and why."""
         return FarmError(
             f"The scheduler at {self.host}:{self.port} does not answer.",
-            self.farm.activity.scheduler.why or f"Nothing came within {PATIENCE:.0f} s.",
+            self.farm.activity.scheduler.why or f"Nothing came within {SILENCE_SECONDS:.0f} s.",
             "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
         )
 
@@ -125,7 +125,7 @@ class Direct:
         await asyncio.sleep(SETTLE_SECONDS)
         if self.farm.activity.scheduler.up and (self.farm.activity.hosts or await self._has_daemons()):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(SILENCE_SECONDS):
                     await self._seeded.wait()
 
     async def _has_daemons(self) -> bool:

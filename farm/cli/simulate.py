@@ -18,9 +18,10 @@ from rich.text import Text
 
 from farm.cli.output import Drawing, draws, err, out, show_json
 from farm.errors import FarmError, UsageError
-from farm.scheduler.discovery import PORT, parse_target
-from farm.simulate import namespace
-from farm.simulate.plan import Settings
+from farm.node.ports import SCHEDULER_PORT
+from farm.scheduler.discovery import parse_target
+from farm.simulate import own_scheduler
+from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 
 SCHEMA = 1
@@ -77,14 +78,14 @@ def simulate(
     It goes on for --duration, until Ctrl-C, or until CMD ends, which runs beside it in the namespace:
     sudo farm simulate --nodes 200 --jobs 300 -- farm top --scheduler 10.78.0.1
     """
-    settings = msgspec.convert(options, Settings)
-    namespace.allow_many_connections()
+    settings = msgspec.convert(options, SimulationSettings)
+    own_scheduler.allow_many_connections()
     if attach is None:
         if network is not None:
             raise UsageError(
                 "--network goes with --scheduler.", "A simulated farm of its own has addresses of its own."
             )
-        simulation = Simulation(settings, namespace.SCHEDULER, PORT, namespace.NETWORK)
+        simulation = Simulation(settings, own_scheduler.SCHEDULER_ADDRESS, SCHEDULER_PORT, own_scheduler.NETWORK)
         with _stopped_by_signals(simulation, bool(argv)), _own_scheduler(name):
             code = asyncio.run(_run(simulation, duration, argv))
     else:
@@ -101,8 +102,8 @@ def _own_scheduler(name: str | None) -> Iterator[None]:
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
         raise UsageError("--name may have small letters, digits and hyphens.", f"It is: {name!r}")
     full = f"farm-sim-{name}" if name else "farm-sim"
-    with namespace.own_namespace(full), namespace.scheduler(full, netname=full):
-        look = f"sudo ip netns exec {full} farm top --scheduler {namespace.SCHEDULER}"
+    with own_scheduler.own_namespace(full), own_scheduler.scheduler(full, netname=full):
+        look = f"sudo ip netns exec {full} farm top --scheduler {own_scheduler.SCHEDULER_ADDRESS}"
         err.print(
             Text.assemble("The scheduler's network is ", (full, "bold"), f". To look at it: {look}"), soft_wrap=True
         )

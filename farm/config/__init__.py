@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Meta, Struct, field
 
 from farm.node.contract import MAX_PORT, MAX_SLOTS
+from farm.node.ports import SCHEDULER_PORT, TELEMETRY_PORT
 
 Mac = Annotated[
     str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits (52:54:00:12:34:56)")
@@ -76,7 +77,7 @@ class Scheduler(Struct, frozen=True, forbid_unknown_fields=True):
     """icecream's scheduler."""
 
     netname: Annotated[Netname, Meta(description="icecream network name; empty: icecream-NAME")] = ""
-    port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = 8765
+    port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = SCHEDULER_PORT
 
 
 class Image(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,7 +113,9 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
     authorized_keys: Annotated[
         list[PublicKey], Meta(description="public ssh keys let in as root, besides the farm's own")
     ] = field(default_factory=list)
-    telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = 9105
+    telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = (
+        TELEMETRY_PORT
+    )
     strangers: Annotated[
         Literal["allow", "warn", "block"],
         Meta(

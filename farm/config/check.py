@@ -11,6 +11,7 @@ import msgspec
 
 from farm.config import Config, Machine
 from farm.node import contract
+from farm.node.ports import ICECCD_PORT
 
 Place = tuple[str | int, ...]
 """Where in the file: ("machines", 2, "mac")."""
@@ -26,7 +27,6 @@ RESERVED_NAMES = {
 OWN_NAME = re.compile(r"node-[0-9a-f]{6}")
 """What a node without a name calls itself: the last six hex digits of its MAC address."""
 
-ICECCD_PORT = 10245
 _IPXE_WORDS = ("||", "&&", ";")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from farm.doctor.catalogue import PLACES
 from farm.doctor.check import Cause, Check
+from farm.node.ports import ICECCD_PORT
 
 BEGIN = "<!-- farm doctor: made by `python -m farm.doctor docs/troubleshooting.md` -->"
 END = "<!-- farm doctor: end -->"
@@ -17,7 +18,7 @@ EXAMPLES = {
     "log": "journalctl -u iceccd",
     "anew": "unset ICECC_VERSION",
     "path": "PATH",
-    "port": "10245",
+    "port": str(ICECCD_PORT),
     "command": "export PATH=PATH",
 }
 

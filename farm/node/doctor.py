@@ -12,9 +12,9 @@ from typing import Any
 
 from farm.node.contract import PORT
 from farm.node.environments import FOLDER, ROOM_PER_SLOT
+from farm.node.ports import ICECCD_PORT, SCHEDULER_PORT
 
-PATIENCE = 3.0
-ICECCD_PORT = 10245
+CONNECT_SECONDS = 3.0
 LONG_AGO = 1_700_000_000
 """Before this software was written: a clock that says so has lost its time."""
 
@@ -70,7 +70,7 @@ def _room(folder: str, slots: int) -> Finding:
 
 def _scheduler(address: str) -> Finding:
     host, _, port = address.partition(":")
-    why = _connect(host, int(port) if PORT.fullmatch(port) else 8765) if host else "No scheduler is known."
+    why = _connect(host, int(port) if PORT.fullmatch(port) else SCHEDULER_PORT) if host else "No scheduler is known."
     return _finding("node-scheduler", not why, why or f"{address} answers.", "farm status on the server")
 
 
@@ -87,7 +87,7 @@ def _setting(path: str, name: str) -> str:
 def _connect(host: str, port: int) -> str:
     """Why there is no connection; empty when there is one."""
     try:
-        with socket.create_connection((host, port), PATIENCE):
+        with socket.create_connection((host, port), CONNECT_SECONDS):
             return ""
     except OSError as error:
         return f"{host}:{port}: {error.strerror or error}"

@@ -13,9 +13,9 @@ import socket
 from collections.abc import AsyncIterator
 
 from farm.errors import FarmError
-from farm.scheduler.protocol import VERSION
+from farm.scheduler.protocol import NEWEST_PROTOCOL
 
-PATIENCE = 10.0
+SILENCE_SECONDS = 10.0
 """Seconds for a connection and its first words, and between two parts of one message."""
 POKE_INTERVAL = 0.4
 RECEIVE_BUFFER = 4 << 20
@@ -41,7 +41,7 @@ async def poke(host: str, port: int) -> None:
         transport, _ = await loop.create_datagram_endpoint(
             asyncio.DatagramProtocol, remote_addr=(host, port), family=socket.AF_INET
         )
-        transport.sendto(bytes([VERSION]))
+        transport.sendto(bytes([NEWEST_PROTOCOL]))
         transport.close()
 
 
@@ -66,10 +66,10 @@ async def poking(host: str, port: int) -> AsyncIterator[None]:
 async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A TCP connection that notices a vanished peer within a minute; closed at the end. Raises SchedulerLostError."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SILENCE_SECONDS):
             reader, writer = await asyncio.open_connection(sock=await _connected(host, port))
     except TimeoutError:
-        raise SchedulerLostError(host, port, f"No connection within {PATIENCE:.0f} s.") from None
+        raise SchedulerLostError(host, port, f"No connection within {SILENCE_SECONDS:.0f} s.") from None
     except OSError as error:
         raise SchedulerLostError(host, port, reason(error)) from error
     try:

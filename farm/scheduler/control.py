@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 from farm.printable import printable
-from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
+from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
 from farm.scheduler.protocol import ProtocolError
 
 MAX_REPLY = 16 << 20
@@ -169,7 +169,7 @@ class Control:
     async def _ask(self, words: Iterable[str], *, last: bool = False) -> list[str]:
         whole = False
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SILENCE_SECONDS):
                 # The daemons' names are in the reply, so one of them could contain the line that ends it. What nobody
                 # can guess does: the error about a command that does not exist.
                 mark = f"end-{secrets.token_hex(8)}"
@@ -185,7 +185,7 @@ class Control:
                     raise ProtocolError("A reply on the control port has no end.")
                 whole = not last
         except TimeoutError:
-            raise SchedulerLostError(self.host, self.port + 1, f"No reply within {PATIENCE:.0f} s.") from None
+            raise SchedulerLostError(self.host, self.port + 1, f"No reply within {SILENCE_SECONDS:.0f} s.") from None
         except asyncio.IncompleteReadError:
             raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
         except OSError as error:

@@ -16,9 +16,9 @@ import psutil
 from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
-from farm.scheduler.protocol import VERSION
+from farm.node.ports import SCHEDULER_PORT
+from farm.scheduler.protocol import NEWEST_PROTOCOL
 
-PORT = 8765
 SECONDS = 2.0
 """As long as the reference waits for all to answer."""
 MAX_FOUND = 256
@@ -52,7 +52,7 @@ class FoundScheduler(Struct, frozen=True):
     netname: str
 
 
-def parse_reply(data: bytes, asked_version: int = VERSION) -> Found | None:
+def parse_reply(data: bytes, asked_version: int = NEWEST_PROTOCOL) -> Found | None:
     """The answer to a question for ``asked_version``, or a scheduler's unsolicited announcement; None for all else."""
     if len(data) == _LONG and data.startswith(b"ICF"):
         _, protocol, started = _ANNOUNCEMENT.unpack_from(data)
@@ -99,7 +99,7 @@ class _Collector(asyncio.DatagramProtocol):
 
 
 async def discover(
-    port: int = PORT, seconds: float = SECONDS, host: str | None = None, interface: str | None = None
+    port: int = SCHEDULER_PORT, seconds: float = SECONDS, host: str | None = None, interface: str | None = None
 ) -> list[FoundScheduler]:
     """The schedulers that answer within ``seconds``, by address.
 
@@ -114,7 +114,7 @@ async def discover(
     with contextlib.closing(transport):
         for _ in range(2):  # once more half-way, since a datagram may get lost
             for target in targets:
-                transport.sendto(bytes([VERSION]), (target, port))
+                transport.sendto(bytes([NEWEST_PROTOCOL]), (target, port))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(seconds / 2):
                     await (collector.answered.wait() if host is not None else asyncio.Event().wait())
@@ -209,6 +209,6 @@ def parse_target(text: str) -> tuple[str, int]:
     good = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65535
     if not host or not host.isprintable() or (colon and not good):
         raise UsageError(
-            f"{text!r} is no scheduler.", f"It is HOST or HOST:PORT, in IPv4; {PORT} is the usual port.", ""
+            f"{text!r} is no scheduler.", f"It is HOST or HOST:PORT, in IPv4; {SCHEDULER_PORT} is the usual port.", ""
         )
-    return host, int(port) if colon else PORT
+    return host, int(port) if colon else SCHEDULER_PORT

@@ -11,9 +11,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.node.retry import pauses
-from farm.scheduler.connection import PATIENCE, SchedulerLostError, connect, poking, reason
+from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
 from farm.scheduler.control import Control, ListedJob, ListedNode, list_all, parse_jobs
-from farm.scheduler.protocol import Event, JobDone, LocalDone, ProtocolError, SchedulerEnd, Session
+from farm.scheduler.protocol import Event, JobDone, LocalDone, MonitorSession, ProtocolError, SchedulerEnd
 
 CHUNK = 1 << 16
 SHORTEST_RETRY = 1.0
@@ -68,7 +68,7 @@ async def watch_once(host: str, port: int) -> AsyncGenerator[Watched, None]:
 async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
     """The events of one connection, those together that were read together. Never empty; ends like `watch_once`."""
     async with connect(host, port) as (reader, writer):
-        session = Session()
+        session = MonitorSession()
         writer.write(session.greeting())
         connected = False
         while True:
@@ -76,7 +76,7 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
                 data = await _read(reader, session, host, port)
             except TimeoutError:
                 within = " within a message" if session.protocol else ": it is none, or it hangs"
-                raise SchedulerLostError(host, port, f"It said nothing for {PATIENCE:.0f} s{within}.") from None
+                raise SchedulerLostError(host, port, f"It said nothing for {SILENCE_SECONDS:.0f} s{within}.") from None
             except OSError as error:
                 raise SchedulerLostError(host, port, reason(error)) from error
             malformed = None
@@ -97,10 +97,10 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
                 raise SchedulerLostError(host, port, "It closed the connection.")
 
 
-async def _read(reader: asyncio.StreamReader, session: Session, host: str, port: int) -> bytes:
+async def _read(reader: asyncio.StreamReader, session: MonitorSession, host: str, port: int) -> bytes:
     if not session.unfinished:
         return await reader.read(CHUNK)
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(SILENCE_SECONDS):
         if session.protocol:
             return await reader.read(CHUNK)
         async with poking(host, port):

@@ -15,9 +15,9 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 
-VERSION = 44
+NEWEST_PROTOCOL = 44
 """The highest protocol we speak: icecream's git master; 1.4 speaks 43."""
-OLDEST = 21
+OLDEST_PROTOCOL = 21
 MAX_MESSAGE = 1 << 20
 MAX_VERSION = 1 << 20
 """A peer that claims more is no icecream (MsgChannel::update_state)."""
@@ -38,7 +38,7 @@ class ProtocolError(FarmError):
         self.events: list[Event] = []
 
 
-class Kind(IntEnum):
+class MonitorMessage(IntEnum):
     """Message types that a monitor meets, and the ends of the range (MsgType in comm.h)."""
 
     FIRST = 65
@@ -279,15 +279,15 @@ def _decoders(protocol: int) -> dict[int, _Decoder]:
     requested = _job_requested if protocol >= 29 else requested_in_full
     done = done_and_clients if protocol >= 39 else _job_done
     return {
-        Kind.MON_GET_CS: requested,
-        Kind.GET_CS: requested,  # git master's label for the same body
-        Kind.MON_JOB_BEGIN: _job_begun,
-        Kind.MON_JOB_DONE: done,
-        Kind.JOB_DONE: done,  # likewise
-        Kind.MON_LOCAL_JOB_BEGIN: _local_begun,
-        Kind.JOB_LOCAL_DONE: _local_done,
-        Kind.MON_STATS: _stats,
-        Kind.END: _end,
+        MonitorMessage.MON_GET_CS: requested,
+        MonitorMessage.GET_CS: requested,  # git master's label for the same body
+        MonitorMessage.MON_JOB_BEGIN: _job_begun,
+        MonitorMessage.MON_JOB_DONE: done,
+        MonitorMessage.JOB_DONE: done,  # likewise
+        MonitorMessage.MON_LOCAL_JOB_BEGIN: _local_begun,
+        MonitorMessage.JOB_LOCAL_DONE: _local_done,
+        MonitorMessage.MON_STATS: _stats,
+        MonitorMessage.END: _end,
     }
 
 
@@ -307,7 +307,7 @@ def encode_version(protocol: int) -> bytes:
     return _GREETING.pack(protocol)
 
 
-class Session:
+class MonitorSession:
     """A monitor's side of one connection: takes bytes in any pieces, gives events and the bytes to send."""
 
     def __init__(self) -> None:
@@ -322,7 +322,7 @@ class Session:
     @staticmethod
     def greeting() -> bytes:
         """What to send first."""
-        return encode_version(VERSION)
+        return encode_version(NEWEST_PROTOCOL)
 
     @property
     def unfinished(self) -> bool:
@@ -349,14 +349,16 @@ class Session:
             if not self._offered:
                 if version > MAX_VERSION:
                     raise ProtocolError("What answers there is no icecream scheduler.")
-                if version < OLDEST:
-                    raise ProtocolError(f"It speaks protocol {version}; {OLDEST} to {VERSION} are known.")
-                self._offered = min(version, VERSION)
+                if version < OLDEST_PROTOCOL:
+                    raise ProtocolError(
+                        f"It speaks protocol {version}; {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL} are known."
+                    )
+                self._offered = min(version, NEWEST_PROTOCOL)
                 answer += encode_version(self._offered)
             elif version == self._offered:
                 self.protocol = version
                 self._decoders = _decoders(version)
-                answer += encode(Kind.MON_LOGIN)
+                answer += encode(MonitorMessage.MON_LOGIN)
             else:
                 raise ProtocolError(f"It answers with protocol {version} where {self._offered} was agreed.")
         return answer
@@ -386,7 +388,7 @@ class Session:
                     events.append(decoder(data, start + 8, end))
                 except LayoutError:
                     raise ProtocolError("A message ends too early.") from None
-            elif not Kind.FIRST <= kind <= Kind.LAST:
+            elif not MonitorMessage.FIRST <= kind <= MonitorMessage.LAST:
                 raise ProtocolError(f"There is no message of type {kind}.")
             start = end
         self._wanted = 4

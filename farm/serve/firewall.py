@@ -9,9 +9,9 @@ import msgspec
 
 from farm import command
 from farm.config import Config
-from farm.config.check import ICECCD_PORT
 from farm.errors import NOT_JSON
 from farm.export.aoe import ingress_filter
+from farm.node.ports import ICECCD_PORT
 from farm.nodes.drain import drain_table
 
 ICECREAM_USER = "icecc"

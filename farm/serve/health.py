@@ -29,7 +29,7 @@ from farm.instance import Instance
 from farm.netboot import tftp
 from farm.printable import printable
 from farm.scheduler.discovery import parse_reply
-from farm.scheduler.protocol import VERSION
+from farm.scheduler.protocol import NEWEST_PROTOCOL
 from farm.supervisor import Supervisor
 from farm.unix_http import UnixHTTPConnection
 from farm.virtual.namespace import ICECC_SOCKETS, enter
@@ -107,7 +107,7 @@ def scheduler(server: str, port: int) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.settimeout(PATIENCE)
         sock.connect((server, port))
-        sock.send(bytes([VERSION]))
+        sock.send(bytes([NEWEST_PROTOCOL]))
         found = parse_reply(sock.recv(512))
     if found is None:
         raise OSError("what answers is no scheduler")

@@ -15,6 +15,7 @@ from farm.config.interfaces import interface_flaw
 from farm.errors import FarmError, MissingProgramError
 from farm.home import NEEDED_SPACE, Home
 from farm.netboot.rival import find_dhcp_servers
+from farm.node.ports import ICECCD_PORT
 from farm.unix_http import LONGEST_SOCKET
 
 SERVER_PROGRAMS = (
@@ -103,7 +104,7 @@ def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
         (socket.SOCK_STREAM, scheduler, "the scheduler"),
         (socket.SOCK_DGRAM, scheduler, "the scheduler"),
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
-        (socket.SOCK_STREAM, 10245, "iceccd"),
+        (socket.SOCK_STREAM, ICECCD_PORT, "iceccd"),
         *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
     ]
     strangers = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 
-class Counts(Struct):
+class SimulatedCounts(Struct):
     """Jobs by what became of them; counted as the message leaves, or when the connection that held them is lost."""
 
     requested: int = 0

@@ -11,13 +11,13 @@ from random import Random
 
 from msgspec import Struct
 
-BUSY = 0.65
+USUAL_LOAD = 0.65
 """Share of slots that are busy on average, unless the jobs' duration is given."""
 BUILD_SECONDS = (8.0, 40.0)
 """The shortest and the longest build."""
 SPREAD = 0.6
 """Of the durations, as the sigma of a log-normal distribution: a few jobs take much longer than most."""
-LONGEST = 4
+LONGEST_OF_MEAN = 4
 """No job takes more than so many times the mean."""
 BYTES_PER_MS = 90
 """Object code that a node of speed 1 puts out per millisecond."""
@@ -28,7 +28,7 @@ FIRST = ("async", "base", "buffer", "cache", "codec", "event", "file", "glyph", 
 SECOND = ("builder", "filter", "handler", "loader", "manager", "pool", "queue", "reader", "table", "tree", "writer")
 
 
-class Settings(Struct, frozen=True, kw_only=True):
+class SimulationSettings(Struct, frozen=True, kw_only=True):
     """A simulated farm's size and behaviour."""
 
     nodes: int = 50
@@ -44,7 +44,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     failures: float = 0.02
     """Share of remote jobs that end with exit code 1; the submitter then compiles locally."""
     seconds: float | None = None
-    """Mean duration of a job on a node of speed 1; None: as long as keeps ``BUSY`` of the slots busy."""
+    """Mean duration of a job on a node of speed 1; None: as long as keeps ``USUAL_LOAD`` of the slots busy."""
     idle: float = 0.25
     """Share of the time in which a submitter builds nothing; 0 makes an even load."""
     churn: float = 0.0
@@ -57,7 +57,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         if self.seconds is not None:
             return self.seconds
         remote = self.jobs * (1 - self.local)
-        return min(BUSY * self.nodes * self.slots / remote, 8.0) if remote else 1.0
+        return min(USUAL_LOAD * self.nodes * self.slots / remote, 8.0) if remote else 1.0
 
     @property
     def parallel(self) -> int:
@@ -65,7 +65,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         return max(8, math.ceil(1.5 * self.nodes * self.slots / self.submitters))
 
 
-class Host(Struct, frozen=True):
+class SimulatedHost(Struct, frozen=True):
     """A machine with a daemon."""
 
     name: str
@@ -77,7 +77,7 @@ class Host(Struct, frozen=True):
     """MiB."""
 
 
-class Job(Struct, frozen=True):
+class PlannedJob(Struct, frozen=True):
     """A compiler call of a submitter."""
 
     due: float
@@ -94,15 +94,15 @@ class Job(Struct, frozen=True):
     """If it is remote."""
 
 
-def hosts(settings: Settings) -> tuple[list[Host], list[Host]]:
+def hosts(settings: SimulationSettings) -> tuple[list[SimulatedHost], list[SimulatedHost]]:
     """The submitters and the nodes."""
     random = Random(f"hosts {settings.seed}")
     submitters = [
-        Host(f"dev{number:02}", settings.submitter_slots, no_remote=True, speed=1.0, memory=16384)
+        SimulatedHost(f"dev{number:02}", settings.submitter_slots, no_remote=True, speed=1.0, memory=16384)
         for number in range(1, settings.submitters + 1)
     ]
     nodes = [
-        Host(
+        SimulatedHost(
             f"pc{number:03}",
             settings.slots,
             no_remote=False,
@@ -114,7 +114,7 @@ def hosts(settings: Settings) -> tuple[list[Host], list[Host]]:
     return submitters, nodes
 
 
-def jobs(settings: Settings, submitter: int) -> Iterator[Job]:
+def jobs(settings: SimulationSettings, submitter: int) -> Iterator[PlannedJob]:
     """The jobs of one submitter in the order in which they are due, without end.
 
     They come in builds with pauses between; the submitters start at different points of that.
@@ -144,17 +144,17 @@ def _cycle(random: Random, idle: float) -> tuple[float, float]:
     return length, length * idle / (1 - idle)
 
 
-def _job(random: Random, settings: Settings, due: float, project: str, user: str) -> Job:
+def _job(random: Random, settings: SimulationSettings, due: float, project: str, user: str) -> PlannedJob:
     mean = settings.mean_seconds
     seconds = mean * random.lognormvariate(-SPREAD * SPREAD / 2, SPREAD)
-    seconds = min(max(seconds, 0.01), LONGEST * mean)
+    seconds = min(max(seconds, 0.01), LONGEST_OF_MEAN * mean)
     local = random.random() < settings.local
     language = int(random.random() < 0.8)
     folder = random.choice(FOLDERS)
     stem = f"{random.choice(FIRST)}_{random.choice(SECOND)}{random.randrange(1, 40)}"
     out_bytes = int(seconds * 1000 * BYTES_PER_MS * random.uniform(0.8, 1.25))
     home = f"/home/{user}/{project}"
-    return Job(
+    return PlannedJob(
         due=due,
         file=f"{project}/{folder}/{stem}.{'cpp' if language else 'c'}",
         output=f"{home}/lib/lib{folder}.so" if local else f"{home}/{folder}/{stem}.o",

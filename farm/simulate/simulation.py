@@ -10,23 +10,21 @@ from ipaddress import IPv4Network
 from random import Random
 
 from farm.errors import FarmError
-from farm.scheduler.connection import poke
+from farm.node.ports import ICECCD_PORT
+from farm.scheduler.connection import POKE_INTERVAL, poke
 from farm.simulate import plan
-from farm.simulate.clock import Clock
-from farm.simulate.counts import Counts
-from farm.simulate.daemon import Daemon, Place, listen
-from farm.simulate.plan import Settings
-from farm.simulate.work import Node, Submitter
+from farm.simulate.beat import BeatClock
+from farm.simulate.counts import SimulatedCounts
+from farm.simulate.fake_daemon import FakeDaemon, LoginPlace, listen
+from farm.simulate.plan import SimulationSettings
+from farm.simulate.work import SimulatedNode, SimulatedSubmitter
 
 BEAT = 0.02
-POKE_INTERVAL = 0.4
-LOGIN_PATIENCE = 90.0
-FLIGHT_PATIENCE = 120.0
+LOGINS_SECONDS = 90.0
+LAST_JOBS_SECONDS = 120.0
 """Seconds for the jobs in flight at the end."""
 ABSENCE = (5.0, 20.0)
 """Seconds that a lost node stays away."""
-PORT = 10245
-"""iceccd's."""
 FIRST_PORT = 20000
 """Of daemons that share an address."""
 FIRST_SUBMITTER = 10
@@ -39,9 +37,9 @@ class Simulation:
     ``network``: each daemon has an address of its own from it, and iceccd's port. None: all share one address.
     """
 
-    def __init__(self, settings: Settings, host: str, port: int, network: IPv4Network | None = None) -> None:
+    def __init__(self, settings: SimulationSettings, host: str, port: int, network: IPv4Network | None = None) -> None:
         self.settings = settings
-        self.counts = Counts()
+        self.counts = SimulatedCounts()
         self.login_seconds = 0.0
         """How long it took until all were logged in."""
         self.at_work = asyncio.Event()
@@ -49,14 +47,14 @@ class Simulation:
         self._scheduler = (host, port)
         self._network = network
         self._random = random = Random(f"behaviour {settings.seed}")
-        self._clock = clock = Clock()
+        self._clock = clock = BeatClock()
         self._stopped = False
-        self._by_key: dict[tuple[str, int], Node] = {}
+        self._by_key: dict[tuple[str, int], SimulatedNode] = {}
         submitters, nodes = plan.hosts(settings)
         places = _places(host, port, network, len(submitters), len(nodes))
         self.submitters = [
-            Submitter(
-                Daemon(machine, next(places), random),
+            SimulatedSubmitter(
+                FakeDaemon(machine, next(places), random),
                 plan.jobs(settings, number),
                 settings.parallel,
                 clock,
@@ -65,7 +63,9 @@ class Simulation:
             )
             for number, machine in enumerate(submitters)
         ]
-        self.nodes = [Node(Daemon(machine, next(places), random), clock, self.counts, random) for machine in nodes]
+        self.nodes = [
+            SimulatedNode(FakeDaemon(machine, next(places), random), clock, self.counts, random) for machine in nodes
+        ]
         self._daemons = [submitter.daemon for submitter in self.submitters] + [node.daemon for node in self.nodes]
 
     @property
@@ -82,7 +82,7 @@ class Simulation:
         """End ``run`` soon, with jobs in flight."""
         self._stopped = True
 
-    async def run(self, duration: float | None = None) -> Counts:
+    async def run(self, duration: float | None = None) -> SimulatedCounts:
         """Log in, submit jobs for ``duration`` seconds (None: until ``stop``), let those in flight end, and leave.
 
         Raises FarmError when the daemons cannot log in at the beginning; a scheduler that goes later is waited for.
@@ -107,10 +107,10 @@ class Simulation:
         await asyncio.gather(*(daemon.connect() for daemon in self._daemons[1:]))
         while missing := sum(not daemon.logged_in for daemon in self._daemons):
             self.login_seconds = time.monotonic() - start
-            if self.login_seconds > LOGIN_PATIENCE:
+            if self.login_seconds > LOGINS_SECONDS:
                 raise FarmError(
                     f"{missing} of {len(self._daemons)} simulated daemons cannot log in.",
-                    f"The scheduler did not accept them within {LOGIN_PATIENCE:.0f} s; it may block them.",
+                    f"The scheduler did not accept them within {LOGINS_SECONDS:.0f} s; it may block them.",
                     "Ask it: echo listblocks | nc SCHEDULER 8766",
                 )
             if self._stopped:
@@ -128,7 +128,7 @@ class Simulation:
             for submitter in self.submitters:
                 submitter.start_due(min(now, end))
             self._clock.flush()
-            if now >= end and (not self.in_flight or now >= end + FLIGHT_PATIENCE):
+            if now >= end and (not self.in_flight or now >= end + LAST_JOBS_SECONDS):
                 return
             if now >= next_poke:
                 next_poke = now + POKE_INTERVAL
@@ -136,7 +136,7 @@ class Simulation:
                     await poke(*self._scheduler)
             await asyncio.sleep(BEAT)
 
-    def _find(self, address: str, port: int) -> Node | None:
+    def _find(self, address: str, port: int) -> SimulatedNode | None:
         if not self._by_key:
             self._by_key = {node.daemon.key: node for node in self.nodes}
         node = self._by_key.get((address, port))
@@ -155,11 +155,11 @@ class Simulation:
             self._clock.later(self._random.uniform(*ABSENCE), daemon.come_back)
 
 
-def _places(host: str, port: int, network: IPv4Network | None, submitters: int, nodes: int) -> Iterator[Place]:
+def _places(host: str, port: int, network: IPv4Network | None, submitters: int, nodes: int) -> Iterator[LoginPlace]:
     """The submitters' and then the nodes' places."""
     if network is None:
         for number in range(submitters + nodes):
-            yield Place(host, port, None, FIRST_PORT + number)
+            yield LoginPlace(host, port, None, FIRST_PORT + number)
         return
     numbers = [FIRST_SUBMITTER + number for number in range(submitters)]
     numbers += [256 * (1 + number // 250) + 1 + number % 250 for number in range(nodes)]
@@ -170,4 +170,4 @@ def _places(host: str, port: int, network: IPv4Network | None, submitters: int, 
             "Name a network of 65536 addresses: --network 127.78.0.0/16",
         )
     for number in numbers:
-        yield Place(host, port, str(network[number]), PORT)
+        yield LoginPlace(host, port, str(network[number]), ICECCD_PORT)

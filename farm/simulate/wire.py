@@ -13,15 +13,15 @@ from msgspec import Struct
 
 from farm.scheduler.protocol import MAX_MESSAGE, MAX_VERSION, ProtocolError, encode, encode_text, encode_version
 
-VERSION = 43
+DAEMON_PROTOCOL = 43
 PLATFORM = "x86_64"
-ENVIRONMENT = "5d5d7b5f6dd0a4b0ff4b8ce1b0b5f0a1.tar.zst"
+TOOLCHAIN = "5d5d7b5f6dd0a4b0ff4b8ce1b0b5f0a1.tar.zst"
 """The toolchain that every job asks for and every node holds, so that none is ever sent."""
-FEATURES = 3
+COMPRESSIONS = 3
 """Environments packed by xz and by zstd."""
 
 
-class Kind(IntEnum):
+class DaemonMessage(IntEnum):
     """Message types between daemon and scheduler (MsgType in comm.h)."""
 
     PING = 66
@@ -79,7 +79,7 @@ _TWO = Layout("!II")
 _THREE = Layout("!III")
 _STATS = Layout("!IIIII")
 _DONE = Layout("!IIIIIIIIIIII")
-_ENVIRONMENTS = _LENGTH.pack(1) + encode_text(PLATFORM) + encode_text(ENVIRONMENT)
+_ENVIRONMENTS = _LENGTH.pack(1) + encode_text(PLATFORM) + encode_text(TOOLCHAIN)
 _NO_PREFERENCE = encode_text("") + _TWO.pack(0, 0)
 """No preferred host; minimal protocol of the node, twice (as a flag since 31, as a number since 34)."""
 
@@ -87,13 +87,13 @@ _NO_PREFERENCE = encode_text("") + _TWO.pack(0, 0)
 def login(name: str, port: int, slots: int, *, no_remote: bool) -> bytes:
     """A daemon says what it is; it holds the environment and may chroot."""
     body = _TWO.pack(port, slots) + _ENVIRONMENTS + encode_text(name) + encode_text(PLATFORM)
-    return encode(Kind.LOGIN, body + _THREE.pack(1, no_remote, FEATURES))
+    return encode(DaemonMessage.LOGIN, body + _THREE.pack(1, no_remote, COMPRESSIONS))
 
 
 def stats(load: int, averages: tuple[float, float, float], free_memory: int) -> bytes:
     """A daemon's load (0–1000), load averages over 1, 5 and 15 minutes, and free memory in MiB."""
     one, five, fifteen = (int(average * 1000) for average in averages)
-    return encode(Kind.STATS, _STATS.pack(load, one, five, fifteen, free_memory))
+    return encode(DaemonMessage.STATS, _STATS.pack(load, one, five, fifteen, free_memory))
 
 
 def request(file: str, language: int, client: int, clients: int) -> bytes:
@@ -107,12 +107,12 @@ def request(file: str, language: int, client: int, clients: int) -> bytes:
         _NO_PREFERENCE,
         _THREE.pack(clients, 0, 0),  # no features required, not nice
     )
-    return encode(Kind.GET_CS, b"".join(parts))
+    return encode(DaemonMessage.GET_CS, b"".join(parts))
 
 
 def job_begin(job: int, started: int, clients: int) -> bytes:
     """A node compiles, by its clock."""
-    return encode(Kind.JOB_BEGIN, _THREE.pack(job, started, clients))
+    return encode(DaemonMessage.JOB_BEGIN, _THREE.pack(job, started, clients))
 
 
 def job_done(
@@ -121,20 +121,20 @@ def job_done(
     """A job has ended with that exit code; times in milliseconds."""
     times = (real, user, user // 20, 0)
     sizes = (in_bytes // 4, in_bytes, out_bytes, out_bytes)  # iceccd 1.4 too tells no compressed size of the output
-    return encode(Kind.JOB_DONE, _DONE.pack(job, code, *times, *sizes, by_submitter, clients))
+    return encode(DaemonMessage.JOB_DONE, _DONE.pack(job, code, *times, *sizes, by_submitter, clients))
 
 
 def local_begin(file: str, client: int, started: int) -> bytes:
     """A submitter compiles or links by itself."""
-    return encode(Kind.JOB_LOCAL_BEGIN, _LENGTH.pack(started) + encode_text(file) + _LENGTH.pack(client))
+    return encode(DaemonMessage.JOB_LOCAL_BEGIN, _LENGTH.pack(started) + encode_text(file) + _LENGTH.pack(client))
 
 
 def local_done(client: int) -> bytes:
     """It has ended."""
-    return encode(Kind.JOB_LOCAL_DONE, _LENGTH.pack(client))
+    return encode(DaemonMessage.JOB_LOCAL_DONE, _LENGTH.pack(client))
 
 
-class Session:
+class DaemonSession:
     """A daemon's side of one connection: takes bytes in any pieces, gives messages and the bytes to send."""
 
     def __init__(self, name: str) -> None:
@@ -155,13 +155,15 @@ class Session:
         while not self.ready and len(self._buffer) >= 4:
             (version,) = _GREETING.unpack_from(self._buffer)
             del self._buffer[:4]
-            if not VERSION <= version <= MAX_VERSION:
-                raise ProtocolError(f"It speaks protocol {version}; a simulated daemon needs {VERSION} or higher.")
+            if not DAEMON_PROTOCOL <= version <= MAX_VERSION:
+                raise ProtocolError(
+                    f"It speaks protocol {version}; a simulated daemon needs {DAEMON_PROTOCOL} or higher."
+                )
             if self._offered:
                 self.ready = True
             else:
                 self._offered = True
-                answer = encode_version(VERSION)
+                answer = encode_version(DAEMON_PROTOCOL)
         return answer
 
     def _messages(self) -> list[Message]:
@@ -185,17 +187,19 @@ class Session:
         (kind,) = _LENGTH.unpack_from(message)
         try:
             match kind:
-                case Kind.USE_CS:
+                case DaemonMessage.USE_CS:
                     return _use_node(message)
-                case Kind.NO_CS:
+                case DaemonMessage.NO_CS:
                     return UseNone(*_TWO.unpack_from(message, 4))
-                case Kind.CS_CONF:
+                case DaemonMessage.CS_CONF:
                     return Accepted()
-                case Kind.PING:
-                    return Asked(encode(Kind.PING))
-                case Kind.GET_INTERNALS:
-                    return Asked(encode(Kind.STATUS_TEXT, encode_text(f"Node Name: {self.name}\n  Simulated\n")))
-                case Kind.END:
+                case DaemonMessage.PING:
+                    return Asked(encode(DaemonMessage.PING))
+                case DaemonMessage.GET_INTERNALS:
+                    return Asked(
+                        encode(DaemonMessage.STATUS_TEXT, encode_text(f"Node Name: {self.name}\n  Simulated\n"))
+                    )
+                case DaemonMessage.END:
                     return Goodbye()
         except LayoutError:
             raise ProtocolError("A message ends too early.") from None

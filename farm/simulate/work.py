@@ -10,10 +10,10 @@ from functools import partial
 from random import Random
 
 from farm.simulate import wire
-from farm.simulate.clock import Clock
-from farm.simulate.counts import Counts
-from farm.simulate.daemon import Daemon
-from farm.simulate.plan import Job
+from farm.simulate.beat import BeatClock
+from farm.simulate.counts import SimulatedCounts
+from farm.simulate.fake_daemon import FakeDaemon
+from farm.simulate.plan import PlannedJob
 
 STATS_INTERVAL = 3.0
 """Seconds between a daemon's looks at its load, as CS_CONF has it."""
@@ -23,7 +23,7 @@ OVERLOAD = 0.0003
 """Chance that a look finds a node so busy that it takes no jobs until the next look."""
 TRANSFER = 50e6
 """Bytes a second of preprocessed code on its way to a node."""
-LOST = 255
+LOST_EXIT = 255
 """The scheduler's exit code for jobs whose node is gone."""
 
 
@@ -32,13 +32,13 @@ class Flight:
 
     __slots__ = ("begun", "client", "ended", "job", "node", "number", "submitter")
 
-    def __init__(self, submitter: Submitter, client: int, job: Job) -> None:
+    def __init__(self, submitter: SimulatedSubmitter, client: int, job: PlannedJob) -> None:
         self.submitter = submitter
         self.client = client
         self.job = job
         self.number = 0
         """The scheduler's; 0 before it answers."""
-        self.node: Node | None = None
+        self.node: SimulatedNode | None = None
         self.begun = 0.0
         """By the clock; 0: not yet."""
         self.ended = False
@@ -58,10 +58,10 @@ class Flight:
         )
 
 
-class Node:
+class SimulatedNode:
     """Who compiles: as many jobs at a time as it has slots; others that the scheduler sent ahead wait."""
 
-    def __init__(self, daemon: Daemon, clock: Clock, counts: Counts, random: Random) -> None:
+    def __init__(self, daemon: FakeDaemon, clock: BeatClock, counts: SimulatedCounts, random: Random) -> None:
         self.daemon = daemon
         self._clock = clock
         self._counts = counts
@@ -118,7 +118,7 @@ class Node:
         self._waiting.clear()
         self._running = 0
         for flight in flights:
-            flight.submitter.ended(flight, LOST)
+            flight.submitter.ended(flight, LOST_EXIT)
 
     def _look(self) -> None:
         """What others do on the machine wanders; iceccd tells only when that moved a lot, and so do we."""
@@ -137,17 +137,17 @@ class Node:
         self._clock.send(self.daemon, wire.stats(self._load, (average, average, average), memory))
 
 
-class Submitter:
+class SimulatedSubmitter:
     """Who asks for nodes, compiles what failed there, and links."""
 
     def __init__(
         self,
-        daemon: Daemon,
-        jobs: Iterator[Job],
+        daemon: FakeDaemon,
+        jobs: Iterator[PlannedJob],
         parallel: int,
-        clock: Clock,
-        counts: Counts,
-        find: Callable[[str, int], Node | None],
+        clock: BeatClock,
+        counts: SimulatedCounts,
+        find: Callable[[str, int], SimulatedNode | None],
     ) -> None:
         self.daemon = daemon
         self._jobs = jobs
@@ -185,7 +185,7 @@ class Submitter:
         flight.ended = True
         del self._flights[flight.client]
         self._counts.done += 1
-        if code == LOST:
+        if code == LOST_EXIT:
             self._counts.lost += 1
         elif code:
             self._counts.failed += 1
@@ -193,7 +193,7 @@ class Submitter:
             self._counts.fallback += 1
             self._begin_local(flight.job)
 
-    def _ask(self, job: Job) -> None:
+    def _ask(self, job: PlannedJob) -> None:
         client = next(self._clients)
         self._flights[client] = Flight(self, client, job)
         self._counts.requested += 1
@@ -211,7 +211,7 @@ class Submitter:
         elif node := self._find(message.address, message.port):
             node.expect(flight)
         else:
-            self.ended(flight, LOST)  # it has just gone, as the scheduler will find, too
+            self.ended(flight, LOST_EXIT)  # it has just gone, as the scheduler will find, too
 
     def _compile_own(self, flight: Flight) -> None:
         flight.begun = self._clock.now()
@@ -226,7 +226,7 @@ class Submitter:
             self._clock.send(self.daemon, result)
             self.ended(flight, int(flight.job.fails))
 
-    def _begin_local(self, job: Job) -> None:
+    def _begin_local(self, job: PlannedJob) -> None:
         client = next(self._clients)
         self._local.add(client)
         self._counts.local += 1
@@ -244,7 +244,7 @@ class Submitter:
         for flight in list(self._flights.values()):
             if flight.node:
                 flight.node.forget(flight)
-            self.ended(flight, LOST)
+            self.ended(flight, LOST_EXIT)
 
     def _tell_load(self) -> None:
         self._clock.send(self.daemon, wire.stats(100, (1.0, 1.0, 1.0), self.daemon.host.memory // 2))

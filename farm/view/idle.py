@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.hints import hint
+from farm.node.ports import ICECCD_PORT
 from farm.view.status import NodeStatus, Overview
 from farm.view.text import count, duration
 from farm.watch.events import Stage
@@ -125,7 +126,7 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     if time - max(host.last, host.since) > PASSED_OVER_SECONDS:
         return Idle(
             "passed-over",
-            f"{wait} and it is given none: the scheduler may be unable to connect to {host.address}:10245,"
+            f"{wait} and it is given none: the scheduler may be unable to connect to {host.address}:{ICECCD_PORT},"
             " or no environment fits it.",
             "Check that the server reaches that port, and look: farm logs scheduler",
         )

@@ -12,10 +12,10 @@ import psutil
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.scheduler.discovery import PORT
-from farm.scheduler.protocol import MAX_MESSAGE, VERSION, encode, encode_text, encode_version
+from farm.node.ports import ICECCD_PORT, SCHEDULER_PORT
+from farm.scheduler.protocol import MAX_MESSAGE, NEWEST_PROTOCOL, encode, encode_text, encode_version
 
-TCP = ("127.0.0.1", 10245)
+TCP = ("127.0.0.1", ICECCD_PORT)
 PATIENCE = 5.0
 NATIVE_PATIENCE = 240.0
 """As long as icecc waits: iceccd may have to pack the compiler first."""
@@ -52,7 +52,7 @@ class Options(Struct, frozen=True):
     def address(self) -> tuple[str, int]:
         """Host and port of the scheduler it was given; an empty host when it was not."""
         host, _, port = self.scheduler.partition(":")
-        return host, int(port) if port.isdecimal() else PORT
+        return host, int(port) if port.isdecimal() else SCHEDULER_PORT
 
 
 class Daemon(Struct, frozen=True):
@@ -156,9 +156,9 @@ def _connect(where: str) -> socket.socket:
 
 def _handshake(connection: socket.socket) -> tuple[int, int]:
     """Its highest protocol, and the one agreed on."""
-    connection.sendall(encode_version(VERSION))
+    connection.sendall(encode_version(NEWEST_PROTOCOL))
     (highest,) = struct.unpack("<I", _exactly(connection, 4))
-    connection.sendall(encode_version(min(highest, VERSION)))
+    connection.sendall(encode_version(min(highest, NEWEST_PROTOCOL)))
     (agreed,) = struct.unpack("<I", _exactly(connection, 4))
     return highest, agreed
 

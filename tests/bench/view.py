@@ -19,7 +19,7 @@ from farm.config import Config, Scheduler
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
-from farm.simulate.namespace import allow_many_connections
+from farm.simulate.own_scheduler import allow_many_connections
 from farm.view.status import Status
 from farm.virtual.namespace import exec_prefix, inside
 from tests.bench.terminal import Answer, Terminal

@@ -16,7 +16,7 @@ from farm.attach.direct import Direct
 from farm.doctor.workstation.peers import peers
 from farm.scheduler.connection import poke
 from farm.simulate import wire
-from farm.simulate.plan import Settings
+from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
 from farm.watch.activity import JobState
@@ -77,8 +77,8 @@ def up(live: Live) -> bool:
 async def daemon(name: str) -> AsyncIterator[asyncio.StreamWriter]:
     """One that has logged in; what the scheduler sends it is answered by nobody."""
     reader, writer = await asyncio.open_connection(SERVER, 8765)
-    session = wire.Session(name)
-    writer.write(struct.pack("<I", wire.VERSION))
+    session = wire.DaemonSession(name)
+    writer.write(struct.pack("<I", wire.DAEMON_PROTOCOL))
     while not session.ready:
         await poke(SERVER, 8765)
         with contextlib.suppress(TimeoutError):
@@ -98,7 +98,7 @@ def test_the_scheduler_is_killed_in_the_midst_of_a_build_and_comes_back() -> Non
     async def day(lab: Namespace) -> None:
         scheduler = lab.scheduler()
         simulation = Simulation(
-            Settings(nodes=6, slots=2, jobs=20, submitters=2, idle=0, seconds=0.5, failures=0), SERVER, 8765
+            SimulationSettings(nodes=6, slots=2, jobs=20, submitters=2, idle=0, seconds=0.5, failures=0), SERVER, 8765
         )
         work = asyncio.create_task(simulation.run())
         async with watching() as watcher:

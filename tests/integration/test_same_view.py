@@ -16,7 +16,7 @@ from msgspec import Struct
 from farm.attach import Lost
 from farm.attach.direct import Direct
 from farm.scheduler.control import Control, list_all, list_jobs
-from farm.simulate.plan import Settings
+from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
 from farm.watch.activity import JobState, Place
@@ -124,8 +124,12 @@ def lab() -> Iterator[Namespace]:
 def test_at_rest_and_under_load_all_tell_the_same() -> None:
     async def watch(namespace: Namespace) -> None:
         # Jobs long enough that there are moments at which nothing changes for a second or two.
-        options = Settings(nodes=NODES, slots=SLOTS, submitters=SUBMITTERS, jobs=0.7, seconds=20, idle=0, local=0)
-        resting = Simulation(Settings(nodes=NODES, slots=SLOTS, submitters=SUBMITTERS, jobs=0), SERVER, PORT, ADDRESSES)
+        options = SimulationSettings(
+            nodes=NODES, slots=SLOTS, submitters=SUBMITTERS, jobs=0.7, seconds=20, idle=0, local=0
+        )
+        resting = Simulation(
+            SimulationSettings(nodes=NODES, slots=SLOTS, submitters=SUBMITTERS, jobs=0), SERVER, PORT, ADDRESSES
+        )
         sundae = Sundae(namespace)
         try:
             async with view() as live:

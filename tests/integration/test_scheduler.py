@@ -13,8 +13,8 @@ from farm.scheduler.connection import SchedulerLostError, poking
 from farm.scheduler.control import ListedJob, ask, list_jobs, list_nodes
 from farm.scheduler.monitor import Connected, Disconnected, Seeded, Watched, watch, watch_batches, watch_once
 from farm.scheduler.protocol import (
-    Kind,
     LocalDone,
+    MonitorMessage,
     NodeOffline,
     NodeStats,
     ProtocolError,
@@ -180,8 +180,8 @@ def test_jobs_in_flight_are_seeded(lab: Namespace) -> None:
 
 
 HANDSHAKE = encode_version(43) * 2
-STATS = encode(Kind.MON_STATS, integers(5) + encode_text("Name:pc01\nIP:10.0.0.1\n"))
-OFFLINE = encode(Kind.MON_STATS, integers(5) + encode_text("State:Offline\n"))
+STATS = encode(MonitorMessage.MON_STATS, integers(5) + encode_text("Name:pc01\nIP:10.0.0.1\n"))
+OFFLINE = encode(MonitorMessage.MON_STATS, integers(5) + encode_text("State:Offline\n"))
 GREETING = b"200-ICECC 1.4\n200 help\n"
 
 
@@ -227,7 +227,7 @@ def test_a_job_that_ends_before_the_list_comes_is_not_seeded(lab: Namespace) -> 
         jobs = b" 7 PEND sub:pc01 on:<unknown> a.c\n 8 PEND sub:pc01 on:<unknown> b.c\n"
         while command := (await reader.readline()).decode().strip():
             if command == "listjobs":
-                monitor.write(encode(Kind.JOB_LOCAL_DONE, integers(7)))
+                monitor.write(encode(MonitorMessage.JOB_LOCAL_DONE, integers(7)))
                 while LocalDone(7) not in seen:  # noqa: ASYNC110  # it is a plain list, filled by the watcher
                     await asyncio.sleep(0.01)
             reply = jobs if command == "listjobs" else b""
@@ -244,7 +244,7 @@ def test_a_job_that_ends_before_the_list_comes_is_not_seeded(lab: Namespace) -> 
 def test_a_control_port_that_fails_harms_nothing(
     lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool
 ) -> None:
-    monkeypatch.setattr(control, "PATIENCE", 0.5)
+    monkeypatch.setattr(control, "SILENCE_SECONDS", 0.5)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, monitor: asyncio.StreamWriter) -> None:
         writer.write(words)
@@ -297,14 +297,14 @@ async def _result(awaitable: object) -> object:
     [
         (HANDSHAKE + OFFLINE + OFFLINE[:9], False, SchedulerLostError),
         (HANDSHAKE + OFFLINE + OFFLINE[:9], True, SchedulerLostError),
-        (HANDSHAKE + OFFLINE + encode(Kind.END), False, SchedulerLostError),
+        (HANDSHAKE + OFFLINE + encode(MonitorMessage.END), False, SchedulerLostError),
         (HANDSHAKE + OFFLINE + b"\xff" * 8, False, ProtocolError),
     ],
 )
 def test_a_connection_that_goes_wrong_ends(
     lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr(monitor, "PATIENCE", 3.0)
+    monkeypatch.setattr(monitor, "SILENCE_SECONDS", 3.0)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)

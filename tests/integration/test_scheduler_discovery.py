@@ -10,7 +10,7 @@ import pytest
 
 from farm.errors import FarmError, UsageError
 from farm.scheduler.discovery import MAX_FOUND, FoundScheduler, choose, discover, parse_reply, resolve, rivals
-from farm.scheduler.protocol import VERSION
+from farm.scheduler.protocol import NEWEST_PROTOCOL
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 HERE, THERE = "10.99.31.1", "10.99.31.2"
@@ -103,7 +103,7 @@ def test_one_host_that_answers_from_many_ports_hides_nobody() -> None:
     with namespaces("10.99.31.1/24", "10.99.31.2/24", "10.99.31.3/24") as (here, there, stranger):
         there.start("scheduler", "icecc-scheduler", "-n", NETNAME, "-r")
         there.wait_for(8765)
-        reply = bytes([VERSION + 1]) + b"fake".ljust(15, b"\0")
+        reply = bytes([NEWEST_PROTOCOL + 1]) + b"fake".ljust(15, b"\0")
         assert parse_reply(reply) is not None
 
         class Stranger(asyncio.DatagramProtocol):

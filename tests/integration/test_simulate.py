@@ -17,9 +17,9 @@ from farm.errors import FarmError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Connected, watch
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
-from farm.simulate import namespace
-from farm.simulate.counts import Counts
-from farm.simulate.plan import Settings
+from farm.simulate import own_scheduler
+from farm.simulate.counts import SimulatedCounts
+from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 from farm.virtual.namespace import namespace_path
 from tests.lab import PATIENCE, Namespace, namespaces, until
@@ -62,7 +62,7 @@ class Witness:
                 if isinstance(event, JobDone):
                     self.seen[f"exit {event.exit}"] += 1
 
-    def agrees(self, counts: Counts) -> bool:
+    def agrees(self, counts: SimulatedCounts) -> bool:
         return {
             JobRequested.__name__: counts.requested,
             JobBegun.__name__: counts.begun,
@@ -74,7 +74,7 @@ class Witness:
         } == {key: self.seen[key] for key in self.KEYS}
 
 
-async def witnessed(simulation: Simulation, duration: float) -> Counts:
+async def witnessed(simulation: Simulation, duration: float) -> SimulatedCounts:
     """Run it beside a monitor, and wait until that has seen what was counted."""
     witness = Witness()
     watching = asyncio.create_task(witness.watch())
@@ -93,7 +93,7 @@ async def witnessed(simulation: Simulation, duration: float) -> Counts:
 
 def test_a_monitor_sees_what_was_counted(lab: Namespace) -> None:
     lab.scheduler()
-    settings = Settings(nodes=20, jobs=50, idle=0.0, failures=0.1, seconds=0.3)
+    settings = SimulationSettings(nodes=20, jobs=50, idle=0.0, failures=0.1, seconds=0.3)
 
     counts = lab.gather(witnessed(Simulation(settings, SERVER, PORT, NETWORK), 4))
     assert counts.requested == counts.begun == counts.done > 100
@@ -104,7 +104,7 @@ def test_a_monitor_sees_what_was_counted(lab: Namespace) -> None:
 
 def test_lost_nodes(lab: Namespace) -> None:
     lab.scheduler()
-    settings = Settings(nodes=20, jobs=100, idle=0.0, seconds=0.5, churn=120)
+    settings = SimulationSettings(nodes=20, jobs=100, idle=0.0, seconds=0.5, churn=120)
     counts = lab.gather(witnessed(Simulation(settings, SERVER, PORT, NETWORK), 4))
     assert counts.lost > 0
     assert counts.fallback == counts.lost + counts.failed
@@ -113,7 +113,7 @@ def test_lost_nodes(lab: Namespace) -> None:
 
 def test_without_nodes_the_scheduler_gives_the_jobs_back(lab: Namespace) -> None:
     lab.scheduler()
-    settings = Settings(nodes=0, submitters=2, submitter_slots=4, jobs=20, local=0.0, idle=0.0, seconds=0.3)
+    settings = SimulationSettings(nodes=0, submitters=2, submitter_slots=4, jobs=20, local=0.0, idle=0.0, seconds=0.3)
     counts = lab.gather(witnessed(Simulation(settings, SERVER, PORT, NETWORK), 2))
     assert counts.own == counts.begun == counts.done > 0
 
@@ -121,8 +121,8 @@ def test_without_nodes_the_scheduler_gives_the_jobs_back(lab: Namespace) -> None
 def test_daemons_share_an_address_and_find_a_restarted_scheduler(lab: Namespace) -> None:
     scheduler = lab.scheduler()
 
-    async def restarted() -> Counts:
-        simulation = Simulation(Settings(nodes=10, jobs=30, seconds=0.2), SERVER, PORT)
+    async def restarted() -> SimulatedCounts:
+        simulation = Simulation(SimulationSettings(nodes=10, jobs=30, seconds=0.2), SERVER, PORT)
         running = asyncio.create_task(simulation.run())
         async with asyncio.timeout(PATIENCE):
             await simulation.at_work.wait()
@@ -143,7 +143,7 @@ def test_daemons_share_an_address_and_find_a_restarted_scheduler(lab: Namespace)
 
 def test_nobody_there(lab: Namespace) -> None:
     with pytest.raises(FarmError, match="does not answer"):
-        lab.gather(Simulation(Settings(nodes=2), SERVER, PORT).run())
+        lab.gather(Simulation(SimulationSettings(nodes=2), SERVER, PORT).run())
 
 
 def test_the_command_leaves_nothing() -> None:
@@ -157,7 +157,7 @@ def test_the_command_leaves_nothing() -> None:
     looked = ["sh", "-c", 'test -d "/sys/class/net/$0" || ip -br link; exit 7', "none"]
     done = subprocess.run([*argv, "--", *looked], check=False, capture_output=True, text=True, timeout=120)
     assert 7 == done.returncode
-    assert namespace.INTERFACE in done.stdout
+    assert own_scheduler.SIMULATED_INTERFACE in done.stdout
     assert not namespace_path(f"farm-sim-{name}").exists()
 
 
@@ -186,7 +186,7 @@ def test_the_command_is_ended(number: signal.Signals) -> None:
 def test_a_namespace_in_use_is_left_alone(lab: Namespace) -> None:
     lab.start("sleep", "sleep", "1000")
     until(lambda: pids_inside(lab.name), "no sleep")
-    with pytest.raises(FarmError, match="already"), namespace.own_namespace(lab.name):
+    with pytest.raises(FarmError, match="already"), own_scheduler.own_namespace(lab.name):
         pass
 
 
@@ -194,7 +194,7 @@ def test_a_namespace_left_behind_is_replaced() -> None:
     name = f"farm-sim-left-{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     before = os.stat("/proc/thread-self/ns/net").st_ino
-    with namespace.own_namespace(name):
+    with own_scheduler.own_namespace(name):
         assert before != os.stat("/proc/thread-self/ns/net").st_ino
     assert before == os.stat("/proc/thread-self/ns/net").st_ino
     assert not namespace_path(name).exists()

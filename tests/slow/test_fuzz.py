@@ -59,23 +59,25 @@ def text(data: bytes) -> str:
 
 def stats_text(*lines: str) -> bytes:
     body = struct.pack("!I", 1) + protocol.encode_text("\n".join(lines))
-    return protocol.encode(protocol.Kind.MON_STATS, body)
+    return protocol.encode(protocol.MonitorMessage.MON_STATS, body)
 
 
 GREETING = protocol.encode_version(43) * 2
 STATS = stats_text("Name:pc01", "IP:10.77.0.57", "MaxJobs:4", "Platform:x86_64", "Version:43", "Load:1", "Speed:3.2")
 JOBS = [
-    protocol.encode(protocol.Kind.MON_GET_CS, protocol.encode_text("a/b.c") + struct.pack("!III", 0, 7, 1)),
-    protocol.encode(protocol.Kind.MON_JOB_BEGIN, struct.pack("!III", 7, 1, 1)),
-    protocol.encode(protocol.Kind.MON_JOB_DONE, struct.pack("!12I", 7, 0, *[5] * 9, 0)),
-    protocol.encode(protocol.Kind.MON_LOCAL_JOB_BEGIN, struct.pack("!III", 1, 9, 1) + protocol.encode_text("x.c")),
-    protocol.encode(protocol.Kind.JOB_LOCAL_DONE, struct.pack("!I", 9)),
+    protocol.encode(protocol.MonitorMessage.MON_GET_CS, protocol.encode_text("a/b.c") + struct.pack("!III", 0, 7, 1)),
+    protocol.encode(protocol.MonitorMessage.MON_JOB_BEGIN, struct.pack("!III", 7, 1, 1)),
+    protocol.encode(protocol.MonitorMessage.MON_JOB_DONE, struct.pack("!12I", 7, 0, *[5] * 9, 0)),
+    protocol.encode(
+        protocol.MonitorMessage.MON_LOCAL_JOB_BEGIN, struct.pack("!III", 1, 9, 1) + protocol.encode_text("x.c")
+    ),
+    protocol.encode(protocol.MonitorMessage.JOB_LOCAL_DONE, struct.pack("!I", 9)),
 ]
 
 
 def monitor(data: bytes) -> None:
     """What a scheduler sends goes into the state, and all that is shown of it is printable."""
-    session, farm = protocol.Session(), Farm(name="farm")
+    session, farm = protocol.MonitorSession(), Farm(name="farm")
     try:
         events, _ = session.receive(GREETING)
         more, _ = session.receive(data)
@@ -105,7 +107,7 @@ def order_word(data: bytes) -> None:
 
 
 def simulated(data: bytes) -> None:
-    session = wire.Session("pc01")
+    session = wire.DaemonSession("pc01")
     with contextlib.suppress(FarmError):
         session.receive(protocol.encode_version(43) * 2 + data)
 
@@ -258,7 +260,10 @@ READERS: dict[str, Reader] = {
         ],
     ),
     "order word": (order_word, [b"pc01", b"10.77.0.57"]),
-    "simulated daemon": (simulated, [protocol.encode(kind, struct.pack("!III", 1, 2, 3)) for kind in wire.Kind]),
+    "simulated daemon": (
+        simulated,
+        [protocol.encode(kind, struct.pack("!III", 1, 2, 3)) for kind in wire.DaemonMessage],
+    ),
     "scheduler's answer": (
         parse_reply,
         [

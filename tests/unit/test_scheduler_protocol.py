@@ -6,20 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.scheduler.protocol import (
-    VERSION,
+    NEWEST_PROTOCOL,
     Event,
     JobBegun,
     JobDone,
     JobRequested,
-    Kind,
     LocalBegun,
     LocalDone,
+    MonitorMessage,
+    MonitorSession,
     NodeForged,
     NodeOffline,
     NodeStats,
     ProtocolError,
     SchedulerEnd,
-    Session,
     encode,
     encode_text,
     encode_version,
@@ -35,10 +35,10 @@ def integers(*values: int) -> bytes:
     return struct.pack(f"!{len(values)}I", *values)
 
 
-def connected(protocol: int = 43) -> Session:
-    session = Session()
-    assert session.receive(encode_version(protocol)) == ([], encode_version(min(protocol, VERSION)))
-    assert session.receive(encode_version(min(protocol, VERSION))) == ([], b"\0\0\0\4\0\0\0\x52")
+def connected(protocol: int = 43) -> MonitorSession:
+    session = MonitorSession()
+    assert session.receive(encode_version(protocol)) == ([], encode_version(min(protocol, NEWEST_PROTOCOL)))
+    assert session.receive(encode_version(min(protocol, NEWEST_PROTOCOL))) == ([], b"\0\0\0\4\0\0\0\x52")
     return session
 
 
@@ -48,7 +48,7 @@ def decoded(kind: int, body: bytes, protocol: int = 43) -> list[Event]:
 
 @pytest.mark.parametrize(("offer", "agreed"), [(21, 21), (43, 43), (44, 44), (60, 44)])
 def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
-    assert Session.greeting() == b"\x2c\0\0\0"
+    assert MonitorSession.greeting() == b"\x2c\0\0\0"
     session = connected(offer)
     assert agreed == session.protocol
     assert not session.unfinished
@@ -64,16 +64,16 @@ def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
 )
 def test_what_is_no_scheduler_is_refused(data: bytes, why: str) -> None:
     with pytest.raises(ProtocolError) as caught:
-        Session().receive(data)
+        MonitorSession().receive(data)
     assert why == caught.value.why
 
 
 def test_versions_that_differ_are_refused() -> None:
     with pytest.raises(ProtocolError):
-        Session().receive(encode_version(43) + encode_version(42))
+        MonitorSession().receive(encode_version(43) + encode_version(42))
 
 
-@pytest.mark.parametrize("kind", [Kind.MON_GET_CS, Kind.GET_CS])
+@pytest.mark.parametrize("kind", [MonitorMessage.MON_GET_CS, MonitorMessage.GET_CS])
 def test_job_requested(kind: int) -> None:
     body = encode_text("src/a.c") + integers(1, 7, 3)
     assert [JobRequested(job=7, submitter=3, file="src/a.c", language=1)] == decoded(kind, body)
@@ -83,15 +83,15 @@ def test_job_requested_before_protocol_29() -> None:
     environments = integers(1) + encode_text("x86_64") + encode_text("abc")
     head = environments + encode_text("a.c") + integers(0, 1) + encode_text("x86_64") + integers(0, 9)
     expected = [JobRequested(job=7, submitter=3, file="a.c", language=0)]
-    assert expected == decoded(Kind.MON_GET_CS, head + encode_text("") + integers(7, 3), protocol=28)
-    assert expected == decoded(Kind.MON_GET_CS, head + integers(7, 3), protocol=21)
+    assert expected == decoded(MonitorMessage.MON_GET_CS, head + encode_text("") + integers(7, 3), protocol=28)
+    assert expected == decoded(MonitorMessage.MON_GET_CS, head + integers(7, 3), protocol=21)
 
 
 def test_job_begun() -> None:
-    assert [JobBegun(job=7, host=2, started=1000)] == decoded(Kind.MON_JOB_BEGIN, integers(7, 1000, 2))
+    assert [JobBegun(job=7, host=2, started=1000)] == decoded(MonitorMessage.MON_JOB_BEGIN, integers(7, 1000, 2))
 
 
-@pytest.mark.parametrize("kind", [Kind.MON_JOB_DONE, Kind.JOB_DONE])
+@pytest.mark.parametrize("kind", [MonitorMessage.MON_JOB_DONE, MonitorMessage.JOB_DONE])
 @pytest.mark.parametrize(("protocol", "tail"), [(38, b""), (39, integers(5)), (44, integers(5))])
 def test_job_done(kind: int, protocol: int, tail: bytes) -> None:
     body = integers(7, 0xFFFFFFFF, 10, 20, 30, 40, 50, 60, 70, 80, 1) + tail
@@ -99,8 +99,8 @@ def test_job_done(kind: int, protocol: int, tail: bytes) -> None:
     assert [expected] == decoded(kind, body, protocol)
 
 
-@pytest.mark.parametrize("requested", [Kind.MON_GET_CS, Kind.GET_CS])
-@pytest.mark.parametrize("done", [Kind.MON_JOB_DONE, Kind.JOB_DONE])
+@pytest.mark.parametrize("requested", [MonitorMessage.MON_GET_CS, MonitorMessage.GET_CS])
+@pytest.mark.parametrize("done", [MonitorMessage.MON_JOB_DONE, MonitorMessage.JOB_DONE])
 @pytest.mark.parametrize("protocol", range(21, 45))
 def test_a_job_in_every_protocol_and_by_both_labels(protocol: int, requested: int, done: int) -> None:
     if protocol >= 29:
@@ -110,7 +110,7 @@ def test_a_job_in_every_protocol_and_by_both_labels(protocol: int, requested: in
         request += (encode_text("pc01") if protocol >= 22 else b"") + integers(7, 3)
     end = integers(7, 0, 10, 20, 30, 40, 50, 60, 70, 80, 0) + (integers(5) if protocol >= 39 else b"")
     events, _ = connected(protocol).receive(
-        encode(requested, request) + encode(Kind.MON_JOB_BEGIN, integers(7, 1000, 2)) + encode(done, end)
+        encode(requested, request) + encode(MonitorMessage.MON_JOB_BEGIN, integers(7, 1000, 2)) + encode(done, end)
     )
     expected = [
         JobRequested(7, 3, "a.c", 0),
@@ -122,8 +122,8 @@ def test_a_job_in_every_protocol_and_by_both_labels(protocol: int, requested: in
 
 def test_local_jobs() -> None:
     body = integers(3, 8, 1000) + encode_text("a.out")
-    assert [LocalBegun(job=8, host=3, started=1000, file="a.out")] == decoded(Kind.MON_LOCAL_JOB_BEGIN, body)
-    assert [LocalDone(8)] == decoded(Kind.JOB_LOCAL_DONE, integers(8))
+    assert [LocalBegun(job=8, host=3, started=1000, file="a.out")] == decoded(MonitorMessage.MON_LOCAL_JOB_BEGIN, body)
+    assert [LocalDone(8)] == decoded(MonitorMessage.JOB_LOCAL_DONE, integers(8))
 
 
 def test_stats() -> None:
@@ -139,12 +139,12 @@ def test_stats() -> None:
         speed=587.37,
         load=120,
     )
-    assert [expected] == decoded(Kind.MON_STATS, integers(5) + encode_text(STATS))
+    assert [expected] == decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(STATS))
 
 
 def test_stats_after_a_report() -> None:
     text = STATS + "LoadAvg1:500\nLoadAvg5:1500\nLoadAvg10:2500\nFreeMem:812\n"
-    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(text))
     assert isinstance(event, NodeStats)
     assert (event.load_averages, event.free_memory) == ((0.5, 1.5, 2.5), 812)
 
@@ -152,19 +152,19 @@ def test_stats_after_a_report() -> None:
 def test_a_node_keeps_its_slots_while_the_scheduler_waits_for_its_pong() -> None:
     """prune_servers in scheduler.cpp makes their number negative for that time."""
     body = integers(5) + encode_text(STATS.replace("MaxJobs:4", "MaxJobs:-4"))
-    (event,) = decoded(Kind.MON_STATS, body)
+    (event,) = decoded(MonitorMessage.MON_STATS, body)
     assert isinstance(event, NodeStats)
     assert event.max_jobs == 4
 
 
 def test_digits_of_other_scripts_are_no_number() -> None:
-    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(STATS.replace("MaxJobs:4", "MaxJobs:٤")))
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(STATS.replace("MaxJobs:4", "MaxJobs:٤")))
     assert isinstance(event, NodeStats)
     assert event.max_jobs == 0
 
 
 def test_offline() -> None:
-    assert [NodeOffline(5)] == decoded(Kind.MON_STATS, integers(5) + encode_text("State:Offline\n"))
+    assert [NodeOffline(5)] == decoded(MonitorMessage.MON_STATS, integers(5) + encode_text("State:Offline\n"))
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ def test_offline() -> None:
 )
 def test_a_text_with_lines_of_the_daemons_own_is_not_believed(genuine: str, forged: str) -> None:
     body = integers(5) + encode_text(STATS.replace(genuine, forged))
-    assert [NodeForged(5)] == decoded(Kind.MON_STATS, body)
+    assert [NodeForged(5)] == decoded(MonitorMessage.MON_STATS, body)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=60)
@@ -189,25 +189,25 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=
 @given(NAMES, NAMES)
 def test_no_name_or_platform_speaks_for_another_daemon(name: str, platform: str) -> None:
     text = STATS.replace("pc01", name).replace("x86_64", platform)
-    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(text))
     assert isinstance(event, NodeForged) or (isinstance(event, NodeStats) and event.address == "10.77.0.51")
 
 
 def test_impossible_values_do_not_break_the_connection() -> None:
     text = STATS.replace("587.370000", "nan").replace("120", "²")
-    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(text))
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(text))
     assert isinstance(event, NodeStats)
     assert (event.name, event.speed, event.load) == ("pc01", 0.0, 0)
 
 
 def test_what_came_before_a_fault_is_kept() -> None:
     with pytest.raises(ProtocolError) as fault:
-        connected().receive(encode(Kind.JOB_LOCAL_DONE, integers(8)) + encode(97))
+        connected().receive(encode(MonitorMessage.JOB_LOCAL_DONE, integers(8)) + encode(97))
     assert fault.value.events == [LocalDone(8)]
 
 
 def test_end_and_messages_for_others() -> None:
-    assert [SchedulerEnd()] == decoded(Kind.END, b"")
+    assert [SchedulerEnd()] == decoded(MonitorMessage.END, b"")
     assert decoded(66, b"") == []
 
 
@@ -218,10 +218,10 @@ def test_end_and_messages_for_others() -> None:
         integers((1 << 20) + 1),
         encode(64),
         encode(97),
-        encode(Kind.MON_JOB_BEGIN, integers(1, 2)),
-        encode(Kind.MON_JOB_BEGIN, integers(1, 2, 3, 4)),
-        encode(Kind.MON_GET_CS, integers(100) + b"a"),
-        encode(Kind.MON_GET_CS, integers(1) + b"a" + integers(1, 2, 3)),
+        encode(MonitorMessage.MON_JOB_BEGIN, integers(1, 2)),
+        encode(MonitorMessage.MON_JOB_BEGIN, integers(1, 2, 3, 4)),
+        encode(MonitorMessage.MON_GET_CS, integers(100) + b"a"),
+        encode(MonitorMessage.MON_GET_CS, integers(1) + b"a" + integers(1, 2, 3)),
     ],
 )
 def test_malformed_messages(data: bytes) -> None:
@@ -235,7 +235,7 @@ def test_any_bytes_give_events_or_a_protocol_error(data: bytes, protocol: int) -
         connected(protocol).receive(data)
 
 
-@given(st.sampled_from(list(Kind)), st.binary(max_size=200), st.integers(21, 44))
+@given(st.sampled_from(list(MonitorMessage)), st.binary(max_size=200), st.integers(21, 44))
 def test_any_body_gives_events_or_a_protocol_error(kind: int, body: bytes, protocol: int) -> None:
     try:
         events, answer = connected(protocol).receive(encode(kind, body))
@@ -247,7 +247,7 @@ def test_any_body_gives_events_or_a_protocol_error(kind: int, body: bytes, proto
 @given(st.text(), st.integers(21, 44))
 def test_any_stats_text_gives_one_event(text: str, protocol: int) -> None:
     raw = text.encode(errors="replace")
-    (event,) = decoded(Kind.MON_STATS, integers(5, len(raw) + 1) + raw + b"\0", protocol)
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5, len(raw) + 1) + raw + b"\0", protocol)
     assert isinstance(event, NodeStats | NodeOffline)
 
 
@@ -260,21 +260,21 @@ def test_an_oversized_message_is_refused_even_when_it_is_there() -> None:
 def test_a_message_does_not_read_on_into_the_next() -> None:
     """Each is a word too short, and the next one would lend it."""
     for kind, body in [
-        (Kind.MON_JOB_BEGIN, integers(1, 2)),
-        (Kind.MON_JOB_DONE, integers(*range(11))),
-        (Kind.MON_GET_CS, encode_text("a.c") + integers(1, 2)),
-        (Kind.MON_GET_CS, integers(5) + b"a"),
-        (Kind.MON_LOCAL_JOB_BEGIN, integers(1, 2, 3)),
-        (Kind.MON_STATS, integers(1)),
-        (Kind.JOB_LOCAL_DONE, b""),
+        (MonitorMessage.MON_JOB_BEGIN, integers(1, 2)),
+        (MonitorMessage.MON_JOB_DONE, integers(*range(11))),
+        (MonitorMessage.MON_GET_CS, encode_text("a.c") + integers(1, 2)),
+        (MonitorMessage.MON_GET_CS, integers(5) + b"a"),
+        (MonitorMessage.MON_LOCAL_JOB_BEGIN, integers(1, 2, 3)),
+        (MonitorMessage.MON_STATS, integers(1)),
+        (MonitorMessage.JOB_LOCAL_DONE, b""),
     ]:
         with pytest.raises(ProtocolError):
-            connected().receive(encode(kind, body) + encode(Kind.JOB_LOCAL_DONE, integers(8)) * 9)
+            connected().receive(encode(kind, body) + encode(MonitorMessage.JOB_LOCAL_DONE, integers(8)) * 9)
 
 
 def test_a_name_of_300_characters_and_escape_sequences_comes_through() -> None:
     name = "\x1b]0;x\x07[bold]" * 20
-    (event,) = decoded(Kind.MON_STATS, integers(5) + encode_text(STATS.replace("pc01", name)))
+    (event,) = decoded(MonitorMessage.MON_STATS, integers(5) + encode_text(STATS.replace("pc01", name)))
     assert isinstance(event, NodeStats)
     assert (event.name, event.load) == (name, 120)
 
@@ -283,13 +283,13 @@ def test_a_name_of_300_characters_and_escape_sequences_comes_through() -> None:
 def test_pieces_make_no_difference(sizes: list[int]) -> None:
     stream = encode_version(43) * 2 + b"".join(
         [
-            encode(Kind.MON_STATS, integers(5) + encode_text(STATS)),
-            encode(Kind.MON_JOB_BEGIN, integers(7, 1000, 2)),
-            encode(Kind.JOB_LOCAL_DONE, integers(8)),
+            encode(MonitorMessage.MON_STATS, integers(5) + encode_text(STATS)),
+            encode(MonitorMessage.MON_JOB_BEGIN, integers(7, 1000, 2)),
+            encode(MonitorMessage.JOB_LOCAL_DONE, integers(8)),
         ]
     )
-    whole = Session().receive(stream)[0]
-    session, events = Session(), []
+    whole = MonitorSession().receive(stream)[0]
+    session, events = MonitorSession(), []
     for size in [*sizes, len(stream)]:
         piece, stream = stream[:size], stream[size:]
         events += session.receive(piece)[0]

@@ -13,9 +13,9 @@ from farm.scheduler.protocol import (
     JobRequested,
     LocalBegun,
     LocalDone,
+    MonitorSession,
     NodeOffline,
     NodeStats,
-    Session,
 )
 
 RECORDING = (Path(__file__).parent.parent / "data" / "monitor-1.4.bin").read_bytes()
@@ -23,7 +23,7 @@ RECORDING = (Path(__file__).parent.parent / "data" / "monitor-1.4.bin").read_byt
 
 def replay(sizes: list[int]) -> list[Event]:
     """The events of the recording, fed in pieces of these sizes, the last of which is used till the end."""
-    session, events, answers, at = Session(), [], b"", 0
+    session, events, answers, at = MonitorSession(), [], b"", 0
     sizes = list(reversed(sizes))
     while at < len(RECORDING):
         size = sizes.pop() if len(sizes) > 1 else sizes[0]

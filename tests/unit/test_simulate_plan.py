@@ -7,29 +7,29 @@ from itertools import islice, takewhile
 import pytest
 
 from farm.errors import FarmError
-from farm.simulate.plan import Job, Settings, hosts, jobs
+from farm.simulate.plan import PlannedJob, SimulationSettings, hosts, jobs
 from farm.simulate.simulation import Simulation
 
 
-def planned(settings: Settings, seconds: float) -> list[Job]:
+def planned(settings: SimulationSettings, seconds: float) -> list[PlannedJob]:
     """All submitters' jobs of that time."""
-    found: list[Job] = []
+    found: list[PlannedJob] = []
     for submitter in range(settings.submitters):
         found += takewhile(lambda job: job.due < seconds, jobs(settings, submitter))
     return found
 
 
 def test_the_seed_decides() -> None:
-    first, second, other = (list(islice(jobs(Settings(seed=seed), 0), 200)) for seed in (1, 1, 2))
+    first, second, other = (list(islice(jobs(SimulationSettings(seed=seed), 0), 200)) for seed in (1, 1, 2))
     assert first == second
     assert first != other
-    assert hosts(Settings(seed=1)) == hosts(Settings(seed=1))
-    assert first != list(islice(jobs(Settings(seed=1), 1), 200))
+    assert hosts(SimulationSettings(seed=1)) == hosts(SimulationSettings(seed=1))
+    assert first != list(islice(jobs(SimulationSettings(seed=1), 1), 200))
 
 
 @pytest.mark.parametrize("idle", [0.0, 0.25, 0.6])
 def test_rate_and_shares(idle: float) -> None:
-    settings = Settings(jobs=100, idle=idle, local=0.2, failures=0.1, seconds=2.0)
+    settings = SimulationSettings(jobs=100, idle=idle, local=0.2, failures=0.1, seconds=2.0)
     found = planned(settings, 600)
     assert 100 == pytest.approx(len(found) / 600, rel=0.15)
     local = [job for job in found if job.local]
@@ -40,7 +40,7 @@ def test_rate_and_shares(idle: float) -> None:
 
 
 def test_jobs_are_in_order_and_look_like_a_project() -> None:
-    found = list(islice(jobs(Settings(idle=0.5), 3), 3000))
+    found = list(islice(jobs(SimulationSettings(idle=0.5), 3), 3000))
     assert sorted(found, key=lambda job: job.due) == found
     assert max(later.due - job.due for job, later in itertools.pairwise(found)) > 5, "a pause between builds"
     for job in found:
@@ -52,23 +52,23 @@ def test_jobs_are_in_order_and_look_like_a_project() -> None:
 
 
 def test_no_jobs() -> None:
-    assert [] == list(jobs(Settings(jobs=0), 0))
-    assert Settings(jobs=0).mean_seconds > 0
+    assert [] == list(jobs(SimulationSettings(jobs=0), 0))
+    assert SimulationSettings(jobs=0).mean_seconds > 0
 
 
 def test_slots_are_enough() -> None:
-    settings = Settings(nodes=500, jobs=1000)
+    settings = SimulationSettings(nodes=500, jobs=1000)
     assert settings.mean_seconds * settings.jobs < 500 * 4
     assert settings.parallel * settings.submitters > 500 * 4
 
 
 def test_addresses() -> None:
     network = IPv4Network("10.78.0.0/16")
-    simulation = Simulation(Settings(nodes=600), "10.78.0.1", 8765, network)
+    simulation = Simulation(SimulationSettings(nodes=600), "10.78.0.1", 8765, network)
     places = [someone.daemon.place for someone in (*simulation.submitters, *simulation.nodes)]
     assert 606 == len({place.address for place in places})
     assert {10245} == {place.listen for place in places}
-    shared = Simulation(Settings(nodes=600), "host", 8765)
+    shared = Simulation(SimulationSettings(nodes=600), "host", 8765)
     assert 600 == len({node.daemon.place.listen for node in shared.nodes})
     with pytest.raises(FarmError, match="too small"):
-        Simulation(Settings(nodes=600), "10.78.0.1", 8765, IPv4Network("10.78.0.0/24"))
+        Simulation(SimulationSettings(nodes=600), "10.78.0.1", 8765, IPv4Network("10.78.0.0/24"))

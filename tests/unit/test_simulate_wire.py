@@ -10,28 +10,28 @@ from hypothesis import strategies as st
 
 from farm.scheduler.protocol import ProtocolError, encode, encode_text, encode_version
 from farm.simulate import wire
-from farm.simulate.wire import Accepted, Asked, Goodbye, Kind, Message, Session, UseNode, UseNone
+from farm.simulate.wire import Accepted, Asked, DaemonMessage, DaemonSession, Goodbye, Message, UseNode, UseNone
 
 GREETING = encode_version(43) * 2
 USE_CS = encode(
-    Kind.USE_CS,
+    DaemonMessage.USE_CS,
     struct.pack("!II", 7, 10245) + encode_text("10.78.1.1") + encode_text("x86_64") + struct.pack("!III", 1, 5, 0),
 )
-NO_CS = encode(Kind.NO_CS, struct.pack("!II", 8, 6))
-CONF = encode(Kind.CS_CONF, struct.pack("!II", 3, 36) + encode_text(""))
-ALL = GREETING + CONF + USE_CS + NO_CS + encode(Kind.PING) + encode(Kind.END)
+NO_CS = encode(DaemonMessage.NO_CS, struct.pack("!II", 8, 6))
+CONF = encode(DaemonMessage.CS_CONF, struct.pack("!II", 3, 36) + encode_text(""))
+ALL = GREETING + CONF + USE_CS + NO_CS + encode(DaemonMessage.PING) + encode(DaemonMessage.END)
 MESSAGES: list[Message] = [
     Accepted(),
     UseNode(job=7, address="10.78.1.1", port=10245, client=5),
     UseNone(job=8, client=6),
-    Asked(encode(Kind.PING)),
+    Asked(encode(DaemonMessage.PING)),
     Goodbye(),
 ]
 
 
 @given(st.sets(st.integers(1, len(ALL) - 1)))
 def test_in_any_pieces(cuts: set[int]) -> None:
-    session = Session("pc001")
+    session = DaemonSession("pc001")
     edges = [0, *sorted(cuts), len(ALL)]
     messages: list[Message] = []
     answers = b""
@@ -47,31 +47,31 @@ def test_in_any_pieces(cuts: set[int]) -> None:
 def test_whatever_comes_is_no_surprise(data: bytes) -> None:
     for start in (b"", GREETING):
         with contextlib.suppress(ProtocolError):
-            Session("pc001").receive(start + data)
+            DaemonSession("pc001").receive(start + data)
 
 
 @given(st.integers(0, 27), st.sampled_from([USE_CS, NO_CS]))
 def test_messages_that_end_too_early(missing: int, message: bytes) -> None:
     body = message[8:-1][: -missing or None]
     with contextlib.suppress(ProtocolError):
-        Session("pc001").receive(GREETING + encode(struct.unpack_from("!I", message, 4)[0], body))
+        DaemonSession("pc001").receive(GREETING + encode(struct.unpack_from("!I", message, 4)[0], body))
 
 
 def test_a_newer_scheduler_and_an_older_one() -> None:
-    session = Session("pc001")
+    session = DaemonSession("pc001")
     assert ([], encode_version(43)) == session.receive(encode_version(44))
     assert not session.ready
     session.receive(encode_version(43))
     assert session.ready
     with pytest.raises(ProtocolError, match="42"):
-        Session("pc001").receive(encode_version(42))
+        DaemonSession("pc001").receive(encode_version(42))
 
 
 def test_internals_are_told() -> None:
-    (asked,), _ = Session("pc001").receive(GREETING + encode(Kind.GET_INTERNALS))
+    (asked,), _ = DaemonSession("pc001").receive(GREETING + encode(DaemonMessage.GET_INTERNALS))
     assert isinstance(asked, Asked)
     assert b"Node Name: pc001" in asked.answer
-    assert Kind.STATUS_TEXT == struct.unpack_from("!I", asked.answer, 4)[0]
+    assert DaemonMessage.STATUS_TEXT == struct.unpack_from("!I", asked.answer, 4)[0]
 
 
 def test_bodies() -> None:

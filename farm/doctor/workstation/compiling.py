@@ -15,6 +15,7 @@ from farm.doctor.workstation.environment import ENVIRONMENT
 from farm.doctor.workstation.facts import Canary, Workstation
 from farm.doctor.workstation.nodes import LOAD_PATIENCE, ask_until
 from farm.hints import hint
+from farm.node.ports import ICECCD_PORT
 from farm.view.text import count
 from farm.workstation.env.variables import Slots
 from farm.workstation.explain import reasons
@@ -74,7 +75,7 @@ def _given(facts: Workstation) -> Outcome:
     if returned:
         told = [f"{each.node}: asked for by name, and sent back at once." for each in returned]
         first = returned[0]
-        found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=10245, address=first.address))
+        found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=ICECCD_PORT, address=first.address))
     if waited:
         found.append(WAITED.found(nodes=_names(waited), seconds=f"{canary.GIVEN_SECONDS:.0f}"))
     found.append(fine("How the scheduler reaches them is inferred: it gives jobs only to nodes it can connect to."))

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from farm.home import Home
+from farm.node.ports import ICECCD_PORT
 from farm.scheduler.discovery import FoundScheduler
 from farm.workstation.daemon import Daemon
 from farm.workstation.env.compilers import is_ccache, is_wrapper, real_compiler
@@ -31,7 +32,7 @@ class Peer(Struct, frozen=True):
     platform: str
     no_remote: bool
     features: tuple[str, ...] = ()
-    port: int = 10245
+    port: int = ICECCD_PORT
     jobs: int | None = None
     """At the moment; None: not known, as the control port does not answer."""
     installing: int | None = None

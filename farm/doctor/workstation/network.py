@@ -11,9 +11,10 @@ from farm.doctor.workstation.facts import Peer, Workstation
 from farm.doctor.workstation.nodes import ask_until
 from farm.doctor.workstation.peers import round_trips
 from farm.errors import FarmError
+from farm.node.ports import SCHEDULER_PORT
 from farm.scheduler import discovery
 from farm.scheduler.discovery import FoundScheduler
-from farm.scheduler.protocol import OLDEST
+from farm.scheduler.protocol import OLDEST_PROTOCOL
 from farm.workstation import daemon
 from farm.workstation.join import iceccd
 from farm.workstation.join.finding import Target
@@ -147,7 +148,7 @@ def _meant(facts: Workstation) -> tuple[str, int, str]:
         return member.scheduler, member.port, member.netname
     options = running.options if running else None
     if options is None:
-        return "", discovery.PORT, ""
+        return "", SCHEDULER_PORT, ""
     host, port = options.address
     return host, port, options.effective_netname
 
@@ -230,7 +231,7 @@ def _version(facts: Workstation) -> Outcome:
         return skip("No iceccd answers.")
     ours, theirs = facts.daemon.protocol, facts.scheduler.protocol
     seen = f"iceccd {ours}, scheduler {theirs or 'unknown'}; icecc 1.3 is 42, 1.4 is 43"
-    if ours < OLDEST or (theirs and theirs < OLDEST):
+    if ours < OLDEST_PROTOCOL or (theirs and theirs < OLDEST_PROTOCOL):
         return TOO_OLD.found(seen, ours=ours, theirs=theirs)
     if theirs and ours != theirs and min(ours, theirs) < NEWEST_COMPRESSION:
         return OLDER.found(seen, who=seen)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import msgspec
 
-from farm.config import Nodes
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.workstation.facts import Peer, Workstation
 from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.node.environments import ROOM_PER_SLOT
+from farm.node.ports import TELEMETRY_PORT
 from farm.view.text import count
 from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
@@ -24,8 +24,6 @@ FULL = 1000
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
 whenever all of its processors are busy with something else."""
-USUAL_PORT = Nodes().telemetry_port
-"""Where a node is asked that does not advertise another: a farm may have set one, which no workstation is told."""
 TELEMETRY_SECONDS = 2.0
 MAX_TELEMETRY = 1 << 20
 
@@ -116,7 +114,8 @@ def _room(facts: Workstation) -> Outcome:
     full = [node for node in facts.nodes if node.load >= FULL]
     if full:
         ports = {beacon.address: beacon.port for beacon in asyncio.run(find_nodes())}
-        told = [_telemetry(node.address, ports.get(node.address, USUAL_PORT)) for node in full]
+        # A farm may have set another port, which no workstation is told: the advertisement has it.
+        told = [_telemetry(node.address, ports.get(node.address, TELEMETRY_PORT)) for node in full]
         return together([fine(*seen), *map(_full, full, told)])
     slow = [node for node in facts.nodes if (node.installing or 0) > 30]
     if slow:

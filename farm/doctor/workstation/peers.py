@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from farm.doctor.workstation.facts import Peer
 from farm.errors import FarmError
+from farm.node.ports import ICECCD_PORT
 from farm.scheduler.control import Control, ListedNode, list_all
 from farm.scheduler.protocol import NodeStats
 from farm.workstation.join.login import daemons
@@ -49,7 +50,7 @@ def _merged(stats: Iterable[NodeStats], listed: Iterable[ListedNode]) -> list[Pe
                 platform=each.platform,
                 no_remote=each.no_remote,
                 features=each.features,
-                port=more.port if more else 10245,
+                port=more.port if more else ICECCD_PORT,
                 jobs=more.jobs if more else None,
                 installing=more.installing if more else None,
                 load_average=each.load_averages[0] if each.load_averages else None,

@@ -6,13 +6,11 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.config import Nodes
+from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
 from farm.watch.events import Beacon, Finding, Ordered, Service, Stage, Telemetry
 from farm.watch.refusals import Refusals
 
-TELEMETRY_PORT = Nodes().telemetry_port
-"""As farm.yaml has it unless set."""
 ANSWERS = "answers"
 """The probe that asks every service what it would be asked by a client."""
 NO_JOBS = 1000

@@ -15,10 +15,11 @@ from msgspec.structs import replace
 from farm import command
 from farm.errors import FarmError, MissingProgramError
 from farm.node.contract import NETNAME
+from farm.node.ports import SCHEDULER_PORT
 from farm.printable import printable
 from farm.scheduler.connection import SchedulerLostError, connect
-from farm.scheduler.discovery import PORT, FoundScheduler, address_of, discover, parse_target, rivals
-from farm.scheduler.protocol import OLDEST
+from farm.scheduler.discovery import FoundScheduler, address_of, discover, parse_target, rivals
+from farm.scheduler.protocol import OLDEST_PROTOCOL
 from farm.watch.mdns import FoundFarm, find_farms
 
 By = Literal["zeroconf", "icecream"]
@@ -56,7 +57,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     @property
     def target(self) -> str:
         """What `farm join` is told to join it."""
-        return self.scheduler if self.port == PORT else f"{self.scheduler}:{self.port}"
+        return self.scheduler if self.port == SCHEDULER_PORT else f"{self.scheduler}:{self.port}"
 
 
 class Target(Struct, frozen=True, kw_only=True):
@@ -203,10 +204,10 @@ def check_netname(name: str) -> None:
 
 def check_protocol(protocol: int) -> None:
     """See that a scheduler is not older than any icecream of today speaks. Raises FarmError."""
-    if protocol < OLDEST:
+    if protocol < OLDEST_PROTOCOL:
         raise FarmError(
             f"The scheduler is too old: it speaks protocol {protocol}.",
-            f"icecream accepts {OLDEST} and later.",
+            f"icecream accepts {OLDEST_PROTOCOL} and later.",
             "Update icecream on the server.",
         )
 

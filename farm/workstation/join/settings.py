@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.scheduler.discovery import PORT
+from farm.node.ports import SCHEDULER_PORT
 
 
 class Layout(Struct, frozen=True):
@@ -49,7 +49,7 @@ def wanted(prefix: str, *, scheduler: str, port: int, netname: str, jobs: int | 
     """The keys to set. ``jobs``: how many of others to take at a time; 0: as many as processors; None: none at all."""
     keys = {
         "NETNAME": netname,
-        "SCHEDULER_HOST": scheduler if port == PORT else f"{scheduler}:{port}",
+        "SCHEDULER_HOST": scheduler if port == SCHEDULER_PORT else f"{scheduler}:{port}",
         "ALLOW_REMOTE": "no" if jobs is None else "yes",
     }
     if jobs:

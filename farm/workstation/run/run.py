@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farm.scheduler.connection import PATIENCE
+from farm.scheduler.connection import SILENCE_SECONDS
 from farm.scheduler.monitor import watch
 from farm.view.text import count
 from farm.workstation.membership import Membership
@@ -150,7 +150,7 @@ class _Watched:
         watcher = asyncio.create_task(self._watch())
         try:
             if from_start:
-                await self._until(lambda: self.tally.ready, PATIENCE)
+                await self._until(lambda: self.tally.ready, SILENCE_SECONDS)
             seen_from_start = self._own is not None or self.tally.ready
             self._started = time.time()
             code = await self._accompanied()

@@ -10,16 +10,16 @@ import itertools
 import time
 from collections.abc import Callable
 
-from farm.simulate.daemon import Daemon
+from farm.simulate.fake_daemon import FakeDaemon
 
 
-class Clock:
+class BeatClock:
     """Things to do at their time, and messages to send at the next beat."""
 
     def __init__(self) -> None:
         self._due: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
-        self._written: set[Daemon] = set()
+        self._written: set[FakeDaemon] = set()
 
     @staticmethod
     def now() -> float:
@@ -30,7 +30,7 @@ class Clock:
         """Do that after so many seconds, at the beat that follows."""
         heapq.heappush(self._due, (self.now() + seconds, next(self._order), do))
 
-    def send(self, daemon: Daemon, message: bytes) -> None:
+    def send(self, daemon: FakeDaemon, message: bytes) -> None:
         """Send that at the end of this beat."""
         daemon.send(message)
         self._written.add(daemon)

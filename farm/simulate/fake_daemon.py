@@ -11,10 +11,10 @@ from random import Random
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.scheduler.connection import PATIENCE, SchedulerLostError
+from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.protocol import ProtocolError, encode_version
 from farm.simulate import wire
-from farm.simulate.plan import Host
+from farm.simulate.plan import SimulatedHost
 
 RETRY = (2.0, 5.0)
 """Seconds after which a daemon tries again; iceccd takes 20 to 57."""
@@ -22,7 +22,7 @@ RETRY = (2.0, 5.0)
 LEAVE_PATIENCE = 5.0
 
 
-class Place(Struct, frozen=True):
+class LoginPlace(Struct, frozen=True):
     """Where daemons log in, and from where."""
 
     scheduler: str
@@ -33,10 +33,10 @@ class Place(Struct, frozen=True):
     """The daemon's own port."""
 
 
-class Daemon(asyncio.Protocol):
+class FakeDaemon(asyncio.Protocol):
     """One daemon over as many connections as that takes. What is sent is kept until ``flush``."""
 
-    def __init__(self, host: Host, place: Place, random: Random) -> None:
+    def __init__(self, host: SimulatedHost, place: LoginPlace, random: Random) -> None:
         self.host = host
         self.place = place
         self.logged_in = False
@@ -48,7 +48,7 @@ class Daemon(asyncio.Protocol):
         self.on_login: Callable[[], None] = _nothing
         self.on_loss: Callable[[], None] = _nothing
         self._random = random
-        self._session = wire.Session(host.name)
+        self._session = wire.DaemonSession(host.name)
         self._transport: asyncio.Transport | None = None
         self._output: list[bytes] = []
         self._retry: asyncio.Task[None] | None = None
@@ -60,7 +60,7 @@ class Daemon(asyncio.Protocol):
         """Connect; the login follows by itself. Raises SchedulerLostError."""
         place = self.place
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SILENCE_SECONDS):
                 await asyncio.get_running_loop().create_connection(
                     lambda: self,
                     place.scheduler,
@@ -69,7 +69,9 @@ class Daemon(asyncio.Protocol):
                     local_addr=(place.address, 0) if place.address else None,
                 )
         except TimeoutError:
-            raise SchedulerLostError(place.scheduler, place.port, f"No connection within {PATIENCE:.0f} s.") from None
+            raise SchedulerLostError(
+                place.scheduler, place.port, f"No connection within {SILENCE_SECONDS:.0f} s."
+            ) from None
         except OSError as error:
             raise SchedulerLostError(place.scheduler, place.port, error.strerror or str(error)) from error
 
@@ -128,9 +130,9 @@ class Daemon(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._gone.clear()
-        self._session = wire.Session(self.host.name)
+        self._session = wire.DaemonSession(self.host.name)
         self.key = (transport.get_extra_info("sockname")[0], self.place.listen)
-        transport.write(encode_version(wire.VERSION))
+        transport.write(encode_version(wire.DAEMON_PROTOCOL))
         if not self.wanted:
             transport.close()
 

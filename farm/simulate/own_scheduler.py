@@ -15,12 +15,12 @@ from pathlib import Path
 
 from farm import command
 from farm.errors import FarmError
-from farm.scheduler.discovery import PORT
+from farm.node.ports import SCHEDULER_PORT
 from farm.virtual.namespace import enter_network, exec_prefix, namespace_path
 
 NETWORK = IPv4Network("10.78.0.0/16")
-SCHEDULER = str(NETWORK[1])
-INTERFACE = "sim0"
+SCHEDULER_ADDRESS = str(NETWORK[1])
+SIMULATED_INTERFACE = "sim0"
 START_PATIENCE = 15.0
 _PRIVATE_RUN = 'mkdir -p /run/icecc && mount -t tmpfs none /run/icecc && exec "$@"'
 """The scheduler writes its process id below /run/icecc, and would remove that of another there."""
@@ -51,9 +51,20 @@ def own_namespace(name: str) -> Iterator[None]:
     try:
         inside = ["ip", "-n", name]
         command.run([*inside, "link", "set", "lo", "up"])
-        command.run([*inside, "link", "add", INTERFACE, "type", "bridge"])
-        command.run([*inside, "address", "add", f"{SCHEDULER}/{NETWORK.prefixlen}", "brd", "+", "dev", INTERFACE])
-        command.run([*inside, "link", "set", INTERFACE, "up"])
+        command.run([*inside, "link", "add", SIMULATED_INTERFACE, "type", "bridge"])
+        command.run(
+            [
+                *inside,
+                "address",
+                "add",
+                f"{SCHEDULER_ADDRESS}/{NETWORK.prefixlen}",
+                "brd",
+                "+",
+                "dev",
+                SIMULATED_INTERFACE,
+            ]
+        )
+        command.run([*inside, "link", "set", SIMULATED_INTERFACE, "up"])
         command.run([*inside, "route", "add", "local", str(NETWORK), "dev", "lo"])
         with Path("/proc/thread-self/ns/net").open() as before:
             with namespace_path(name).open() as handle:
@@ -77,7 +88,7 @@ def scheduler(namespace: str, netname: str) -> Iterator[subprocess.Popen[bytes]]
     """Run icecc-scheduler in that namespace, which this thread is in; it ends with this thread. Raises FarmError."""
     # The scheduler would change its user itself, but then no longer end with us.
     user = ["setpriv", "--reuid=icecc", "--regid=icecc", "--clear-groups", "--pdeathsig", "KILL"]
-    argv = [command.find("icecc-scheduler"), "-n", netname, "-p", str(PORT), "-r"]
+    argv = [command.find("icecc-scheduler"), "-n", netname, "-p", str(SCHEDULER_PORT), "-r"]
     full = [*exec_prefix(namespace), "sh", "-c", _PRIVATE_RUN, "sh", *user, *argv]
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -97,7 +108,7 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], log: int) -> None:
     """Its control port is asked, since a connection to the other one makes it deaf for a second."""
     end = time.monotonic() + START_PATIENCE
     while time.monotonic() < end and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection((SCHEDULER, PORT + 1), timeout=1):
+        with contextlib.suppress(OSError), socket.create_connection((SCHEDULER_ADDRESS, SCHEDULER_PORT + 1), timeout=1):
             return
         time.sleep(0.05)
     said = os.pread(log, 4096, 0).decode(errors="replace")
