@@ -75,50 +75,50 @@ def _counter(name: str, text: str, value: float) -> Family:
 
 def _farm(facts: Facts) -> Iterator[Family]:
     farm, overview = facts.farm, facts.overview
-    info = GaugeMetricFamily("farm_info", "What this farm is.", labels=("farm", "image", "netname"))
+    info = GaugeMetricFamily("farm_info", "Name, image and netname of the farm.", labels=("farm", "image", "netname"))
     info.add_metric((overview.farm, overview.image, overview.scheduler.netname), 1)
     yield info
-    yield _gauge("start_time_seconds", "Unix time at which the farm was brought up.", overview.started)
-    yield _gauge("problems", "Problems that farm status names.", len(overview.problems))
-    services = GaugeMetricFamily("farm_service_up", "Whether a service runs and answers.", labels=("service",))
+    yield _gauge("start_time_seconds", "Unix time when the farm was brought up.", overview.started)
+    yield _gauge("problems", "Number of problems that farm status reports.", len(overview.problems))
+    services = GaugeMetricFamily("farm_service_up", "Whether the service runs and answers.", labels=("service",))
     for service in overview.services:
         services.add_metric((service.name,), service.up and not service.silent)
     yield services
     yield _gauge("scheduler_up", "Whether the scheduler answers.", overview.scheduler.up)
-    yield _gauge("scheduler_rivals", "Other schedulers of the same network name.", len(overview.scheduler.rivals))
-    yield _gauge("scheduler_blocked", "Names and addresses that may not log in.", len(overview.scheduler.blocked))
+    yield _gauge("scheduler_rivals", "Number of other schedulers with the same netname.", len(overview.scheduler.rivals))
+    yield _gauge("scheduler_blocked", "Number of names and addresses that are blocked.", len(overview.scheduler.blocked))
     online = sum(host.online for host in farm.activity.hosts.values())
-    yield _gauge("daemons", "Daemons that are logged in to the scheduler, submitters included.", online)
+    yield _gauge("daemons", "Number of daemons logged in to the scheduler, including submitters.", online)
     stages = dict.fromkeys(Stage, 0)
     for node in farm.nodes.values():
         stages[node.stage] += 1
-    by_stage = GaugeMetricFamily("farm_nodes", "Machines by how far they have come.", labels=("stage",))
+    by_stage = GaugeMetricFamily("farm_nodes", "Number of machines in each stage.", labels=("stage",))
     for stage, count in stages.items():
         by_stage.add_metric((stage,), count)
     yield by_stage
-    yield _gauge("api_watchers", "WebSockets that are served.", facts.watchers)
+    yield _gauge("api_watchers", "Number of open WebSockets.", facts.watchers)
     yield _counter("api_watchers_dropped", "WebSockets closed because their reader did not keep up.", facts.dropped)
 
 
 def _jobs(activity: Activity) -> Iterator[Family]:
     now, totals = sample(activity, 0.0), activity.totals
-    yield _gauge("slots", "Slots of nodes that are logged in.", now.slots)
-    yield _gauge("slots_busy", "Slots in use.", now.busy)
-    yield _gauge("jobs_pending", "Jobs asked for that no node has begun.", now.pending)
-    yield _gauge("jobs_local_running", "Jobs that submitters compile themselves.", now.local)
-    yield _counter("jobs_requested", "Jobs asked for.", totals.requested)
+    yield _gauge("slots", "Number of slots of nodes that are logged in.", now.slots)
+    yield _gauge("slots_busy", "Number of slots in use.", now.busy)
+    yield _gauge("jobs_pending", "Number of requested jobs that no node has begun.", now.pending)
+    yield _gauge("jobs_local_running", "Number of jobs that submitters are compiling themselves.", now.local)
+    yield _counter("jobs_requested", "Jobs requested.", totals.requested)
     yield _counter("jobs_begun", "Jobs begun by nodes.", totals.begun)
-    ended = CounterMetricFamily("farm_jobs_ended", "Jobs of nodes that have ended.", labels=("result",))
+    ended = CounterMetricFamily("farm_jobs_ended", "Jobs ended by nodes.", labels=("result",))
     for result, count in (("done", totals.done), ("failed", totals.failed), ("lost", totals.lost)):
         ended.add_metric((result,), count)
     yield ended
-    yield _counter("jobs_local_begun", "Jobs begun by submitters themselves, fallbacks included.", totals.local_begun)
+    yield _counter("jobs_local_begun", "Jobs begun by submitters themselves, including fallbacks.", totals.local_begun)
     yield _counter("jobs_local_ended", "Jobs ended by submitters themselves.", totals.local)
     yield _counter("jobs_fallback", "Jobs that a submitter compiled after a node had failed.", totals.fallback)
     yield _counter("job_input_bytes", "Preprocessed source sent to nodes.", totals.in_bytes)
     yield _counter("job_output_bytes", "Object code sent back.", totals.out_bytes)
-    yield _counter("job_seconds", "Time that jobs took on nodes, added up.", totals.busy_ms / 1000)
-    yield _counter("job_wait_seconds", "Time that jobs waited for a node, added up.", totals.waited)
+    yield _counter("job_seconds", "Total time that jobs took on nodes.", totals.busy_ms / 1000)
+    yield _counter("job_wait_seconds", "Total time that jobs waited for a node.", totals.waited)
 
 
 def _nodes(farm: Farm) -> Iterator[Family]:
@@ -128,15 +128,15 @@ def _nodes(farm: Farm) -> Iterator[Family]:
     def counter(name: str, text: str) -> CounterMetricFamily:
         return CounterMetricFamily(f"farm_node_{name}", text, labels=NODE_LABELS)
 
-    ready = gauge("ready", "Whether the scheduler gives it jobs.")
-    slots = gauge("scheduler_slots", "Slots it has at the scheduler now.")
-    running = gauge("jobs_running", "Jobs it compiles for the farm.")
-    load = gauge("load_ratio", "Load as its daemon tells it, 1: takes no job.")
-    speed = gauge("speed", "As the scheduler weighs it: output bytes per user millisecond.")
-    boot = gauge("boot_start_time_seconds", "Unix time at which its boot began, 0: not known.")
-    done = counter("jobs_done", "Jobs it has compiled.")
-    failed = counter("jobs_failed", "Jobs that failed on it.")
-    busy = counter("job_seconds", "Time that its jobs took, added up.")
+    ready = gauge("ready", "Whether the scheduler assigns jobs to the node.")
+    slots = gauge("scheduler_slots", "Number of slots that the node has at the scheduler.")
+    running = gauge("jobs_running", "Number of jobs running on the node.")
+    load = gauge("load_ratio", "Load as the node's daemon reports it; at 1 the node takes no jobs.")
+    speed = gauge("speed", "Speed as the scheduler computes it: output bytes per millisecond of user time.")
+    boot = gauge("boot_start_time_seconds", "Unix time when the node's boot began; 0 if not known.")
+    done = counter("jobs_done", "Jobs compiled by the node.")
+    failed = counter("jobs_failed", "Jobs that failed on the node.")
+    busy = counter("job_seconds", "Total time that jobs took on the node.")
     for node in told(farm):
         labels, host = (node.name, node.mac), farm.host(node)
         ready.add_metric(labels, node.stage is Stage.READY)
