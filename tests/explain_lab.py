@@ -20,7 +20,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder, namespace_path
-from farm.workstation.explain.explain import needs_look, tell
+from farm.workstation.explain.explained_calls import needs_look, tell
 from farm.workstation.explain.one_call import Explained, explain_call
 from farm.workstation.membership import of_server
 from tests.lab import CLONE_NEWNET, PATIENCE, Namespace, namespaces, until

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
-from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.view.live import Delta, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, Status
 from farm.watch.activity import NOBODY, HostKey, Job, stem

@@ -43,9 +43,9 @@ from tui.themes import DEFAULT, OWN
 from tui.timeline import TimelineView
 from tui.view import Detail, View
 from tui.widgets.gantt import Gantt
+from tui.widgets.safe_text import clean
 from tui.widgets.stream import LiveStream
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
 
 VIEWS: tuple[type[View], ...] = (
     OverviewView,

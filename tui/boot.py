@@ -15,15 +15,15 @@ from farm.attach import Attachment
 from farm.view.boot import Hang, Span, booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import count, duration, size
+from farm.view.wording import count, duration, size
 from farm.watch.events import Stage
 from tui.node_detail import NodeDetail
+from tui.state_words import STAGES, natural
 from tui.view import View
 from tui.widgets.columns import Column, layout
 from tui.widgets.lines import Cell, Paint, Tone
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
-from tui.words import STAGES, natural
 
 NARROW = ("node", "stage", "for", "bar")
 WIDE = ("node", "stage", "for", "total", "bar")

@@ -8,13 +8,13 @@ from textual.app import ComposeResult
 from textual.widgets import Static
 
 from farm.attach import Attachment
+from farm.history.build_records import Build, BuildDetail
 from farm.history.compare import Row, compare
-from farm.history.records import Build, BuildDetail
 from farm.view.live import Live
 from tui.view import Detail
 from tui.widgets.columns import Column
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
 
 
 def title(letter: str, build: Build) -> str:

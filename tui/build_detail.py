@@ -12,16 +12,16 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
-from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.view.live import Live
-from farm.view.text import count, duration, exit_words, milliseconds, rate, size
+from farm.view.wording import count, duration, exit_words, milliseconds, rate, size
 from tui.page import Page
 from tui.view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.graph import bar
 from tui.widgets.lines import Cell
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
 
 REFRESH_SECONDS = 5.0
 BAR = 12

@@ -12,16 +12,16 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
-from farm.history.records import Build
+from farm.history.build_records import Build
 from farm.view.live import Live
-from farm.view.text import count, duration, milliseconds, rate
+from farm.view.wording import count, duration, milliseconds, rate
 from tui.build_compare import BuildCompare
 from tui.build_detail import BuildDetailScreen
 from tui.view import View
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell, Tone
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
 
 REFRESH_SECONDS = 5.0
 DAY = 86400.0

@@ -17,7 +17,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, OptionList, Static
 from textual.widgets.option_list import Option
 
-from tui.widgets.text import clean
+from tui.widgets.safe_text import clean
 
 BOX = """
     {name} {{

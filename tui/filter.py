@@ -11,7 +11,7 @@ import shlex
 from collections.abc import Callable
 
 from farm.errors import FarmError
-from farm.view.text import language
+from farm.view.wording import language
 from farm.watch.activity import Job, JobState, Place
 from farm.watch.activity.jobs import SELF_MADE
 

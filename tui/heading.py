@@ -13,9 +13,9 @@ from textual.widgets import Static
 
 from farm.attach import Lost
 from farm.view.live import Live
-from farm.view.text import count, duration, rate
+from farm.view.wording import count, duration, rate
 from tui.figures import figures
-from tui.widgets.text import clean
+from tui.widgets.safe_text import clean
 
 GAP = "  "
 Part = tuple[str, str]

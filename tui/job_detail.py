@@ -14,7 +14,7 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.view.live import Live
-from farm.view.text import (
+from farm.view.wording import (
     CLIENT_GONE,
     NODE_LOST,
     NODE_UNUSABLE,

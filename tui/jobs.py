@@ -16,7 +16,7 @@ from textual.widgets import Input, Static
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.live import Live
-from farm.view.text import duration, exit_words, language, milliseconds, size
+from farm.view.wording import duration, exit_words, language, milliseconds, size
 from farm.watch.activity import HostKey, Job, JobState, Place
 from farm.watch.activity.jobs import SELF_MADE
 from tui import filter as terms

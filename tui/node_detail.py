@@ -17,18 +17,18 @@ from farm.errors import FarmError
 from farm.view.idle import Idle
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
-from farm.view.text import count, duration, milliseconds, size
+from farm.view.wording import count, duration, milliseconds, size
 from farm.watch.activity import Job, JobState, Place
 from farm.watch.events import BOOT_STAGES
 from farm.watch.state import NO_JOBS, Reading
-from tui import words
+from tui import state_words
 from tui.page import Page, sheet
 from tui.view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series
 from tui.widgets.lines import Cell
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
 
 READING_SECONDS = 5.0
 """Agents are asked so often."""
@@ -66,7 +66,7 @@ def slots(node: NodeStatus, live: Live) -> list[Slot]:
 def facts(node: NodeStatus, now: float) -> list[Line]:
     """What is known of a node besides its jobs."""
     host, told = node.host, node.telemetry
-    word, _ = words.stage_words(node)
+    word, _ = state_words.stage_words(node)
     since = f" for {duration(now - node.doing_since)}" if node.doing_since else ""
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if host is not None:
@@ -101,7 +101,7 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
     yield "platform", host.platform
     yield "protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")
     last = "none since" if not host.online else "the last before" if host.found else "the last"
-    yield "logins", f"{'at least ' * host.logins_missed}{host.logins}, {last} {words.clock(host.since)}"
+    yield "logins", f"{'at least ' * host.logins_missed}{host.logins}, {last} {state_words.clock(host.since)}"
     if host.installing:
         yield "environment", f"receives or unpacks one for {duration(now - host.installing)}"
 
@@ -112,7 +112,7 @@ def boot_lines(node: NodeStatus) -> list[Line]:
     if not reached:
         return []
     first = reached[0][1]
-    lines = [(str(stage), f"{words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
+    lines = [(str(stage), f"{state_words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
     if node.uptime:
         noted = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in node.uptime.items())
         lines.append(("own account", f"{noted} after its kernel started"))
@@ -265,7 +265,7 @@ class NodeDetail(Detail):
             self._write("why", Content("This node is no longer known; what you see is the last of it."))
             return
         self._node = node = known
-        reason = words.Reasons(self.live, now).of(node)
+        reason = state_words.Reasons(self.live, now).of(node)
         title = Content.assemble((clean(node.name), "bold reverse"), "  ")
         self._write("why", title + idle_text(node, reason))
         self._table.set_rows(slots(node, self.live))

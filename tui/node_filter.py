@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from farm.view.status import NodeStatus
 from farm.watch.events import Stage
-from tui import words
+from tui import state_words
 
 KINDS = ("state", "stage", "platform", "image")
 
@@ -38,7 +38,7 @@ class NodeFilter(Struct, frozen=True):
         for kind in kinds:
             if (kind, value_of(kind, node)) not in self.marks:
                 return False
-        if "state" not in kinds and words.state(node) == words.SUBMITS and not self.text:
+        if "state" not in kinds and state_words.state(node) == state_words.SUBMITS and not self.text:
             return False
         return not self.text or self.text.casefold() in searched(node, why)
 
@@ -46,7 +46,7 @@ class NodeFilter(Struct, frozen=True):
 def value_of(kind: str, node: NodeStatus) -> str:
     """What a node has of a kind."""
     if kind == "state":
-        return words.state(node)
+        return state_words.state(node)
     if kind == "stage":
         return str(node.stage)
     if kind == "platform":
@@ -58,7 +58,7 @@ def searched(node: NodeStatus, why: str) -> str:
     """All that a search looks at, folded."""
     platform = node.host.platform if node.host else ""
     blocked = "blocked" if node.blocked else ""
-    parts = (node.name, node.address, node.mac, node.stage, words.state(node), node.image, platform, blocked, why)
+    parts = (node.name, node.address, node.mac, node.stage, state_words.state(node), node.image, platform, blocked, why)
     return " ".join(parts).casefold()
 
 
@@ -68,6 +68,6 @@ def values(nodes: Iterable[NodeStatus]) -> list[tuple[str, str, int]]:
     found = []
     for kind in KINDS:
         counted = Counter(value_of(kind, node) for node in known)
-        order = {"state": words.STATES, "stage": tuple(Stage)}.get(kind, tuple(sorted(counted)))
+        order = {"state": state_words.STATES, "stage": tuple(Stage)}.get(kind, tuple(sorted(counted)))
         found += [(kind, str(value), counted[value]) for value in order if value and counted[value]]
     return found

@@ -15,9 +15,9 @@ from textual.widgets import Input, Static
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
-from farm.view.text import count, duration
+from farm.view.wording import count, duration
 from farm.watch.state import NO_JOBS
-from tui import words
+from tui import state_words
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
@@ -65,7 +65,7 @@ class NodesView(View):
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(attachment, live)
         self._now = 0.0
-        self._reasons = words.Reasons(live, 0.0)
+        self._reasons = state_words.Reasons(live, 0.0)
         self._filter = NodeFilter()
         self._own_columns = False
         self._said = ""
@@ -74,7 +74,7 @@ class NodesView(View):
             self._columns,
             key=lambda node: node.key,
             sort="name",
-            tone=lambda node: "muted" if words.state(node) == words.OFFLINE else None,
+            tone=lambda node: "muted" if state_words.state(node) == state_words.OFFLINE else None,
             empty="no nodes: none is registered, and none boots",
             id="nodes-table",
         )
@@ -89,8 +89,15 @@ class NodesView(View):
     def _make_columns(self) -> list[Column[NodeStatus]]:
         column = Column[NodeStatus]
         return [
-            column(name="name", title="Node", width=16, min_width=8, cell=_name, value=lambda n: words.natural(n.name)),
-            column(name="stage", title="Stage", width=12, cell=words.stage_words, value=lambda n: n.stage.rank),
+            column(
+                name="name",
+                title="Node",
+                width=16,
+                min_width=8,
+                cell=_name,
+                value=lambda n: state_words.natural(n.name),
+            ),
+            column(name="stage", title="Stage", width=12, cell=state_words.stage_words, value=lambda n: n.stage.rank),
             number_column("since", "Since", 6, self._since, self._seconds),
             column(name="address", title="Address", width=15, min_width=7, cell=_address, value=_address_order),
             number_column("slots", "Busy", 7, _slots, _of_host(lambda h: h.jobs_running)),
@@ -133,13 +140,13 @@ class NodesView(View):
     def show(self, now: float) -> None:
         """All rows; the table finds out which lines differ."""
         self._now = now
-        self._reasons = words.Reasons(self.live, now)
+        self._reasons = state_words.Reasons(self.live, now)
         self._table.set_rows(self.live.nodes.values())
         self._tell()
 
     def _tell(self) -> None:
         shown, known = len(self._table.shown), len(self.live.nodes)
-        busy = sum(words.state(node) == words.BUSY for _, node in self._table.shown)
+        busy = sum(state_words.state(node) == state_words.BUSY for _, node in self._table.shown)
         said = f"{count(shown, 'node')}, {busy} busy"
         if self._filter.shown:
             said = f"{shown} of {known} are {self._filter.shown} · escape shows all"

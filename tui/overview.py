@@ -16,18 +16,18 @@ from textual.widgets import Static
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
-from farm.view.text import duration, rate, size
+from farm.view.wording import duration, rate, size
 from farm.watch.activity import NOBODY, HostKey, JobState, Place
 from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
+from tui.state_words import natural
 from tui.view import View
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series, bar
 from tui.widgets.lines import Cell
+from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean
-from tui.words import natural
 from tui.wrong import recent, wrong
 
 SPAN = 300.0

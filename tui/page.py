@@ -10,7 +10,7 @@ from rich.text import Text
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 
-from tui.widgets.text import clean
+from tui.widgets.safe_text import clean
 
 LABEL = 11
 

@@ -11,8 +11,8 @@ from textual.content import Content
 
 from tui.actions import NODE_ACTIONS, objection
 from tui.help import keys_shown
-from tui.widgets.text import clean
-from tui.words import natural
+from tui.state_words import natural
+from tui.widgets.safe_text import clean
 
 if TYPE_CHECKING:
     from tui.app import FarmTop

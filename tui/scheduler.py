@@ -12,15 +12,15 @@ from textual.containers import Container
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
-from farm.view.text import count, duration, milliseconds, size
+from farm.view.wording import count, duration, milliseconds, size
 from farm.watch.activity import Totals
 from farm.watch.events import Stage
 from tui.node_detail import NodeDetail
+from tui.state_words import natural
 from tui.view import View
 from tui.widgets.columns import Column
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.table import LiveTable
-from tui.words import natural
 
 RELEASES = ((44, "later than icecream 1.4"), (43, "icecream 1.4"), (42, "1.3"), (39, "1.2"), (37, "1.1"))
 """The first protocol of each release; older ones are told by their number alone."""

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.view.live import Live
-from farm.view.text import duration, exit_words, milliseconds
+from farm.view.wording import duration, exit_words, milliseconds
 from farm.watch.activity import HostKey, Job, JobState, Place
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
@@ -21,7 +21,7 @@ from tui.jobs import Follower, took
 from tui.view import View
 from tui.widgets.gantt import Gantt
 from tui.widgets.lanes import KINDS, Bar, Kind
-from tui.widgets.text import clean
+from tui.widgets.safe_text import clean
 
 LaneKey = tuple[HostKey, int]
 """Whose, and which slot; SELF for what a submitter does without a slot."""

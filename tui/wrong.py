@@ -7,11 +7,11 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
-from farm.view.text import NODE_LOST, NODE_UNUSABLE, count, duration, few
+from farm.view.wording import NODE_LOST, NODE_UNUSABLE, count, duration, few
 from farm.watch.activity import Job, Place
 from farm.watch.events import Stage
 from farm.watch.state import NO_JOBS
-from tui import words
+from tui import state_words
 
 NAMED = 3
 """So many nodes are named; the others are counted."""
@@ -78,14 +78,14 @@ def _hanging(nodes: Collection[NodeStatus], now: float) -> Iterable[str]:
         yield f"{len(found)} nodes hang while they boot: {named([node for node, _ in found])}. Boot says where."
 
 
-def _blocked(nodes: Iterable[NodeStatus], words: Sequence[str]) -> Iterable[str]:
+def _blocked(nodes: Iterable[NodeStatus], entries: Sequence[str]) -> Iterable[str]:
     """Nodes that may not log in, and names and addresses of which no node is known."""
     blocked = [node for node in nodes if node.blocked]
     if blocked:
         yield f"{count(len(blocked), 'node is', 'nodes are')} blocked: {named(blocked)}. Unblock with u in Nodes."
     known = {word for node in blocked for word in (node.name, node.address)}
     known |= {word for node in blocked if node.host for word in node.host.key}
-    unknown = [word for word in words if word not in known]
+    unknown = [word for word in entries if word not in known]
     if unknown:
         verb = "is blocked and has" if len(unknown) == 1 else "are blocked and have"
         yield f"{few(unknown, NAMED)} {verb} not been seen. Unblock with u in Scheduler."
@@ -99,8 +99,12 @@ def _passed_over(live: Live, now: float) -> Iterable[str]:
     waiting = sum(node.host.jobs_pending for node in live.nodes.values() if node.host and node.host.online)
     if not waiting:
         return
-    reasons = words.Reasons(live, now)
-    idle = [node for node in live.nodes.values() if words.state(node) == words.IDLE and node.host and node.host.slots]
+    reasons = state_words.Reasons(live, now)
+    idle = [
+        node
+        for node in live.nodes.values()
+        if state_words.state(node) == state_words.IDLE and node.host and node.host.slots
+    ]
     found = [(node, reason) for node in idle if (reason := reasons.of(node)) and reason.code not in HARMLESS]
     by_code: dict[str, list[NodeStatus]] = {}
     for node, reason in found:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from farm.history.records import Build, NodeHour
+from farm.history.build_records import Build, NodeHour
 from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading

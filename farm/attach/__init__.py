@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from msgspec import Struct
 
-from farm.history.records import Build, BuildDetail, NodeHour
+from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.view.live import Update
 from farm.view.status import NodeStatus, Status
 from farm.watch.state import Reading

@@ -9,8 +9,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
 from farm.attach import Action, Lost
 from farm.errors import FarmError
-from farm.history.records import Build, BuildDetail, NodeHour
-from farm.history.store import History
+from farm.history.build_history import History
+from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.nodes import blocking
 from farm.scheduler import discovery
 from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError

@@ -15,7 +15,7 @@ import msgspec
 from farm.api.answers import Builds, Done, Images, NodeHours, Readings, Refused
 from farm.attach import Action, Lost
 from farm.errors import NOT_JSON, FarmError
-from farm.history.records import Build, BuildDetail, NodeHour
+from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.home import Home
 from farm.node.retry import pauses
 from farm.nodes.blocking import ORDERS

@@ -20,7 +20,7 @@ COMMANDS = {
     "up": "farm.cli.up",
     "down": "farm.cli.up",
     "status": "farm.cli.status",
-    "top": "tui.command",
+    "top": "tui.top",
     "join": "farm.cli.join",
     "leave": "farm.cli.join",
     "run": "farm.cli.run",

@@ -13,13 +13,13 @@ import yaml
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
-from farm.config.check import server_problems
+from farm.config.documents import SCHEMA_FILE, commented, documentation, schema, starting_values
 from farm.config.file import load, load_or_default, parse
 from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals, routes
-from farm.config.text import SCHEMA_FILE, commented, documentation, schema, starting_values
+from farm.config.rules import server_problems
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic
-from farm.view.text import count
+from farm.view.wording import count
 
 FILE = click.Path(path_type=Path, dir_okay=False)
 

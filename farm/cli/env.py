@@ -20,12 +20,12 @@ from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.text import duration
+from farm.view.wording import duration
 from farm.virtual import namespace
 from farm.workstation import membership
 from farm.workstation.env import formats, toolchains
 from farm.workstation.env.setup import Setup, Wish, set_up
-from farm.workstation.env.undo import applied, changes_back, with_record
+from farm.workstation.env.shell_undo import applied, changes_back, with_record
 from farm.workstation.env.variables import disabled, survey
 
 FORMATS = ("sh", "fish", "auto", "json", "cmake-preset", "meson", "envrc")

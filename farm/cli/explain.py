@@ -20,16 +20,16 @@ from farm.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.text import count, duration, milliseconds, size
+from farm.view.wording import count, duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
-from farm.workstation.explain import explain as core
+from farm.workstation.explain import explained_calls as core
 from farm.workstation.explain.icecc_log import Call, Cause, Outcome
 from farm.workstation.explain.last_run import LastRun
 from farm.workstation.explain.one_call import Trial, explain_call
 from farm.workstation.explain.reasons import GROUPS, REASONS, find
 from farm.workstation.run.execution import given_environment, leave, shell_code, working_folder
-from farm.workstation.run.run import as_user, sudo_caller
+from farm.workstation.run.watched_run import as_user, sudo_caller
 
 LONGEST = 300
 """Letters of a line of evidence."""

@@ -22,10 +22,10 @@ from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
 from farm.errors import FarmError
 from farm.hints import hint
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.history.compare import Row, compare
-from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.home import Home
-from farm.view.text import count, exit_words, milliseconds, rate, size
+from farm.view.wording import count, exit_words, milliseconds, rate, size
 
 SCHEMA = 1
 MAX_BUILDS = 1000

@@ -20,7 +20,7 @@ from farm.cli.output import end_with_reader, err, out, show_json
 from farm.cli.status import plain_table
 from farm.home import Home
 from farm.view.live import Live, Snapshot, Update
-from farm.view.text import duration, exit_words, milliseconds
+from farm.view.wording import duration, exit_words, milliseconds
 from farm.watch.activity import Job, JobState, Place
 
 Happening = Literal["begun", "ended", "lost"]

@@ -18,12 +18,12 @@ from farm.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.text import count
+from farm.view.wording import count
 from farm.virtual import namespace
 from farm.workstation.join.finding import Candidate, check_installed, check_netname, look_around, reach
-from farm.workstation.join.join import Joined
-from farm.workstation.join.join import join as join_farm
-from farm.workstation.join.join import leave as leave_farm
+from farm.workstation.join.join_leave import Joined
+from farm.workstation.join.join_leave import join as join_farm
+from farm.workstation.join.join_leave import leave as leave_farm
 from farm.workstation.join.login import Offer, wait_for_login
 from farm.workstation.membership import Membership, find
 

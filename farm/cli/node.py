@@ -20,7 +20,7 @@ from farm.home import Home
 from farm.printable import printable
 from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Status
-from farm.view.text import duration, size
+from farm.view.wording import duration, size
 from farm.watch.events import Stage, Telemetry
 
 CANARIES: dict[str, str | Text] = {

@@ -19,8 +19,8 @@ from farm.nodes import ssh
 from farm.nodes.power import POWER_WORDS, PowerOrder, for_each, power
 from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus, Status
-from farm.view.text import count
-from farm.virtual.machine import console_socket
+from farm.view.wording import count
+from farm.virtual.qemu import console_socket
 
 ESCAPE = "0x1d"
 """Ctrl-]: leaves the console, as in telnet."""

@@ -27,7 +27,7 @@ from farm.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.text import count, milliseconds
+from farm.view.wording import count, milliseconds
 from farm.virtual import namespace
 from farm.workstation.env.variables import (
     Slots,
@@ -45,9 +45,9 @@ from farm.workstation.join.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
 from farm.workstation.run.execution import Command, given_environment, leave, working_folder
 from farm.workstation.run.live_line import LiveLine, marked, terminal
-from farm.workstation.run.run import Ran, acting_as, as_user, run_here, sudo_caller
-from farm.workstation.run.run import run as run_command
 from farm.workstation.run.tagging import default_tag, tag_build
+from farm.workstation.run.watched_run import Ran, acting_as, as_user, run_here, sudo_caller
+from farm.workstation.run.watched_run import run as run_command
 
 if TYPE_CHECKING:
     from farm.workstation.run.summary import Summary
@@ -122,7 +122,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     command = Command(argv, environment, user)
     returncode = _run(command, membership, slots, options, home, tty)
     if returncode and lab is not None:
-        from farm.virtual.builds import lab_gone
+        from farm.virtual.user_commands import lab_gone
 
         if why := lab_gone(home, lab):
             _say(why)

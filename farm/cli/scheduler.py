@@ -22,7 +22,7 @@ from farm.home import Home
 from farm.printable import printable
 from farm.scheduler import discovery
 from farm.view.status import HostStatus, SchedulerStatus, Status
-from farm.view.text import count, duration
+from farm.view.wording import count, duration
 
 DOWN = 3
 DISCOVERY_SECONDS = 1.0

@@ -20,7 +20,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus, Status, build
-from farm.view.text import count, duration
+from farm.view.wording import count, duration
 from farm.watch import processes
 from farm.watch.events import Stage
 from farm.watch.state import fold, initial

@@ -17,7 +17,7 @@ from farm.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.view.status import NodeStatus
-from farm.view.text import count
+from farm.view.wording import count
 from farm.watch.events import Stage
 
 

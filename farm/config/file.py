@@ -12,8 +12,8 @@ import yaml
 from yaml.nodes import Node
 
 from farm.config import VIRTUAL_MTU, VIRTUAL_NAME, Config
-from farm.config.check import Place, Problem, check, dotted
 from farm.config.reader import Reader, is_null
+from farm.config.rules import Place, Problem, check, dotted
 from farm.errors import ConfigError
 from farm.home import Home
 

@@ -15,8 +15,8 @@ import psutil
 
 from farm import command
 from farm.config import Config
+from farm.config.documents import free_network
 from farm.config.file import where
-from farm.config.text import free_network
 from farm.errors import ConfigError, FarmError, UsageError
 
 _WIRED = re.compile(r"(en|eth|bond)")

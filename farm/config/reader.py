@@ -14,7 +14,7 @@ from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from farm.config import Config
-from farm.config.check import Place, Problem, dotted
+from farm.config.rules import Place, Problem, dotted
 from farm.config.shapes import Key, Shape, everything, keys
 
 _LOOSE_MAC = re.compile(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)

@@ -25,12 +25,12 @@ from farm.api.answers import (
     Tag,
     Target,
 )
-from farm.daemon import metrics
+from farm.daemon import farm_metrics
 from farm.daemon.access import ApiError, caller, may_order
 from farm.daemon.hub import Hub
 from farm.errors import NOT_JSON, FarmError
-from farm.history.records import BuildDetail
-from farm.history.store import History
+from farm.history.build_history import History
+from farm.history.build_records import BuildDetail
 from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -242,15 +242,15 @@ async def _images(request: web.Request) -> web.Response:
 
 async def _metrics(request: web.Request) -> web.Response:
     watching = request.app[WATCHING]
-    facts = metrics.Facts(
+    facts = farm_metrics.Facts(
         farm=watching.farm, overview=watching.status(), watchers=watching.hub.count, dropped=watching.hub.dropped
     )
-    body, kind = await asyncio.to_thread(metrics.render, facts, request.headers.get("Accept", ""))
+    body, kind = await asyncio.to_thread(farm_metrics.render, facts, request.headers.get("Accept", ""))
     return web.Response(body=body, headers={"Content-Type": kind})
 
 
 async def _targets(request: web.Request) -> web.Response:
-    return answer(metrics.targets(request.app[WATCHING].farm))
+    return answer(farm_metrics.targets(request.app[WATCHING].farm))
 
 
 async def _ws(request: web.Request) -> web.StreamResponse:

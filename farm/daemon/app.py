@@ -15,13 +15,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from farm.daemon import access, guard, memory, sources, telemetry, watchdog
+from farm.daemon import access, guard, memory, sources, telemetry_polls, watchdog
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
 from farm.hints import hint
-from farm.history.store import History
+from farm.history.build_history import History
 from farm.home import Home
 from farm.instance import Instance
 from farm.view.status import Overview, Status, build, overview
@@ -159,7 +159,7 @@ class Daemon:
             "tick": lambda: scheduler_source.tick(self.publish),
             "poke": lambda: sources.poke_scheduler(config, look),
             "discovery": lambda: sources.discover(config, self.publish),
-            "telemetry": lambda: telemetry.poll(look, self.publish),
+            "telemetry": lambda: telemetry_polls.poll(look, self.publish),
             "memory": self._write_down,
             "history": self._keep_history,
             "live": self.hub.run,

@@ -26,7 +26,7 @@ from farm.netboot.leases import parse_leases, used_up
 from farm.netboot.render import served_files
 from farm.netboot.rival import find_dhcp_servers
 from farm.serve import firewall, health
-from farm.view.text import few
+from farm.view.wording import few
 from farm.watch.events import Examined, Finding
 from farm.watch.scheduler_source import ANSWER_SECONDS, SILENCES, Look, Publish
 from farm.watch.state import ANSWERS

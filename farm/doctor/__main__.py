@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from farm.doctor.table import replaced, section
+from farm.doctor.code_table import replaced, section
 
 
 def main(argv: list[str]) -> int:

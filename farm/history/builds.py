@@ -13,7 +13,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.printable import printable
 from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobState, Place
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from farm.history.records import BuildDetail
-from farm.view.text import milliseconds, rate, size
+from farm.history.build_records import BuildDetail
+from farm.view.wording import milliseconds, rate, size
 
 
 class Row(NamedTuple):

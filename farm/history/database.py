@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from farm.errors import NOT_JSON, FarmError
-from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 
 SCHEMA = 1
 MAX_WAL = 4 * 1024 * 1024

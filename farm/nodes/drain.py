@@ -31,7 +31,7 @@ from farm.nodes.power import POWER_WORDS, PowerOrder, power
 from farm.printable import printable
 from farm.scheduler.control import Control, ListedNode, parse_blocks, parse_nodes
 from farm.view.status import NodeStatus
-from farm.view.text import count, duration
+from farm.view.wording import count, duration
 from farm.virtual.namespace import exec_prefix, inside
 from farm.watch.events import Ordered
 

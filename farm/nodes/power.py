@@ -15,7 +15,7 @@ from farm.nodes import ssh
 from farm.nodes.pending import note
 from farm.printable import printable
 from farm.view.status import NodeStatus
-from farm.view.text import count
+from farm.view.wording import count
 from farm.watch.events import Ordered
 
 JOBS_PATIENCE = 60.0

@@ -21,8 +21,8 @@ from farm.serve.remains import config_of, left, own_namespaces, remove_network, 
 from farm.serve.up import ENVIRONMENTS, exclusive
 from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus
-from farm.virtual.builds import end_builds, find_builds, require_no_builds, wait_for_builds
 from farm.virtual.namespace import ICECC_SOCKETS
+from farm.virtual.user_commands import end_builds, find_builds, require_no_builds, wait_for_builds
 
 Builds = Literal["refuse", "wait", "end"]
 """What to do about builds that run inside a virtual lab, which end with it."""

@@ -10,8 +10,8 @@ import psutil
 
 from farm.command import PACKAGES, find
 from farm.config import Config
-from farm.config.check import check
 from farm.config.interfaces import interface_flaw
+from farm.config.rules import check
 from farm.errors import FarmError, MissingProgramError
 from farm.home import NEEDED_SPACE, Home
 from farm.netboot.rival import find_dhcp_servers

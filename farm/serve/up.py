@@ -34,10 +34,9 @@ from farm.serve.healing import Report, wait_until_healthy
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Service, Supervisor
-from farm.view.text import count
-from farm.virtual import machine as virtual_machine
+from farm.view.wording import count
 from farm.virtual import network as virtual_network
-from farm.virtual.builds import forget_end, require_no_builds, under_way
+from farm.virtual import qemu as virtual_machine
 from farm.virtual.namespace import (
     BIND_AGAIN_AND_RUN,
     ICECC_SOCKETS,
@@ -48,6 +47,7 @@ from farm.virtual.namespace import (
     namespace_name,
     namespace_path,
 )
+from farm.virtual.user_commands import forget_end, require_no_builds, under_way
 
 ENVIRONMENTS = "environments"
 """Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""

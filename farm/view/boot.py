@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from farm.hints import hint
 from farm.view.status import NodeStatus
-from farm.view.text import duration
+from farm.view.wording import duration
 from farm.watch.events import BOOT_STAGES, Stage
 
 LEAST_SECONDS = 20.0

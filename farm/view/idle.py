@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from farm.hints import hint
 from farm.node.ports import ICECCD_PORT
 from farm.view.status import NodeStatus, Overview
-from farm.view.text import count, duration
+from farm.view.wording import count, duration
 from farm.watch.events import Stage
 from farm.watch.state import NO_JOBS
 

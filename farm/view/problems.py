@@ -12,7 +12,7 @@ from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
 from farm.view.refused import refused
 from farm.view.strangers import stranger_problems
-from farm.view.text import NAMED, few
+from farm.view.wording import NAMED, few
 from farm.watch.activity import Scheduler
 from farm.watch.activity.daemons import FIGHT_SECONDS
 from farm.watch.events import Finding

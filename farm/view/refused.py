@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from farm.config import Config
-from farm.view.text import few
+from farm.view.wording import few
 from farm.watch.events import Finding
 from farm.watch.refusals import NO_ADDRESS
 from farm.watch.state import Farm

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
 from farm.config import Config
-from farm.view.text import NAMED
+from farm.view.wording import NAMED
 from farm.watch.activity import Host
 from farm.watch.events import Finding, Stage
 from farm.watch.state import Farm

@@ -12,7 +12,7 @@ from random import Random
 import psutil
 
 from farm.config import Config
-from farm.history.store import History
+from farm.history.build_history import History
 from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.scheduler.monitor import Connected

@@ -11,7 +11,7 @@ from textual.pilot import Pilot
 from farm.home import Home
 from tests.e2e.conftest import Lab
 from tui.app import FarmTop
-from tui.command import attach
+from tui.top import attach
 
 SIZE = (120, 36)
 PATIENCE = 240.0

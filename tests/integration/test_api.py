@@ -29,7 +29,7 @@ from farm.daemon.access import token_path
 from farm.daemon.api import MAX_BUILDS, ROUTES
 from farm.daemon.openapi import plain_path
 from farm.errors import FarmError
-from farm.history.store import History
+from farm.history.build_history import History
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.nodes import pending

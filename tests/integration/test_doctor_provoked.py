@@ -23,7 +23,7 @@ from farm.doctor.check import Check, Outcome, State
 from farm.doctor.server import fleet, serving
 from farm.doctor.server.clock import Jumps
 from farm.doctor.server.serving import Server
-from farm.doctor.workstation import compiling, network
+from farm.doctor.workstation import compiling, icecream_network
 from farm.doctor.workstation.facts import Peer, Workstation
 from farm.errors import FarmError
 from farm.home import Home
@@ -33,7 +33,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.view.status import Status, build
 from farm.watch.events import Finding, Stage
 from farm.watch.state import Farm, Node
-from farm.workstation.daemon import Daemon
+from farm.workstation.local_iceccd import Daemon
 from tests.explain_lab import standing_in
 from tests.lab import namespaces, until
 
@@ -150,11 +150,15 @@ def workstation(**facts: Any) -> Workstation:
 def test_versions_that_differ() -> None:
     theirs = FoundScheduler(ADDRESS, 8765, 43, 0, "lab")
     facts = workstation(daemon=Daemon("socket", 37), scheduler=theirs)
-    assert look(network.CHECKS, "icecc-version", facts).state is State.WARN
+    assert look(icecream_network.CHECKS, "icecc-version", facts).state is State.WARN
     assert (
-        look(network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 20), scheduler=theirs)).state is State.FAIL
+        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 20), scheduler=theirs)).state
+        is State.FAIL
     )
-    assert look(network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 43), scheduler=theirs)).state is State.OK
+    assert (
+        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 43), scheduler=theirs)).state
+        is State.OK
+    )
 
 
 def test_no_slot_is_free() -> None:

@@ -22,7 +22,7 @@ from farm.api.client import fetch_status
 from farm.config import Config, Dhcp
 from farm.daemon import follow
 from farm.errors import FarmError
-from farm.history.records import Build
+from farm.history.build_records import Build
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.netboot.render import dnsmasq_conf, nginx_conf

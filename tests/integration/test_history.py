@@ -16,7 +16,7 @@ from farm.api.client import fetch_status
 from farm.cli import cli
 from farm.config import Config
 from farm.errors import FarmError
-from farm.history.store import History
+from farm.history.build_history import History
 from farm.home import Home
 from farm.instance import Instance
 from tests.lab import namespaces, until

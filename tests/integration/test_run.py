@@ -15,7 +15,7 @@ import pytest
 from farm.config import Config
 from farm.home import Home
 from farm.instance import Instance
-from farm.virtual.builds import find_builds
+from farm.virtual.user_commands import find_builds
 from tests.lab import PATIENCE, until
 from tests.run_lab import Farm, add_node, farm_of_two
 

@@ -16,7 +16,7 @@ import pytest
 from farm.api.answers import Builds
 from farm.api.client import fetch_status
 from farm.errors import FarmError
-from farm.history.records import Build
+from farm.history.build_records import Build
 from farm.unix_http import UnixHTTPConnection
 from tests.lab import PATIENCE, namespaces, until
 from tests.run_lab import Farm, add_node, farm_of_two

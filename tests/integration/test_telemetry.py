@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.daemon import telemetry
+from farm.daemon import telemetry_polls
 from farm.watch.events import Event, Stage, TelemetrySeen
 from farm.watch.state import Farm, Node, initial
 from tests.lab import PATIENCE, Namespace, namespaces
@@ -79,7 +79,7 @@ async def watch(farm: Farm) -> tuple[Counter[str], int]:
         most = max(most, len(asyncio.all_tasks()))
         return farm
 
-    asking = asyncio.create_task(telemetry.poll(look, publish))
+    asking = asyncio.create_task(telemetry_polls.poll(look, publish))
     waiting = asyncio.create_task(enough.wait())
     await asyncio.wait((asking, waiting), timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
     ended = asking.done()
@@ -104,7 +104,7 @@ def test_200_machines_that_are_off_do_not_hide_one_that_is_on(lab: tuple[Namespa
     off = [machine(number, f"10.99.4.{number}") for number in range(10, 210)]
     seen, most = server.gather(watch(farm_of(agent(node), *off)))
     assert seen.keys() == {MAC}
-    assert most <= telemetry.MAX_SURE + telemetry.MAX_UNSURE + 8
+    assert most <= telemetry_polls.MAX_SURE + telemetry_polls.MAX_UNSURE + 8
 
 
 def test_no_answer_of_one_host_ends_the_questions_to_others(lab: tuple[Namespace, Namespace]) -> None:

@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from farm.virtual import network
-from farm.virtual.machine import kvm_works
 from farm.virtual.namespace import namespace_path
+from farm.virtual.qemu import kvm_works
 from tests.lab import until
 
 NAME = f"ft-{os.getpid()}-net"

@@ -31,13 +31,13 @@ from farm.simulate import wire
 from farm.watch.events import Remembered, SchedulerSaid, Telemetry
 from farm.watch.mdns import parse_beacon, parse_farm
 from farm.watch.state import Farm, fold
-from farm.workstation.daemon import parse_options
 from farm.workstation.env.formats import to_presets
-from farm.workstation.env.undo import VARIABLE, changes_back
+from farm.workstation.env.shell_undo import VARIABLE, changes_back
 from farm.workstation.explain import icecc_log
 from farm.workstation.explain.last_run import LastRun
-from farm.workstation.join import settings as joining_settings
-from farm.workstation.join.undo import Undo
+from farm.workstation.join import icecc_conf as joining_settings
+from farm.workstation.join.machine_undo import Undo
+from farm.workstation.local_iceccd import parse_options
 from farm.workstation.membership import Membership
 from farm.workstation.run.own_calls import OwnCalls
 from tests.slow.fuzz import fuzz

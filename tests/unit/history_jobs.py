@@ -6,8 +6,8 @@ from contextlib import closing
 from functools import reduce
 from pathlib import Path
 
+from farm.history.build_history import History
 from farm.history.builds import QUIET_SECONDS
-from farm.history.store import History
 from farm.scheduler import protocol
 from farm.watch.activity import Activity, Said, fold
 from tests.scheduler_says import done, stats

@@ -17,13 +17,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from farm.api.answers import Target
 from farm.config import Config
-from farm.daemon import access, metrics, openapi
+from farm.daemon import access, farm_metrics, openapi
 from farm.daemon.access import ApiError
 from farm.daemon.api import ROUTES, WATCHING, find
 from farm.daemon.hub import Hub
 from farm.daemon.server import application
 from farm.errors import FarmError
-from farm.history.store import History
+from farm.history.build_history import History
 from farm.home import Home
 from farm.instance import Instance
 from farm.node.metrics import render as render_node
@@ -201,7 +201,9 @@ def test_a_refusal_says_what_why_and_what_mends_it() -> None:
 
 
 def samples(state: Farm) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    body, _ = metrics.render(metrics.Facts(farm=state, overview=build(state, RUNNING), watchers=1, dropped=0), "")
+    body, _ = farm_metrics.render(
+        farm_metrics.Facts(farm=state, overview=build(state, RUNNING), watchers=1, dropped=0), ""
+    )
     found = [each for family in text_string_to_metric_families(body.decode()) for each in family.samples]
     series = [(each.name, tuple(sorted(each.labels.items()))) for each in found]
     assert len(series) == len(set(series))
@@ -240,7 +242,7 @@ def test_nodes_of_one_name_are_told_apart() -> None:
 
 
 def test_prometheus_finds_the_nodes_that_have_run() -> None:
-    assert metrics.targets(farm()) == [Target(["10.77.0.57:9105"], {"farm": "lab", "node": "pc01", "mac": MAC})]
+    assert farm_metrics.targets(farm()) == [Target(["10.77.0.57:9105"], {"farm": "lab", "node": "pc01", "mac": MAC})]
 
 
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.config import Config, Nodes, Scheduler
-from farm.config.check import check, dhcp_range, dotted, server_problems
 from farm.config.file import parse
+from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
 from farm.image.store import Manifest
 from farm.netboot.render import boot_scripts, node_settings

@@ -25,7 +25,7 @@ from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.scheduler import protocol
 from farm.view.status import Status, build
-from farm.view.text import duration, size
+from farm.view.wording import duration, size
 from farm.watch.events import (
     Beacon,
     BeaconSeen,

@@ -25,11 +25,11 @@ from farm.doctor.check import (
     skip,
     together,
 )
+from farm.doctor.code_table import section
 from farm.doctor.place import Place, here
 from farm.doctor.server import fleet
 from farm.doctor.server.clock import Jumps, synchronised
 from farm.doctor.server.serving import Server
-from farm.doctor.table import section
 from farm.doctor.workstation import canary
 from farm.doctor.workstation.chain import (
     CMakeCache,
@@ -47,7 +47,7 @@ from farm.instance import Instance
 from farm.view.status import build
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node
-from farm.workstation.daemon import Options, parse_options, sockets
+from farm.workstation.local_iceccd import Options, parse_options, sockets
 
 MAC = "52:54:00:00:00:01"
 TOP = Path(__file__).parents[2]

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from farm.errors import FarmError
 from farm.workstation.env import formats, variables
 from farm.workstation.env.setup import Setup, Wish, set_up
-from farm.workstation.env.undo import VARIABLE, applied, changes_back, with_record
+from farm.workstation.env.shell_undo import VARIABLE, applied, changes_back, with_record
 from farm.workstation.env.variables import Slots, compile_environment, socket_variable
 from farm.workstation.membership import Membership
 

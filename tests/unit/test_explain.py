@@ -12,7 +12,16 @@ from farm.errors import FarmError
 from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
 from farm.watch.activity import Host, Scheduler, Totals
 from farm.workstation.explain import last_run
-from farm.workstation.explain.explain import Kept, Look, failed_there, kept_here, refine, summarise, tell, uncalled
+from farm.workstation.explain.explained_calls import (
+    Kept,
+    Look,
+    failed_there,
+    kept_here,
+    refine,
+    summarise,
+    tell,
+    uncalled,
+)
 from farm.workstation.explain.icecc_log import Call, Cause, Outcome
 from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.membership import Membership

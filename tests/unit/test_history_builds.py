@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farm.history import builds
+from farm.history.build_records import NodeShare, Wait
 from farm.history.builds import (
     HOUR,
     MAX_CLOSED,
@@ -21,7 +22,6 @@ from farm.history.builds import (
     moment,
     peak,
 )
-from farm.history.records import NodeShare, Wait
 from farm.scheduler.monitor import Disconnected
 from farm.watch.activity import NOBODY, Activity, Job, JobState, Place, fold
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, ended, local

@@ -12,8 +12,8 @@ from farm.attach.direct import Direct
 from farm.cli import cli
 from farm.cli.history import added_up, builds_table, detail_view, fetch, share_of, when
 from farm.errors import FarmError
-from farm.history.records import NodeHour, NodeShare
-from farm.history.store import History
+from farm.history.build_history import History
+from farm.history.build_records import NodeHour, NodeShare
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, local
 
 

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.history.compare import compare, ratio
-from farm.history.records import Build, BuildDetail, FileTime, NodeShare, Wait
 
 EMPTY = BuildDetail(
     build=Build(id=1, submitter="ws01", address="10.0.0.1", started=100.0, ended=100.0, open=True),

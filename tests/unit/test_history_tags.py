@@ -1,8 +1,8 @@
 from immutables import Map
 
 from farm.history import builds
+from farm.history.build_history import History
 from farm.history.builds import MAX_OPEN, MAX_TAG, QUIET_SECONDS, Ledger, tagged
-from farm.history.store import History
 from tests.unit.history_jobs import START
 from tests.unit.test_history_builds import job
 

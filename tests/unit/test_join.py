@@ -15,7 +15,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.monitor import Connected
 from farm.scheduler.protocol import NodeOffline, NodeStats
 from farm.watch.mdns import FoundFarm
-from farm.workstation.join import undo
+from farm.workstation.join import machine_undo
 from farm.workstation.join.finding import (
     Candidate,
     check_netname,
@@ -25,10 +25,10 @@ from farm.workstation.join.finding import (
     named,
     own_name,
 )
+from farm.workstation.join.icecc_conf import assign, override, value, wanted, without
 from farm.workstation.join.iceccd import unit_file
 from farm.workstation.join.login import Hosts, Offer
-from farm.workstation.join.settings import assign, override, value, wanted, without
-from farm.workstation.join.undo import SavedFile, Undo
+from farm.workstation.join.machine_undo import SavedFile, Undo
 
 LAB = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "http://10.77.0.1:8070")
 
@@ -205,48 +205,48 @@ def test_a_file_becomes_what_it_was(tmp_path: Path) -> None:
     file.chmod(0o640)
     os.utime(file, ns=(1, 10**18))
     (tmp_path / "link").symlink_to(file)
-    saved = undo.snapshot(tmp_path / "link")
-    undo.rewrite(tmp_path / "link", b"after")
+    saved = machine_undo.snapshot(tmp_path / "link")
+    machine_undo.rewrite(tmp_path / "link", b"after")
     assert (b"after", 0o100640) == (file.read_bytes(), file.stat().st_mode)
     assert (tmp_path / "link").is_symlink()
     file.chmod(0o600)
-    undo.restore(saved)
-    assert saved == undo.snapshot(file)
+    machine_undo.restore(saved)
+    assert saved == machine_undo.snapshot(file)
     file.unlink()
-    undo.restore(saved)
-    assert saved == undo.snapshot(file)
+    machine_undo.restore(saved)
+    assert saved == machine_undo.snapshot(file)
 
 
 def test_a_file_that_was_not_there_goes(tmp_path: Path) -> None:
-    saved = undo.snapshot(tmp_path / "new")
+    saved = machine_undo.snapshot(tmp_path / "new")
     assert saved == SavedFile(path=str(tmp_path / "new"), content=None)
     (tmp_path / "new").write_text("made")
-    undo.restore(saved)
-    undo.restore(saved)
+    machine_undo.restore(saved)
+    machine_undo.restore(saved)
     assert [] == list(tmp_path.iterdir())
 
 
 def test_the_record_comes_back_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "conf").write_bytes(bytes(range(256)))
-    made = Undo(files=(undo.snapshot(tmp_path / "conf"),), folders=("/a",), service="iceccd", active=True)
-    undo.save(tmp_path / "undo.json", made)
-    assert made == undo.load(tmp_path / "undo.json")
+    made = Undo(files=(machine_undo.snapshot(tmp_path / "conf"),), folders=("/a",), service="iceccd", active=True)
+    machine_undo.save(tmp_path / "undo.json", made)
+    assert made == machine_undo.load(tmp_path / "undo.json")
     assert 0o100600 == (tmp_path / "undo.json").stat().st_mode
-    assert undo.load(tmp_path / "other.json") is None
+    assert machine_undo.load(tmp_path / "other.json") is None
     for damaged in (b"{", b'{"service": "\xff"}'):
         (tmp_path / "undo.json").write_bytes(damaged)
         with pytest.raises(FarmError, match="cannot be read"):
-            undo.load(tmp_path / "undo.json")
+            machine_undo.load(tmp_path / "undo.json")
 
 
 def test_only_folders_that_were_made_and_are_empty_go(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
-    folders = undo.missing(tmp_path / "old" / "a" / "b", tmp_path / "new", tmp_path / "old" / "a")
+    folders = machine_undo.missing(tmp_path / "old" / "a" / "b", tmp_path / "new", tmp_path / "old" / "a")
     assert tuple(str(tmp_path / name) for name in ("old/a", "old/a/b", "new")) == folders
     (tmp_path / "old/a/b").mkdir(parents=True)
     (tmp_path / "new/tree").mkdir(parents=True)
     (tmp_path / "new/kept").write_text("somebody's")
-    undo.remove_made(Undo(folders=folders, trees=(str(tmp_path / "new/tree"), str(tmp_path / "none"))))
+    machine_undo.remove_made(Undo(folders=folders, trees=(str(tmp_path / "new/tree"), str(tmp_path / "none"))))
     assert {"old", "new", "kept"} == {path.name for path in tmp_path.rglob("*")}
 
 

@@ -12,7 +12,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import VirtualMachine
 from farm.serve import preflight
-from farm.virtual.machine import machines
+from farm.virtual.qemu import machines
 
 
 def test_a_home_whose_sockets_have_no_room_is_refused() -> None:

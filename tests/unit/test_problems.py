@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farm.config import Config, Dhcp, Nodes
-from farm.config.check import check
+from farm.config.rules import check
 from farm.instance import Instance
 from farm.netboot.leases import Lease, addresses, parse_leases, used_up
 from farm.scheduler.protocol import NodeForged

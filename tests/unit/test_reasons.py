@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.workstation.explain.reasons import REASONS, as_markdown, find, recognise
-from farm.workstation.explain.reasons.command import without_dash_c
+from farm.workstation.explain.reasons.compiler_call import without_dash_c
 
 PAGE = Path(__file__).parents[2] / "docs" / "explain.md"
 

@@ -1,7 +1,7 @@
 import os
 import pwd
 
-from farm.workstation.run.run import as_user, sudo_caller
+from farm.workstation.run.watched_run import as_user, sudo_caller
 
 
 def test_who_called_sudo() -> None:

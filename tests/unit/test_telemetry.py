@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.daemon.telemetry import BOOT_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, SECONDS, Turns
+from farm.daemon.telemetry_polls import BOOT_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, SECONDS, Turns
 from farm.errors import NOT_JSON
 from farm.watch.events import Stage, Telemetry
 from farm.watch.state import Node

@@ -13,7 +13,7 @@ from farm.view.status import NodeStatus
 from farm.watch.events import Stage
 from tests.unit.tui_driving import press, running, screen, settle
 from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot
-from tui import words
+from tui import state_words
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
 from tui.nodes import NodesView
@@ -171,11 +171,11 @@ def test_values_are_counted() -> None:
 
 
 def test_numbers_in_names_sort_as_numbers() -> None:
-    assert sorted(["pc10", "pc9", "PC1", "10", "pc"], key=words.natural) == ["10", "pc", "PC1", "pc9", "pc10"]
+    assert sorted(["pc10", "pc9", "PC1", "10", "pc"], key=state_words.natural) == ["10", "pc", "PC1", "pc9", "pc10"]
 
 
 def test_states() -> None:
-    assert [words.state(node) for node in nodes()] == [
+    assert [state_words.state(node) for node in nodes()] == [
         *("busy", "idle", "booting", "offline", "idle", "offline", "busy", "submits only", "submits only")
     ]
 
@@ -183,13 +183,16 @@ def test_states() -> None:
 def test_who_only_submits_is_no_node_that_was_lost() -> None:
     gone = nodes()[-1]
     assert gone.host is not None
-    assert words.state(replace(gone, host=replace(gone.host, online=False))) == "submits only"
+    assert state_words.state(replace(gone, host=replace(gone.host, online=False))) == "submits only"
 
 
 def test_blocked_is_said_instead_of_the_stage() -> None:
     node = nodes()[0]
     assert node.host is not None
-    assert words.stage_words(replace(node, blocked=True, host=replace(node.host, blocked=True))) == ("⊘ blocked", "bad")
+    assert state_words.stage_words(replace(node, blocked=True, host=replace(node.host, blocked=True))) == (
+        "⊘ blocked",
+        "bad",
+    )
 
 
 def test_reasons_are_those_of_the_whole_farm() -> None:
@@ -200,7 +203,7 @@ def test_reasons_are_those_of_the_whole_farm() -> None:
     live = Live()
     live.apply(snapshot())
     assert live.overview is not None
-    reasons = words.Reasons(live, NOW)
+    reasons = state_words.Reasons(live, NOW)
     for node in live.nodes.values():
         assert reasons.of(node) == idle_reason(node, live.nodes.values(), live.overview, NOW)
 

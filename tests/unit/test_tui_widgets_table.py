@@ -16,8 +16,8 @@ from textual.pilot import Pilot
 from tui.widgets.cells import fitted, joined, marked
 from tui.widgets.columns import GAP, Column, layout, ordered
 from tui.widgets.lines import Cell
+from tui.widgets.safe_text import clean, fit
 from tui.widgets.table import LiveTable
-from tui.widgets.text import clean, fit
 
 HOSTILE = "\x1b[31m[bold]\x07名前\u202e" + "x" * 300
 

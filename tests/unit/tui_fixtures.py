@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
-from farm.history.records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.view.live import Delta, Live, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
 from farm.watch.activity import Job, JobState, Place, Sample, Totals

@@ -10,7 +10,7 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from tui.widgets.text import Align, clean, fit
+from tui.widgets.safe_text import Align, clean, fit
 
 Part = tuple[str, Style]
 

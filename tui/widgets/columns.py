@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 from msgspec import Struct
 
 from tui.widgets.lines import Cell
-from tui.widgets.text import Align
+from tui.widgets.safe_text import Align
 
 Row = TypeVar("Row")
 Key = TypeVar("Key")

@@ -16,7 +16,7 @@ from tui.widgets.axis import LABEL, clock, duration, time_step
 from tui.widgets.cells import Part, joined
 from tui.widgets.lanes import KINDS, UNKNOWN, Bar, Kind, Lane, Lanes, bar_text, cells, runs
 from tui.widgets.rows import News, RowView
-from tui.widgets.text import fit
+from tui.widgets.safe_text import fit
 
 ZOOMS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Seconds that one cell stands for."""

@@ -14,7 +14,7 @@ from tui.widgets.axis import LABEL, ceiling, duration, short, time_step
 from tui.widgets.cells import joined
 from tui.widgets.lines import LineView, Paint
 from tui.widgets.raster import ACROSS, DOWN, Point, Raster, resample
-from tui.widgets.text import clean, fit
+from tui.widgets.safe_text import clean, fit
 
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SCALE = 6

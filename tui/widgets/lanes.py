@@ -13,7 +13,7 @@ from msgspec import Struct
 from rich.cells import cell_len
 
 from tui.widgets.lines import Paint
-from tui.widgets.text import fit
+from tui.widgets.safe_text import fit
 
 LABELLED = 6
 """Cells a bar needs to carry its label."""

@@ -12,7 +12,7 @@ from textual.geometry import Offset, Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from tui.widgets.text import fit
+from tui.widgets.safe_text import fit
 
 Tone = Literal["good", "warn", "bad", "accent", "strong", "muted"]
 """What a text means; the theme says how that looks. A reader without colour must not need it."""

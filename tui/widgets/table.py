@@ -16,7 +16,7 @@ from tui.widgets.cells import Part, fitted, joined, marked
 from tui.widgets.columns import GAP, Column, Row, layout, ordered
 from tui.widgets.lines import Paint
 from tui.widgets.rows import News, RowView
-from tui.widgets.text import fit
+from tui.widgets.safe_text import fit
 
 SIDEWAYS = 8
 """Cells that left and right scroll."""

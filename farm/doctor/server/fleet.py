@@ -9,7 +9,7 @@ from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server.serving import Server
 from farm.view import boot
 from farm.view.status import NodeStatus
-from farm.view.text import count, few
+from farm.view.wording import count, few
 from farm.watch.events import Stage
 
 NO_FARMD = Cause("farmd does not answer.", "Look at its log", "farm logs farmd")

@@ -25,7 +25,7 @@ from farm.netboot.tftp import find_tftp_servers
 from farm.serve import firewall, health, preflight
 from farm.supervisor import Supervisor
 from farm.view.status import Status
-from farm.view.text import count
+from farm.view.wording import count
 from farm.virtual.network import cut_off
 
 LOW_SPACE = 2 << 30

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from farm.doctor.check import Check
-from farm.doctor.workstation import compiling, network, nodes, shell
+from farm.doctor.workstation import compiling, farm_nodes, icecream_network, shell
 from farm.doctor.workstation.facts import Workstation
 
-CHECKS: tuple[Check[Workstation], ...] = (*shell.CHECKS, *network.CHECKS, *nodes.CHECKS, *compiling.CHECKS)
+CHECKS: tuple[Check[Workstation], ...] = (
+    *shell.CHECKS,
+    *icecream_network.CHECKS,
+    *farm_nodes.CHECKS,
+    *compiling.CHECKS,
+)

@@ -13,10 +13,10 @@ from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation import canary
 from farm.doctor.workstation.environment import ENVIRONMENT
 from farm.doctor.workstation.facts import Canary, Workstation
-from farm.doctor.workstation.nodes import LOAD_PATIENCE, ask_until
+from farm.doctor.workstation.farm_nodes import LOAD_PATIENCE, ask_until
 from farm.hints import hint
 from farm.node.ports import ICECCD_PORT
-from farm.view.text import count
+from farm.view.wording import count
 from farm.workstation.env.variables import Slots
 from farm.workstation.explain import reasons
 from farm.workstation.explain.reasons.farm_side import ASSIGNED_HERE

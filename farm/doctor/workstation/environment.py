@@ -12,7 +12,7 @@ from farm import command
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.workstation.facts import Workstation
 from farm.errors import CommandError, FarmError
-from farm.workstation import daemon
+from farm.workstation import local_iceccd
 from farm.workstation.env.outdated import extra_files, is_gone
 from farm.workstation.join.restart import is_ours, restart
 
@@ -140,7 +140,7 @@ def _answers(facts: Workstation, where: str) -> Iterator[str]:
 def _ask(facts: Workstation, where: str, compiler: str) -> str:
     """The environment that a call would be given, with the files that ICECC_EXTRAFILES adds."""
     extra = [path for path in extra_files((), facts.environment, str(facts.folder)) if not is_gone(path)]
-    return daemon.native_environment(where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", ""), extra)
+    return local_iceccd.native_environment(where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", ""), extra)
 
 
 def examine(path: Path, anew: str, foreign: str = "") -> Outcome:

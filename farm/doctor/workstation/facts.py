@@ -13,10 +13,10 @@ from msgspec import Struct
 from farm.home import Home
 from farm.node.ports import ICECCD_PORT
 from farm.scheduler.discovery import FoundScheduler
-from farm.workstation.daemon import Daemon
 from farm.workstation.env.compilers import is_ccache, is_wrapper, real_compiler
 from farm.workstation.join.iceccd import state_folder
 from farm.workstation.join.restart import BY_HAND
+from farm.workstation.local_iceccd import Daemon
 from farm.workstation.membership import Membership
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from farm.errors import FarmError
 from farm.workstation.env.setup import Setup
-from farm.workstation.env.undo import Changes
+from farm.workstation.env.shell_undo import Changes
 from farm.workstation.env.variables import ICECC_WRAPPERS
 
 MARK = "Written by `farm env`"

@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from farm.errors import FarmError
-from farm.workstation import daemon
+from farm.workstation import local_iceccd
 from farm.workstation.env.compilers import real_compiler
 
 NAMES = ("gcc", "clang")
@@ -30,7 +30,7 @@ EXTRA_FILE = ("-fplugin=", "-fsanitize-blacklist=", "-fprofile-sample-use=")
 def lost_archive(where: str, compiler: str, extra: Sequence[str] = (), compression: str = "") -> str:
     """The archive that the iceccd at a socket names for a compiler and that is not there; empty when all is well."""
     try:
-        archive = daemon.native_environment(where, compiler, compression, extra, SOON)
+        archive = local_iceccd.native_environment(where, compiler, compression, extra, SOON)
     except FarmError:  # it has to pack first, or does not answer
         return ""
     return archive if archive and is_gone(archive) else ""
@@ -53,7 +53,7 @@ def find_outdated(environment: Mapping[str, str], folder: str) -> str:
     ``folder``: where compilers are called. Only those are asked for that have changed since it started: a question
     about another would make it pack that.
     """
-    found, _ = daemon.find(environment)
+    found, _ = local_iceccd.find(environment)
     if found is None or not found.pid or environment.get("ICECC_VERSION"):
         return ""
     if found.options and found.options.folder and is_gone(found.options.folder):

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import FarmError
-from farm.view.text import count
+from farm.view.wording import count
+from farm.workstation.env.shell_undo import Changes
 from farm.workstation.env.toolchains import (
     Compiler,
     environment_of,
@@ -17,7 +18,6 @@ from farm.workstation.env.toolchains import (
     icecc_version,
     link_names,
 )
-from farm.workstation.env.undo import Changes
 from farm.workstation.env.variables import (
     ICECC_WRAPPERS,
     Slots,

@@ -13,7 +13,7 @@ from pathlib import Path
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.scheduler.protocol import ProtocolError
-from farm.view.text import count
+from farm.view.wording import count
 from farm.workstation.join.iceccd import answers
 from farm.workstation.join.login import LOGIN_SECONDS, logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership

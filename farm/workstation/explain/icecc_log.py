@@ -15,8 +15,10 @@ from pathlib import Path
 from msgspec import Struct, field
 
 from farm.printable import printable
+from farm.workstation.explain.call_words import lost_dependencies, overlooks, side_file
+from farm.workstation.explain.call_words import parse as parse_words
 from farm.workstation.explain.reasons import Reason, recognise
-from farm.workstation.explain.reasons.command import (
+from farm.workstation.explain.reasons.compiler_call import (
     COMMAND,
     DEPENDENCIES_LOST,
     LINKING,
@@ -27,8 +29,6 @@ from farm.workstation.explain.reasons.command import (
 )
 from farm.workstation.explain.reasons.farm_side import FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
 from farm.workstation.explain.reasons.machine import DISABLED, PREPROCESSING
-from farm.workstation.explain.words import lost_dependencies, overlooks, side_file
-from farm.workstation.explain.words import parse as parse_words
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
 SPLIT_BEYOND = 1024

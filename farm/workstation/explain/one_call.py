@@ -12,11 +12,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.workstation.env.variables import compile_environment, socket_variable, uses_ccache
-from farm.workstation.explain.explain import call_reason, failed_there, is_compiler, run, uncalled
+from farm.workstation.explain.call_words import is_clang
+from farm.workstation.explain.explained_calls import call_reason, failed_there, is_compiler, run, uncalled
 from farm.workstation.explain.icecc_log import Call, Cause, Outcome
 from farm.workstation.explain.last_run import icecc_settings
 from farm.workstation.explain.reasons import farm_side
-from farm.workstation.explain.words import is_clang
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import shell_code
 

@@ -22,7 +22,7 @@ from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
 from farm.supervisor import end_processes, processes_with_environment
 from farm.unix_http import LONGEST_SOCKET
-from farm.workstation.join.settings import Layout
+from farm.workstation.join.icecc_conf import Layout
 from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
 
 if TYPE_CHECKING:

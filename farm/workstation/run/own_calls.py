@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from farm.workstation.explain.words import parse
+from farm.workstation.explain.call_words import parse
 
 MAX_LOG = 64 << 20
 """Bytes after which a log is begun anew."""

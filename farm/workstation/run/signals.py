@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from farm.virtual.builds import BYSTANDER
+from farm.virtual.user_commands import BYSTANDER
 
 Signals = frozenset[int]
 

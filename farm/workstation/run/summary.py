@@ -8,12 +8,12 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from farm.workstation.explain import explain, icecc_log
-from farm.workstation.explain.explain import ReasonCount, Told
+from farm.workstation.explain import explained_calls, icecc_log
+from farm.workstation.explain.explained_calls import ReasonCount, Told
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import working_folder
-from farm.workstation.run.run import Ran
 from farm.workstation.run.tally import NodeTally
+from farm.workstation.run.watched_run import Ran
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -76,8 +76,8 @@ def tell(log: Path | None, membership: Membership, settings: Mapping[str, str]) 
         calls = icecc_log.read(log)
     except OSError:
         return Told([])
-    unclear = explain.needs_look(calls) or explain.needs_daemon(calls)
-    return explain.tell(calls, membership if unclear else None, settings, working_folder())
+    unclear = explained_calls.needs_look(calls) or explained_calls.needs_daemon(calls)
+    return explained_calls.tell(calls, membership if unclear else None, settings, working_folder())
 
 
 def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, told: Told) -> Summary:
@@ -100,5 +100,5 @@ def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, 
         local_ms=counts.local_ms if counts else 0,
         processors=processors,
         saved_seconds=estimate_saved(ran, processors),
-        reasons=explain.summarise(told.calls),
+        reasons=explained_calls.summarise(told.calls),
     )

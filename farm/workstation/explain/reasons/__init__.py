@@ -6,7 +6,7 @@ of icecc 1.4 (client/arg.cpp, main.cpp, remote.cpp); git master says the same of
 
 from __future__ import annotations
 
-from farm.workstation.explain.reasons.command import COMMAND
+from farm.workstation.explain.reasons.compiler_call import COMMAND
 from farm.workstation.explain.reasons.farm_side import NODE, SCHEDULER
 from farm.workstation.explain.reasons.machine import MACHINE
 from farm.workstation.explain.reasons.record import Reason, Recogniser

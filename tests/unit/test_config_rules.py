@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import Api, Config, Dhcp, Machine, Nodes, Scheduler
-from farm.config.check import check, dhcp_range, dotted
+from farm.config.rules import check, dhcp_range, dotted
 
 MAC = "52:54:00:00:00:{:02x}"
 

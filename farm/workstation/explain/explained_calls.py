@@ -22,7 +22,7 @@ from farm.workstation.explain.icecc_log import Call, Cause, Outcome
 from farm.workstation.explain.kept import Look, kept_here, look, node_names
 from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.explain.reasons import Reason, farm_side, find, machine
-from farm.workstation.explain.reasons.command import DEPENDENCIES_LOST, SIDE_FILE_LOST
+from farm.workstation.explain.reasons.compiler_call import DEPENDENCIES_LOST, SIDE_FILE_LOST
 from farm.workstation.explain.reasons.record import Kept, NodeWhy
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import Command, execute

@@ -16,7 +16,7 @@ from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.node.environments import ROOM_PER_SLOT
 from farm.node.ports import TELEMETRY_PORT
-from farm.view.text import count
+from farm.view.wording import count
 from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
 

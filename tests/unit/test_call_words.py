@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.explain.words import parse
+from farm.workstation.explain.call_words import parse
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from farm.config import Config, Machine
+from farm.config.documents import commented, documentation, free_network, schema, starting_values
 from farm.config.file import parse
 from farm.config.shapes import everything
-from farm.config.text import commented, documentation, free_network, schema, starting_values
 
 NETWORKS = [
     "10.77.0.1/24",

@@ -8,17 +8,17 @@ import time
 
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation.facts import Peer, Workstation
-from farm.doctor.workstation.nodes import ask_until
+from farm.doctor.workstation.farm_nodes import ask_until
 from farm.doctor.workstation.peers import round_trips
 from farm.errors import FarmError
 from farm.node.ports import SCHEDULER_PORT
 from farm.scheduler import discovery
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.protocol import OLDEST_PROTOCOL
-from farm.workstation import daemon
+from farm.workstation import local_iceccd
 from farm.workstation.join import iceccd
 from farm.workstation.join.finding import Target
-from farm.workstation.join.settings import layout
+from farm.workstation.join.icecc_conf import layout
 
 LOGIN_PATIENCE = 5.0
 """iceccd looks for its scheduler every 3 s."""
@@ -95,7 +95,7 @@ BLOCKED = Cause(
 
 
 def _iceccd(facts: Workstation) -> Outcome:
-    facts.daemon, tried = daemon.find(facts.environment)
+    facts.daemon, tried = local_iceccd.find(facts.environment)
     if facts.daemon is None:
         refused = [line for line in tried if "Permission denied" in line]
         if refused:

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
-from farm.workstation.join import undo
+from farm.workstation.join import machine_undo
 from farm.workstation.join.finding import Target, check_installed, own_name
+from farm.workstation.join.icecc_conf import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.join.iceccd import (
     SYSTEMD,
     Service,
@@ -30,8 +31,7 @@ from farm.workstation.join.iceccd import (
     user_manager,
 )
 from farm.workstation.join.iceccd import user_daemon as daemon_of_user
-from farm.workstation.join.settings import LAYOUTS, Layout, assign, layout, override, wanted, without
-from farm.workstation.join.undo import SavedFile, Undo, beside
+from farm.workstation.join.machine_undo import SavedFile, Undo, beside
 from farm.workstation.membership import SYSTEM, SYSTEM_SOCKET, Membership, home_folder, load, save, user_file
 
 EDITED = ".before-leave"
@@ -68,7 +68,7 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
     files = layout()
     daemon = service(files)
     before = load(SYSTEM)
-    made = undo.load(beside(SYSTEM))
+    made = machine_undo.load(beside(SYSTEM))
     settings = wanted(files.prefix, scheduler=target.scheduler, port=target.port, netname=target.netname, jobs=jobs)
     edits = _edits(files, settings)
     if made is None:
@@ -81,7 +81,7 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
         made = _remember_system(files, daemon)
     changed = False
     for path, old, new in edits:
-        undo.rewrite(path, new)
+        machine_undo.rewrite(path, new)
         changed = changed or new != old
     membership = Membership(
         farm=target.farm,
@@ -105,14 +105,14 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
 def _remember_system(files: Layout, daemon: Service) -> Undo:
     paths = [files.file, *([files.overrides] if files.overrides and files.overrides.exists() else [])]
     made = Undo(
-        files=tuple(undo.snapshot(path) for path in paths),
-        folders=undo.missing(SYSTEM.parent),
+        files=tuple(machine_undo.snapshot(path) for path in paths),
+        folders=machine_undo.missing(SYSTEM.parent),
         service=daemon.name,
         active=daemon.active,
         enabled=daemon.enabled,
     )
     SYSTEM.parent.mkdir(parents=True, exist_ok=True)
-    undo.save(beside(SYSTEM), made)
+    machine_undo.save(beside(SYSTEM), made)
     return made
 
 
@@ -145,7 +145,7 @@ def _join_user(target: Target) -> Joined:
     path = user_file()
     system = load(SYSTEM)
     before = load(path)
-    made = undo.load(beside(path))
+    made = machine_undo.load(beside(path))
     if system and before is None and (system.scheduler, system.port) == (target.scheduler, target.port):
         return Joined(system, True, ("Root has joined this machine to it, for all its users.",))
     daemon = daemon_of_user()
@@ -193,7 +193,7 @@ _PASSED_BY = (
 def _remember_user(path: Path, daemon: UserDaemon, made: Undo | None) -> None:
     """Write down which folders are about to be made, besides those that an earlier joining has made."""
     units = [daemon.unit.parent / "default.target.wants"] if user_manager() else []
-    folders = undo.missing(path.parent, daemon.cache, daemon.log.parent, *units)
+    folders = machine_undo.missing(path.parent, daemon.cache, daemon.log.parent, *units)
     if made is None:
         trees = [folder for folder in (cache_folder(), state_folder()) if not folder.exists()]
         made = Undo(folders=folders, trees=tuple(map(str, (*trees, daemon.cache))))
@@ -202,7 +202,7 @@ def _remember_user(path: Path, daemon: UserDaemon, made: Undo | None) -> None:
         made = replace(made, folders=(*made.folders, *new))
     for folder in (path.parent, daemon.cache.parent, daemon.log.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    undo.save(beside(path), made)
+    machine_undo.save(beside(path), made)
 
 
 def leave() -> tuple[str, ...]:
@@ -212,14 +212,14 @@ def leave() -> tuple[str, ...]:
     """
     path = record()
     with _alone():
-        made = undo.load(beside(path))
+        made = machine_undo.load(beside(path))
         if made is None and not path.exists():
             raise _not_joined()
         made = made or Undo()
         notes = _leave_system(made) if path == SYSTEM else _leave_user()
         path.unlink(missing_ok=True)
         beside(path).unlink(missing_ok=True)
-        undo.remove_made(made)
+        machine_undo.remove_made(made)
     return notes
 
 
@@ -234,7 +234,7 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
             kept = path.with_name(path.name + EDITED)
             write_atomic(kept, path.read_bytes(), path.stat().st_mode & 0o777)
             notes.append(f"Somebody has changed {path} since: it is as before, and what they made of it is {kept}.")
-        undo.restore(saved)
+        machine_undo.restore(saved)
     if made.service:
         daemon = Service(made.service, systemd=SYSTEMD.is_dir())
         try:
@@ -250,7 +250,7 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
 
 def _edited(saved: SavedFile) -> bool:
     """Whether more has changed in a file than what `join` changes."""
-    now = undo.snapshot(Path(saved.path)).content
+    now = machine_undo.snapshot(Path(saved.path)).content
     if saved.content is None or now is None:
         return False
     prefix = next((known.prefix for known in LAYOUTS if Path(saved.path) in _resolved(known)), "")

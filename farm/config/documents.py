@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from farm.config import Config
-from farm.config.check import dhcp_range
+from farm.config.rules import dhcp_range
 from farm.config.shapes import Key, Shape, everything, keys
 
 DEFAULT_SERVER = IPv4Interface("10.77.0.1/24")

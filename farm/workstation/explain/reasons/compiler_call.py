@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from farm.workstation.explain.call_words import parse
 from farm.workstation.explain.reasons.record import Reason
-from farm.workstation.explain.words import parse
 
 LINKING = "linking"
 NO_DASH_C = "no-dash-c"

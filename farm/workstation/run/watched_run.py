@@ -14,7 +14,7 @@ from pathlib import Path
 
 from farm.scheduler.connection import SILENCE_SECONDS
 from farm.scheduler.monitor import watch
-from farm.view.text import count
+from farm.view.wording import count
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import Command, execute, shell_code
 from farm.workstation.run.live_line import LiveLine

@@ -21,8 +21,8 @@ from msgspec.structs import replace
 from farm.config import History as Limits
 from farm.errors import FarmError
 from farm.history import builds, database
+from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.history.builds import HOUR, MAX_CLOSED, Burst, Ledger
-from farm.history.records import Build, BuildDetail, NodeHour
 from farm.watch.activity import Activity, HostKey
 
 DAYS, MEGABYTES = Limits().days, Limits().megabytes

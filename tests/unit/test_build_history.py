@@ -11,9 +11,9 @@ import pytest
 
 from farm.errors import FarmError
 from farm.history import database
+from farm.history.build_history import History
+from farm.history.build_records import NodeShare, Wait
 from farm.history.builds import HOUR, QUIET_SECONDS
-from farm.history.records import NodeShare, Wait
-from farm.history.store import History
 from farm.watch.activity import Activity
 from tests.unit.history_jobs import FARM, START, asked, begun, burst, compiled, local, opened
 
