@@ -65,6 +65,10 @@ def test_it_holds_image_templates_and_dashboard(wheel: Path) -> None:
     assert set() == (images | templates | {"tui/__init__.py", "farm/node/agent.py"}) - names
 
 
+def test_type_checkers_may_read_its_annotations(wheel: Path) -> None:
+    assert {"farm/py.typed", "tui/py.typed"} <= set(zipfile.ZipFile(wheel).namelist())
+
+
 def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> None:
     package, description, inputs = run(installed, "-c", WHERE).split()
 
