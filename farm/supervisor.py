@@ -21,10 +21,9 @@ import psutil
 from farm import command
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
+from farm.processes import ENVIRONMENT_MARK, end_processes, processes_with_environment
 from farm.unix_http import UnixHTTPConnection
 
-ENVIRONMENT_MARK = "FARM_SUPERVISOR"
-"""Environment variable of supervisord and all it starts: the path of its configuration."""
 PATIENCE = 20.0
 """Seconds for supervisord to do something, and"""
 LOOK_PATIENCE = 5.0
@@ -342,25 +341,3 @@ def _apply_changes(rpc: Any, left_off: Collection[str]) -> None:
     for process in rpc.getAllProcessInfo():
         if process["statename"] in ("STOPPED", "FATAL", "EXITED") and process["name"] not in left_off:
             rpc.startProcess(process["name"], False)
-
-
-def processes_with_environment(name: str, value: str) -> list[psutil.Process]:
-    """Processes whose environment says name=value; those that may not be looked at are left out."""
-    found = []
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            if process.pid != os.getpid() and process.environ().get(name) == value:
-                found.append(process)
-    return found
-
-
-def end_processes(processes: Sequence[psutil.Process]) -> None:
-    """SIGTERM, five seconds, SIGKILL."""
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.terminate()
-    _, alive = psutil.wait_procs(processes, timeout=5)
-    for process in alive:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(alive, timeout=5)

@@ -107,19 +107,12 @@ async def _read(reader: asyncio.StreamReader, session: MonitorSession, host: str
             return await reader.read(CHUNK)
 
 
-async def watch(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[Watched, None]:
+async def watch_batches(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[list[Watched], None]:
     """The scheduler's events for ever: when a connection ends it tries again, after 1 s, then less and less often.
 
-    With ``seed`` the jobs in flight are asked for at the control port.
+    What came together is in one list: a busy scheduler has thousands of events a second. With ``seed`` the jobs in
+    flight are asked for at the control port.
     """
-    async with contextlib.aclosing(watch_batches(host, port, seed=seed)) as batches:
-        async for batch in batches:
-            for event in batch:
-                yield event
-
-
-async def watch_batches(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[list[Watched], None]:
-    """`watch`, with what came together in one list: for those who have thousands of events a second."""
     waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
     while True:
         try:

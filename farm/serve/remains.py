@@ -21,8 +21,9 @@ from farm.errors import ConfigError, FarmError
 from farm.home import Home
 from farm.instance import Instance
 from farm.netboot.render import ula_prefix
+from farm.processes import ENVIRONMENT_MARK
 from farm.serve import firewall
-from farm.supervisor import ENVIRONMENT_MARK, Supervisor
+from farm.supervisor import Supervisor
 from farm.virtual import network as virtual_network
 from farm.virtual.namespace import inside, namespace_name, namespace_path
 

@@ -17,7 +17,7 @@ from farm.errors import CommandError, FarmError
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.supervisor import ENVIRONMENT_MARK, end_processes
+from farm.processes import ENVIRONMENT_MARK, end_processes
 from farm.virtual.namespace import inside, namespace_path
 
 LONGEST = 120

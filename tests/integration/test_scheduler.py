@@ -11,7 +11,7 @@ import pytest
 from farm.scheduler import connection, control, monitor
 from farm.scheduler.connection import SchedulerLostError, poking
 from farm.scheduler.control import ListedJob, ask, list_jobs, list_nodes
-from farm.scheduler.monitor import Connected, Disconnected, Seeded, Watched, watch, watch_batches, watch_once
+from farm.scheduler.monitor import Connected, Disconnected, Seeded, Watched, watch_batches, watch_once
 from farm.scheduler.protocol import (
     LocalDone,
     MonitorMessage,
@@ -23,6 +23,7 @@ from farm.scheduler.protocol import (
     encode_version,
 )
 from tests.lab import PATIENCE, Namespace, namespaces
+from tests.watching import watch
 
 SERVER = "10.99.1.1"
 PORT = 8765

@@ -15,7 +15,7 @@ import pytest
 
 from farm.errors import FarmError
 from farm.scheduler.control import list_nodes
-from farm.scheduler.monitor import Connected, watch
+from farm.scheduler.monitor import Connected
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
 from farm.simulate import own_scheduler
 from farm.simulate.counts import SimulatedCounts
@@ -23,6 +23,7 @@ from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 from farm.virtual.namespace import namespace_path
 from tests.lab import PATIENCE, Namespace, namespaces, until
+from tests.watching import watch
 
 SERVER = "10.99.78.1"
 PORT = 8765

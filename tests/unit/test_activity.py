@@ -211,7 +211,7 @@ def test_hostile_text_is_cleaned_once() -> None:
     host = next(host for host in activity.hosts.values() if host.address == "10.77.0.66")
     assert host.name.isprintable()
     assert len(host.name) == 128
-    assert all(job.file.isprintable() and len(job.file) <= 128 for job in activity.jobs.values())
+    assert all(job.file.isprintable() and len(job.file) <= 256 for job in activity.jobs.values())
 
 
 def test_a_burst_of_local_jobs_that_never_end_stays_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from farm.scheduler.protocol import (
     JobRequested,
     LocalBegun,
     LocalDone,
+    NodeForged,
     NodeOffline,
     NodeStats,
 )
@@ -46,7 +47,7 @@ def test_jobs_on_a_node() -> None:
     assert (counts.local, counts.failed, counts.fallen, counts.remote_cpu_ms) == (0, 1, None, 300)
     assert (result.open(None), result.ready, result.gaps) == (False, True, 0)
     first = next(result.jobs(None))
-    assert (first.requested, first.begun, first.ended, first.real_ms) == (0.0, 1.0, 2.0, 100)
+    assert (first.requested, first.begun, first.ended, first.real) == (0.0, 1.0, 2.0, 100)
 
 
 def test_jobs_of_others_do_not_count() -> None:
@@ -137,3 +138,20 @@ def test_the_log_knows_jobs_of_which_the_scheduler_told_nothing() -> None:
     counts = tally(done(7, real=40)).counts(own)  # its begin was before the connection
     assert counts.nodes == {"10.77.0.99": NodeTally(1, 1), "pc01": NodeTally(jobs=2, failed=0, mean_ms=40)}
     assert (counts.failed, counts.fallen) == (1, 1)
+
+
+def test_a_load_that_is_told_again_and_the_jobs_of_others_are_passed_over() -> None:
+    before = tally().activity
+    after = tally(stats(PC01, "pc01"), JobRequested(1, OTHER, "a.c", 0), JobBegun(1, PC01, 0), done(1)).activity
+    assert before == after
+
+
+def test_a_file_with_a_long_path_is_known_by_its_name() -> None:
+    file = "a" * 200 + "/" + "b" * 200 + "/prog"
+    result = tally(LocalBegun(1, ME, 0, file), LocalDone(1), LocalBegun(2, ME, 0, "x" * 300), LocalDone(2))
+    assert [1] == [job.id for job in result.jobs(OwnCalls(here=1, names={"prog"}))]
+
+
+def test_a_node_that_cannot_be_believed_has_no_name() -> None:
+    result = tally(NodeForged(9), JobRequested(1, ME, "a.c", 0), JobBegun(1, 9, 0), done(1))
+    assert {"unknown": NodeTally(jobs=1, failed=0, mean_ms=100)} == result.counts(None).nodes

@@ -11,7 +11,7 @@ from farm.printable import printable
 from farm.scheduler.control import ListedJob
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
-from farm.watch.activity.jobs import MAX_ENDED, lose, lowest_free, with_room
+from farm.watch.activity.jobs import MAX_ENDED, lose, lowest_free, shown_path, with_room
 from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place
 
 MAX_HOSTS = 4096
@@ -195,7 +195,7 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
     runs = listed.state == "COMP"
     state = JobState.RUNNING if runs else JobState.PENDING
     place = Place.OWN if runs and node == submitter != NOBODY else Place.REMOTE
-    job = Job(listed.id, state, place, printable(listed.file), submitter, node if runs else NOBODY)
+    job = Job(listed.id, state, place, shown_path(listed.file), submitter, node if runs else NOBODY)
     activity = with_room(activity, listed.id)
     hosts = activity.hosts
     if runs and (host := hosts.get(node)):

@@ -20,7 +20,14 @@ MAX_ENDED = 16384
 FALLBACK_SECONDS = 120.0
 """So soon after a node failed does its submitter begin to compile the file itself."""
 MAX_FAILURES = 4096
+MAX_FILE = 256
+"""Characters of a file's path: room for the longest name that a file can have."""
 SELF_MADE = (Place.LOCAL, Place.FALLBACK)
+
+
+def shown_path(path: str) -> str:
+    """A path, fit to show; of one that is too long the end is kept, where the file's name stands."""
+    return printable(path if len(path) <= MAX_FILE else "…" + path[1 - MAX_FILE :], MAX_FILE)
 
 
 def requested(activity: Activity, event: JobRequested, time: float) -> Activity:
@@ -30,7 +37,7 @@ def requested(activity: Activity, event: JobRequested, time: float) -> Activity:
         event.job,
         JobState.PENDING,
         Place.REMOTE,
-        printable(event.file),
+        shown_path(event.file),
         submitter,
         language=event.language,
         requested=time,
@@ -139,7 +146,7 @@ def _credited(host: Host, job: Job, event: JobDone, time: float) -> Host:
 
 def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
     """A submitter compiles by itself: without asking, or after a node has failed."""
-    key, file = activity.ids.get(event.host, NOBODY), printable(event.file)
+    key, file = activity.ids.get(event.host, NOBODY), shown_path(event.file)
     failed = activity.failures.get((key, stem(file)))
     fallback = failed is not None and time - failed <= FALLBACK_SECONDS
     place = Place.FALLBACK if fallback else Place.LOCAL
@@ -167,7 +174,7 @@ def local_done(activity: Activity, event: LocalDone, time: float) -> Activity:
     hosts = activity.hosts
     if host := hosts.get(job.node):
         hosts = hosts.set(job.node, replace(host, local_running=max(0, host.local_running - 1)))
-    job = replace(job, state=JobState.DONE, ended=time, real=round((time - job.begun) * 1000))
+    job = replace(job, state=JobState.DONE, ended=time, real=round(max(0.0, time - job.begun) * 1000))
     totals = replace(activity.totals, local=activity.totals.local + 1)
     return _end(replace(activity, hosts=hosts, totals=totals), job)
 

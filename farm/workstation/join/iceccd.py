@@ -1,6 +1,6 @@
 """The iceccd of this machine: the distribution's service, or a user's own process that submits jobs and takes none.
 
-A process is known by a mark in its environment, as those of a farm are (farm.supervisor), so none of another farm, user
+A process is known by a mark in its environment, as those of a farm are (farm.processes), so none of another farm, user
 or home is ever meant. Without root iceccd takes no jobs and listens on no TCP port, only at ``~/.iceccd.socket``
 (daemon/main.cpp of icecc 1.4).
 """
@@ -20,7 +20,7 @@ from msgspec import Struct
 from farm import command
 from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
-from farm.supervisor import end_processes, processes_with_environment
+from farm.processes import end_processes, processes_with_environment
 from farm.unix_http import LONGEST_SOCKET
 from farm.workstation.join.icecc_conf import Layout
 from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder

@@ -10,7 +10,6 @@ from pathlib import Path
 from farm.errors import FarmError
 from farm.hints import hint
 from farm.home import Home
-from farm.supervisor import Supervisor
 from farm.workstation.env.outdated import find_outdated
 from farm.workstation.join.iceccd import START_SECONDS, user_daemon, wait_for
 from farm.workstation.membership import Membership
@@ -65,6 +64,8 @@ def restart(membership: Membership, home: Home) -> None:
     if membership.how == "user":
         user_daemon().restart()
     else:
+        from farm.supervisor import Supervisor  # XML-RPC takes milliseconds to import, which each `farm run` would pay
+
         Supervisor(home).restart("iceccd")
     if not wait_for(membership.socket):
         raise FarmError(

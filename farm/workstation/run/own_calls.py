@@ -13,12 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from farm.printable import printable
 from farm.workstation.explain.call_words import parse
 
 MAX_LOG = 64 << 20
 """Bytes after which a log is begun anew."""
 MAX_REMEMBERED = 500_000
 """Jobs, and names of files."""
+MAX_NAME = 255
+"""Bytes of a file's name (NAME_MAX, limits.h)."""
 CHUNK = 1 << 20
 
 _LINE = re.compile(
@@ -51,7 +54,7 @@ class OwnCalls:
     spoilt: set[int] = field(default_factory=set)
     """Job ids of what no node could try, since this machine's own preprocessor failed."""
     names: set[str] = field(default_factory=set)
-    """Of the files that were compiled or made here, without folders."""
+    """Of the files that were compiled or made here, without folders, as the scheduler's jobs have them."""
     _present: dict[bytes, int] = field(default_factory=dict)
     """Process → the job that it sent away."""
     _local: set[bytes] = field(default_factory=set)
@@ -90,7 +93,7 @@ class OwnCalls:
 
     def _name(self, path: str) -> None:
         if len(self.names) < MAX_REMEMBERED:
-            self.names.add(os.fsencode(os.path.basename(path)).decode(errors="replace"))
+            self.names.add(printable(os.fsencode(os.path.basename(path)).decode(errors="replace"), MAX_NAME))
 
 
 @dataclass

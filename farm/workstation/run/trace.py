@@ -14,7 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from farm.workstation.run.tally import TalliedJob
+from farm.watch.activity import Job
+from farm.watch.activity.jobs import SELF_MADE
+from farm.workstation.run.tally import node_name
 
 HERE = "this machine"
 
@@ -33,24 +35,24 @@ class Event(Struct, frozen=True, omit_defaults=True):
     cat: str = ""
 
 
-def trace(jobs: Iterable[TalliedJob], submitter: str, command: str, started: float, ended: float) -> bytes:
+def trace(jobs: Iterable[Job], submitter: str, command: str, started: float, ended: float) -> bytes:
     """The JSON of a command's jobs; times are Unix times in seconds."""
-    by_node: defaultdict[str, list[TalliedJob]] = defaultdict(list)
+    by_node: defaultdict[str, list[Job]] = defaultdict(list)
     for job in jobs:
-        by_node[job.node].append(job)
+        by_node[node_name(job)].append(job)
     here = by_node.pop(submitter, [])
     events = [*_names(0, HERE, ["command"]), _lasting(0, 0, command, "command", started, ended, started, {})]
     # What this machine compiled has lanes of its own below the command's.
-    events += _lanes(0, 1, [job for job in here if not job.local], "own slot", started)
+    events += _lanes(0, 1, [job for job in here if job.place not in SELF_MADE], "own slot", started)
     first = max(event.tid for event in events) + 1
-    events += _lanes(0, first, [job for job in here if job.local], "local", started)
+    events += _lanes(0, first, [job for job in here if job.place in SELF_MADE], "local", started)
     for pid, node in enumerate(sorted(by_node), start=1):
         events += _names(pid, node, [])
         events += _lanes(pid, 0, by_node[node], "slot", started)
     return msgspec.json.encode({"displayTimeUnit": "ms", "traceEvents": events})
 
 
-def lanes(jobs: Sequence[TalliedJob]) -> list[tuple[int, TalliedJob]]:
+def lanes(jobs: Sequence[Job]) -> list[tuple[int, Job]]:
     """Each job with the lowest lane that is free at its time, so that none overlap in a lane."""
     free: list[int] = []
     busy: list[tuple[float, int]] = []
@@ -64,20 +66,21 @@ def lanes(jobs: Sequence[TalliedJob]) -> list[tuple[int, TalliedJob]]:
     return placed
 
 
-def _begun(job: TalliedJob) -> float:
-    return job.begun or job.ended - job.real_ms / 1000
+def _begun(job: Job) -> float:
+    return job.begun or job.ended - job.real / 1000
 
 
-def _lanes(pid: int, first: int, jobs: Sequence[TalliedJob], kind: str, started: float) -> list[Event]:
+def _lanes(pid: int, first: int, jobs: Sequence[Job], kind: str, started: float) -> list[Event]:
     placed = lanes(jobs)
     found = []
     for lane in sorted({lane for lane, _ in placed}):
         found += _names(pid, "", [f"{kind} {lane + 1}"], first + lane)
     for lane, job in placed:
-        args = {"file": job.file, "job": job.id, "exit": job.exit, "real_ms": job.real_ms}
+        args = {"file": job.file, "job": job.id, "exit": job.exit, "real_ms": job.real}
         if job.requested and job.begun:
             args["waited_ms"] = round((job.begun - job.requested) * 1000)
-        name, kind = PurePath(job.file).name or "?", "local" if job.local else "failed" if job.exit else "job"
+        kind = "local" if job.place in SELF_MADE else "failed" if job.exit else "job"
+        name = PurePath(job.file).name or "?"
         found.append(_lasting(pid, first + lane, name, kind, _begun(job), job.ended, started, args))
     return found
 

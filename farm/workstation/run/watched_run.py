@@ -13,13 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from farm.scheduler.connection import SILENCE_SECONDS
-from farm.scheduler.monitor import watch
+from farm.scheduler.monitor import watch_batches
 from farm.view.wording import count
+from farm.watch.activity import Job
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import Command, execute, shell_code
 from farm.workstation.run.live_line import LiveLine
 from farm.workstation.run.own_calls import FollowedLog, OwnCalls
-from farm.workstation.run.tally import Counts, TalliedJob, Tally
+from farm.workstation.run.tally import Counts, Tally
 
 SETTLE_SECONDS = 5.0
 """The longest wait for reports of the last jobs' ends."""
@@ -42,7 +43,7 @@ class Ran:
     ended: float
     counts: Counts | None = None
     """None when icecc was not used, so that nobody counted."""
-    jobs: tuple[TalliedJob, ...] = ()
+    jobs: tuple[Job, ...] = ()
     """Those whose times are known."""
     complete: bool = True
     """False when the scheduler was not watched all the time."""
@@ -114,8 +115,8 @@ def run(
     take two seconds, so that no job's time is missed. ``tag`` is called now and
     then, in a thread, when jobs have come. Raises like `execute`.
     """
-    watched = _Watched(command, membership, log, line, tag)
-    watched.tally.names.update(names or {})
+    tally = Tally(membership.submitter, names or {})
+    watched = _Watched(command, membership, log, tally, line, tag)
     return asyncio.run(watched.run(from_start or log is None))
 
 
@@ -134,13 +135,14 @@ class _Watched:
         command: Command,
         membership: Membership,
         log: Path | None,
+        tally: Tally,
         line: LiveLine | None,
         tag: Callable[[], object],
     ) -> None:
-        self._command, self._membership, self._line, self._tag = command, membership, line, tag
+        self._command, self._membership, self.tally = command, membership, tally
+        self._line, self._tag = line, tag
         self._own = OwnCalls() if log else None
         self._log = FollowedLog(log, self._own) if log and self._own else None
-        self.tally = Tally(membership.submitter)
         self._news = asyncio.Event()
         """Something has been folded."""
         self._tagged = 0
@@ -167,14 +169,16 @@ class _Watched:
         # A command may be over before the scheduler has answered; icecc's log knows its jobs all the same.
         complete = seen_from_start and not tally.gaps and (own is not None or not tally.pending)
         used = set(own.remote.values()) if own else set()
-        names = {address: name for address, name in tally.names.items() if address in used}
+        names = {address: name for address, name in tally.names().items() if address in used}
         return Ran(code, self._started, ended, tally.counts(own), tuple(tally.jobs(own)), complete, names)
 
     async def _watch(self) -> None:
-        events = watch(self._membership.scheduler, self._membership.port, seed=False)
-        async with contextlib.aclosing(events):
-            async for event in events:
-                self.tally.fold(event, time.time())
+        batches = watch_batches(self._membership.scheduler, self._membership.port, seed=False)
+        async with contextlib.aclosing(batches):
+            async for batch in batches:
+                now = time.time()
+                for event in batch:
+                    self.tally.fold(event, now)
                 self._news.set()
 
     async def _accompanied(self) -> int:
