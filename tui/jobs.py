@@ -96,7 +96,7 @@ def _bytes(number: int) -> str:
     return size(number) if number else ""
 
 
-class Follower:
+class NewJobs:
     """What is new among the jobs of a `Live` since it was last asked."""
 
     def __init__(self, live: Live) -> None:
@@ -163,7 +163,7 @@ class JobsView(View):
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(attachment, live)
         self._now = 0.0
-        self._follower = Follower(live)
+        self._follower = NewJobs(live)
         self._predicate: terms.Predicate | None = None
         self._wrong = ""
         self._said = ""

@@ -17,7 +17,7 @@ from farm.view.wording import duration, exit_words, milliseconds
 from farm.watch.activity import HostKey, Job, JobState, Place
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
-from tui.jobs import Follower, took
+from tui.jobs import NewJobs, took
 from tui.view import View
 from tui.widgets.gantt import Gantt
 from tui.widgets.lanes import KINDS, Bar, Kind
@@ -92,7 +92,7 @@ class TimelineView(View):
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(attachment, live)
         self._now = 0.0
-        self._follower = Follower(live)
+        self._follower = NewJobs(live)
         self._backlog: deque[Job] = deque()
         """What is new and has not been added yet."""
         self._slots: dict[HostKey, int] = {}

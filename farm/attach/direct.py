@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine
 
 from farm.attach import Action, Lost
 from farm.errors import FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.nodes import blocking
 from farm.scheduler import discovery
@@ -38,7 +38,7 @@ class Direct:
         self.host, self.port, self.netname = host, port, netname
         self.title = f"{netname or 'scheduler'} at {host}:{port}"
         self.farm: Farm = initial("", {})
-        self._history = History(None)
+        self._history = BuildHistory(None)
         self._answered = asyncio.Event()
         """The scheduler was reached, or was found to be away."""
         self._seeded = asyncio.Event()

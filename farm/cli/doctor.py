@@ -12,7 +12,7 @@ import rich_click as click
 from rich.text import Text
 
 from farm.cli.output import err, out, show_json
-from farm.doctor.check import Report, Result, Selection, State
+from farm.doctor.check import ChosenChecks, Report, Result, State
 from farm.doctor.examine import examinations, examine
 from farm.doctor.place import Place, here
 from farm.home import Home
@@ -43,7 +43,7 @@ def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
     if place.place is Place.SERVER:
         namespace.reenter(Instance.load(home), home)
     codes = frozenset(code.strip() for code in only.split(",") if code.strip())
-    wanted = examinations(place, home, os.environ, Path(working_folder()), Selection(codes, deep, fix))
+    wanted = examinations(place, home, os.environ, Path(working_folder()), ChosenChecks(codes, deep, fix))
     if as_json:
         report = examine(place, wanted, lambda check: None, lambda result: None)
         show_json(msgspec.to_builtins(report))

@@ -24,7 +24,7 @@ from farm.view.wording import count, duration, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation import membership
 from farm.workstation.explain import explained_calls as core
-from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
 from farm.workstation.explain.last_run import LastRun
 from farm.workstation.explain.one_call import Trial, explain_call
 from farm.workstation.explain.reasons import GROUPS, REASONS, find
@@ -34,11 +34,11 @@ from farm.workstation.run.watched_run import as_user, sudo_caller
 LONGEST = 300
 """Letters of a line of evidence."""
 OUTCOMES = {
-    Outcome.NODE: "on a node",
-    Outcome.HERE: "here",
-    Outcome.AGAIN: "here after a node",
-    Outcome.NOWHERE: "not compiled",
-    Outcome.UNFINISHED: "unfinished",
+    CallOutcome.NODE: "on a node",
+    CallOutcome.HERE: "here",
+    CallOutcome.AGAIN: "here after a node",
+    CallOutcome.NOWHERE: "not compiled",
+    CallOutcome.UNFINISHED: "unfinished",
 }
 
 
@@ -75,7 +75,7 @@ def explain(
     if listing:
         _list(as_json)
     elif of_last and not argv:
-        _last(home, Filter(each, reason, part), evidence, as_json)
+        _last(home, CallFilter(each, reason, part), evidence, as_json)
     elif argv and not (of_last or each or reason or part):
         leave(_one(home, argv, evidence, as_json))
     else:
@@ -86,7 +86,7 @@ def explain(
         )
 
 
-class Filter(msgspec.Struct, frozen=True):
+class CallFilter(msgspec.Struct, frozen=True):
     """Which calls of a run are listed one by one."""
 
     each: bool
@@ -108,7 +108,7 @@ class Filter(msgspec.Struct, frozen=True):
 
 def _list(as_json: bool) -> None:
     if as_json:
-        groups = {title: [_reason(Cause(each.code)) for each in group] for title, group in GROUPS.items()}
+        groups = {title: [_reason(LoggedCause(each.code)) for each in group] for title, group in GROUPS.items()}
         show_json({"schema": 1, "reasons": groups})
         return
     for title, group in GROUPS.items():
@@ -152,7 +152,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
     return code
 
 
-def _last(home: Home, chosen: Filter, evidence: bool, as_json: bool) -> None:
+def _last(home: Home, chosen: CallFilter, evidence: bool, as_json: bool) -> None:
     user = sudo_caller(os.environ)
     run, calls = core.last(core.last_run_folder(as_user(os.environ, user) if user else os.environ))
     told = core.tell(calls, _reachable(home, calls), run.settings, run.directory, run.kept)
@@ -202,7 +202,7 @@ def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
 
 
 def _outcomes(calls: Iterable[Call]) -> dict[str, int]:
-    counted = dict.fromkeys((outcome.value for outcome in Outcome), 0)
+    counted = dict.fromkeys((outcome.value for outcome in CallOutcome), 0)
     for call in calls:
         counted[call.outcome] += 1
     return counted
@@ -212,13 +212,13 @@ def _per_node(calls: Iterable[Call], names: Mapping[str, str]) -> dict[str, int]
     """How many calls each node compiled."""
     counted: dict[str, int] = {}
     for call in calls:
-        if call.outcome is Outcome.NODE:
+        if call.outcome is CallOutcome.NODE:
             name = names.get(call.host, call.host)
             counted[name] = counted.get(name, 0) + 1
     return dict(sorted(counted.items()))
 
 
-def _reason(cause: Cause) -> dict[str, str]:
+def _reason(cause: LoggedCause) -> dict[str, str]:
     reason = find(cause.code)
     return {"code": reason.code, "sentence": reason.sentence, "mend": hint(reason.mend), "line": cause.line}
 
@@ -251,15 +251,15 @@ def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool
     what = printable(call.file or call.command, LONGEST)
     node = f"{printable(names[call.host])} ({printable(call.host)})" if call.host in names else printable(call.host)
     match call.outcome:
-        case Outcome.NODE:
+        case CallOutcome.NODE:
             where = f"was compiled on {node}."
-        case Outcome.HERE:
+        case CallOutcome.HERE:
             where = "was done here."
-        case Outcome.AGAIN:
+        case CallOutcome.AGAIN:
             where = f"went to {node}, then was compiled here."
-        case Outcome.NOWHERE:
+        case CallOutcome.NOWHERE:
             where = "was not compiled."
-        case Outcome.UNFINISHED:
+        case CallOutcome.UNFINISHED:
             where = "did not come to an end that icecc tells of."
     console.print(Text.assemble(("farm: ", "bold"), f"{what} {where}"), soft_wrap=True)
     if call.host:
@@ -280,7 +280,7 @@ def _figures(call: Call) -> str:
     return ", ".join(part for part in parts if part)
 
 
-def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
+def _show_causes(console: Console, causes: Iterable[LoggedCause]) -> None:
     for number, cause in enumerate(causes):
         reason = find(cause.code)
         also = "also " if number else ""
@@ -293,7 +293,7 @@ def _show_causes(console: Console, causes: Iterable[Cause]) -> None:
 
 def _show_trials(trials: Iterable[Trial]) -> None:
     for trial in trials:
-        compiled = trial.outcome not in (Outcome.NOWHERE, Outcome.UNFINISHED)
+        compiled = trial.outcome not in (CallOutcome.NOWHERE, CallOutcome.UNFINISHED)
         where = f" {OUTCOMES[trial.outcome]}" if compiled else ""
         went = f"is compiled{where}" if trial.exit == 0 else f"fails{where}: {printable(trial.said, LONGEST)}"
         style = "green" if trial.helps else "dim"

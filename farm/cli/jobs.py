@@ -28,7 +28,7 @@ Happening = Literal["begun", "ended", "lost"]
 STYLES = {JobState.PENDING: "yellow", JobState.RUNNING: "cyan", JobState.DONE: "green", JobState.FAILED: "bold red"}
 
 
-class Filter(Struct, frozen=True):
+class JobFilter(Struct, frozen=True):
     """Which jobs are meant; empty: all."""
 
     node: str = ""
@@ -139,7 +139,7 @@ def jobs(
     A scheduler remembers none that have ended: with --scheduler or --netname use --follow to see those.
     """
     wanted = frozenset(JobState(state) for state in (*states, *(["failed"] if failed else [])))
-    chosen = Filter(node_name, submitter, wanted)
+    chosen = JobFilter(node_name, submitter, wanted)
     if follow:
         end_with_reader()
         asyncio.run(_follow(home, scheduler, netname, chosen, as_json))
@@ -148,7 +148,7 @@ def jobs(
 
 
 async def _show(
-    home: Home, scheduler: str | None, netname: str | None, chosen: Filter, ended: int, as_json: bool
+    home: Home, scheduler: str | None, netname: str | None, chosen: JobFilter, ended: int, as_json: bool
 ) -> None:
     async with watching(await attachment(home, scheduler, netname)) as watch:
         live = watch.live
@@ -160,10 +160,10 @@ async def _show(
     elif flying or over:
         out.print(jobs_table([*over, *flying], now))
     else:
-        out.print("No job is in flight." if chosen == Filter() else "No such job is in flight.")
+        out.print("No job is in flight." if chosen == JobFilter() else "No such job is in flight.")
 
 
-async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: Filter, as_json: bool) -> None:
+async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: JobFilter, as_json: bool) -> None:
     def tell(update: Update, live: Live) -> None:
         for happening, job in happenings(update, live.jobs):
             if chosen.passes(job):

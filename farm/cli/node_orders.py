@@ -35,7 +35,7 @@ names_argument = click.argument("names", metavar="NODE...", nargs=-1, required=T
 json_option = click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON (docs/status-json.md).")
 
 
-class Outcome(Struct, frozen=True, kw_only=True):
+class OrderOutcome(Struct, frozen=True, kw_only=True):
     """What became of an order about one node."""
 
     node: str
@@ -165,19 +165,19 @@ async def _drain(
     _conclude(action, outcomes, as_json)
 
 
-async def _all(watch: Watch, action: Action, names: Sequence[str], act: Act, as_json: bool) -> list[Outcome]:
+async def _all(watch: Watch, action: Action, names: Sequence[str], act: Act, as_json: bool) -> list[OrderOutcome]:
     """Give the order for each of them, side by side; what is done is said at once."""
 
-    async def one(name: str) -> Outcome:
+    async def one(name: str) -> OrderOutcome:
         try:
             found = _find(watch.live, action, name)
             done = await act(found)
             seen = await watch.until(lambda: carried_out(action, found, watch.live), SEEN_SECONDS)
         except FarmError as error:
-            return Outcome(node=name, error=error)
+            return OrderOutcome(node=name, error=error)
         if not as_json:
             out.print(Text(done), soft_wrap=True)
-        return Outcome(node=found.name, done=done, seen=seen)
+        return OrderOutcome(node=found.name, done=done, seen=seen)
 
     return list(await asyncio.gather(*(one(name) for name in dict.fromkeys(names))))
 
@@ -192,7 +192,7 @@ def _find(live: Live, action: Action, name: str) -> NodeStatus:
     return NodeStatus(key=name, name=name, address=name, stage=Stage.LOST, since=0.0, host=None)
 
 
-def _conclude(action: Action, outcomes: list[Outcome], as_json: bool) -> None:
+def _conclude(action: Action, outcomes: list[OrderOutcome], as_json: bool) -> None:
     """Say what failed or did not show, and leave with 1 (nothing was done), 3 (not all, or not seen) or 0."""
     failed = [outcome.error for outcome in outcomes if outcome.error]
     unseen = [outcome.node for outcome in outcomes if outcome.done and not outcome.seen]
@@ -209,7 +209,7 @@ def _conclude(action: Action, outcomes: list[Outcome], as_json: bool) -> None:
         sys.exit(FarmError.exit_code if len(failed) == len(outcomes) else PartialError.exit_code)
 
 
-def _as_json(outcome: Outcome) -> dict[str, object]:
+def _as_json(outcome: OrderOutcome) -> dict[str, object]:
     error = outcome.error
     told = None if error is None else {"what": error.what, "why": error.why, "mend": error.mend}
     return {"node": outcome.node, "done": outcome.done, "seen": outcome.seen, "error": told}

@@ -40,7 +40,7 @@ from farm.workstation.env.variables import (
 from farm.workstation.explain import last_run
 from farm.workstation.explain.last_run import LastRun, icecc_settings, last_run_folder, legible
 from farm.workstation.explain.reasons import machine
-from farm.workstation.explain.reasons.record import Kept
+from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.join.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
 from farm.workstation.run.execution import Command, given_environment, leave, working_folder
@@ -58,7 +58,7 @@ MAX_SAID = 1000
 
 
 @dataclass(frozen=True)
-class Options:
+class RunOptions:
     """What the command line says besides the command."""
 
     require_remote: bool
@@ -89,7 +89,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     CMD finds icecc in PATH (or behind ccache, where that is used) and a fitting number of jobs in FARM_JOBS:
     farm run -- sh -c 'make -j$FARM_JOBS'
     """
-    options = Options(**given)  # type: ignore[arg-type]  # click has seen to the types
+    options = RunOptions(**given)  # type: ignore[arg-type]  # click has seen to the types
     membership = find(home)
     lab = Instance.load(home) if membership.how == "server" else None
     if lab is not None:
@@ -129,7 +129,9 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     leave(returncode)
 
 
-def _run(command: Command, membership: Membership, slots: Slots, options: Options, home: Home, tty: int | None) -> int:
+def _run(
+    command: Command, membership: Membership, slots: Slots, options: RunOptions, home: Home, tty: int | None
+) -> int:
     """Run it and tell; what it ended with, or 1 when it went well but what was asked for cannot be written."""
     obstacle = slots.obstacle
     tag = legible(options.tag or default_tag(command.argv))
@@ -180,7 +182,7 @@ def _run(command: Command, membership: Membership, slots: Slots, options: Option
 @contextlib.contextmanager
 def _recorded(
     command: Command, membership: Membership, obstacle: str
-) -> Iterator[tuple[Command, Path | None, Callable[[Ran, Kept | None], None]]]:
+) -> Iterator[tuple[Command, Path | None, Callable[[Ran, GivenBack | None], None]]]:
     """Keep a record for `farm explain --last`: the command told of icecc's log, that log, and what to call at the end.
 
     There is no log of ours where the user wants one elsewhere, or where it cannot be written.
@@ -207,7 +209,7 @@ def _recorded(
         yield command, None, lambda _, __: None
         return
 
-    def end(ran: Ran, kept: Kept | None) -> None:
+    def end(ran: Ran, kept: GivenBack | None) -> None:
         with contextlib.suppress(OSError), acting_as(command.user):
             last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names, kept=kept))
 

@@ -65,7 +65,7 @@ VIRTUAL_MTU = 9000
 """The virtual lab's frame size unless farm.yaml sets one: its own bridge carries jumbo frames."""
 
 
-class Dhcp(Struct, frozen=True, forbid_unknown_fields=True):
+class DhcpConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses that the farm hands out."""
 
     first: Annotated[Address, Meta(description="first address of the range that nodes get theirs from")] = "10.77.0.50"
@@ -73,14 +73,14 @@ class Dhcp(Struct, frozen=True, forbid_unknown_fields=True):
     lease: Annotated[Duration, Meta(description="how long an address is lent")] = "12h"
 
 
-class Scheduler(Struct, frozen=True, forbid_unknown_fields=True):
+class SchedulerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """icecream's scheduler."""
 
     netname: Annotated[Netname, Meta(description="icecream network name; empty: icecream-NAME")] = ""
     port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = SCHEDULER_PORT
 
 
-class Image(Struct, frozen=True, forbid_unknown_fields=True):
+class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The node image."""
 
     compression: Annotated[
@@ -90,7 +90,7 @@ class Image(Struct, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[int, Meta(ge=1, le=1000, description="versions kept in the store besides those in use")] = 3
 
 
-class Export(Struct, frozen=True, forbid_unknown_fields=True):
+class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The root file system's export over ATA over Ethernet."""
 
     shelf: Annotated[
@@ -101,7 +101,7 @@ class Export(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1024
 
 
-class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
+class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for every node."""
 
     unknown: Annotated[
@@ -132,7 +132,7 @@ class Nodes(Struct, frozen=True, forbid_unknown_fields=True):
     ] = field(default_factory=list)
 
 
-class Api(Struct, frozen=True, forbid_unknown_fields=True):
+class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """farmd's HTTP API on the lab's network; on this server it is at a Unix socket in any case."""
 
     port: Annotated[
@@ -146,7 +146,7 @@ class Api(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
-class Machine(Struct, frozen=True, forbid_unknown_fields=True):
+class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One machine that differs from the rest."""
 
     mac: Annotated[Mac, Meta(description="address of the NIC it boots from", examples=["52:54:00:12:34:56"])]
@@ -161,7 +161,7 @@ class Machine(Struct, frozen=True, forbid_unknown_fields=True):
     kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
 
 
-class Virtual(Struct, frozen=True, forbid_unknown_fields=True):
+class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The machines of the virtual lab (`farm up --virtual N`)."""
 
     memory: Annotated[int, Meta(ge=768, le=1048576, description="MiB of each machine")] = 1536
@@ -169,7 +169,7 @@ class Virtual(Struct, frozen=True, forbid_unknown_fields=True):
     nic: Annotated[Literal["virtio", "e1000"], Meta(description="network adapter of the machines")] = "virtio"
 
 
-class History(Struct, frozen=True, forbid_unknown_fields=True):
+class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered of builds (`farm history`)."""
 
     days: Annotated[int, Meta(ge=1, le=36500, description="how long")] = 90
@@ -195,20 +195,28 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 1500
     http_port: Annotated[Port, Meta(description="where kernel, initrd and boot scripts are served")] = 8069
-    dhcp: Annotated[Dhcp, Meta(description="addresses that the farm hands out")] = field(default_factory=Dhcp)
-    scheduler: Annotated[Scheduler, Meta(description="icecream's scheduler")] = field(default_factory=Scheduler)
-    image: Annotated[Image, Meta(description="the node image")] = field(default_factory=Image)
-    export: Annotated[Export, Meta(description="the root over ATA over Ethernet")] = field(default_factory=Export)
-    nodes: Annotated[Nodes, Meta(description="what holds for every node")] = field(default_factory=Nodes)
-    api: Annotated[Api, Meta(description="farmd's HTTP API on the lab's network")] = field(default_factory=Api)
-    machines: Annotated[
-        list[Machine], Meta(description="machines that differ from the rest: names, fixed addresses, slots")
-    ] = field(default_factory=list)
-    virtual: Annotated[Virtual, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = field(
-        default_factory=Virtual
+    dhcp: Annotated[DhcpConfig, Meta(description="addresses that the farm hands out")] = field(
+        default_factory=DhcpConfig
     )
-    history: Annotated[History, Meta(description="what is remembered of builds (`farm history`)")] = field(
-        default_factory=History
+    scheduler: Annotated[SchedulerConfig, Meta(description="icecream's scheduler")] = field(
+        default_factory=SchedulerConfig
+    )
+    image: Annotated[ImageConfig, Meta(description="the node image")] = field(default_factory=ImageConfig)
+    export: Annotated[ExportConfig, Meta(description="the root over ATA over Ethernet")] = field(
+        default_factory=ExportConfig
+    )
+    nodes: Annotated[NodesConfig, Meta(description="what holds for every node")] = field(default_factory=NodesConfig)
+    api: Annotated[ApiConfig, Meta(description="farmd's HTTP API on the lab's network")] = field(
+        default_factory=ApiConfig
+    )
+    machines: Annotated[
+        list[MachineConfig], Meta(description="machines that differ from the rest: names, fixed addresses, slots")
+    ] = field(default_factory=list)
+    virtual: Annotated[VirtualConfig, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = (
+        field(default_factory=VirtualConfig)
+    )
+    history: Annotated[HistoryConfig, Meta(description="what is remembered of builds (`farm history`)")] = field(
+        default_factory=HistoryConfig
     )
 
     @property

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 
-from farm.config import Config, Machine
+from farm.config import Config, MachineConfig
 from farm.node import contract
 from farm.node.ports import ICECCD_PORT
 
@@ -176,7 +176,7 @@ def _host_problems(place: Place, text: str, network: IPv4Network, mend: str = ""
 
 
 def _fixed_addresses(config: Config, server: IPv4Interface) -> Iterator[Problem]:
-    taken: dict[IPv4Address, Machine] = {}
+    taken: dict[IPv4Address, MachineConfig] = {}
     for index, machine in enumerate(config.machines):
         if machine.address is None:
             continue
@@ -233,7 +233,7 @@ def _identities(config: Config) -> Iterator[Problem]:
         yield from _forbidden(index, machine)
 
 
-def _forbidden(index: int, machine: Machine) -> Iterator[Problem]:
+def _forbidden(index: int, machine: MachineConfig) -> Iterator[Problem]:
     place: Place = ("machines", index, "name")
     own = f"node-{machine.mac.replace(':', '')[-6:]}"
     if machine.name in RESERVED_NAMES:

@@ -29,7 +29,7 @@ from farm.daemon import farm_metrics
 from farm.daemon.access import ApiError, caller, may_order
 from farm.daemon.hub import Hub
 from farm.errors import NOT_JSON, FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.build_records import BuildDetail
 from farm.home import Home
 from farm.image.store import Store
@@ -55,7 +55,7 @@ class Watching(Protocol):
     home: Home
     farm: Farm
     hub: Hub
-    history: History
+    history: BuildHistory
 
     def instance(self) -> Instance:
         """The farm as it was brought up."""

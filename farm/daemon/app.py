@@ -21,7 +21,7 @@ from farm.daemon.hub import Hub
 from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
 from farm.hints import hint
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance
 from farm.view.status import Overview, Status, build, overview
@@ -54,7 +54,7 @@ class Daemon:
         self.home = home
         self.farm: Farm = initial(instance.config.name, known_machines(instance), instance.config.nodes.telemetry_port)
         keep = instance.config.history
-        self.history = History(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
+        self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
         self.hub = Hub(lambda: (self.farm, self.overview()))
         self._instance = instance
         self._running_mark: tuple[int, int] | None = None

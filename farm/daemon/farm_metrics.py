@@ -85,8 +85,12 @@ def _farm(facts: Facts) -> Iterator[Family]:
         services.add_metric((service.name,), service.up and not service.silent)
     yield services
     yield _gauge("scheduler_up", "Whether the scheduler answers.", overview.scheduler.up)
-    yield _gauge("scheduler_rivals", "Number of other schedulers with the same netname.", len(overview.scheduler.rivals))
-    yield _gauge("scheduler_blocked", "Number of names and addresses that are blocked.", len(overview.scheduler.blocked))
+    yield _gauge(
+        "scheduler_rivals", "Number of other schedulers with the same netname.", len(overview.scheduler.rivals)
+    )
+    yield _gauge(
+        "scheduler_blocked", "Number of names and addresses that are blocked.", len(overview.scheduler.blocked)
+    )
     online = sum(host.online for host in farm.activity.hosts.values())
     yield _gauge("daemons", "Number of daemons logged in to the scheduler, including submitters.", online)
     stages = dict.fromkeys(Stage, 0)

@@ -133,7 +133,7 @@ class Report(Struct, frozen=True, kw_only=True):
 
 
 @dataclass(frozen=True)
-class Selection:
+class ChosenChecks:
     """Which checks are wanted; without ``only`` all but the deep ones."""
 
     only: frozenset[str] = frozenset()
@@ -147,7 +147,7 @@ class Examination(Generic[Facts]):
 
     checks: Sequence[Check[Facts]]
     facts: Facts
-    selection: Selection = field(default_factory=Selection)
+    selection: ChosenChecks = field(default_factory=ChosenChecks)
 
     def run(self, before: Callable[[Check[Facts]], None], after: Callable[[Result], None]) -> list[Result]:
         """Run them in their order; ``before`` and ``after`` hear of each."""
@@ -204,7 +204,7 @@ def _result(check: Check[Facts], outcome: Outcome, seconds: float, fixed: str = 
     )
 
 
-def wanted(checks: Collection[Check[Facts]], selection: Selection) -> set[str]:
+def wanted(checks: Collection[Check[Facts]], selection: ChosenChecks) -> set[str]:
     """The codes to run: those named and all they rest on, or all. Raises UsageError for a code that there is not."""
     by_code = {check.code: check for check in checks}
     if not selection.only:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from farm.doctor import node, server, workstation
-from farm.doctor.check import Check, Examination, Report, Result, Selection, State, require_known
+from farm.doctor.check import Check, ChosenChecks, Examination, Report, Result, State, require_known
 from farm.doctor.place import Here, Place
 from farm.doctor.server.serving import Server
 from farm.doctor.workstation.facts import Workstation
@@ -20,7 +20,7 @@ After = Callable[[Result], None]
 
 
 def examinations(
-    here: Here, home: Home, environment: Mapping[str, str], folder: Path, selection: Selection
+    here: Here, home: Home, environment: Mapping[str, str], folder: Path, selection: ChosenChecks
 ) -> list[Examination[Any]]:
     """The checks of the machine's kind; a server submits jobs too, so it gets a workstation's as well."""
     if here.place is Place.NODE:

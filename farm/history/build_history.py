@@ -18,7 +18,7 @@ from typing import TypeVar
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.config import History as Limits
+from farm.config import HistoryConfig as Limits
 from farm.errors import FarmError
 from farm.history import builds, database
 from farm.history.build_records import Build, BuildDetail, NodeHour
@@ -37,7 +37,7 @@ MAX_ID = 2**63 - 1
 Answer = TypeVar("Answer")
 
 
-class History:
+class BuildHistory:
     """What is remembered of builds, in ``path``, or while the process lasts when that is None.
 
     ``days`` and ``megabytes`` say how long, and how much at most.

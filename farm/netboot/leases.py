@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 from msgspec import Struct
 
-from farm.config import Dhcp
+from farm.config import DhcpConfig
 from farm.node.contract import MAC
 
 MAX_LEASES = 65536
@@ -48,7 +48,7 @@ def addresses(leases: Iterable[Lease], now: float) -> dict[str, str]:
     return {lease.mac: str(lease.address) for lease in sorted(lasting, key=lambda lease: lease.expires or math.inf)}
 
 
-def used_up(dhcp: Dhcp, leases: Iterable[Lease], expected: set[str], now: float) -> int:
+def used_up(dhcp: DhcpConfig, leases: Iterable[Lease], expected: set[str], now: float) -> int:
     """How many addresses the range has, if all are lent and not to ``expected`` machines (MACs) alone; else 0."""
     first, last = IPv4Address(dhcp.first), IPv4Address(dhcp.last)
     held = {lease.address: lease.mac for lease in leases if first <= lease.address <= last and lease.lasts(now)}

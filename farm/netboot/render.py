@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 import msgspec
 
-from farm.config import Config, Machine
+from farm.config import Config, MachineConfig
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.image.store import Manifest, Store
@@ -129,7 +129,7 @@ def boot_scripts(config: Config, manifest: Manifest, mtu: int, extra: str = "") 
 def node_settings(config: Config, farm_key: str) -> dict[str, NodeSettings]:
     """File name → what the node is told: default.json, and one for each machine that differs."""
 
-    def settings(machine: Machine | None) -> NodeSettings:
+    def settings(machine: MachineConfig | None) -> NodeSettings:
         slots = machine.slots if machine and machine.slots is not None else config.nodes.slots
         return NodeSettings(
             farm=config.name,

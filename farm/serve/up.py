@@ -15,7 +15,7 @@ import msgspec
 
 from farm import command
 from farm.api.client import wait_until_seen
-from farm.config import VIRTUAL_NAME, Config, Machine
+from farm.config import VIRTUAL_NAME, Config, MachineConfig
 from farm.config.file import load_or_default
 from farm.config.interfaces import check_interface
 from farm.errors import FarmError
@@ -241,7 +241,7 @@ def _plan(config: Config, request: Request, old: Instance | None, version: str) 
     nic = request.nic or (old.machines[0].nic if old and old.machines else config.virtual.nic)
     machines = virtual_machine.machines(number, nic)
     listed = {machine.mac for machine in config.machines}
-    named = [Machine(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
+    named = [MachineConfig(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
     return Instance(
         config=msgspec.structs.replace(config, machines=[*config.machines, *named]),
         interface=virtual_network.BRIDGE,

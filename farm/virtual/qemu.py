@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 from farm.command import find
-from farm.config import Virtual
+from farm.config import VirtualConfig
 from farm.home import Home
 from farm.instance import VirtualMachine
 from farm.supervisor import Service
@@ -30,7 +30,7 @@ def console_socket(home: Home, name: str) -> Path:
     return home.runtime / "machines" / f"{name}.console"
 
 
-def service(machine: VirtualMachine, number: int, home: Home, settings: Virtual) -> Service:
+def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualConfig) -> Service:
     """The QEMU process of a machine: it tries the network, and again after 10 s if nothing there boots it."""
     console_path, log = console_socket(home, machine.name), home.logs / f"{machine.name}.console.log"
     console_path.parent.mkdir(parents=True, exist_ok=True)

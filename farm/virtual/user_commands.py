@@ -34,7 +34,7 @@ PROGRAM = "icecc"
 
 
 @dataclass(frozen=True)
-class Build:
+class UserCommand:
     """A command that a user started inside the lab, and all that it started."""
 
     user: str
@@ -54,7 +54,7 @@ class Build:
         return f"{self.user}: {self.command}{place}, {jobs}, since {since} (pid {pid})"
 
 
-def find_builds(namespace: str) -> list[Build]:
+def find_builds(namespace: str) -> list[UserCommand]:
     """The builds in a network namespace, oldest first; none when there is no such namespace. For root."""
     if not namespace_path(namespace).exists():
         return []
@@ -88,14 +88,14 @@ def _is_the_farms(process: psutil.Process) -> bool:
     return False
 
 
-def _build(first: psutil.Process) -> Build:
+def _build(first: psutil.Process) -> UserCommand:
     family = (first, *first.children(recursive=True))
     argv = first.cmdline()
     shown = _runs(first) if "run" in argv else first
     folder = ""
     with contextlib.suppress(psutil.Error):
         folder = printable(shown.cwd(), LONGEST)
-    return Build(
+    return UserCommand(
         user=printable(_user(shown)),
         command=printable(shlex.join(_command(argv)), LONGEST),
         folder=folder,
@@ -153,7 +153,7 @@ def wait_for_builds(namespace: str, report: Callable[[str, str], None]) -> None:
         time.sleep(LOOK_SECONDS)
 
 
-def end_builds(home: Home, builds: Sequence[Build]) -> None:
+def end_builds(home: Home, builds: Sequence[UserCommand]) -> None:
     """End them, after writing down why: `farm run` tells its user."""
     if builds:
         _going_down(home).touch()

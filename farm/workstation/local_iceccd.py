@@ -31,7 +31,7 @@ _VALUES = {
 _VALUELESS = ("-d", "--daemonize", "-v", "-vv", "-vvv", "--verbose", "--no-remote", "-h", "--help")
 
 
-class Options(Struct, frozen=True):
+class IceccdOptions(Struct, frozen=True):
     """What an iceccd was started with; empty: not given."""
 
     netname: str = ""
@@ -55,7 +55,7 @@ class Options(Struct, frozen=True):
         return host, int(port) if port.isdecimal() else SCHEDULER_PORT
 
 
-class Daemon(Struct, frozen=True):
+class LocalIceccd(Struct, frozen=True):
     """An iceccd that answers."""
 
     where: str
@@ -64,7 +64,7 @@ class Daemon(Struct, frozen=True):
     """The highest that it speaks."""
     pid: int = 0
     """0: not to be found out."""
-    options: Options | None = None
+    options: IceccdOptions | None = None
 
     @property
     def login(self) -> str:
@@ -72,7 +72,7 @@ class Daemon(Struct, frozen=True):
         return (self.options.name if self.options else "") or platform.node()
 
 
-def parse_options(argv: Sequence[str]) -> Options:
+def parse_options(argv: Sequence[str]) -> IceccdOptions:
     """What an iceccd's command line says (daemon/main.cpp)."""
     found: dict[str, str] = {}
     words = iter(argv[1:])
@@ -86,7 +86,7 @@ def parse_options(argv: Sequence[str]) -> Options:
             found[_VALUES[word]] = next(words, "")
         elif word[:2] in _VALUES and not word.startswith("--"):
             found[_VALUES[word[:2]]] = word[2:]
-    return Options(**found, no_remote="--no-remote" in argv)
+    return IceccdOptions(**found, no_remote="--no-remote" in argv)
 
 
 def sockets(environment: Mapping[str, str]) -> list[str]:
@@ -97,19 +97,19 @@ def sockets(environment: Mapping[str, str]) -> list[str]:
     return ["/var/run/icecc/iceccd.socket", "/var/run/iceccd.socket", *home]
 
 
-def find(environment: Mapping[str, str]) -> tuple[Daemon | None, list[str]]:
+def find(environment: Mapping[str, str]) -> tuple[LocalIceccd | None, list[str]]:
     """The first that answers, as for icecc, and what the others before it said."""
     tried: list[str] = []
     for path in sockets(environment):
         try:
             with _connect(path) as connection:
-                return Daemon(path, _handshake(connection)[0], *_peer(connection)), tried
+                return LocalIceccd(path, _handshake(connection)[0], *_peer(connection)), tried
         except (OSError, struct.error) as error:
             tried.append(f"{path}: {getattr(error, 'strerror', None) or error}")
     if "ICECC_TEST_SOCKET" not in environment:
         try:
             with socket.create_connection(TCP, PATIENCE) as connection:
-                return Daemon(f"{TCP[0]}:{TCP[1]}", _handshake(connection)[0]), tried
+                return LocalIceccd(f"{TCP[0]}:{TCP[1]}", _handshake(connection)[0]), tried
         except (OSError, struct.error) as error:
             tried.append(f"{TCP[0]}:{TCP[1]}: {getattr(error, 'strerror', None) or error}")
     return None, tried
@@ -173,7 +173,7 @@ def _exactly(connection: socket.socket, size: int) -> bytes:
     return data
 
 
-def _peer(connection: socket.socket) -> tuple[int, Options | None]:
+def _peer(connection: socket.socket) -> tuple[int, IceccdOptions | None]:
     """Who listens at the other end, and its command line, which anyone may read."""
     size = struct.calcsize("3i")
     pid: int = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[0]

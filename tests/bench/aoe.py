@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from farm.config import Export
+from farm.config import ExportConfig
 from farm.export.aoe import socket_buffer_needed, vblade_service
 from farm.export.socket_buffer import allow_socket_buffer, release_socket_buffer
 from farm.image.store import Manifest
@@ -49,7 +49,7 @@ def mac(namespace: Namespace) -> str:
 
 def start_vblade(server: Namespace, root: Path, *, mtu: int = 1500, slot: int = 1) -> subprocess.Popen[bytes]:
     """Export a file as the farm does and wait until the export is open."""
-    settings = Export()
+    settings = ExportConfig()
     allow_socket_buffer(socket_buffer_needed(settings.buffer, mtu), server.folder)
     service = vblade_service(
         manifest(slot), root, shelf=settings.shelf, interface=server.interface, buffer=settings.buffer
@@ -73,7 +73,7 @@ def measure(mtu: int, *, readers: int = 64, outstanding: int = 16, seconds: floa
             namespace.run("ip", "link", "set", namespace.interface, "mtu", str(mtu))
         start_vblade(server, root, mtu=mtu)
         per_frame = (mtu - 36) // 512
-        at = (lab.interface, mac(server), Export().shelf, 1)
+        at = (lab.interface, mac(server), ExportConfig().shelf, 1)
         argv = [program, *at, readers, outstanding, per_frame, SIZE // 512, seconds]
         lines = lab.run(*map(str, argv)).stdout.splitlines()
         release_socket_buffer(server.folder)

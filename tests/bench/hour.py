@@ -12,7 +12,7 @@ from random import Random
 import psutil
 
 from farm.config import Config
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.scheduler.monitor import Connected
@@ -29,7 +29,7 @@ IN_FLIGHT = 1300
 def main(folder: Path) -> dict[str, float]:
     """Jobs seen, megabytes of memory in the end, seconds of processor time."""
     random = Random(1)
-    history = History(folder / "history.db")
+    history = BuildHistory(folder / "history.db")
     began = 1_800_000_000.0
     farm = _say(initial("bench", {}), Connected("10.78.0.1", 8765, 43), began)
     for host in range(NODES + SUBMITTERS):
@@ -65,7 +65,7 @@ def main(folder: Path) -> dict[str, float]:
     return {
         "requested": totals.requested,
         "ended": totals.done + totals.failed,
-        "remembered": sum(build.jobs for build in History(folder / "history.db").builds(1000)),
+        "remembered": sum(build.jobs for build in BuildHistory(folder / "history.db").builds(1000)),
         "megabytes": process.memory_info().rss / 1e6,
         "cpu": time.process_time(),
         "snapshot_bytes": told,

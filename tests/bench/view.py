@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 
 from farm.api.client import fetch_status
-from farm.config import Config, Scheduler
+from farm.config import Config, SchedulerConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -172,7 +172,7 @@ def farmd(lab: Namespace, folder: Path) -> Iterator[tuple[Home, psutil.Process]]
     """A farmd that watches the lab's scheduler; it has no nodes of its own to look after."""
     home = Home.at(folder)
     home.create()
-    config = Config(name="bench", address=f"{SERVER}/16", scheduler=Scheduler(netname=NETNAME))
+    config = Config(name="bench", address=f"{SERVER}/16", scheduler=SchedulerConfig(netname=NETNAME))
     Instance(config=config, interface=lab.interface, image="", started=time.time()).save(home)
     argv = [*exec_prefix(lab.name), sys.executable, "-m", "farm.daemon", "--home", str(folder)]
     with (folder / "farmd.log").open("wb") as log:

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from farm.scheduler.control import list_nodes
-from farm.workstation.explain.icecc_log import Outcome
+from farm.workstation.explain.icecc_log import CallOutcome
 from farm.workstation.explain.one_call import Explained
 from farm.workstation.explain.reasons import REASONS
 from tests.explain_lab import Farm, explain_lab
@@ -280,7 +280,7 @@ def test_advice_is_given_and_followed(farm: Farm, monkeypatch: pytest.MonkeyPatc
     assert REASONS[case.code].mend
     after = run(case.then or case.call, case.advised)
     assert after.exit == 0, after
-    assert [(one.outcome, one.causes) for one in after.calls] == [(Outcome.NODE, ())], after
+    assert [(one.outcome, one.causes) for one in after.calls] == [(CallOutcome.NODE, ())], after
     for setting in case.advised.items() if before.trials else ():
         assert [trial.helps for trial in before.trials if trial.setting == "=".join(setting)] in ([], [True])
 
@@ -301,7 +301,7 @@ def test_an_environment_without_the_compiler_itself(farm: Farm, monkeypatch: pyt
     assert (before.exit, reason in ("failed-on-node", "remote-out-of-memory")) == (0, True), before
     assert not any(trial.helps for trial in before.trials)
     assert "farm doctor --only environment" in REASONS[reason].mend
-    assert farm.run("gcc", "-c", "b.c", **PC01).calls[0].outcome is Outcome.NODE
+    assert farm.run("gcc", "-c", "b.c", **PC01).calls[0].outcome is CallOutcome.NODE
 
 
 @pytest.fixture
@@ -334,7 +334,7 @@ def test_what_the_scheduler_gives_to_this_machine_itself(own: Farm) -> None:
     assert json.loads(own.say("--last", "--json")[1])["reasons"] == at_once
     own.submitter("-m", "0")
     own.wait_until_ready("pc01")
-    assert [own.run("gcc", "-c", "a.c", **UNPACKED).calls[0].outcome for _ in range(6)] == [Outcome.NODE] * 6
+    assert [own.run("gcc", "-c", "a.c", **UNPACKED).calls[0].outcome for _ in range(6)] == [CallOutcome.NODE] * 6
 
 
 def test_all_nodes_are_busy(own: Farm) -> None:
@@ -367,7 +367,7 @@ def test_a_node_behind_a_firewall(own: Farm) -> None:
     own.node.stop(daemon)  # else the scheduler, which could not connect either, tries again after minutes
     own.node.iceccd("pc01", own.server.address, "-m", "2")
     own.wait_until_ready("pc01")
-    assert own.run("gcc", "-c", "a.c", **PC01).calls[0].outcome is Outcome.NODE
+    assert own.run("gcc", "-c", "a.c", **PC01).calls[0].outcome is CallOutcome.NODE
 
 
 def test_a_node_is_not_blamed_for_this_machines_preprocessor(own: Farm) -> None:

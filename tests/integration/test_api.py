@@ -24,12 +24,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from farm.api.client import fetch_status
 from farm.attach import Lost
 from farm.attach.farmd import Farmd
-from farm.config import Api, Config
+from farm.config import ApiConfig, Config
 from farm.daemon.access import token_path
 from farm.daemon.api import MAX_BUILDS, ROUTES
 from farm.daemon.openapi import plain_path
 from farm.errors import FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.nodes import pending
@@ -51,10 +51,10 @@ class Lab:
         self.namespace = namespace
         self.home = Home.at(namespace.folder / "home")
         self.home.create()
-        self.save(Api(port=PORT))
+        self.save(ApiConfig(port=PORT))
         namespace.scheduler()
 
-    def save(self, api: Api) -> None:
+    def save(self, api: ApiConfig) -> None:
         config = Config(name="lab", address=f"{SERVER}/24", api=api)
         machines = [VirtualMachine("pc01", "52:54:00:00:00:01", "tap1")]
         instance = Instance(config=config, interface="lab0", image="v1", started=time.time() - 1, machines=machines)
@@ -184,7 +184,7 @@ def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
 
 def test_builds_are_chosen_among_all(lab: Lab) -> None:
     now = time.time()
-    with contextlib.closing(History(lab.home.state / "history.db")) as history:
+    with contextlib.closing(BuildHistory(lab.home.state / "history.db")) as history:
         for number in range(MAX_BUILDS + 1):
             burst(history, now - 20_000 + 10 * number, submitter=2 if number == 0 else 1, jobs=1)
             history.flush()
@@ -229,7 +229,7 @@ def test_the_network_needs_the_token(lab: Lab) -> None:
     path.unlink()
     assert lab.over_tcp("/status", token)[0] == 401
     assert lab.over_tcp("/status", path.read_text().strip())[0] == 200
-    lab.save(Api(port=PORT, orders=True))
+    lab.save(ApiConfig(port=PORT, orders=True))
     assert lab.over_tcp("/nodes/pc01/kick", path.read_text().strip(), "POST")[0] == 409  # it is not logged in
 
 

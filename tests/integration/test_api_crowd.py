@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from farm.api.client import fetch_status
-from farm.config import Api, Config
+from farm.config import ApiConfig, Config
 from farm.daemon.access import token_path
 from farm.daemon.door import MAX_CONNECTIONS, MAX_FROM_ONE, OPEN_FILES
 from farm.errors import FarmError
@@ -37,7 +37,7 @@ class Crowd:
         self.server, self.client = server, client
         self.home = Home.at(server.folder / "home")
         self.home.create()
-        config = Config(name="lab", address=f"{SERVER}/24", api=Api(port=PORT))
+        config = Config(name="lab", address=f"{SERVER}/24", api=ApiConfig(port=PORT))
         Instance(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
 
     def farmd(self, *prefix: str) -> psutil.Process:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.doctor.check import Examination, Result, Selection
+from farm.doctor.check import ChosenChecks, Examination, Result
 from farm.doctor.workstation.facts import Workstation
 from farm.doctor.workstation.shell import CHECKS
 
@@ -20,7 +20,7 @@ CMAKE = "cmake_minimum_required(VERSION 3.20)\nproject(p C CXX)\nadd_library(par
 def examined(folder: Path, code: str, shell: dict[str, str]) -> Result:
     """What a check of the shell finds; no farm is needed for those."""
     facts = Workstation(environment=shell, folder=folder, membership=None)
-    results = Examination(CHECKS, facts, Selection(only=frozenset({code}))).run(lambda _: None, lambda _: None)
+    results = Examination(CHECKS, facts, ChosenChecks(only=frozenset({code}))).run(lambda _: None, lambda _: None)
     return next(result for result in results if result.code == code)
 
 

@@ -33,7 +33,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.view.status import Status, build
 from farm.watch.events import Finding, Stage
 from farm.watch.state import Farm, Node
-from farm.workstation.local_iceccd import Daemon
+from farm.workstation.local_iceccd import LocalIceccd
 from tests.explain_lab import standing_in
 from tests.lab import namespaces, until
 
@@ -149,14 +149,14 @@ def workstation(**facts: Any) -> Workstation:
 
 def test_versions_that_differ() -> None:
     theirs = FoundScheduler(ADDRESS, 8765, 43, 0, "lab")
-    facts = workstation(daemon=Daemon("socket", 37), scheduler=theirs)
+    facts = workstation(daemon=LocalIceccd("socket", 37), scheduler=theirs)
     assert look(icecream_network.CHECKS, "icecc-version", facts).state is State.WARN
     assert (
-        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 20), scheduler=theirs)).state
+        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=LocalIceccd("", 20), scheduler=theirs)).state
         is State.FAIL
     )
     assert (
-        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=Daemon("", 43), scheduler=theirs)).state
+        look(icecream_network.CHECKS, "icecc-version", workstation(daemon=LocalIceccd("", 43), scheduler=theirs)).state
         is State.OK
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from farm.config import Config, Dhcp
+from farm.config import Config, DhcpConfig
 from farm.home import Home
 from farm.image.store import FileEntry, Manifest, Store, sha256
 from farm.instance import Instance
@@ -22,7 +22,7 @@ from farm.virtual.namespace import enter, exec_prefix, icecc_folder
 from tests.lab import Namespace, namespaces, until
 
 ADDRESS, STRANGER = "10.99.25.1", "10.99.25.2"
-CONFIG = Config(name="doctored", address=f"{ADDRESS}/24", dhcp=Dhcp("10.99.25.50", "10.99.25.60"))
+CONFIG = Config(name="doctored", address=f"{ADDRESS}/24", dhcp=DhcpConfig("10.99.25.50", "10.99.25.60"))
 
 
 class Server:

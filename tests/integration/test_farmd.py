@@ -18,7 +18,7 @@ import pytest
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from farm.api.client import fetch_status
-from farm.config import Config, Dhcp
+from farm.config import Config, DhcpConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
@@ -39,7 +39,7 @@ class Lab:
         self.server, self.node = server, node
         self.home = Home.at(server.folder / "home")
         self.home.create()
-        self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=Dhcp("10.99.3.50", "10.99.3.60"))
+        self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=DhcpConfig("10.99.3.50", "10.99.3.60"))
         machines = [VirtualMachine("pc01", MAC, "tap1")]
         Instance(config=self.config, interface="lab0", image="v1", started=time.time() - 1, machines=machines).save(
             self.home

@@ -16,7 +16,7 @@ from farm.api.client import fetch_status
 from farm.cli import cli
 from farm.config import Config
 from farm.errors import FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance
 from tests.lab import namespaces, until
@@ -42,7 +42,7 @@ def home() -> Iterator[Home]:
 
 def _remember(home: Home) -> None:
     began = time.time() - 3000
-    with closing(History(home.state / "history.db")) as history:
+    with closing(BuildHistory(home.state / "history.db")) as history:
         for number, submitter in enumerate((1, 2, 1)):
             activity = daemons("ws01", "ws02", "pc01")
             for job in range(5):

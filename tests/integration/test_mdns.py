@@ -15,7 +15,7 @@ import pytest
 from zeroconf import IPVersion
 from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 
-from farm.config import Config, Scheduler
+from farm.config import Config, SchedulerConfig
 from farm.watch.events import BeaconLost, BeaconSeen
 from farm.watch.mdns import FoundFarm, discovering, farm_advertisement, find_farms, find_nodes
 from farm.workstation.join.finding import look_around
@@ -152,7 +152,7 @@ def test_many_farms_hide_none(lab: tuple[Namespace, Namespace, Namespace]) -> No
 def test_a_farms_scheduler_is_asked_at_the_port_that_it_has(lab: tuple[Namespace, Namespace, Namespace]) -> None:
     server, desk, _ = lab
     server.scheduler(9000)
-    config = msgspec.structs.replace(LAB_CONFIG, scheduler=Scheduler(netname=NETNAME, port=9000))
+    config = msgspec.structs.replace(LAB_CONFIG, scheduler=SchedulerConfig(netname=NETNAME, port=9000))
     with advertised(server, config):
         (found,) = desk.gather(look_around())
     assert ("lab", NETNAME, SERVER, 9000) == (found.farm, found.netname, found.scheduler, found.port)

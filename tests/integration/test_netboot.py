@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from farm.config import Config, Dhcp, Machine
+from farm.config import Config, DhcpConfig, MachineConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
@@ -26,12 +26,12 @@ from farm.serve import firewall, health
 from farm.serve.preflight import require_no_rival
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
-PC01 = Machine(mac="52:54:00:00:00:01", name="pc01", address="10.95.0.11", slots=3)
-LOCAL = Machine(mac="52:54:00:00:00:02", name="pc02", boot="local")
+PC01 = MachineConfig(mac="52:54:00:00:00:01", name="pc01", address="10.95.0.11", slots=3)
+LOCAL = MachineConfig(mac="52:54:00:00:00:02", name="pc02", boot="local")
 CONFIG = Config(
     interface="lab0",
     address="10.95.0.1/24",
-    dhcp=Dhcp(first="10.95.0.50", last="10.95.0.99"),
+    dhcp=DhcpConfig(first="10.95.0.50", last="10.95.0.99"),
     machines=[PC01, LOCAL],
 )
 ASK_FOR_PORTS = """

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.config import Config, Dhcp
+from farm.config import Config, DhcpConfig
 from farm.home import Home
 from farm.netboot import render
 from farm.netboot.logs import parse_dnsmasq
@@ -23,7 +23,7 @@ from tests.dhcp import Client
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
 CONFIG = Config(
-    interface="lab0", address="10.95.4.1/24", dhcp=Dhcp(first="10.95.4.50", last="10.95.4.53"), http_port=8069
+    interface="lab0", address="10.95.4.1/24", dhcp=DhcpConfig(first="10.95.4.50", last="10.95.4.53"), http_port=8069
 )
 ROOM = 70
 FLOOD = 2000

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from farm.config import Config, Dhcp, Nodes
+from farm.config import Config, DhcpConfig, NodesConfig
 from farm.scheduler.control import list_blocks
 from farm.view.status import HostStatus
 from farm.virtual.namespace import enter
@@ -18,7 +18,7 @@ from tests.lab import Namespace, namespaces, until
 from tests.server import Server, served
 
 ADDRESS, IN_RANGE, OUTSIDE = "10.99.28.1", "10.99.28.50", "10.99.28.200"
-CONFIG = Config(name="guarded", address=f"{ADDRESS}/24", dhcp=Dhcp("10.99.28.50", "10.99.28.60"))
+CONFIG = Config(name="guarded", address=f"{ADDRESS}/24", dhcp=DhcpConfig("10.99.28.50", "10.99.28.60"))
 BAD_ASSEMBLER = r"""
 #include <fcntl.h>
 #include <string.h>
@@ -60,7 +60,7 @@ def host(server: Server, address: str) -> HostStatus | None:
     return next((each for each in status.hosts if each.address == address), None) if status else None
 
 
-def change(server: Server, nodes: Nodes) -> None:
+def change(server: Server, nodes: NodesConfig) -> None:
     """farm.yaml says something else, and `farm up` is run."""
     server.config = replace(CONFIG, nodes=nodes)
     server.instance = replace(server.instance, config=server.config)
@@ -76,9 +76,9 @@ def test_a_stranger_is_named_and_tried_until_it_is_known(places: list[Namespace]
         assert status is not None
         assert f"add {OUTSIDE} to nodes.known in farm.yaml" in status.problems[0]
         until(lambda: (found := host(server, OUTSIDE)) and found.canary == "right", "it is not tried")
-        change(server, Nodes(known=["10.99.28.192/26"]))
+        change(server, NodesConfig(known=["10.99.28.192/26"]))
         until(lambda: host(server, OUTSIDE) and not server.wrong(), f"it is not known: {server.wrong()}")
-        change(server, Nodes(strangers="allow"))
+        change(server, NodesConfig(strangers="allow"))
         until(lambda: host(server, OUTSIDE) and not server.wrong(), f"it is not allowed: {server.wrong()}")
 
 
@@ -115,7 +115,7 @@ def test_a_daemon_that_makes_wrong_objects_is_named(places: list[Namespace], tmp
 
 
 def test_strangers_are_refused_until_they_are_known(places: list[Namespace]) -> None:
-    with served(replace(CONFIG, nodes=Nodes(strangers="block")), places[0]) as server:
+    with served(replace(CONFIG, nodes=NodesConfig(strangers="block")), places[0]) as server:
         until(lambda: not server.wrong(), "it does not come up")
         log_in(places[1])
         log_in(places[2], "other")
@@ -124,7 +124,7 @@ def test_strangers_are_refused_until_they_are_known(places: list[Namespace]) -> 
         until(lambda: places[2].log("daemon").count("scheduler") > 2, "it does not try")
         assert host(server, OUTSIDE) is None
         assert "Connected to scheduler" not in places[2].log("daemon")
-        change(server, Nodes(strangers="block", known=[IN_RANGE, OUTSIDE]))
+        change(server, NodesConfig(strangers="block", known=[IN_RANGE, OUTSIDE]))
         until(lambda: host(server, IN_RANGE) and host(server, OUTSIDE), "they do not come back")
         until(lambda: not server.wrong(), f"they are not known: {server.wrong()}")
         assert [] == places[0].gather(list_blocks(ADDRESS, 8765))

@@ -19,7 +19,7 @@ import pytest
 from farm.api.client import wait_until_seen
 from farm.attach import Lost
 from farm.attach.direct import Direct
-from farm.config import Config, Dhcp
+from farm.config import Config, DhcpConfig
 from farm.daemon import watchdog
 from farm.netboot.rival import discover_packet
 from farm.view.live import Live
@@ -28,7 +28,7 @@ from tests.lab import PATIENCE, Namespace, namespaces, until
 from tests.server import Server, served
 
 ADDRESS, STRANGER = "10.99.26.1", "10.99.26.2"
-CONFIG = Config(name="watched", address=f"{ADDRESS}/24", dhcp=Dhcp("10.99.26.50", "10.99.26.51"))
+CONFIG = Config(name="watched", address=f"{ADDRESS}/24", dhcp=DhcpConfig("10.99.26.50", "10.99.26.51"))
 ASKED = ("nginx", "dnsmasq", "scheduler", "iceccd", "aoe-1")
 
 

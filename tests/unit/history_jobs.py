@@ -6,7 +6,7 @@ from contextlib import closing
 from functools import reduce
 from pathlib import Path
 
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.builds import QUIET_SECONDS
 from farm.scheduler import protocol
 from farm.watch.activity import Activity, Said, fold
@@ -56,7 +56,7 @@ def local(activity: Activity, job: int, submitter: int, time: float, seconds: fl
 FARM = daemons("ws01", "ws02", "pc01")
 
 
-def burst(history: History, time: float = START, submitter: int = 1, jobs: int = 3, *, over: bool = True) -> None:
+def burst(history: BuildHistory, time: float = START, submitter: int = 1, jobs: int = 3, *, over: bool = True) -> None:
     """A build of a few jobs that end at one time; ``over``: and then it is quiet."""
     activity = FARM
     for job in range(jobs):
@@ -67,9 +67,9 @@ def burst(history: History, time: float = START, submitter: int = 1, jobs: int =
         history.tick(activity, time + QUIET_SECONDS + 1)
 
 
-def opened(path: Path | None, **more: float) -> History:
+def opened(path: Path | None, **more: float) -> BuildHistory:
     """A history that tries again at once, and forgets nothing of what is long ago."""
-    return History(path, days=36500, retry=0.0, **more)  # type: ignore[arg-type]
+    return BuildHistory(path, days=36500, retry=0.0, **more)  # type: ignore[arg-type]
 
 
 def kept(path: Path) -> list[int]:

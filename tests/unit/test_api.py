@@ -23,7 +23,7 @@ from farm.daemon.api import ROUTES, WATCHING, find
 from farm.daemon.hub import Hub
 from farm.daemon.server import application
 from farm.errors import FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance
 from farm.node.metrics import render as render_node
@@ -62,7 +62,7 @@ class Watched:
     """What the API asks, of a farm that stands still."""
 
     def __init__(self, home: Home) -> None:
-        self.home, self.farm, self.history = home, farm(), History(None)
+        self.home, self.farm, self.history = home, farm(), BuildHistory(None)
         self.hub = Hub(lambda: (self.farm, self.status()))
 
     def instance(self) -> Instance:

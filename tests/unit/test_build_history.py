@@ -11,7 +11,7 @@ import pytest
 
 from farm.errors import FarmError
 from farm.history import database
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.build_records import NodeShare, Wait
 from farm.history.builds import HOUR, QUIET_SECONDS
 from farm.watch.activity import Activity
@@ -146,7 +146,7 @@ def test_many_threads_may_ask_while_one_records(tmp_path: Path) -> None:
 
 def test_builds_are_forgotten_after_some_days(tmp_path: Path) -> None:
     now = time.time()
-    with closing(History(tmp_path / "history.db", days=7)) as history:
+    with closing(BuildHistory(tmp_path / "history.db", days=7)) as history:
         burst(history, now - 8 * 86400)
         burst(history, now - 6 * 86400)
         history.flush()

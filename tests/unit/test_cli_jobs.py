@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 from rich.console import Console
 
-from farm.cli.jobs import Filter, happenings, jobs_table, line, where
+from farm.cli.jobs import JobFilter, happenings, jobs_table, line, where
 from farm.view.live import Delta, Snapshot
 from farm.view.status import Overview, SchedulerStatus
 from farm.watch.activity import Job, JobState, Place
@@ -29,16 +29,16 @@ def shown(*jobs: Job, width: int = 80) -> str:
 @pytest.mark.parametrize(
     ("chosen", "passing"),
     [
-        (Filter(), [PENDING, RUNNING, DONE, FAILED, LOCAL]),
-        (Filter(node="pc01"), [RUNNING, DONE, FAILED]),
-        (Filter(node="10.0.0.2"), [RUNNING, DONE, FAILED]),
-        (Filter(node="pc0"), []),
-        (Filter(submitter="dev"), [PENDING, RUNNING, DONE, FAILED, LOCAL]),
-        (Filter(states=frozenset([JobState.FAILED, JobState.PENDING])), [PENDING, FAILED]),
-        (Filter(node="pc01", states=frozenset([JobState.PENDING])), []),
+        (JobFilter(), [PENDING, RUNNING, DONE, FAILED, LOCAL]),
+        (JobFilter(node="pc01"), [RUNNING, DONE, FAILED]),
+        (JobFilter(node="10.0.0.2"), [RUNNING, DONE, FAILED]),
+        (JobFilter(node="pc0"), []),
+        (JobFilter(submitter="dev"), [PENDING, RUNNING, DONE, FAILED, LOCAL]),
+        (JobFilter(states=frozenset([JobState.FAILED, JobState.PENDING])), [PENDING, FAILED]),
+        (JobFilter(node="pc01", states=frozenset([JobState.PENDING])), []),
     ],
 )
-def test_filters(chosen: Filter, passing: list[Job]) -> None:
+def test_filters(chosen: JobFilter, passing: list[Job]) -> None:
     assert passing == [job for job in (PENDING, RUNNING, DONE, FAILED, LOCAL) if chosen.passes(job)]
 
 

@@ -5,7 +5,17 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config import Config, Dhcp, Export, Image, Machine, Nodes, Scheduler, Virtual, to_yaml_dict
+from farm.config import (
+    Config,
+    DhcpConfig,
+    ExportConfig,
+    ImageConfig,
+    MachineConfig,
+    NodesConfig,
+    SchedulerConfig,
+    VirtualConfig,
+    to_yaml_dict,
+)
 from farm.config.reader import Reader
 from farm.config.shapes import everything, keys
 
@@ -16,7 +26,7 @@ ports = st.integers(1, 65535)
 slots = st.integers(0, 1024)
 options = st.from_regex(r"[ -~]{0,80}", fullmatch=True)
 machines = st.builds(
-    Machine,
+    MachineConfig,
     mac=macs,
     name=names,
     address=st.none() | addresses,
@@ -31,12 +41,14 @@ configs = st.builds(
     address=st.builds("{}/{}".format, addresses, st.integers(0, 32)),
     mtu=st.integers(1500, 9216),
     http_port=ports,
-    dhcp=st.builds(Dhcp, first=addresses, last=addresses, lease=st.from_regex(r"[1-9][0-9]{0,5}[mh]", fullmatch=True)),
-    scheduler=st.builds(Scheduler, netname=st.from_regex(r"[!-~]{0,64}", fullmatch=True), port=ports),
-    image=st.builds(Image, compression=st.sampled_from(["fast", "small"]), keep=st.integers(1, 1000)),
-    export=st.builds(Export, shelf=st.integers(0, 65534), buffer=st.integers(16, 4096)),
+    dhcp=st.builds(
+        DhcpConfig, first=addresses, last=addresses, lease=st.from_regex(r"[1-9][0-9]{0,5}[mh]", fullmatch=True)
+    ),
+    scheduler=st.builds(SchedulerConfig, netname=st.from_regex(r"[!-~]{0,64}", fullmatch=True), port=ports),
+    image=st.builds(ImageConfig, compression=st.sampled_from(["fast", "small"]), keep=st.integers(1, 1000)),
+    export=st.builds(ExportConfig, shelf=st.integers(0, 65534), buffer=st.integers(16, 4096)),
     nodes=st.builds(
-        Nodes,
+        NodesConfig,
         unknown=st.sampled_from(["boot", "local"]),
         slots=slots,
         kernel_options=options,
@@ -45,7 +57,7 @@ configs = st.builds(
     ),
     machines=st.lists(machines, max_size=4),
     virtual=st.builds(
-        Virtual,
+        VirtualConfig,
         memory=st.integers(768, 1048576),
         cpus=st.integers(1, 64),
         nic=st.sampled_from(["virtio", "e1000"]),
@@ -94,14 +106,14 @@ def test_required_keys_have_an_example_that_fits() -> None:
 
 def test_forms() -> None:
     assert keys(Config)["mtu"].shape.form == "a whole number from 1500 to 9216"
-    assert keys(Image)["compression"].shape.form == "fast or small"
-    assert keys(Machine)["mac"].shape.form == "six pairs of hex digits (52:54:00:12:34:56)"
-    assert keys(Machine)["slots"].shape.optional
+    assert keys(ImageConfig)["compression"].shape.form == "fast or small"
+    assert keys(MachineConfig)["mac"].shape.form == "six pairs of hex digits (52:54:00:12:34:56)"
+    assert keys(MachineConfig)["slots"].shape.optional
 
 
 def test_netname_is_private_to_the_farm_unless_set() -> None:
     assert Config(name="lab").netname == "icecream-lab"
-    assert Config(scheduler=Scheduler(netname="ours")).netname == "ours"
+    assert Config(scheduler=SchedulerConfig(netname="ours")).netname == "ours"
 
 
 def test_server_is_the_address_without_its_prefix() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import Config, Machine
+from farm.config import Config, MachineConfig
 from farm.config.documents import commented, documentation, free_network, schema, starting_values
 from farm.config.file import parse
 from farm.config.shapes import everything
@@ -50,7 +50,7 @@ def test_every_line_of_a_new_file_can_be_uncommented(address: str) -> None:
 
     config = parse(text)
 
-    assert [Machine("52:54:00:12:34:56", "pc01", address=config.machines[0].address, slots=4)] == config.machines
+    assert [MachineConfig("52:54:00:12:34:56", "pc01", address=config.machines[0].address, slots=4)] == config.machines
     for name, key in everything():
         leaf = name.rpartition(".")[2]
         assert re.search(rf"^ *(- )?{leaf}:", text, re.MULTILINE), name

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config import Config, Machine, Nodes
+from farm.config import Config, MachineConfig, NodesConfig
 from farm.config.file import load, load_or_default, parse, where
 from farm.errors import ConfigError
 from farm.home import Home
@@ -30,7 +30,10 @@ def test_what_is_not_said_is_the_default(text: str) -> None:
 def test_mac_addresses_are_normalised() -> None:
     config = parse("machines:\n- {mac: 52-54-00-AB-CD-EF, name: a}\n- {mac: '52:54:00:AB:CD:E0', name: b, slots: 4}\n")
 
-    assert [Machine("52:54:00:ab:cd:ef", "a"), Machine("52:54:00:ab:cd:e0", "b", slots=4)] == config.machines
+    assert [
+        MachineConfig("52:54:00:ab:cd:ef", "a"),
+        MachineConfig("52:54:00:ab:cd:e0", "b", slots=4),
+    ] == config.machines
 
 
 def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
@@ -264,4 +267,4 @@ def test_where_a_key_is(tmp_path: Path) -> None:
 def test_authorized_keys_with_options() -> None:
     key = 'from="10.77.0.0/24" ssh-ed25519 AAAAC3NzaC1lZDI1NTE5 someone@example'
 
-    assert Nodes(authorized_keys=[key]) == parse(f"nodes:\n  authorized_keys:\n    - {key}\n").nodes
+    assert NodesConfig(authorized_keys=[key]) == parse(f"nodes:\n  authorized_keys:\n    - {key}\n").nodes

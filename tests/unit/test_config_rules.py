@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config import Api, Config, Dhcp, Machine, Nodes, Scheduler
+from farm.config import ApiConfig, Config, DhcpConfig, MachineConfig, NodesConfig, SchedulerConfig
 from farm.config.rules import check, dhcp_range, dotted
 
 MAC = "52:54:00:00:00:{:02x}"
 
 
-def machine(number: int, **facts: Any) -> Machine:
-    return Machine(**{"mac": MAC.format(number), "name": f"pc{number:02}", **facts})
+def machine(number: int, **facts: Any) -> MachineConfig:
+    return MachineConfig(**{"mac": MAC.format(number), "name": f"pc{number:02}", **facts})
 
 
 def told(config: Config) -> list[str]:
@@ -54,17 +54,17 @@ def test_server_address(address: str, text: str) -> None:
 @pytest.mark.parametrize(
     ("dhcp", "expected"),
     [
-        (Dhcp("10.77.0.200", "10.77.0.100"), ["dhcp.first: 10.77.0.200 is after dhcp.last, 10.77.0.100."]),
+        (DhcpConfig("10.77.0.200", "10.77.0.100"), ["dhcp.first: 10.77.0.200 is after dhcp.last, 10.77.0.100."]),
         (
-            Dhcp("10.77.0.1", "10.77.0.9"),
+            DhcpConfig("10.77.0.1", "10.77.0.9"),
             ["dhcp: 10.77.0.1 to 10.77.0.9 contains this server's own address, 10.77.0.1."],
         ),
-        (Dhcp("10.77.0.9", "10.77.0.9"), ["dhcp: 10.77.0.9 to 10.77.0.9 is 1 address; at least 2 are needed."]),
-        (Dhcp("10.78.0.9", "10.77.0.99"), ["dhcp.first: 10.78.0.9 is outside the lab's subnet, 10.77.0.0/24."]),
-        (Dhcp("10.77.0.9", "10.77.0.255"), ["dhcp.last: 10.77.0.255 is the broadcast address of 10.77.0.0/24."]),
+        (DhcpConfig("10.77.0.9", "10.77.0.9"), ["dhcp: 10.77.0.9 to 10.77.0.9 is 1 address; at least 2 are needed."]),
+        (DhcpConfig("10.78.0.9", "10.77.0.99"), ["dhcp.first: 10.78.0.9 is outside the lab's subnet, 10.77.0.0/24."]),
+        (DhcpConfig("10.77.0.9", "10.77.0.255"), ["dhcp.last: 10.77.0.255 is the broadcast address of 10.77.0.0/24."]),
     ],
 )
-def test_dhcp_range(dhcp: Dhcp, expected: list[str]) -> None:
+def test_dhcp_range(dhcp: DhcpConfig, expected: list[str]) -> None:
     assert expected == told(Config(dhcp=dhcp))
 
 
@@ -72,7 +72,7 @@ def test_dhcp_range(dhcp: Dhcp, expected: list[str]) -> None:
 def test_what_is_no_address(text: str) -> None:
     fixed = Config(machines=[machine(1, address=text)])
 
-    for config in (Config(address=f"{text}/24"), Config(dhcp=Dhcp(last=text)), fixed):
+    for config in (Config(address=f"{text}/24"), Config(dhcp=DhcpConfig(last=text)), fixed):
         (problem,) = check(config)
         assert problem.text.startswith("this is no address: ")
         assert problem.mend
@@ -86,7 +86,7 @@ def test_what_is_no_prefix_length() -> None:
 
 def test_the_range_holds_every_machine_without_a_fixed_address() -> None:
     machines = [machine(1), machine(2), machine(3), machine(4, boot="local"), machine(5, address="10.77.0.5")]
-    config = Config(dhcp=Dhcp("10.77.0.8", "10.77.0.9"), machines=machines)
+    config = Config(dhcp=DhcpConfig("10.77.0.8", "10.77.0.9"), machines=machines)
 
     assert told(config) == ["dhcp: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 4 are needed."]
 
@@ -130,11 +130,11 @@ def test_identities(second: dict[str, str], text: str) -> None:
         (Config(http_port=8765), "http_port: 8765 is also the scheduler's port."),
         (Config(http_port=8766), "http_port: 8766 is also the scheduler's control port."),
         (Config(http_port=10245), "http_port: 10245 is also the port of icecream's daemon."),
-        (Config(api=Api(port=8069)), "api.port: 8069 is also the port of HTTP."),
-        (Config(api=Api(port=8766)), "api.port: 8766 is also the scheduler's control port."),
-        (Config(scheduler=Scheduler(port=65535)), "scheduler.port: 65535 is too high."),
-        (Config(scheduler=Scheduler(port=10244)), "scheduler.port: the scheduler's control port would be 10245."),
-        (Config(nodes=Nodes(telemetry_port=22)), "nodes.telemetry_port: 22 is also the port of ssh."),
+        (Config(api=ApiConfig(port=8069)), "api.port: 8069 is also the port of HTTP."),
+        (Config(api=ApiConfig(port=8766)), "api.port: 8766 is also the scheduler's control port."),
+        (Config(scheduler=SchedulerConfig(port=65535)), "scheduler.port: 65535 is too high."),
+        (Config(scheduler=SchedulerConfig(port=10244)), "scheduler.port: the scheduler's control port would be 10245."),
+        (Config(nodes=NodesConfig(telemetry_port=22)), "nodes.telemetry_port: 22 is also the port of ssh."),
     ],
 )
 def test_ports(config: Config, expected: str) -> None:
@@ -142,7 +142,7 @@ def test_ports(config: Config, expected: str) -> None:
 
 
 def test_an_authorized_key_given_twice() -> None:
-    config = Config(nodes=Nodes(authorized_keys=["ssh-ed25519 AAAAx", "ssh-rsa AAAAy", "ssh-ed25519 AAAAx"]))
+    config = Config(nodes=NodesConfig(authorized_keys=["ssh-ed25519 AAAAx", "ssh-rsa AAAAy", "ssh-ed25519 AAAAx"]))
 
     assert told(config) == ["nodes.authorized_keys[2]: the same key as authorized_keys[0]."]
 
@@ -158,4 +158,4 @@ servers = st.builds(
 def test_the_range_that_is_proposed_is_right(server: IPv4Interface) -> None:
     first, last = dhcp_range(server)
 
-    assert told(Config(address=str(server), dhcp=Dhcp(str(first), str(last)))) == []
+    assert told(Config(address=str(server), dhcp=DhcpConfig(str(first), str(last)))) == []

@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.config import Config, Nodes, Scheduler
+from farm.config import Config, NodesConfig, SchedulerConfig
 from farm.config.file import parse
 from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
@@ -144,7 +144,7 @@ def test_a_netname_that_a_node_refuses_is_refused(netname: str) -> None:
     assert ["scheduler.netname"] == wrong({"scheduler": {"netname": netname}})
     with pytest.raises(SettingsError):
         parse_settings(
-            msgspec.json.encode(node_settings(Config(scheduler=Scheduler(netname)), FARM_KEY)["default.json"])
+            msgspec.json.encode(node_settings(Config(scheduler=SchedulerConfig(netname)), FARM_KEY)["default.json"])
         )
 
 
@@ -172,7 +172,7 @@ def test_more_keys_than_a_node_takes_are_refused() -> None:
     assert ["nodes.authorized_keys"] == wrong({"nodes": {"authorized_keys": many}})
     long = [f"ssh-rsa AAAA{number:08}{'x' * 5000}" for number in range(KEYS_BYTES // 5000 + 1)]
     assert ["nodes.authorized_keys"] == wrong({"nodes": {"authorized_keys": long}})
-    config = Config(nodes=Nodes(authorized_keys=long[:-1]))
+    config = Config(nodes=NodesConfig(authorized_keys=long[:-1]))
     assert [] == check(config)
     assert len(msgspec.json.encode(node_settings(config, FARM_KEY)["default.json"])) < MAX_BYTES
 
@@ -195,4 +195,4 @@ def test_a_netname_that_can_be_joined_is_one_that_a_farm_may_have(name: str) -> 
         refused = True
     else:
         refused = False
-    assert refused == bool(check(Config(scheduler=Scheduler(name)))) or not name
+    assert refused == bool(check(Config(scheduler=SchedulerConfig(name)))) or not name

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from farm.cli import node as node_cli
 from farm.cli.status import view
-from farm.config import Config, Machine
+from farm.config import Config, MachineConfig
 from farm.daemon import app, memory
 from farm.daemon.app import Daemon, known_machines
 from farm.daemon.follow import MAX_LINE, Follower, Position
@@ -255,7 +255,7 @@ def test_machines_are_known_again_but_for_what_is_to_be_heard_anew(tmp_path: Pat
 
 def test_names_of_farm_yaml_go_before_the_labs() -> None:
     machines = [VirtualMachine("vm1", MAC, "tap1"), VirtualMachine("vm2", "52:54:00:00:00:02", "tap2")]
-    config = Config(name="lab", machines=[Machine(mac=MAC, name="pc01")])
+    config = Config(name="lab", machines=[MachineConfig(mac=MAC, name="pc01")])
     instance = replace(RUNNING, config=config, machines=machines)
     assert known_machines(instance) == {MAC: "pc01", "52:54:00:00:00:02": "vm2"}
 

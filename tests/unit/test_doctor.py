@@ -15,10 +15,10 @@ from farm.doctor.catalogue import PLACES
 from farm.doctor.check import (
     Cause,
     Check,
+    ChosenChecks,
     Examination,
     Outcome,
     Result,
-    Selection,
     State,
     fine,
     require_known,
@@ -47,7 +47,7 @@ from farm.instance import Instance
 from farm.view.status import build
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node
-from farm.workstation.local_iceccd import Options, parse_options, sockets
+from farm.workstation.local_iceccd import IceccdOptions, parse_options, sockets
 
 MAC = "52:54:00:00:00:01"
 TOP = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def check(code: str, outcome: Outcome | FarmError, *needs: str, **more: Any) -> 
 
 def run(*checks: Check[list[str]], **selection: Any) -> tuple[dict[str, Result], list[str]]:
     facts: list[str] = []
-    chosen = Selection(**selection)
+    chosen = ChosenChecks(**selection)
     results = Examination(checks, facts, chosen).run(lambda check: None, lambda result: None)
     return {result.code: result for result in results}, facts
 
@@ -243,13 +243,16 @@ def test_what_a_cmake_cache_says() -> None:
 @pytest.mark.parametrize(
     ("line", "options"),
     [
-        ("iceccd", Options()),
-        ("iceccd -s host:1 -n net -N me -m 0 --no-remote", Options("net", "host:1", "me", slots="0", no_remote=True)),
-        ("iceccd -d --netname=net -vvv --scheduler-host host", Options("net", "host")),
-        ("iceccd -nnet -b /folder -u icecc", Options("net", folder="/folder")),
+        ("iceccd", IceccdOptions()),
+        (
+            "iceccd -s host:1 -n net -N me -m 0 --no-remote",
+            IceccdOptions("net", "host:1", "me", slots="0", no_remote=True),
+        ),
+        ("iceccd -d --netname=net -vvv --scheduler-host host", IceccdOptions("net", "host")),
+        ("iceccd -nnet -b /folder -u icecc", IceccdOptions("net", folder="/folder")),
     ],
 )
-def test_what_an_iceccd_was_started_with(line: str, options: Options) -> None:
+def test_what_an_iceccd_was_started_with(line: str, options: IceccdOptions) -> None:
     assert parse_options(line.split()) == options
 
 

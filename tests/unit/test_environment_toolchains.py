@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import FarmError
 from farm.workstation.env.toolchains import (
-    Kept,
+    KeptEnvironment,
     find_compiler,
     icecc_version,
     is_current,
@@ -82,8 +82,10 @@ def test_links_are_made_once(tmp_path: Path) -> None:
 def test_environments_of_compilers_that_changed_are_removed(folder: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
     kept.mkdir()
-    gone = Kept(compiler="/gone/gcc", version="1", digest="00", archive="a.tar.gz", bytes=3, made=1.0)
-    changed = Kept(compiler=str(folder / "gcc"), version="0.9", digest="11", archive="b.tar.gz", bytes=3, made=2.0)
+    gone = KeptEnvironment(compiler="/gone/gcc", version="1", digest="00", archive="a.tar.gz", bytes=3, made=1.0)
+    changed = KeptEnvironment(
+        compiler=str(folder / "gcc"), version="0.9", digest="11", archive="b.tar.gz", bytes=3, made=2.0
+    )
     for record in (gone, changed):
         (kept / f"{record.digest}.json").write_bytes(msgspec.json.encode(record))
         (kept / record.archive).touch()

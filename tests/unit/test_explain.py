@@ -13,7 +13,7 @@ from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
 from farm.watch.activity import Host, Scheduler, Totals
 from farm.workstation.explain import last_run
 from farm.workstation.explain.explained_calls import (
-    Kept,
+    GivenBack,
     Look,
     failed_there,
     kept_here,
@@ -22,7 +22,7 @@ from farm.workstation.explain.explained_calls import (
     tell,
     uncalled,
 )
-from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
 from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.membership import Membership
 
@@ -32,14 +32,14 @@ OWN = host_status(Host(name="dev", address="10.0.0.9", no_remote=True, platform=
 NODE = host_status(
     Host(name="pc01", address="10.0.0.2", slots=2, platform="x86_64", protocol=43, since=900.0), Scheduler()
 )
-CALL = Call(pid=1, time=0.0, command="gcc -c a.c", file="a.c", outcome=Outcome.HERE)
+CALL = Call(pid=1, time=0.0, command="gcc -c a.c", file="a.c", outcome=CallOutcome.HERE)
 
 
 def seen(*hosts: HostStatus) -> Look:
     return Look(Status(farm="", farmd=False, scheduler=UP, nodes=[], hosts=list(hosts), totals=Totals()))
 
 
-def kept(look: Look, elsewhere: bool = False, **settings: str) -> Kept:
+def kept(look: Look, elsewhere: bool = False, **settings: str) -> GivenBack:
     return kept_here(look, MEMBER, settings, elsewhere=elsewhere, now=1000.0)
 
 
@@ -81,11 +81,11 @@ def test_where_other_jobs_found_a_node_they_were_busy() -> None:
 
 
 def test_what_the_log_does_not_tell_is_put_in_its_place() -> None:
-    here = replace(CALL, causes=(Cause("assigned-here", "building myself"),))
-    silent = replace(CALL, causes=(Cause("disabled-by-environment"),))
-    first, second = refine([here, silent], Kept("no-scheduler", "Refused."), {"ICECC_VERSION": "a.tar=arm"})
-    assert first.causes == (Cause("no-scheduler", "Refused."),)
-    assert second.causes == (Cause("environment-for-other-compiler", "a.tar=arm"),)
+    here = replace(CALL, causes=(LoggedCause("assigned-here", "building myself"),))
+    silent = replace(CALL, causes=(LoggedCause("disabled-by-environment"),))
+    first, second = refine([here, silent], GivenBack("no-scheduler", "Refused."), {"ICECC_VERSION": "a.tar=arm"})
+    assert first.causes == (LoggedCause("no-scheduler", "Refused."),)
+    assert second.causes == (LoggedCause("environment-for-other-compiler", "a.tar=arm"),)
     assert refine([silent], None, {"ICECC": "no", "ICECC_VERSION": "a.tar=arm"}) == [silent]
 
 
@@ -95,36 +95,36 @@ def test_an_environment_that_refused_before_looks_like_a_choice() -> None:
 
 
 def test_a_setting_that_icecc_passes_over_in_silence() -> None:
-    silent = replace(CALL, causes=(Cause("disabled-by-environment"),))
-    assert refine([silent], None, {"ICECC_VERSION": ","})[0].causes == (Cause("environment-setting", ","),)
+    silent = replace(CALL, causes=(LoggedCause("disabled-by-environment"),))
+    assert refine([silent], None, {"ICECC_VERSION": ","})[0].causes == (LoggedCause("environment-setting", ","),)
 
 
 def test_what_was_found_out_as_a_run_ended_is_told_later() -> None:
-    here = replace(CALL, causes=(Cause("assigned-here", "building myself"),))
-    decided = Kept("nodes-busy")
-    assert tell([here], None, {}, kept=decided).calls[0].causes == (Cause("nodes-busy"),)
+    here = replace(CALL, causes=(LoggedCause("assigned-here", "building myself"),))
+    decided = GivenBack("nodes-busy")
+    assert tell([here], None, {}, kept=decided).calls[0].causes == (LoggedCause("nodes-busy"),)
     assert tell([here], MEMBER, {}, kept=decided).kept is decided  # and nobody is asked
     assert tell([here], None, {}).calls == [here]
 
 
 def test_an_error_of_the_compiler_is_told_from_a_node_that_fails() -> None:
-    output = replace(CALL, outcome=Outcome.AGAIN, causes=(Cause("compiler-output"),))
+    output = replace(CALL, outcome=CallOutcome.AGAIN, causes=(LoggedCause("compiler-output"),))
     assert [call.causes[0].code for call in failed_there(1, [output])] == ["compile-error"]
     assert failed_there(0, [output]) == [output]
-    assert [call.causes[0].code for call in failed_there(1, [replace(CALL, outcome=Outcome.NODE)])] == [
+    assert [call.causes[0].code for call in failed_there(1, [replace(CALL, outcome=CallOutcome.NODE)])] == [
         "failed-on-node"
     ]
-    header = replace(CALL, outcome=Outcome.NODE, command="clang -include-pch a.pch -c a.c")
+    header = replace(CALL, outcome=CallOutcome.NODE, command="clang -include-pch a.pch -c a.c")
     assert [call.causes[0].code for call in failed_there(1, [header])] == ["precompiled-header-used"]
 
 
 def test_reasons_are_counted() -> None:
     calls = [
-        replace(CALL, causes=(Cause("linking"),), file="prog"),
-        replace(CALL, causes=(Cause("preprocess-only"), Cause("no-daemon"))),
-        replace(CALL, causes=(Cause("preprocess-only"),), file="b.c"),
-        replace(CALL, outcome=Outcome.AGAIN),
-        replace(CALL, outcome=Outcome.NODE),
+        replace(CALL, causes=(LoggedCause("linking"),), file="prog"),
+        replace(CALL, causes=(LoggedCause("preprocess-only"), LoggedCause("no-daemon"))),
+        replace(CALL, causes=(LoggedCause("preprocess-only"),), file="b.c"),
+        replace(CALL, outcome=CallOutcome.AGAIN),
+        replace(CALL, outcome=CallOutcome.NODE),
     ]
     assert [(each.code, each.count, each.files) for each in summarise(calls)] == [
         ("preprocess-only", 2, ("a.c", "b.c")),

@@ -12,12 +12,12 @@ from farm.attach.direct import Direct
 from farm.cli import cli
 from farm.cli.history import added_up, builds_table, detail_view, fetch, share_of, when
 from farm.errors import FarmError
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.build_records import NodeHour, NodeShare
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, local
 
 
-def filled(history: History) -> None:
+def filled(history: BuildHistory) -> None:
     """A build of each of two submitters; the newer has failures, a hostile file name, and waits."""
     activity = compiled(daemons("ws01", "ws02", "pc01"), 1, 1, 3, START)
     history.record(activity, 0)
@@ -41,7 +41,7 @@ def shown(what: RenderableType, width: int = 80) -> str:
 
 
 def test_a_build_on_a_screen() -> None:
-    with closing(History(None)) as history:
+    with closing(BuildHistory(None)) as history:
         filled(history)
         detail = history.build(3)
     text = shown(detail_view(detail, START + 3005))
@@ -56,7 +56,7 @@ def test_a_build_on_a_screen() -> None:
 
 
 def test_builds_fit_a_terminal() -> None:
-    with closing(History(None)) as history:
+    with closing(BuildHistory(None)) as history:
         filled(history)
         lines = shown(builds_table(history.builds(), START + 1e6)).splitlines()
 

@@ -1,7 +1,7 @@
 from immutables import Map
 
 from farm.history import builds
-from farm.history.build_history import History
+from farm.history.build_history import BuildHistory
 from farm.history.builds import MAX_OPEN, MAX_TAG, QUIET_SECONDS, Ledger, tagged
 from tests.unit.history_jobs import START
 from tests.unit.test_history_builds import job
@@ -53,7 +53,7 @@ def test_tags_are_bounded_and_clean() -> None:
 
 
 def test_the_history_knows_the_tag() -> None:
-    history = History(None)
+    history = BuildHistory(None)
     history.tag("ws01", "make")
     assert history.builds() == []
     history.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.explain.icecc_log import MAX_EVIDENCE, Call, Cause, Outcome, parse
+from farm.workstation.explain.icecc_log import MAX_EVIDENCE, Call, CallOutcome, LoggedCause, parse
 
 CLOCK = "2026-11-23 09:27:24: "
 
@@ -65,7 +65,7 @@ def one(lines: Iterable[bytes]) -> Call:
 
 def test_a_call_on_a_node() -> None:
     call = one(entries(7, *REMOTE))
-    assert (call.pid, call.file, call.outcome, call.causes) == (7, "src/a.c", Outcome.NODE, ())
+    assert (call.pid, call.file, call.outcome, call.causes) == (7, "src/a.c", CallOutcome.NODE, ())
     assert (call.host, call.port, call.job) == ("10.0.0.2", 10245, 17)
     assert (call.environment_sent, call.sent, call.got) == (31000000, 4000, 900)
     assert call.milliseconds == {"environment": 700, "send": 0, "preprocess": 15, "node": 42}
@@ -73,8 +73,8 @@ def test_a_call_on_a_node() -> None:
 
 def test_a_call_here() -> None:
     call = one(entries(8, *LOCAL))
-    assert (call.outcome, call.file) == (Outcome.HERE, "a.c")
-    assert call.causes == (Cause("preprocess-only", "preprocessing, building locally"),)
+    assert (call.outcome, call.file) == (CallOutcome.HERE, "a.c")
+    assert call.causes == (LoggedCause("preprocess-only", "preprocessing, building locally"),)
     assert call.milliseconds == {"here": 9}
     assert call.evidence == LOCAL
 
@@ -82,7 +82,7 @@ def test_a_call_here() -> None:
 def test_a_call_that_fell_back() -> None:
     call = one(entries(8, *FAILED))
     assert (call.outcome, call.host, [cause.code for cause in call.causes]) == (
-        Outcome.AGAIN,
+        CallOutcome.AGAIN,
         "10.0.0.2",
         ["node-lost"],
     )
@@ -105,7 +105,7 @@ def test_icecc_that_was_told_to_stay_says_nothing() -> None:
 def test_giving_up_is_explained_by_what_came_last() -> None:
     target = "failed to read default clang host platform, building locally"
     call = one(entries(8, "invoked as: clang -c a.c", "connected to /x", target, "could not find clang in PATH."))
-    assert (call.outcome, call.causes[0].code) == (Outcome.NOWHERE, "compiler-not-found")
+    assert (call.outcome, call.causes[0].code) == (CallOutcome.NOWHERE, "compiler-not-found")
 
 
 def test_blanks_in_names() -> None:
@@ -128,11 +128,11 @@ def test_words_that_icecc_overlooks(command: str, said: str) -> None:
 
 def test_icecc_that_crashes() -> None:
     call = one(entries(8, "invoked as: gcc -c x.c -Wp,-MT,foo"))
-    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.UNFINISHED, ["word-overlooked"])
+    assert (call.outcome, [cause.code for cause in call.causes]) == (CallOutcome.UNFINISHED, ["word-overlooked"])
 
 
 def test_a_killed_call_is_unfinished() -> None:
-    assert one(entries(8, *REMOTE[:9])).outcome is Outcome.UNFINISHED
+    assert one(entries(8, *REMOTE[:9])).outcome is CallOutcome.UNFINISHED
 
 
 def test_response_files_are_looked_into() -> None:
@@ -143,7 +143,7 @@ def test_response_files_are_looked_into() -> None:
 
 def test_a_number_that_comes_again_is_another_call() -> None:
     first, second = parse([*entries(8, *LOCAL), *entries(8, *REMOTE)])
-    assert (first.outcome, second.outcome) == (Outcome.HERE, Outcome.NODE)
+    assert (first.outcome, second.outcome) == (CallOutcome.HERE, CallOutcome.NODE)
     assert len(first.evidence) == len(LOCAL)
 
 
@@ -164,8 +164,8 @@ def test_a_long_command_and_the_line_that_follows_it_at_once() -> None:
         *entries(1, *REMOTE[1:]),
     ]
     first, second = parse(lines)
-    assert (first.command, first.outcome) == (long.removeprefix("invoked as: "), Outcome.NODE)
-    assert (second.command, second.outcome) == ("gcc -E a.c", Outcome.HERE)
+    assert (first.command, first.outcome) == (long.removeprefix("invoked as: "), CallOutcome.NODE)
+    assert (second.command, second.outcome) == ("gcc -E a.c", CallOutcome.HERE)
 
 
 def test_a_prefix_in_a_short_command_is_part_of_it() -> None:
@@ -212,19 +212,19 @@ SPOILT = (*REMOTE[:14], *REMOTE[15:18], "call_cpp process failed with exit statu
 def test_a_preprocessor_that_fails_is_the_reason_with_any_compiler() -> None:
     """gcc is then called here, unless ICECC_REMOTE_CPP=0; clang never is."""
     call = one(entries(7, *SPOILT))
-    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.NOWHERE, ["preprocessing-failed"])
+    assert (call.outcome, [cause.code for cause in call.causes]) == (CallOutcome.NOWHERE, ["preprocessing-failed"])
     again = (
         "local build forced by remote exception: Error 103 - local cpp invocation failed, trying to recompile locally"
     )
     call = one(entries(7, *SPOILT, again, "invoking: /usr/bin/gcc -c src/a.c"))
-    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.AGAIN, ["preprocessing-failed"])
+    assert (call.outcome, [cause.code for cause in call.causes]) == (CallOutcome.AGAIN, ["preprocessing-failed"])
 
 
 def test_where_clang_writes_its_dependencies() -> None:
-    def lost(command: str, *more: str) -> list[Cause]:
+    def lost(command: str, *more: str) -> list[LoggedCause]:
         return list(one(entries(7, f"invoked as: {command}", *REMOTE[1:], *more)).causes)
 
-    named = [Cause("dependency-file-lost", ".x.o.d")]
+    named = [LoggedCause("dependency-file-lost", ".x.o.d")]
     assert lost("clang -Wp,-MMD,.x.o.d -c x.c -o x.o") == named
     assert lost("icecc /usr/bin/clang++-14 -Wp,-MD,.x.o.d -c x.cc") == named
     assert lost("clang -Wp,-MD,.x.o.d,-MT,x -c x.c -o x.o") == []  # clang itself names that one like the object
@@ -241,4 +241,4 @@ def test_a_precompiled_header_of_clang() -> None:
     missing = "local build forced by remote exception: Error 104 - remote is missing file, recompiling locally"
     command = "invoked as: clang -Xclang -include-pch -Xclang a.pch -c x.c"
     call = one(entries(7, command, *REMOTE[1:], missing, "invoking: /usr/bin/clang -c x.c"))
-    assert (call.outcome, [cause.code for cause in call.causes]) == (Outcome.AGAIN, ["precompiled-header-used"])
+    assert (call.outcome, [cause.code for cause in call.causes]) == (CallOutcome.AGAIN, ["precompiled-header-used"])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config import Api, Config, Scheduler
+from farm.config import ApiConfig, Config, SchedulerConfig
 from farm.watch.mdns import MAX_TEXT, FoundFarm, farm_advertisement, parse_farm
 
 GOOD: dict[bytes, bytes | None] = {b"farm": b"lab", b"netname": b"icecream-lab", b"scheduler": b"10.77.0.1:8765"}
@@ -18,11 +18,11 @@ FARM = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "")
     [
         (Config(name="lab"), FARM),
         (
-            Config(name="lab", scheduler=Scheduler(netname="mine", port=9000), api=Api(port=8070)),
+            Config(name="lab", scheduler=SchedulerConfig(netname="mine", port=9000), api=ApiConfig(port=8070)),
             FoundFarm("lab", "mine", "10.77.0.1", 9000, "http://10.77.0.1:8070"),
         ),
         (
-            Config(name="lab", scheduler=Scheduler(port=65534), api=Api(port=65535)),
+            Config(name="lab", scheduler=SchedulerConfig(port=65534), api=ApiConfig(port=65535)),
             FoundFarm("lab", "icecream-lab", "10.77.0.1", 65534, "http://10.77.0.1:65535"),
         ),
     ],

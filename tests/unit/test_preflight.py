@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import Config, Dhcp, Machine
+from farm.config import Config, DhcpConfig, MachineConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import VirtualMachine
@@ -87,8 +87,8 @@ def test_the_parts_of_a_home_lie_below_it(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_range_too_small_for_the_machines_of_a_virtual_lab_is_refused() -> None:
-    named = [Machine(mac=machine.mac, name=machine.name) for machine in machines(3, "virtio")]
-    config = Config(dhcp=Dhcp("10.77.0.8", "10.77.0.9"), machines=named)
+    named = [MachineConfig(mac=machine.mac, name=machine.name) for machine in machines(3, "virtio")]
+    config = Config(dhcp=DhcpConfig("10.77.0.8", "10.77.0.9"), machines=named)
 
     with pytest.raises(FarmError) as caught:
         preflight.require_addresses(config)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.config import Config, Dhcp, Nodes
+from farm.config import Config, DhcpConfig, NodesConfig
 from farm.config.rules import check
 from farm.instance import Instance
 from farm.netboot.leases import Lease, addresses, parse_leases, used_up
@@ -41,7 +41,7 @@ from tests.scheduler_says import login, logout, up
 ROOT = Path(__file__).parents[2]
 MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.57"
 RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v1", started=50.0)
-DHCP = Dhcp("10.77.0.50", "10.77.0.52")
+DHCP = DhcpConfig("10.77.0.50", "10.77.0.52")
 
 
 def test_every_problem_is_documented() -> None:
@@ -100,7 +100,7 @@ def test_any_file_of_leases_is_borne(text: str) -> None:
 def test_a_range_is_used_up_when_each_address_is_lent_to_somebody(
     last: str, expected: set[str], now: float, size: int
 ) -> None:
-    assert used_up(Dhcp("10.77.0.50", last), parse_leases(FILE), expected, now) == size
+    assert used_up(DhcpConfig("10.77.0.50", last), parse_leases(FILE), expected, now) == size
 
 
 def test_an_address_counts_once() -> None:
@@ -167,7 +167,7 @@ def test_what_a_probe_finds_stays_until_it_finds_it_no_more() -> None:
 
 
 def settings(strangers: Literal["allow", "warn", "block"] = "warn", *known: str) -> Instance:
-    return replace(RUNNING, config=Config(name="lab", nodes=Nodes(strangers=strangers, known=[*known])))
+    return replace(RUNNING, config=Config(name="lab", nodes=NodesConfig(strangers=strangers, known=[*known])))
 
 
 def with_guest(slots: int = 4) -> Farm:

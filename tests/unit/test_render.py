@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from farm.config import Config, Dhcp, Export, Machine, Nodes, Scheduler
+from farm.config import Config, DhcpConfig, ExportConfig, MachineConfig, NodesConfig, SchedulerConfig
 from farm.errors import FarmError
 from farm.export.aoe import socket_buffer_needed, vblade_service
 from farm.home import Home
@@ -23,10 +23,10 @@ from farm.supervisor import render as supervisor_conf
 VERSION = Manifest(
     version="20260101.1", built=0, seconds=0, slot=5, inputs="i", base="b", kernel="6.1", packages={}, files={}
 )
-PC01 = Machine(mac="52:54:00:00:00:01", name="pc01", address="10.77.0.11", slots=3, kernel_options="nomodeset")
-PC02 = Machine(mac="52:54:00:00:00:02", name="pc02", boot="local")
+PC01 = MachineConfig(mac="52:54:00:00:00:01", name="pc01", address="10.77.0.11", slots=3, kernel_options="nomodeset")
+PC02 = MachineConfig(mac="52:54:00:00:00:02", name="pc02", boot="local")
 CONFIG = Config(
-    name="lab", machines=[PC01, PC02], nodes=Nodes(kernel_options="quiet2", slots=1, authorized_keys=["k2"])
+    name="lab", machines=[PC01, PC02], nodes=NodesConfig(kernel_options="quiet2", slots=1, authorized_keys=["k2"])
 )
 
 
@@ -106,7 +106,7 @@ def test_a_node_is_told_its_name_slots_and_whom_to_let_in() -> None:
 def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None:
     config = Config(
         address="10.77.0.1/22",
-        dhcp=Dhcp(first="10.77.1.1", last="10.77.2.9", lease="30m"),
+        dhcp=DhcpConfig(first="10.77.1.1", last="10.77.2.9", lease="30m"),
         machines=CONFIG.machines,
         http_port=8100,
     )
@@ -138,7 +138,7 @@ def test_the_ipv6_prefix_is_local_and_stays_the_same_for_a_farm() -> None:
 
 
 def test_an_export_is_read_only_with_a_window_for_many_nodes() -> None:
-    service = vblade_service(VERSION, Path("/i/root.squashfs"), shelf=7, interface="eno2", buffer=Export().buffer)
+    service = vblade_service(VERSION, Path("/i/root.squashfs"), shelf=7, interface="eno2", buffer=ExportConfig().buffer)
 
     assert "aoe-5" == service.name
     assert "vblade -r -b 1024 7 5 eno2 /i/root.squashfs" == shlex.join(service.argv)
@@ -146,7 +146,7 @@ def test_an_export_is_read_only_with_a_window_for_many_nodes() -> None:
 
 
 def test_farms_have_filters_of_their_own() -> None:
-    config = Config(name="lab-2", scheduler=Scheduler(port=9000))
+    config = Config(name="lab-2", scheduler=SchedulerConfig(port=9000))
 
     rules = firewall.ruleset(config, "eno2")
 

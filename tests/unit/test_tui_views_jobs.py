@@ -9,7 +9,7 @@ from farm.watch.activity import Job, JobState, Place
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import Fact, JobDetail, facts, related, related_facts, why_failed
-from tui.jobs import Follower, JobsView, took
+from tui.jobs import JobsView, NewJobs, took
 from tui.widgets.stream import LiveStream
 
 FAILED = replace(fixtures.ended()[39], requested=fixtures.NOW - 50, ended=fixtures.NOW - 44)
@@ -34,7 +34,7 @@ def stage(live: Live | None = None) -> Stage:
 
 def test_the_follower_tells_each_job_once() -> None:
     live = fixtures.live()
-    follower = Follower(live)
+    follower = NewJobs(live)
     assert 70 == len(follower.news())
     assert [] == follower.news()
     job = live.jobs[5000]
@@ -45,7 +45,7 @@ def test_the_follower_tells_each_job_once() -> None:
 
 def test_a_job_that_vanishes_is_lost_not_running() -> None:
     live = fixtures.live()
-    follower = Follower(live)
+    follower = NewJobs(live)
     follower.news()
     live.apply(Delta(time=fixtures.NOW + 1, lost=[5000]))
     (lost,) = follower.news()
@@ -61,7 +61,7 @@ def test_how_long_a_job_runs_that_had_begun_before_the_watching_nobody_knows() -
 
 def test_a_new_farmd_counts_anew() -> None:
     live = fixtures.live()
-    follower = Follower(live)
+    follower = NewJobs(live)
     follower.news()
     again = [replace(job, number=index, requested=job.requested + 1000) for index, job in enumerate(live.ended, 1)][:9]
     live.apply(replace(fixtures.snapshot(), ended=again))
@@ -174,7 +174,7 @@ async def test_what_ends_while_a_filtered_stream_is_held_is_not_left_running() -
 
 def test_of_many_that_ended_the_newest_are_told() -> None:
     live = fixtures.live()
-    news = Follower(live).news(lambda job: job.place is Place.REMOTE, 5)
+    news = NewJobs(live).news(lambda job: job.place is Place.REMOTE, 5)
     assert 5 == sum(job.number > 0 for job in news)
     assert all(job.place is Place.REMOTE for job in news)
     assert max(job.number for job in news) == 60

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from farm.doctor.workstation.facts import Canary, Peer
 from farm.errors import CommandError
-from farm.workstation.explain.icecc_log import Outcome, parse
+from farm.workstation.explain.icecc_log import CallOutcome, parse
 
 AT_A_TIME = 8
 GIVEN_SECONDS = 20.0
@@ -118,7 +118,7 @@ async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], b
         await process.wait()
     text = _read(log)
     calls = parse(text.encode().splitlines())
-    ran = process.returncode == 0 and [call.outcome for call in calls] == [Outcome.NODE]
+    ran = process.returncode == 0 and [call.outcome for call in calls] == [CallOutcome.NODE]
     causes = [cause for call in calls for cause in call.causes]
     return Canary(
         node=node.name,

@@ -16,7 +16,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.workstation.env.compilers import is_ccache, is_wrapper, real_compiler
 from farm.workstation.join.iceccd import state_folder
 from farm.workstation.join.restart import BY_HAND
-from farm.workstation.local_iceccd import Daemon
+from farm.workstation.local_iceccd import LocalIceccd
 from farm.workstation.membership import Membership
 
 
@@ -82,7 +82,7 @@ class Workstation:
     home: Home | None = None
     """Of the farm that runs here, if one does."""
     icecc: str = ""
-    daemon: Daemon | None = None
+    daemon: LocalIceccd | None = None
     scheduler: FoundScheduler | None = None
     found: list[FoundScheduler] = field(default_factory=list)
     """All schedulers that answer a broadcast."""

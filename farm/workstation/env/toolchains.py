@@ -58,7 +58,7 @@ class Compiler:
         return [prefix for name in self.names if (prefix := name.rpartition("-")[0])]
 
 
-class Kept(Struct, frozen=True, kw_only=True):
+class KeptEnvironment(Struct, frozen=True, kw_only=True):
     """An environment and what it was made of."""
 
     compiler: str
@@ -105,7 +105,7 @@ def find_compiler(word: str, path: str, triplet: str = "") -> Compiler:
     return Compiler(file, file.name, cxx, sibling.name)
 
 
-def environment_of(compiler: Compiler, folder: Path) -> Kept:
+def environment_of(compiler: Compiler, folder: Path) -> KeptEnvironment:
     """The environment of a compiler, made if it is not kept in ``folder`` yet (some 10 s). Raises FarmError."""
     version, digest = _identify(compiler.path)
     record = folder / f"{digest}.json"
@@ -124,7 +124,7 @@ def _identify(compiler: Path) -> tuple[str, str]:
     return version, hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
 
 
-def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> Kept:
+def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> KeptEnvironment:
     folder.mkdir(parents=True, exist_ok=True)
     argv = ["icecc-create-env", str(compiler.path)]
     if compiler.needs_help:
@@ -139,14 +139,14 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> Kept:
         (made,) = Path(workplace).glob("*.tar*")
         size = made.stat().st_size
         os.replace(made, folder / made.name)
-    return Kept(
+    return KeptEnvironment(
         compiler=str(compiler.path), version=version, digest=digest, archive=made.name, bytes=size, made=time.time()
     )
 
 
-def _read(record: Path) -> Kept | None:
+def _read(record: Path) -> KeptEnvironment | None:
     try:
-        return msgspec.json.decode(record.read_bytes(), type=Kept)
+        return msgspec.json.decode(record.read_bytes(), type=KeptEnvironment)
     except (OSError, *NOT_JSON):
         return None
 
@@ -191,13 +191,13 @@ def link_names(names: dict[str, Path], folder: Path) -> Path:
     return place
 
 
-def kept_environments(folder: Path) -> list[Kept]:
+def kept_environments(folder: Path) -> list[KeptEnvironment]:
     """What is kept, by compiler."""
     found = (_read(record) for record in folder.glob("*.json"))
     return sorted((kept for kept in found if kept), key=lambda kept: (kept.compiler, kept.made))
 
 
-def is_current(kept: Kept) -> bool:
+def is_current(kept: KeptEnvironment) -> bool:
     """Whether the compiler is still the one that the environment was made of."""
     try:
         return _identify(Path(kept.compiler))[1] == kept.digest

@@ -18,17 +18,17 @@ from farm.hints import hint
 from farm.workstation.env import outdated
 from farm.workstation.env.variables import disabled
 from farm.workstation.explain import icecc_log, last_run
-from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
 from farm.workstation.explain.kept import Look, kept_here, look, node_names
 from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.explain.reasons import Reason, farm_side, find, machine
 from farm.workstation.explain.reasons.compiler_call import DEPENDENCIES_LOST, SIDE_FILE_LOST
-from farm.workstation.explain.reasons.record import Kept, NodeWhy
+from farm.workstation.explain.reasons.record import GivenBack, NodeWhy
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import Command, execute
 
 __all__ = [
-    "Kept", "Look", "NodeWhy", "ReasonCount", "Told", "call_reason", "failed_there", "find_outdated", "kept_here",
+    "GivenBack", "Look", "NodeWhy", "ReasonCount", "Told", "call_reason", "failed_there", "find_outdated", "kept_here",
     "last", "last_run_folder", "look", "needs_daemon", "needs_look", "node_names", "refine", "run", "summarise", "tell",
     "uncalled",
 ]  # fmt: skip
@@ -48,7 +48,7 @@ class Told(Struct, frozen=True):
     """Calls with their true reasons, why the farm gave jobs back, and the nodes' names by their addresses."""
 
     calls: list[Call]
-    kept: Kept | None = None
+    kept: GivenBack | None = None
     names: dict[str, str] = {}
 
 
@@ -92,12 +92,12 @@ def failed_there(code: int, calls: list[Call]) -> list[Call]:
     if code == 0 or len(calls) != 1:
         return calls
     call = calls[0]
-    if call.outcome is Outcome.NODE:
+    if call.outcome is CallOutcome.NODE:
         failed = farm_side.KILLED if code == EXIT_KILLED else farm_side.FAILED
         code_of = farm_side.HEADER_USED if icecc_log.CLANG_HEADER in call.command.split() else failed
-        return [replace(call, causes=(Cause(code_of), *call.causes))]
-    if call.outcome is Outcome.AGAIN and call.causes and call.causes[0].code == farm_side.OUTPUT:
-        return [replace(call, causes=(Cause(farm_side.REFUSED, call.causes[0].line), *call.causes[1:]))]
+        return [replace(call, causes=(LoggedCause(code_of), *call.causes))]
+    if call.outcome is CallOutcome.AGAIN and call.causes and call.causes[0].code == farm_side.OUTPUT:
+        return [replace(call, causes=(LoggedCause(farm_side.REFUSED, call.causes[0].line), *call.causes[1:]))]
     return calls
 
 
@@ -107,15 +107,15 @@ def last(folder: Path) -> tuple[LastRun, list[Call]]:
     return record, icecc_log.read(log)
 
 
-def uncalled(argv: Sequence[str], environment: Mapping[str, str]) -> Cause:
+def uncalled(argv: Sequence[str], environment: Mapping[str, str]) -> LoggedCause:
     """Why icecc was not called by a command at all."""
     path = shutil.which(argv[0], path=environment.get("PATH")) or argv[0]
     name = os.path.basename(argv[0])
     if name == "ccache" or os.path.basename(os.path.realpath(path)) == "ccache":
-        return Cause(machine.CCACHE_HIT)
+        return LoggedCause(machine.CCACHE_HIT)
     if is_compiler(name):
-        return Cause(machine.BYPASSED, f"{argv[0]} is {os.path.realpath(path)}")
-    return Cause(machine.NO_CALL)
+        return LoggedCause(machine.BYPASSED, f"{argv[0]} is {os.path.realpath(path)}")
+    return LoggedCause(machine.NO_CALL)
 
 
 def is_compiler(name: str) -> bool:
@@ -138,7 +138,7 @@ def tell(
     membership: Membership | None,
     settings: Mapping[str, str],
     folder: str = "",
-    kept: Kept | None = None,
+    kept: GivenBack | None = None,
 ) -> Told:
     """What is to be told of calls: the one decision for `farm run`, `farm explain` and its --last.
 
@@ -151,22 +151,22 @@ def tell(
     needs = needs_look(calls) and kept is None
     seen = look(membership) if needs or any(call.host for call in calls) else Look(None)
     if needs:
-        elsewhere = any(call.outcome is Outcome.NODE for call in calls)
+        elsewhere = any(call.outcome is CallOutcome.NODE for call in calls)
         kept = kept_here(seen, membership, settings, elsewhere=elsewhere)
     return Told(refine(calls, kept, settings), kept, node_names(seen))
 
 
-def refine(calls: Iterable[Call], kept: Kept | None, settings: Mapping[str, str]) -> list[Call]:
+def refine(calls: Iterable[Call], kept: GivenBack | None, settings: Mapping[str, str]) -> list[Call]:
     """The calls, with what icecc's log alone does not tell put in its place."""
     return [replace(call, causes=tuple(_refine(cause, kept, settings) for cause in call.causes)) for call in calls]
 
 
-def _refine(cause: Cause, kept: Kept | None, settings: Mapping[str, str]) -> Cause:
+def _refine(cause: LoggedCause, kept: GivenBack | None, settings: Mapping[str, str]) -> LoggedCause:
     if cause.code == farm_side.ASSIGNED_HERE and kept is not None:
-        return Cause(kept.code, kept.why)
+        return LoggedCause(kept.code, kept.why)
     if cause.code == machine.DISABLED and not disabled(settings) and "ICECC_VERSION" in settings:
         named = settings["ICECC_VERSION"]  # of what it leaves out of this, icecc says nothing
-        return Cause(machine.NO_ENVIRONMENT if "=" in named else machine.ENVIRONMENT_SETTING, named)
+        return LoggedCause(machine.NO_ENVIRONMENT if "=" in named else machine.ENVIRONMENT_SETTING, named)
     return cause
 
 
@@ -189,7 +189,7 @@ def find_outdated(calls: Iterable[Call], socket: str, settings: Mapping[str, str
             known[key] = outdated.lost_archive(where, compiler, key[1:], compression) if compiler else ""
         if not known[key]:
             return call
-        told = Cause(machine.OUTDATED, f"iceccd names {known[key]}, which is not there.")
+        told = LoggedCause(machine.OUTDATED, f"iceccd names {known[key]}, which is not there.")
         return replace(call, causes=tuple(told if each.code == machine.NOT_MADE else each for each in call.causes))
 
     return [place(call) for call in calls]
@@ -199,7 +199,7 @@ def call_reason(call: Call) -> Reason | None:
     """The true reason for which a call was not compiled on a node; None when it was, or nothing is known of it."""
     if call.causes:
         return find(call.causes[0].code)
-    return find(farm_side.FELL_BACK) if call.outcome is Outcome.AGAIN else None
+    return find(farm_side.FELL_BACK) if call.outcome is CallOutcome.AGAIN else None
 
 
 def summarise(calls: Iterable[Call]) -> list[ReasonCount]:

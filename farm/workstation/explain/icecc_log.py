@@ -61,7 +61,7 @@ OF_CHILD = "preparing source to send: "
 """Said by the process that becomes the preprocessor; its number may have been that of an earlier call."""
 
 
-class Outcome(StrEnum):
+class CallOutcome(StrEnum):
     """What became of a call."""
 
     NODE = "node"
@@ -75,7 +75,7 @@ class Outcome(StrEnum):
     """The log ends before that is known: killed, or still running."""
 
 
-class Cause(Struct, frozen=True):
+class LoggedCause(Struct, frozen=True):
     """A reason that icecc gave, by its code, and the line in which it did."""
 
     code: str
@@ -91,8 +91,8 @@ class Call(Struct, frozen=True, kw_only=True):
     """As icecc was called: words with blanks between, cut after 4 KiB."""
     file: str
     """The source, or else the output, where the command names one."""
-    outcome: Outcome
-    causes: tuple[Cause, ...] = ()
+    outcome: CallOutcome
+    causes: tuple[LoggedCause, ...] = ()
     """Why it was not compiled on a node, or not as it was told to; the first is the true one. Empty where it was."""
     host: str = ""
     """Address of the node that had it."""
@@ -131,7 +131,7 @@ class _Open(Struct):
     blocks: list[str] = field(default_factory=list)
     """What icecc is at, innermost last."""
     milliseconds: dict[str, int] = field(default_factory=dict)
-    causes: dict[str, Cause] = field(default_factory=dict)
+    causes: dict[str, LoggedCause] = field(default_factory=dict)
     evidence: list[str] = field(default_factory=list)
 
     @property
@@ -248,24 +248,24 @@ def _add(call: _Open, reason: Reason, text: str) -> None:
         return  # the node's own words have told already
     if code == FILE_MISSING and CLANG_HEADER in call.words.split(" "):
         code = HEADER_USED
-    call.causes.setdefault(code, Cause(code, text))
+    call.causes.setdefault(code, LoggedCause(code, text))
 
 
 def _close(call: _Open) -> Call:
     outcome = _outcome(call)
     causes = tuple(call.causes.values())
-    if outcome is Outcome.NODE:
+    if outcome is CallOutcome.NODE:
         option = side_file(call.words)
-        causes = (Cause(SIDE_FILE_LOST, option),) if option else ()
-    elif outcome is Outcome.NOWHERE:
+        causes = (LoggedCause(SIDE_FILE_LOST, option),) if option else ()
+    elif outcome is CallOutcome.NOWHERE:
         causes = causes[::-1]  # what came last made icecc give up
-    elif outcome is Outcome.UNFINISHED and overlooks(call.words.rpartition(" ")[2]):
-        causes = (*causes, Cause(OVERLOOKED))  # it crashed before it could say anything
-    elif outcome is Outcome.HERE and (not call.asked or not causes):
+    elif outcome is CallOutcome.UNFINISHED and overlooks(call.words.rpartition(" ")[2]):
+        causes = (*causes, LoggedCause(OVERLOOKED))  # it crashed before it could say anything
+    elif outcome is CallOutcome.HERE and (not call.asked or not causes):
         # ICECC=disable does not look for the daemon, and neither value of ICECC is logged.
-        causes = (*causes, Cause(DISABLED))
+        causes = (*causes, LoggedCause(DISABLED))
     if (lost := lost_dependencies(call.words)) and not call.causes.keys() & KEPT_BY_COMMAND:
-        causes = (*causes, Cause(DEPENDENCIES_LOST, lost))
+        causes = (*causes, LoggedCause(DEPENDENCIES_LOST, lost))
     return Call(
         pid=call.pid,
         time=call.time,
@@ -284,9 +284,9 @@ def _close(call: _Open) -> Call:
     )
 
 
-def _outcome(call: _Open) -> Outcome:
+def _outcome(call: _Open) -> CallOutcome:
     if call.local:
-        return Outcome.AGAIN if call.host else Outcome.HERE
+        return CallOutcome.AGAIN if call.host else CallOutcome.HERE
     if call.host and call.answered:
-        return Outcome.NODE
-    return Outcome.NOWHERE if call.causes else Outcome.UNFINISHED
+        return CallOutcome.NODE
+    return CallOutcome.NOWHERE if call.causes else CallOutcome.UNFINISHED

@@ -14,7 +14,7 @@ from farm.view.idle import Idle, idle_reason
 from farm.view.status import HostStatus, NodeStatus, Overview, Status
 from farm.watch.events import Stage
 from farm.workstation.explain.reasons import farm_side
-from farm.workstation.explain.reasons.record import Kept, NodeWhy
+from farm.workstation.explain.reasons.record import GivenBack, NodeWhy
 from farm.workstation.membership import Membership
 
 MAX_NAMES = 5
@@ -58,17 +58,17 @@ def kept_here(
     *,
     elsewhere: bool = False,
     now: float | None = None,
-) -> Kept:
+) -> GivenBack:
     """Why the farm gave jobs back to this machine, as far as the scheduler shows it now.
 
     ``settings``: icecream's variables; ``elsewhere``: other jobs did go to nodes at that time.
     """
     if seen.status is None:
-        return Kept(farm_side.NO_SCHEDULER, seen.why)
+        return GivenBack(farm_side.NO_SCHEDULER, seen.why)
     own = next((host for host in seen.hosts if host.name == membership.submitter), None)
     if own is None:
         where = f"{membership.scheduler}:{membership.port}, network {membership.netname}"
-        return Kept(farm_side.NOT_LOGGED_IN, f"The scheduler ({where}) knows no {membership.submitter}.")
+        return GivenBack(farm_side.NOT_LOGGED_IN, f"The scheduler ({where}) knows no {membership.submitter}.")
     moment = time.time() if now is None else now
     any_platform = "ICECC_VERSION" in settings
     others = [(host, _obstacle(host, own, seen.status, moment, any_platform)) for host in seen.hosts if host != own]
@@ -76,22 +76,22 @@ def kept_here(
     kept = tuple(NodeWhy(host.name, host.address, idle.code, idle.why, idle.mend) for host, idle in others if idle)
     preferred = settings.get("ICECC_PREFERRED_HOST", "")
     if preferred and all(preferred not in host.key for host in able):
-        return Kept(farm_side.PREFERRED_ABSENT, f"No node that takes jobs is called {preferred}.", kept)
+        return GivenBack(farm_side.PREFERRED_ABSENT, f"No node that takes jobs is called {preferred}.", kept)
     if not able:
-        return Kept(
+        return GivenBack(
             farm_side.NO_ELIGIBLE_NODE, "" if others else "No other machine is logged in to the scheduler.", kept
         )
     if all(host.jobs_running >= host.slots for host in able):
-        return Kept(farm_side.NODES_BUSY)
+        return GivenBack(farm_side.NODES_BUSY)
     if own.slots and not any_platform:
         why = "It has --no-remote, but that keeps only jobs of others away." if own.no_remote else ""
-        return Kept(farm_side.OWN_SLOT, why)
+        return GivenBack(farm_side.OWN_SLOT, why)
     if elsewhere:
-        return Kept(farm_side.NODES_BUSY)
+        return GivenBack(farm_side.NODES_BUSY)
     why = f"Free now: {', '.join(host.name for host in able[:MAX_NAMES])}."
     if own.slots:
         why += " But this machine has slots of its own, so that the scheduler may just have chosen it (iceccd -m 0)."
-    return Kept(farm_side.PASSED_OVER, why, kept)
+    return GivenBack(farm_side.PASSED_OVER, why, kept)
 
 
 def _obstacle(host: HostStatus, own: HostStatus, overview: Overview, now: float, any_platform: bool) -> Idle | None:

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
-from farm.workstation.explain.reasons.record import Kept
+from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.membership import user_folder
 
 RECORD = "last-run.json"
@@ -40,7 +40,7 @@ class LastRun(Struct, frozen=True, kw_only=True):
     """icecream's own variables (ICECC…) as the command had them."""
     nodes: Mapping[str, str] = {}
     """Names of nodes by their addresses."""
-    kept: Kept | None = None
+    kept: GivenBack | None = None
     """Why the farm gave jobs back, asked as the run ended; None when it gave none, or nobody asked."""
     log: str = ""
     """Name of icecc's log, in the same folder; set by `begin`."""

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from farm.workstation.env.variables import compile_environment, socket_variable, uses_ccache
 from farm.workstation.explain.call_words import is_clang
 from farm.workstation.explain.explained_calls import call_reason, failed_there, is_compiler, run, uncalled
-from farm.workstation.explain.icecc_log import Call, Cause, Outcome
+from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
 from farm.workstation.explain.last_run import icecc_settings
 from farm.workstation.explain.reasons import farm_side
 from farm.workstation.membership import Membership
@@ -32,13 +32,13 @@ class Trial(Struct, frozen=True):
 
     setting: str
     exit: int
-    outcome: Outcome
+    outcome: CallOutcome
     said: str = ""
 
     @property
     def helps(self) -> bool:
         """The call went well, and where the setting lets it go to a node, there."""
-        return self.exit == 0 and (self.outcome is Outcome.NODE or self.setting == HERE)
+        return self.exit == 0 and (self.outcome is CallOutcome.NODE or self.setting == HERE)
 
 
 class Explained(Struct, frozen=True):
@@ -49,7 +49,7 @@ class Explained(Struct, frozen=True):
     settings: dict[str, str]
     """icecream's variables as the command had them."""
     trials: tuple[Trial, ...] = ()
-    uncalled: Cause | None = None
+    uncalled: LoggedCause | None = None
     """Why there are no calls."""
 
 
@@ -122,7 +122,7 @@ def _try(
         said.seek(0)
         words = said.read(MAX_SAID).decode(errors="replace")
     call = failed_there(code, calls)[0] if len(calls) == 1 else None
-    outcome = call.outcome if call else Outcome.UNFINISHED
+    outcome = call.outcome if call else CallOutcome.UNFINISHED
     return Trial(setting, shell_code(code), outcome, _error(words) if code else ""), call
 
 
@@ -130,11 +130,11 @@ def _learn(call: Call, trial: Trial, again: Call | None) -> Call:
     """What a trial tells of the call itself."""
     code, rest = _code(call), call.causes[1:]
     if code == farm_side.FAILED and trial.setting == HERE and trial.exit:
-        return replace(call, causes=(Cause(farm_side.REFUSED), *rest))
+        return replace(call, causes=(LoggedCause(farm_side.REFUSED), *rest))
     if code == farm_side.OUTPUT and again is not None:
-        if trial.exit and trial.outcome is Outcome.NODE:
-            return replace(call, causes=(Cause(farm_side.FAILED, trial.said), *rest))
-        if not trial.exit and trial.outcome is Outcome.AGAIN and again.causes:
+        if trial.exit and trial.outcome is CallOutcome.NODE:
+            return replace(call, causes=(LoggedCause(farm_side.FAILED, trial.said), *rest))
+        if not trial.exit and trial.outcome is CallOutcome.AGAIN and again.causes:
             return replace(call, causes=(again.causes[0], *rest))
     return call
 

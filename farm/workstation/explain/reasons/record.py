@@ -33,7 +33,7 @@ class NodeWhy(Struct, frozen=True):
     mend: str = ""
 
 
-class Kept(Struct, frozen=True):
+class GivenBack(Struct, frozen=True):
     """Why the farm gave a job back: the code of a reason, a sentence about this case, and what keeps each node."""
 
     code: str
