@@ -1,4 +1,4 @@
-"""Running other programs: to their end, line by line, or so that they go on when we end."""
+"""Running other programs: to their end, line by line, or detached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong, said so that a person can mend it."""
+"""Errors for users: what failed, why, and how to fix it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a farm keeps its things: configuration, state, runtime files, logs, built images."""
+"""The folders of a farm: configuration, state, runtime files, logs, built images."""
 
 from __future__ import annotations
 

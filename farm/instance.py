@@ -1,4 +1,4 @@
-"""What a farm that is up was brought up with: written by `farm up`, read by everything that looks at the farm."""
+"""The record of a running farm: written by `farm up`, read by everything that looks at the farm."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Text from strangers, made fit to show: on one line, bounded, and nothing in it that a terminal obeys."""
+"""Untrusted text made safe to print: one line, bounded, without control characters."""
 
 from __future__ import annotations
 

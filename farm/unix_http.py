@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket: how farmd and supervisord are asked."""
+"""HTTP over a Unix socket, for requests to farmd and supervisord."""
 
 from __future__ import annotations
 

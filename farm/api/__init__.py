@@ -1,1 +1,1 @@
-"""What farmd answers, and asking it: the records of its API, and its client."""
+"""farmd's API: the records of its answers, and its client."""

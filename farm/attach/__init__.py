@@ -1,4 +1,4 @@
-"""Attaching to what is watched: a farm of ours through farmd, or any scheduler directly. Views know this alone."""
+"""Attaching to a farm of ours through farmd, or to any scheduler directly; views use only this."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""farm.yaml: the one declaration of what it may say.
+"""farm.yaml: the one declaration of its keys.
 
 Types, defaults and help texts live in the structs below; the file's reader (farm/config/file.py), `farm init`'s
 comments, the JSON schema and docs/configuration.md all come from them. Where a type and a field both have a

@@ -1,1 +1,1 @@
-"""farmd: watches the farm, remembers, and answers."""
+"""farmd: watches the farm, records what happens, and serves it."""

@@ -1,1 +1,1 @@
-"""What is remembered of builds: a submitter's bursts of jobs, by node and by file, in SQLite."""
+"""The history of builds: a submitter's bursts of jobs, by node and by file, in SQLite."""

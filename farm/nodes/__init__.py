@@ -1,1 +1,1 @@
-"""What is done to nodes: power, ssh, blocking, draining."""
+"""Actions on nodes: power, ssh, blocking, draining."""

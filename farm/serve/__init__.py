@@ -1,1 +1,1 @@
-"""A farm comes up, changes while it is up, and goes down: what is served, and whether it is."""
+"""Bringing a farm up, changing it while it is up, taking it down, and checking that its services answer."""

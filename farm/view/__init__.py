@@ -1,1 +1,1 @@
-"""What is shown of a farm: records made from the state, the same for scripts, dashboard and API."""
+"""Views of a farm: records made from the state, the same for scripts, dashboard and API."""

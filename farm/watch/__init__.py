@@ -1,1 +1,1 @@
-"""What is known of a farm: the sources that see, the events that they make, and the state that events change."""
+"""Watching a farm: the sources, the events that they make, and the state that events change."""
