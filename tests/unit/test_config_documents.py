@@ -76,7 +76,7 @@ def test_the_schema_says_what_the_declaration_says() -> None:
     assert told["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert config["additionalProperties"] is False
     assert {"minimum": 1500, "maximum": 9216}.items() <= config["properties"]["mtu"].items()
-    assert config["properties"]["dhcp"]["anyOf"] == [{"$ref": "#/$defs/Dhcp"}, {"type": "null"}]
+    assert config["properties"]["dhcp"]["anyOf"] == [{"$ref": "#/$defs/DhcpConfig"}, {"type": "null"}]
     assert told["$defs"]["Machine"]["required"] == ["mac", "name"]
 
 
