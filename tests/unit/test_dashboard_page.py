@@ -57,7 +57,7 @@ def test_every_action_has_its_key() -> None:
 
 
 def test_every_filter_term_is_shown() -> None:
-    table = PAGE[PAGE.index("| term |") : PAGE.index("A job opens")]
+    table = PAGE[PAGE.index("| term |") : PAGE.index("A job's page")]
     assert set(KEYS) == set(re.findall(r"`(\w+):", table))
 
 
