@@ -77,7 +77,7 @@ def test_the_schema_says_what_the_declaration_says() -> None:
     assert config["additionalProperties"] is False
     assert {"minimum": 1500, "maximum": 9216}.items() <= config["properties"]["mtu"].items()
     assert config["properties"]["dhcp"]["anyOf"] == [{"$ref": "#/$defs/DhcpConfig"}, {"type": "null"}]
-    assert told["$defs"]["Machine"]["required"] == ["mac", "name"]
+    assert told["$defs"]["MachineConfig"]["required"] == ["mac", "name"]
 
 
 def test_the_reference_page_is_current() -> None:
