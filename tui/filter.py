@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from farm.errors import FarmError
 from farm.view.wording import language
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 from farm.watch.activity.jobs import SELF_MADE
 
 Predicate = Callable[[Job], bool]
@@ -95,7 +95,7 @@ def _value(key: str, value: str) -> Predicate:
             states = _choices(key, value, STATES)
             return lambda job: state_of(job) in states
         case "place":
-            places = _choices(key, value, tuple(Place))
+            places = _choices(key, value, tuple(JobPlace))
             return lambda job: job.place in places
         case "lang":
             wanted = value.lower()

@@ -25,7 +25,7 @@ from farm.view.wording import (
     milliseconds,
     size,
 )
-from farm.watch.activity import HostKey, Job, JobState, Place, stem
+from farm.watch.activity import HostKey, Job, JobPlace, JobState, stem
 from farm.watch.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from tui.filter import LOST, state_of
 from tui.page import Page, sheet
@@ -37,10 +37,10 @@ BEFORE = "since before the watching began"
 OTHERS = 8
 """Other compilations of the file that are listed."""
 PLACES = {
-    Place.REMOTE: "on a node, for another machine",
-    Place.OWN: "by the submitter: the scheduler chose it",
-    Place.LOCAL: "by the submitter, which asked nobody",
-    Place.FALLBACK: "by the submitter, after a node had failed",
+    JobPlace.REMOTE: "on a node, for another machine",
+    JobPlace.OWN: "by the submitter: the scheduler chose it",
+    JobPlace.LOCAL: "by the submitter, which asked nobody",
+    JobPlace.FALLBACK: "by the submitter, after a node had failed",
 }
 WHY = {
     CLIENT_GONE: "The client went away while it was compiled: the build was interrupted, or its machine was lost.",
@@ -87,7 +87,7 @@ def why_failed(job: Job) -> str:
         return WHY[job.exit]
     if job.exit > 128:
         return f"The compiler was ended by signal {job.exit - 128}: for want of memory, often; look at the node's log."
-    if job.place is Place.REMOTE and not job.begun:
+    if job.place is JobPlace.REMOTE and not job.begun:
         return "It ended before a node had begun: the submitter gave it up."
     return "The compiler says no: an error in the source, most likely. The submitter's own output has its words."
 
@@ -108,7 +108,7 @@ def facts(job: Job, now: float) -> list[Fact]:
         Fact("submitter", name(job.submitter)),
     ]
     if job.begun:
-        slot = f", slot {job.slot + 1}" if job.place in (Place.REMOTE, Place.OWN) else ""
+        slot = f", slot {job.slot + 1}" if job.place in (JobPlace.REMOTE, JobPlace.OWN) else ""
         out.append(Fact("node", name(job.node) + slot))
     if spoken := language(job):
         out.append(Fact("language", spoken))
@@ -175,12 +175,12 @@ def related(job: Job, jobs: Iterable[Job]) -> Related:
         and stem(each.file) == file
     ]
     cause = fallback = None
-    if job.place is Place.FALLBACK:
+    if job.place is JobPlace.FALLBACK:
         failed = [each for each in same if _failed_remotely(each) and 0 <= job.begun - each.ended <= FALLBACK_SECONDS]
         cause = max(failed, key=lambda each: each.ended, default=None)
     elif _failed_remotely(job):
         after = [
-            each for each in same if each.place is Place.FALLBACK and 0 <= each.begun - job.ended <= FALLBACK_SECONDS
+            each for each in same if each.place is JobPlace.FALLBACK and 0 <= each.begun - job.ended <= FALLBACK_SECONDS
         ]
         fallback = min(after, key=lambda each: each.begun, default=None)
     rest = (each for each in same if each is not cause and each is not fallback)
@@ -188,7 +188,7 @@ def related(job: Job, jobs: Iterable[Job]) -> Related:
 
 
 def _failed_remotely(job: Job) -> bool:
-    return job.place is Place.REMOTE and job.state is JobState.FAILED
+    return job.place is JobPlace.REMOTE and job.state is JobState.FAILED
 
 
 def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
@@ -206,7 +206,7 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
     elif _failed_remotely(job):
         out.append(Fact("then", "the submitter did not compile it itself, as far as is known"))
     for each in found.others[:OTHERS]:
-        where = f" on {each.node[0]}" if each.begun and each.place is Place.REMOTE else f", {each.place}"
+        where = f" on {each.node[0]}" if each.begun and each.place is JobPlace.REMOTE else f", {each.place}"
         at = _clock(each.ended or each.begun or each.requested)
         out.append(Fact("also", f"{at} {_state_words(each, state_of(each), now)}{where}"))
     if len(found.others) > OTHERS:

@@ -17,7 +17,7 @@ from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.live import Live
 from farm.view.wording import duration, exit_words, language, milliseconds, size
-from farm.watch.activity import HostKey, Job, JobState, Place
+from farm.watch.activity import HostKey, Job, JobPlace, JobState
 from farm.watch.activity.jobs import SELF_MADE
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
@@ -54,7 +54,7 @@ def place_cell(job: Job) -> Cell:
     """Where it is compiled; nothing as long as nobody knows."""
     if job.state is JobState.PENDING:
         return ""
-    return job.place, "warn" if job.place is Place.FALLBACK else None
+    return job.place, "warn" if job.place is JobPlace.FALLBACK else None
 
 
 def exit_cell(job: Job) -> Cell:

@@ -18,7 +18,7 @@ from farm.view.idle import Idle
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
 from farm.view.wording import count, duration, milliseconds, size
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 from farm.watch.events import BOOT_STAGES
 from farm.watch.state import NO_JOBS, Reading
 from tui import state_words
@@ -56,9 +56,9 @@ def slots(node: NodeStatus, live: Live) -> list[Slot]:
     if host is None or not host.online:
         return []
     running = [job for job in live.jobs.values() if job.node == host.key and job.state is JobState.RUNNING]
-    taken = {job.slot: job for job in running if job.place in (Place.REMOTE, Place.OWN)}
+    taken = {job.slot: job for job in running if job.place in (JobPlace.REMOTE, JobPlace.OWN)}
     number = max(host.slots, max(taken, default=-1) + 1)
-    own = [job for job in running if job.place not in (Place.REMOTE, Place.OWN)]
+    own = [job for job in running if job.place not in (JobPlace.REMOTE, JobPlace.OWN)]
     lanes = [Slot(lane, taken.get(lane)) for lane in range(number)]
     return lanes + [Slot(number + extra, job) for extra, job in enumerate(own)]
 
@@ -297,10 +297,12 @@ def _number(slot: Slot) -> Cell:
 def _file(slot: Slot) -> Cell:
     if slot.job is None:
         return "– free", "muted"
-    return (f"▸ {slot.job.file}", "accent") if slot.job.place in (Place.REMOTE, Place.OWN) else f"⌂ {slot.job.file}"
+    return (
+        (f"▸ {slot.job.file}", "accent") if slot.job.place in (JobPlace.REMOTE, JobPlace.OWN) else f"⌂ {slot.job.file}"
+    )
 
 
 def _submitter(slot: Slot) -> Cell:
     if slot.job is None:
         return ""
-    return "itself" if slot.job.place is not Place.REMOTE else slot.job.submitter[0]
+    return "itself" if slot.job.place is not JobPlace.REMOTE else slot.job.submitter[0]

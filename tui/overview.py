@@ -17,7 +17,7 @@ from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.wording import duration, rate, size
-from farm.watch.activity import NOBODY, HostKey, JobState, Place
+from farm.watch.activity import NOBODY, HostKey, JobPlace, JobState
 from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
@@ -58,7 +58,7 @@ def submitters(live: Live, now: float) -> list[Submitter]:
     for job in live.jobs.values():
         if job.state is JobState.PENDING:
             waiting[job.submitter] += 1
-        elif job.place in (Place.LOCAL, Place.FALLBACK):
+        elif job.place in (JobPlace.LOCAL, JobPlace.FALLBACK):
             local[job.submitter] += 1
         else:
             running[job.submitter] += 1

@@ -14,7 +14,7 @@ from textual.widgets import Static
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.wording import duration, exit_words, milliseconds
-from farm.watch.activity import HostKey, Job, JobState, Place
+from farm.watch.activity import HostKey, Job, JobPlace, JobState
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
 from tui.jobs import NewJobs, took
@@ -46,7 +46,7 @@ def kind(job: Job) -> str:
 
 def lane(job: Job) -> LaneKey:
     """Where a job's bar stands."""
-    return job.node, SELF if job.place in (Place.LOCAL, Place.FALLBACK) else job.slot
+    return job.node, SELF if job.place in (JobPlace.LOCAL, JobPlace.FALLBACK) else job.slot
 
 
 def bars(jobs: Iterable[Job]) -> list[Bar]:

@@ -8,7 +8,7 @@ from farm.view.boot import booting, hanging, spans, usual
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.wording import NODE_LOST, NODE_UNUSABLE, count, duration, few
-from farm.watch.activity import Job, Place
+from farm.watch.activity import Job, JobPlace
 from farm.watch.events import Stage
 from farm.watch.state import NO_JOBS
 from tui import state_words
@@ -118,7 +118,7 @@ def _passed_over(live: Live, now: float) -> Iterable[str]:
 def _jobs(live: Live, now: float) -> Iterable[str]:
     fallbacks = failed = lost = 0
     for job in recent(live, now):
-        fallbacks += job.place is Place.FALLBACK
+        fallbacks += job.place is JobPlace.FALLBACK
         failed += job.exit == NODE_UNUSABLE
         lost += job.exit == NODE_LOST
     if failed:

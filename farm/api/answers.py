@@ -23,7 +23,7 @@ class Jobs(Struct, frozen=True, kw_only=True):
     """The last ones, oldest first; as many as were asked for."""
 
 
-class Nodes(Struct, frozen=True, kw_only=True):
+class NodeList(Struct, frozen=True, kw_only=True):
     """Machines of this farm, and the daemons at its scheduler that are none of them."""
 
     schema: int = 1
@@ -82,7 +82,7 @@ class Images(Struct, frozen=True, kw_only=True):
     images: list[ImageStatus]
 
 
-class Target(Struct, frozen=True):
+class PrometheusTarget(Struct, frozen=True):
     """A node's telemetry for Prometheus' HTTP service discovery: addresses with ports, and labels."""
 
     targets: list[str]
@@ -105,7 +105,7 @@ class Tag(Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Refusal(Struct, frozen=True):
+class Failure(Struct, frozen=True):
     """What failed, why, and what mends it; the last two may be empty."""
 
     what: str
@@ -116,4 +116,4 @@ class Refusal(Struct, frozen=True):
 class Refused(Struct, frozen=True):
     """The answer to every request that failed."""
 
-    error: Refusal
+    error: Failure

@@ -21,7 +21,7 @@ from farm.cli.status import plain_table
 from farm.home import Home
 from farm.view.live import Live, Snapshot, Update
 from farm.view.wording import duration, exit_words, milliseconds
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 
 Happening = Literal["begun", "ended", "lost"]
 
@@ -62,7 +62,7 @@ def jobs_table(jobs: Iterable[Job], now: float) -> Table:
 
 def where(job: Job) -> str:
     """The node, or how it came that there is none."""
-    if job.place in (Place.LOCAL, Place.FALLBACK):
+    if job.place in (JobPlace.LOCAL, JobPlace.FALLBACK):
         return f"({job.place})"
     return job.node[0]
 

@@ -21,7 +21,7 @@ from farm.home import Home
 from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus, Status, build
 from farm.view.wording import count, duration
-from farm.watch import processes
+from farm.watch import service_source
 from farm.watch.events import Stage
 from farm.watch.state import fold, initial
 
@@ -47,7 +47,7 @@ def load(home: Home, scheduler: str | None = None, netname: str | None = None) -
     try:
         return fetch_status(home)
     except FarmError as error:
-        farm = fold(initial(instance.config.name, {}), processes.look(Supervisor(home)))
+        farm = fold(initial(instance.config.name, {}), service_source.look(Supervisor(home)))
         return build(farm, instance, farmd_why=error.what)
 
 

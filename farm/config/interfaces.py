@@ -182,7 +182,7 @@ def _require_first_address(config: Config, chosen: Interface, file: Path | None)
 
 
 @dataclass(frozen=True)
-class Route:
+class KernelRoute:
     """Where the kernel sends packets for a network; ``interface`` is empty where it drops them."""
 
     network: IPv4Network
@@ -194,7 +194,7 @@ class Route:
         )
 
 
-def routes() -> list[Route]:
+def routes() -> list[KernelRoute]:
     """The IPv4 routes of all routing tables that lead off this machine, without default routes (ip-route(8))."""
     said = command.run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout
     found = []
@@ -202,11 +202,11 @@ def routes() -> list[Route]:
         if entry.get("type", "unicast") in ("local", "broadcast", "multicast") or entry["dst"] == "default":
             continue
         hops = entry.get("nexthops", [entry])
-        found += [Route(IPv4Network(entry["dst"]), hop.get("dev", "")) for hop in hops]
+        found += [KernelRoute(IPv4Network(entry["dst"]), hop.get("dev", "")) for hop in hops]
     return found
 
 
-def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: Sequence[Route]) -> list[str]:
+def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: Sequence[KernelRoute]) -> list[str]:
     """What takes packets for a lab's network away from the interface called ``name``, in words.
 
     Another interface in an overlapping network, of whatever size; a route to all or a part of it. A route to a larger
@@ -247,7 +247,7 @@ def _require_own_network(config: Config, found: Sequence[Interface], file: Path 
         )
 
 
-def free_address(found: Sequence[Interface], known: Sequence[Route]) -> IPv4Interface:
+def free_address(found: Sequence[Interface], known: Sequence[KernelRoute]) -> IPv4Interface:
     """A server's address in a network that nobody else here uses."""
     taken = [address.network for interface in found for address in interface.addresses]
     return free_network([*taken, *(route.network for route in known)])

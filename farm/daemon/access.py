@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler, Middleware
 
-from farm.api.answers import Refusal, Refused
+from farm.api.answers import Failure, Refused
 from farm.daemon.door import user
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
@@ -145,5 +145,5 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def refusal(status: int, error: FarmError, headers: dict[str, str] | None = None) -> web.Response:
     """An error as an answer."""
-    body = msgspec.json.encode(Refused(Refusal(error.what, error.why, error.mend)))
+    body = msgspec.json.encode(Refused(Failure(error.what, error.why, error.mend)))
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -19,11 +19,11 @@ from farm.api.answers import (
     ImageStatus,
     Jobs,
     NodeHours,
-    Nodes,
+    NodeList,
+    PrometheusTarget,
     Readings,
     SchedulerNow,
     Tag,
-    Target,
 )
 from farm.daemon import farm_metrics
 from farm.daemon.access import ApiError, caller, may_order
@@ -172,7 +172,7 @@ async def _jobs(request: web.Request) -> web.Response:
 
 async def _nodes(request: web.Request) -> web.Response:
     status = request.app[WATCHING].status()
-    return answer(Nodes(nodes=status.nodes, hosts=status.hosts))
+    return answer(NodeList(nodes=status.nodes, hosts=status.hosts))
 
 
 async def _readings(request: web.Request) -> web.Response:
@@ -293,7 +293,7 @@ ROUTES: tuple[Route, ...] = (
         path="/jobs", name="jobs", text="Jobs in flight, and the last that ended.", handler=_jobs, answer=Jobs,
         parameters=(ENDED,), errors=(400,),
     ),
-    Route(path="/nodes", name="nodes", text="Machines and other daemons.", handler=_nodes, answer=Nodes),
+    Route(path="/nodes", name="nodes", text="Machines and other daemons.", handler=_nodes, answer=NodeList),
     Route(
         path="/nodes/hours", name="hours", text="What each node did, by the hour.", handler=_hours, answer=NodeHours,
         parameters=(HOURS,), errors=(400, 409),
@@ -325,7 +325,7 @@ ROUTES: tuple[Route, ...] = (
     Route(path="/metrics", name="metrics", text="Metrics for Prometheus.", handler=_metrics, content=TEXT),
     Route(
         path="/sd", name="targets", text="The nodes' telemetry, for Prometheus' HTTP service discovery.",
-        handler=_targets, answer=list[Target],
+        handler=_targets, answer=list[PrometheusTarget],
     ),
     Route(
         path="/ws", name="live", text="A WebSocket: a snapshot, then a delta every half second.", handler=_ws,

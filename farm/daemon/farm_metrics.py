@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from farm.api.answers import Target
+from farm.api.answers import PrometheusTarget
 from farm.view.status import Overview
 from farm.watch.activity import Activity, Host, sample
 from farm.watch.events import Stage
@@ -51,10 +51,10 @@ def render(facts: Facts, accept: str) -> tuple[bytes, str]:
     return encoder(registry), content_type
 
 
-def targets(farm: Farm) -> list[Target]:
+def targets(farm: Farm) -> list[PrometheusTarget]:
     """Where Prometheus finds the telemetry of nodes: of all that have run, so that it notices those that are gone."""
     return [
-        Target([f"{node.address}:{node.port}"], {"farm": farm.name, "node": node.name, "mac": node.mac})
+        PrometheusTarget([f"{node.address}:{node.port}"], {"farm": farm.name, "node": node.name, "mac": node.mac})
         for node in told(farm)
         if node.address and node.heard
     ]

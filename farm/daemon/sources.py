@@ -18,7 +18,7 @@ from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.nodes import pending
 from farm.scheduler.connection import poke
 from farm.supervisor import Supervisor
-from farm.watch import processes
+from farm.watch import service_source
 from farm.watch.events import BootEvent, Ordered, OrdersSeen, Stage
 from farm.watch.mdns import discovering, farm_advertisement
 from farm.watch.scheduler_source import Look, Publish
@@ -148,7 +148,7 @@ async def watch_services(home: Home, publish: Publish) -> None:
     """What supervisord says of the farm's processes."""
     supervisor = Supervisor(home)
     while True:
-        seen = await asyncio.to_thread(processes.look, supervisor)
+        seen = await asyncio.to_thread(service_source.look, supervisor)
         publish(seen)
         starts = any(service.state == "STARTING" for service in seen.services)
         await asyncio.sleep(STARTING_SECONDS if starts else SERVICES_SECONDS)

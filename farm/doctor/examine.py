@@ -9,8 +9,8 @@ from typing import Any
 from farm.doctor import node, server, workstation
 from farm.doctor.check import Check, ChosenChecks, Examination, Report, Result, State, require_known
 from farm.doctor.place import Here, Place
-from farm.doctor.server.serving import Server
-from farm.doctor.workstation.facts import Workstation
+from farm.doctor.server.serving import ServerFacts
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.home import Home
 from farm.instance import Instance
 from farm.workstation.env.variables import socket_variable
@@ -24,12 +24,12 @@ def examinations(
 ) -> list[Examination[Any]]:
     """The checks of the machine's kind; a server submits jobs too, so it gets a workstation's as well."""
     if here.place is Place.NODE:
-        return [Examination(node.CHECKS, node.Node(), selection)]
+        return [Examination(node.CHECKS, node.NodeFacts(), selection)]
     own = socket_variable(here.membership, environment) if here.membership else {}  # as farm run and farm env do
-    facts = Workstation(environment={**environment, **own}, folder=folder, membership=here.membership, home=home)
+    facts = WorkstationFacts(environment={**environment, **own}, folder=folder, membership=here.membership, home=home)
     found: list[Examination[Any]] = [Examination(workstation.CHECKS, facts, selection)]
     if here.place is Place.SERVER:
-        found.insert(0, Examination(server.CHECKS, Server(home, Instance.load(home)), selection))
+        found.insert(0, Examination(server.CHECKS, ServerFacts(home, Instance.load(home)), selection))
     return found
 
 

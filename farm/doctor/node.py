@@ -10,7 +10,7 @@ from farm.node import doctor
 
 
 @dataclass
-class Node:
+class NodeFacts:
     """A node, examined once."""
 
     root: str = "/"
@@ -22,8 +22,8 @@ class Node:
         return next((each for each in self.findings if each["code"] == code), None)
 
 
-def _look(code: str, cause: Cause) -> Callable[[Node], Outcome]:
-    def look(facts: Node) -> Outcome:
+def _look(code: str, cause: Cause) -> Callable[[NodeFacts], Outcome]:
+    def look(facts: NodeFacts) -> Outcome:
         found = facts.finding(code)
         if found is None:
             return skip("The node was not configured.")
@@ -32,11 +32,11 @@ def _look(code: str, cause: Cause) -> Callable[[Node], Outcome]:
     return look
 
 
-def _check(code: str, title: str, why: str, cause: Cause) -> Check[Node]:
+def _check(code: str, title: str, why: str, cause: Cause) -> Check[NodeFacts]:
     return Check(code, title, why, _look(code, cause), (cause,))
 
 
-CHECKS: tuple[Check[Node], ...] = (
+CHECKS: tuple[Check[NodeFacts], ...] = (
     _check(
         "node-configured",
         "The node has its settings",

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.printable import printable
-from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobState, Place
+from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobState
 
 QUIET_SECONDS = 30.0
 LONGEST_MOMENT = 5.0
@@ -36,7 +36,7 @@ MAX_HOURS = 16_384
 MAX_TAG = 200
 OTHERS = "(others)"
 
-_LOCAL = (Place.LOCAL, Place.FALLBACK)
+_LOCAL = (JobPlace.LOCAL, JobPlace.FALLBACK)
 
 
 class Burst(Struct, frozen=True):
@@ -116,10 +116,10 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
         old,
         started=min(old.started, began),
         ended=max(old.ended, job.ended),
-        remote=old.remote + (job.place is Place.REMOTE),
-        own=old.own + (job.place is Place.OWN),
+        remote=old.remote + (job.place is JobPlace.REMOTE),
+        own=old.own + (job.place is JobPlace.OWN),
         local=old.local + (job.place in _LOCAL),
-        fallback=old.fallback + (job.place is Place.FALLBACK),
+        fallback=old.fallback + (job.place is JobPlace.FALLBACK),
         failed=old.failed + failed,
         real_ms=old.real_ms + job.real,
         user_ms=old.user_ms + job.user,

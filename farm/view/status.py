@@ -13,7 +13,7 @@ from farm.printable import printable
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.problems import bare_problems, problems
 from farm.watch.activity import Canary, Host, HostKey, Scheduler, Totals
-from farm.watch.events import Finding, Service, Stage, Telemetry
+from farm.watch.events import Finding, Stage, Telemetry, WatchedService
 from farm.watch.state import NO_JOBS, Farm, Node, login_keys
 
 ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
@@ -268,7 +268,7 @@ def _scheduler(farm: Farm, address: str, netname: str) -> SchedulerStatus:
     )
 
 
-def _service(service: Service, machines: set[str], silent: str) -> ServiceStatus:
+def _service(service: WatchedService, machines: set[str], silent: str) -> ServiceStatus:
     up = service.state == "RUNNING"
     machine = service.name in machines
     return ServiceStatus(

@@ -167,7 +167,7 @@ class SchedulerSaid(Struct, frozen=True):
     time: float
 
 
-class Service(Struct, frozen=True):
+class WatchedService(Struct, frozen=True):
     """A process that supervisord keeps; ``since``: Unix time."""
 
     name: str
@@ -180,7 +180,7 @@ class Service(Struct, frozen=True):
 class ServicesSeen(Struct, frozen=True):
     """What supervisord says; ``why`` is set when it says nothing."""
 
-    services: tuple[Service, ...]
+    services: tuple[WatchedService, ...]
     time: float
     why: str = ""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from farm.doctor.check import ChosenChecks, Examination, Result
-from farm.doctor.workstation.facts import Workstation
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.doctor.workstation.shell import CHECKS
 
 WRAPPERS = "/usr/lib/icecc/bin"
@@ -19,7 +19,7 @@ CMAKE = "cmake_minimum_required(VERSION 3.20)\nproject(p C CXX)\nadd_library(par
 
 def examined(folder: Path, code: str, shell: dict[str, str]) -> Result:
     """What a check of the shell finds; no farm is needed for those."""
-    facts = Workstation(environment=shell, folder=folder, membership=None)
+    facts = WorkstationFacts(environment=shell, folder=folder, membership=None)
     results = Examination(CHECKS, facts, ChosenChecks(only=frozenset({code}))).run(lambda _: None, lambda _: None)
     return next(result for result in results if result.code == code)
 

@@ -22,9 +22,9 @@ from farm.doctor.catalogue import PLACES
 from farm.doctor.check import Check, Outcome, State
 from farm.doctor.server import fleet, serving
 from farm.doctor.server.clock import Jumps
-from farm.doctor.server.serving import Server
+from farm.doctor.server.serving import ServerFacts
 from farm.doctor.workstation import compiling, icecream_network
-from farm.doctor.workstation.facts import Peer, Workstation
+from farm.doctor.workstation.facts import Peer, WorkstationFacts
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -67,9 +67,9 @@ def status(stage: Stage = Stage.READY, since: float = 0.0, **more: Any) -> Statu
     ],
 )
 def test_nodes(tmp_path: Path, code: str, known: Status, cause: str) -> None:
-    found = look(fleet.CHECKS, code, Server(Home.at(tmp_path), RUNNING, status=known))
+    found = look(fleet.CHECKS, code, ServerFacts(Home.at(tmp_path), RUNNING, status=known))
     assert (found.state, found.cause[: len(cause)]) == (State.FAIL, cause)
-    assert look(fleet.CHECKS, code, Server(Home.at(tmp_path), RUNNING, status=status())).state is State.OK or (
+    assert look(fleet.CHECKS, code, ServerFacts(Home.at(tmp_path), RUNNING, status=status())).state is State.OK or (
         code == "nodes-ready"  # without a scheduler nothing is ready
     )
 
@@ -80,14 +80,14 @@ def test_a_boot_that_hangs(tmp_path: Path) -> None:
         stages={Stage.POWERED: 40.0, Stage.KERNEL: 50.0},
     )  # fmt: skip
     known = build(Farm(name="lab", nodes=Map({MAC: node})), RUNNING)
-    found = look(fleet.CHECKS, "nodes-booting", Server(Home.at(tmp_path), RUNNING, status=known))
+    found = look(fleet.CHECKS, "nodes-booting", ServerFacts(Home.at(tmp_path), RUNNING, status=known))
     assert found.cause.startswith("pc01 hangs at stage kernel")
 
 
 def test_a_block_that_was_forgotten(tmp_path: Path) -> None:
     known = status()
     known = replace(known, scheduler=replace(known.scheduler, blocked=["pc01"]))
-    found = look(fleet.CHECKS, "nodes-blocked", Server(Home.at(tmp_path), RUNNING, status=known))
+    found = look(fleet.CHECKS, "nodes-blocked", ServerFacts(Home.at(tmp_path), RUNNING, status=known))
     assert (found.state, found.command) == (State.WARN, "farm node unblock pc01")
 
 
@@ -97,11 +97,11 @@ def test_a_block_that_was_forgotten(tmp_path: Path) -> None:
 def test_programs_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="Programs are missing"):
-        look(serving.CHECKS, "programs", Server(Home.at(tmp_path), RUNNING))
+        look(serving.CHECKS, "programs", ServerFacts(Home.at(tmp_path), RUNNING))
 
 
 def test_a_port_that_another_holds(tmp_path: Path) -> None:
-    facts = Server(Home.at(tmp_path), RUNNING)
+    facts = ServerFacts(Home.at(tmp_path), RUNNING)
     port = RUNNING.config.http_port
     with namespaces(f"{ADDRESS}/24") as (one,):
         other = one.start("other", sys.executable, "-m", "http.server", "--bind", ADDRESS, str(port))
@@ -125,7 +125,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 def test_a_disk_that_is_full(small: Path) -> None:
     home = Home.at(small / "home")
     home.create()
-    found = look(serving.CHECKS, "disk", Server(home, RUNNING))
+    found = look(serving.CHECKS, "disk", ServerFacts(home, RUNNING))
     assert (found.state, "is almost full" in found.cause) == (State.FAIL, True)
 
 
@@ -136,15 +136,15 @@ def test_a_clock_that_was_set(tmp_path: Path) -> None:
         def seconds(self) -> float:
             return 7.0
 
-    found = look(serving.CHECKS, "clock", Server(Home.at(tmp_path), RUNNING, jumps=Set()))
+    found = look(serving.CHECKS, "clock", ServerFacts(Home.at(tmp_path), RUNNING, jumps=Set()))
     assert (found.state, "+7.0 s" in found.cause) == (State.WARN, True)
 
 
 # -- a workstation
 
 
-def workstation(**facts: Any) -> Workstation:
-    return Workstation(environment=dict(os.environ), folder=Path(), **facts)
+def workstation(**facts: Any) -> WorkstationFacts:
+    return WorkstationFacts(environment=dict(os.environ), folder=Path(), **facts)
 
 
 def test_versions_that_differ() -> None:
@@ -193,7 +193,7 @@ class Booted:
 
     def look(self, code: str, port: int = 1) -> Outcome:
         findings = fit.examine(str(self.root), str(self.folder), port)
-        return look(of_node.CHECKS, code, of_node.Node(findings=findings))
+        return look(of_node.CHECKS, code, of_node.NodeFacts(findings=findings))
 
 
 @pytest.fixture

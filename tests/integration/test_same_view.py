@@ -19,7 +19,7 @@ from farm.scheduler.control import Control, list_all, list_jobs
 from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 from farm.view.live import Live
-from farm.watch.activity import JobState, Place
+from farm.watch.activity import JobPlace, JobState
 from tests.lab import PATIENCE, Namespace, namespaces
 
 SERVER = "10.99.32.1"
@@ -69,7 +69,7 @@ def jobs(live: Live) -> list[tuple[int, str, str]]:
     return sorted(
         (job.id, job.file, job.node[0] if job.state is JobState.RUNNING else "")
         for job in live.jobs.values()
-        if job.place in (Place.REMOTE, Place.OWN)
+        if job.place in (JobPlace.REMOTE, JobPlace.OWN)
     )
 
 

@@ -20,9 +20,9 @@ from farm.watch.activity import (
     Activity,
     Host,
     Job,
+    JobPlace,
     JobState,
     Listed,
-    Place,
     Said,
     Tick,
     fold,
@@ -68,7 +68,7 @@ def test_a_job_is_asked_for_begun_and_done() -> None:
     assert (1, 0) == (activity.hosts[PC01].running, activity.hosts[SERVER].pending)
     activity = after(asked(7), JobBegun(7, 1, 0), done(7))
     expected = Job(
-        7, JobState.DONE, Place.REMOTE, "lua/src/lapi.c", SERVER, PC01, 0, 0, 101.0, 102.0, 103.0, 0, 100, 80, 10, 5,
+        7, JobState.DONE, JobPlace.REMOTE, "lua/src/lapi.c", SERVER, PC01, 0, 0, 101.0, 102.0, 103.0, 0, 100, 80, 10, 5,
         400, 1000, 900, 2000, 1,
     )  # fmt: skip
     assert expected == last(activity)
@@ -79,7 +79,7 @@ def test_a_job_is_asked_for_begun_and_done() -> None:
 
 
 def test_a_job_that_its_submitter_was_given_itself_is_no_remote_one() -> None:
-    assert after(asked(7, submitter=1), JobBegun(7, 1, 0)).jobs[7].place is Place.OWN
+    assert after(asked(7, submitter=1), JobBegun(7, 1, 0)).jobs[7].place is JobPlace.OWN
 
 
 def test_jobs_take_the_lowest_free_lane_of_a_node() -> None:
@@ -93,24 +93,24 @@ def test_after_a_node_failed_its_submitter_compiles_the_file_itself() -> None:
     events = [asked(7), JobBegun(7, 1, 0), done(7, exit=255), LocalBegun(8, 9, 0, "/home/u/lua/src/lapi.o")]
     activity = after(*events, LocalDone(8), LocalBegun(9, 9, 0, "/home/u/lua/src/lapi.o"))
     assert (JobState.FAILED, 255) == (activity.ended[1].state, activity.ended[1].exit)
-    assert (Place.FALLBACK, JobState.DONE, 1000) == (last(activity).place, last(activity).state, last(activity).real)
-    assert activity.jobs[9].place is Place.LOCAL
+    assert (JobPlace.FALLBACK, JobState.DONE, 1000) == (last(activity).place, last(activity).state, last(activity).real)
+    assert activity.jobs[9].place is JobPlace.LOCAL
     totals, host = activity.totals, activity.hosts[SERVER]
     assert (1, 1, 2, 1) == (totals.failed, totals.fallback, totals.local_begun, totals.local)
     assert (2, 1, 1) == (host.local, host.fallback, host.local_running)
-    assert after(*events, time=100.0).jobs[8].place is Place.FALLBACK
+    assert after(*events, time=100.0).jobs[8].place is JobPlace.FALLBACK
 
 
 def test_the_news_that_a_node_failed_may_come_after_its_submitter_has_begun() -> None:
     activity = after(asked(7), JobBegun(7, 1, 0), LocalBegun(8, 9, 0, "/home/u/lua/src/lapi.o"), done(7, exit=1))
-    assert activity.jobs[8].place is Place.FALLBACK
+    assert activity.jobs[8].place is JobPlace.FALLBACK
     assert (1, 1, 0) == (activity.totals.fallback, activity.hosts[SERVER].fallback, len(activity.failures))
 
 
 def test_a_failure_long_ago_explains_nothing() -> None:
     activity = after(asked(7), JobBegun(7, 1, 0), done(7, exit=1))
     activity = fold(activity, LocalBegun(8, 9, 0, "lapi.o"), 9999.0)
-    assert activity.jobs[8].place is Place.LOCAL
+    assert activity.jobs[8].place is JobPlace.LOCAL
 
 
 def test_a_job_whose_client_went_away_never_ran() -> None:
@@ -296,7 +296,7 @@ def test_whatever_comes_the_counts_agree_with_the_jobs(events: list[Said]) -> No
     activity = after(*events, activity=Activity())
     totals = activity.totals
     in_flight = list(activity.jobs.values())
-    local = (Place.LOCAL, Place.FALLBACK)
+    local = (JobPlace.LOCAL, JobPlace.FALLBACK)
 
     def of(host: Host) -> tuple[int, int, int]:
         running = [job for job in in_flight if job.node == host.key and job.state is JobState.RUNNING]
@@ -310,7 +310,7 @@ def test_whatever_comes_the_counts_agree_with_the_jobs(events: list[Said]) -> No
             assert host.taken.bit_count() == host.running
     made = {(job.node, job.id) for job in in_flight if job.place in local}
     assert made == {(key, id) for key, ids in activity.made.items() for id in ids}
-    plain = {(job.node, stem(job.file), job.id) for job in in_flight if job.place is Place.LOCAL}
+    plain = {(job.node, stem(job.file), job.id) for job in in_flight if job.place is JobPlace.LOCAL}
     assert plain == {(*key, id) for key, ids in activity.local.items() for id in ids}
     assert activity.count == totals.done + totals.failed + totals.local
     for number in range(1, activity.count + 1):

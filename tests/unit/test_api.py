@@ -15,7 +15,7 @@ from immutables import Map
 from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
-from farm.api.answers import Target
+from farm.api.answers import PrometheusTarget
 from farm.config import Config
 from farm.daemon import access, farm_metrics, openapi
 from farm.daemon.access import ApiError
@@ -242,7 +242,9 @@ def test_nodes_of_one_name_are_told_apart() -> None:
 
 
 def test_prometheus_finds_the_nodes_that_have_run() -> None:
-    assert farm_metrics.targets(farm()) == [Target(["10.77.0.57:9105"], {"farm": "lab", "node": "pc01", "mac": MAC})]
+    assert farm_metrics.targets(farm()) == [
+        PrometheusTarget(["10.77.0.57:9105"], {"farm": "lab", "node": "pc01", "mac": MAC})
+    ]
 
 
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:

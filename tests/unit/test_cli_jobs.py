@@ -9,14 +9,14 @@ from rich.console import Console
 from farm.cli.jobs import JobFilter, happenings, jobs_table, line, where
 from farm.view.live import Delta, Snapshot
 from farm.view.status import Overview, SchedulerStatus
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 
 DEV, PC01 = ("dev", "10.0.0.1"), ("pc01", "10.0.0.2")
-PENDING = Job(1, JobState.PENDING, Place.REMOTE, "src/a.cpp", DEV, requested=100.0)
+PENDING = Job(1, JobState.PENDING, JobPlace.REMOTE, "src/a.cpp", DEV, requested=100.0)
 RUNNING = replace(PENDING, state=JobState.RUNNING, node=PC01, begun=101.0)
 DONE = replace(RUNNING, state=JobState.DONE, ended=103.0, real=1900, number=1)
 FAILED = replace(DONE, state=JobState.FAILED, exit=255)
-LOCAL = Job(2, JobState.RUNNING, Place.FALLBACK, "a.o", DEV, DEV, begun=104.0)
+LOCAL = Job(2, JobState.RUNNING, JobPlace.FALLBACK, "a.o", DEV, DEV, begun=104.0)
 
 
 def shown(*jobs: Job, width: int = 80) -> str:

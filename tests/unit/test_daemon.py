@@ -33,11 +33,11 @@ from farm.watch.events import (
     Processors,
     Remembered,
     SchedulerSaid,
-    Service,
     ServicesSeen,
     Stage,
     Telemetry,
     TelemetrySeen,
+    WatchedService,
 )
 from farm.watch.mdns import parse_beacon
 from farm.watch.state import Farm, fold, initial, resumed
@@ -142,7 +142,9 @@ def farm() -> Farm:
         SchedulerSaid(protocol.JobBegun(2, 1, 0), 122.0),
         SchedulerSaid(done(1), 123.0),
         BeaconSeen(Beacon("evil\x1b]0;x", "lab", "52:54:00:00:00:09", "10.77.0.66", 9105), 124.0),
-        ServicesSeen((Service("nginx", "RUNNING", 12, 60.0), Service("dnsmasq", "RUNNING", 13, 60.0)), 125.0),
+        ServicesSeen(
+            (WatchedService("nginx", "RUNNING", 12, 60.0), WatchedService("dnsmasq", "RUNNING", 13, 60.0)), 125.0
+        ),
     ):
         state = fold(state, event)
     return state
@@ -166,7 +168,10 @@ def problems(state: Farm, instance: Instance = RUNNING, farmd_why: str = "") -> 
 
 def test_what_is_wrong_is_said() -> None:
     dead = fold(
-        farm(), ServicesSeen((Service("nginx", "FATAL"), Service("pc01", "EXITED"), Service("x", "STARTING")), 1.0)
+        farm(),
+        ServicesSeen(
+            (WatchedService("nginx", "FATAL"), WatchedService("pc01", "EXITED"), WatchedService("x", "STARTING")), 1.0
+        ),
     )
     assert [problem.split(" (")[0] for problem in problems(dead)] == [
         "The service nginx is down",

@@ -29,7 +29,7 @@ from farm.doctor.code_table import section
 from farm.doctor.place import Place, here
 from farm.doctor.server import fleet
 from farm.doctor.server.clock import Jumps, synchronised
-from farm.doctor.server.serving import Server
+from farm.doctor.server.serving import ServerFacts
 from farm.doctor.workstation import canary
 from farm.doctor.workstation.chain import (
     CMakeCache,
@@ -300,6 +300,6 @@ def test_a_node_with_another_image_is_not_said_to_have_an_older_one(chosen: str,
     instance = Instance(config=Config(name="lab"), interface="farm0", image=chosen, started=50.0)
     status = build(Farm(name="lab", nodes=Map({MAC: node})), instance)
     (check,) = [each for each in fleet.CHECKS if each.code == "nodes-image"]
-    outcome = check.look(Server(Home.at(tmp_path), instance, status=status))
+    outcome = check.look(ServerFacts(Home.at(tmp_path), instance, status=status))
     assert (State.WARN, "pc01: runs another image than its next boot gets.") == (outcome.state, outcome.cause)
     assert "old" not in f"{check.why} {check.title}".lower().split()

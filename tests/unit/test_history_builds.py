@@ -23,7 +23,7 @@ from farm.history.builds import (
     peak,
 )
 from farm.scheduler.monitor import Disconnected
-from farm.watch.activity import NOBODY, Activity, Job, JobState, Place, fold
+from farm.watch.activity import NOBODY, Activity, Job, JobPlace, JobState, fold
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, ended, local
 
 WS01, WS02 = ("ws01", "10.77.0.1"), ("ws02", "10.77.0.2")
@@ -45,7 +45,7 @@ def quiet(ledger: Ledger, time: float) -> Ledger:
 def job(
     number: int, name: str = "ws01", node: str = "pc01", *, real: int = 100, ended: float = START, **more: object
 ) -> Job:
-    place = more.pop("place", Place.REMOTE)
+    place = more.pop("place", JobPlace.REMOTE)
     state = more.pop("state", JobState.DONE)
     return Job(
         number,
@@ -321,7 +321,7 @@ def test_hours_count_what_the_scheduler_placed() -> None:
     hour = int(START // HOUR) * HOUR
     ledger = builds.ended(Ledger(), job(1, ended=hour + 1.0))
     ledger = builds.ended(ledger, job(2, ended=hour + 2.0, state=JobState.FAILED, exit=1))
-    ledger = builds.ended(ledger, job(3, ended=hour + 3.0, node="ws01", place=Place.LOCAL))
+    ledger = builds.ended(ledger, job(3, ended=hour + 3.0, node="ws01", place=JobPlace.LOCAL))
     ledger = builds.ended(ledger, job(4, ended=hour + 3600.0))
 
     assert {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config.interfaces import Interface, Route, pick, rivals
+from farm.config.interfaces import Interface, KernelRoute, pick, rivals
 from farm.errors import ConfigError, UsageError
 
 
@@ -93,7 +93,7 @@ def test_another_interface_in_the_labs_network_is_named(name: str, address: str,
 def test_the_labs_own_interface_may_have_more_addresses_of_its_network() -> None:
     found = [card("eno2", address="10.77.0.1/24"), card("eno2:old", address="10.77.0.9/24")]
 
-    assert [] == rivals(NETWORK, "eno2", found, [Route(NETWORK, "eno2")])
+    assert [] == rivals(NETWORK, "eno2", found, [KernelRoute(NETWORK, "eno2")])
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_the_labs_own_interface_may_have_more_addresses_of_its_network() -> None
     ],
 )
 def test_a_route_that_takes_the_labs_packets_away_is_named(network: str, interface: str, said: list[str]) -> None:
-    assert said == rivals(NETWORK, "eno2", [LAB], [Route(IPv4Network(network), interface)])
+    assert said == rivals(NETWORK, "eno2", [LAB], [KernelRoute(IPv4Network(network), interface)])
 
 
 @given(st.ip_addresses(v=4, network="10.0.0.0/8"), st.integers(8, 32))

@@ -27,13 +27,13 @@ from farm.watch.events import (
     Memory,
     Overlay,
     SchedulerSaid,
-    Service,
     ServicesSeen,
     Stage,
     StrangersRefused,
     Telemetry,
     TelemetryLost,
     TelemetrySeen,
+    WatchedService,
 )
 from farm.watch.state import ANSWERS, Farm, fold, initial
 from tests.scheduler_says import login, logout, up
@@ -123,7 +123,9 @@ def farm(used: int = 0, available: int = 500 << 20) -> Farm:
         up(90.0),
         login(120.0),
         TelemetrySeen(MAC, ADDRESS, told, 121.0),
-        ServicesSeen((Service("nginx", "RUNNING", 12, 60.0), Service("scheduler", "RUNNING", 13, 60.0)), 125.0),
+        ServicesSeen(
+            (WatchedService("nginx", "RUNNING", 12, 60.0), WatchedService("scheduler", "RUNNING", 13, 60.0)), 125.0
+        ),
     ):
         state = fold(state, event)
     return state

@@ -1,6 +1,6 @@
 """Machines that got no address or no loader."""
 
-from farm.watch.events import BootEvent, Service, ServicesSeen, Stage
+from farm.watch.events import BootEvent, ServicesSeen, Stage, WatchedService
 from farm.watch.refusals import MOST, NO_ADDRESS, SECONDS
 from farm.watch.state import Farm, fold, initial
 
@@ -38,7 +38,7 @@ def test_a_loader_asked_for_from_an_address_that_nobody_has_is_no_news() -> None
 
 def test_what_is_old_is_forgotten() -> None:
     farm = after(initial("lab", {}), BootEvent(None, 100.0, mac=MAC, refused=NO_ADDRESS))
-    services = (Service("nginx", "RUNNING"),)
+    services = (WatchedService("nginx", "RUNNING"),)
 
     assert [MAC] == list(after(farm, ServicesSeen(services, 100.0 + SECONDS)).refusals)
     assert {} == after(farm, ServicesSeen(services, 101.0 + SECONDS)).refusals

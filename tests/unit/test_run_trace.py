@@ -6,13 +6,13 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 from farm.workstation.run.trace import HERE, lanes, trace
 
 START = 1_700_000_000.0
 
 
-def job(id: int, begun: float, ended: float, node: str = "pc01", place: Place = Place.REMOTE, **more: int) -> Job:
+def job(id: int, begun: float, ended: float, node: str = "pc01", place: JobPlace = JobPlace.REMOTE, **more: int) -> Job:
     times = {"requested": START + begun - 0.25, "begun": START + begun, "ended": START + ended}
     return Job(id, JobState.DONE, place, f"src/f{id}.c", node=(node, "10.77.0.9"), **times, **more)
 
@@ -56,7 +56,7 @@ def test_a_node_is_a_process_and_each_slot_a_thread() -> None:
             job(2, 1, 3),
             job(3, 2, 4, exit=1),
             job(4, 1, 2, node="desk"),
-            job(5, 1, 2, node="desk", place=Place.LOCAL),
+            job(5, 1, 2, node="desk", place=JobPlace.LOCAL),
             job(6, 0, 9, node="pc02"),
         ]
     )

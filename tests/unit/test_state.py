@@ -22,12 +22,12 @@ from farm.watch.events import (
     Processors,
     Remembered,
     SchedulerSaid,
-    Service,
     ServicesSeen,
     Stage,
     Telemetry,
     TelemetryLost,
     TelemetrySeen,
+    WatchedService,
 )
 from farm.watch.state import (
     GUEST_SECONDS,
@@ -303,8 +303,8 @@ def test_readings_are_kept_for_graphs() -> None:
 
 
 def test_services_are_as_supervisord_says() -> None:
-    farm = after(ServicesSeen((Service("nginx", "RUNNING", 12),), 5.0))
-    assert ((Service("nginx", "RUNNING", 12),), "") == (farm.services, farm.services_why)
+    farm = after(ServicesSeen((WatchedService("nginx", "RUNNING", 12),), 5.0))
+    assert ((WatchedService("nginx", "RUNNING", 12),), "") == (farm.services, farm.services_why)
 
 
 def test_what_an_earlier_farmd_saw_of_this_boot_counts() -> None:

@@ -18,7 +18,7 @@ from farm.cli.status import nodes_table
 from farm.errors import ConfigError, FarmError
 from farm.view.live import Delta, Live, encode
 from farm.view.status import ServiceStatus
-from farm.watch.activity import Job, JobState, Place, Sample, Totals
+from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
 from farm.watch.events import Stage
 from tests.unit.tui_fixtures import (
     HOSTILE,
@@ -82,7 +82,7 @@ def test_submitters_of_one_name_are_two() -> None:
     known = live()
     twin = (next(job.submitter[0] for job in known.jobs.values()), "10.0.9.9")
     before = len(submitters(known, NOW))
-    known.apply(Delta(time=NOW, jobs=[Job(9999, JobState.PENDING, Place.REMOTE, "a.c", twin)]))
+    known.apply(Delta(time=NOW, jobs=[Job(9999, JobState.PENDING, JobPlace.REMOTE, "a.c", twin)]))
     found = submitters(known, NOW)
     assert len(found) == before + 1
     assert len({each.name for each in found}) == len(found)

@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farm.errors import FarmError
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 from tui.filter import parse, state_of
 
 DONE = Job(
     7,
     JobState.DONE,
-    Place.REMOTE,
+    JobPlace.REMOTE,
     "src/net/Socket.cpp",
     ("alice-pc", "10.0.0.1"),
     ("pc01", "10.0.0.2"),
@@ -23,7 +23,7 @@ DONE = Job(
     real=7200,
 )
 FAILED = replace(DONE, id=8, state=JobState.FAILED, exit=1, file="moc_window.cpp")
-PENDING = Job(9, JobState.PENDING, Place.REMOTE, "a file.c", ("bob", "10.0.0.3"), requested=100.0)
+PENDING = Job(9, JobState.PENDING, JobPlace.REMOTE, "a file.c", ("bob", "10.0.0.3"), requested=100.0)
 LOST = replace(PENDING, id=10, ended=105.0)
 JOBS = (DONE, FAILED, PENDING, LOST)
 
@@ -109,5 +109,5 @@ def test_a_job_whose_end_nobody_told_is_lost() -> None:
 def test_how_local_jobs_end_nobody_tells() -> None:
     predicate = parse("exit:0")
     assert predicate is not None
-    assert not predicate(replace(DONE, place=Place.LOCAL))
+    assert not predicate(replace(DONE, place=JobPlace.LOCAL))
     assert predicate(DONE)

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from textual.widgets import Input
 
 from farm.view.live import Delta, Live
-from farm.watch.activity import Job, JobState, Place
+from farm.watch.activity import Job, JobPlace, JobState
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import Fact, JobDetail, facts, related, related_facts, why_failed
@@ -17,7 +17,7 @@ FALLBACK = replace(
     FAILED,
     id=9001,
     state=JobState.DONE,
-    place=Place.FALLBACK,
+    place=JobPlace.FALLBACK,
     file=FAILED.file.replace(".cpp", ".o"),
     node=FAILED.submitter,
     requested=fixtures.NOW - 43,
@@ -174,9 +174,9 @@ async def test_what_ends_while_a_filtered_stream_is_held_is_not_left_running() -
 
 def test_of_many_that_ended_the_newest_are_told() -> None:
     live = fixtures.live()
-    news = NewJobs(live).news(lambda job: job.place is Place.REMOTE, 5)
+    news = NewJobs(live).news(lambda job: job.place is JobPlace.REMOTE, 5)
     assert 5 == sum(job.number > 0 for job in news)
-    assert all(job.place is Place.REMOTE for job in news)
+    assert all(job.place is JobPlace.REMOTE for job in news)
     assert max(job.number for job in news) == 60
     assert [job.requested for job in news] == sorted(job.requested for job in news)
 
@@ -245,7 +245,7 @@ def test_sizes_say_what_compression_saved() -> None:
     assert "927.7 KiB, sent as 175.8 KiB (19 %)" == said["in"]
     assert "2.0 s user, 150 ms system (90 % of real)" == said["processor"]
     assert "12" == said["page faults"]
-    pending = Job(1, JobState.PENDING, Place.REMOTE, "a.c", requested=fixtures.NOW - 4)
+    pending = Job(1, JobState.PENDING, JobPlace.REMOTE, "a.c", requested=fixtures.NOW - 4)
     said = {fact.label: fact.text for fact in facts(pending, fixtures.NOW)}
     assert "pending: it has been waiting for a node for 4s" == said["state"]
     assert "in" not in said

@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from farm.view.live import Delta, Live
-from farm.watch.activity import JobState, Place
+from farm.watch.activity import JobPlace, JobState
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.job_detail import JobDetail
@@ -19,7 +19,7 @@ def test_kinds_are_told_apart_without_colour() -> None:
     glyphs = [(each.head, each.glyph) for each in TIMELINE_KINDS.values()]
     assert len(glyphs) == len(set(glyphs))
     done = fixtures.ended()[0]
-    assert ["remote", "own", "local", "fallback"] == [kind(replace(done, place=place)) for place in Place]
+    assert ["remote", "own", "local", "fallback"] == [kind(replace(done, place=place)) for place in JobPlace]
     assert "failed" == kind(replace(done, state=JobState.FAILED))
     assert "lost" == kind(replace(done, state=JobState.RUNNING))
 
@@ -27,9 +27,9 @@ def test_kinds_are_told_apart_without_colour() -> None:
 def test_local_jobs_have_a_lane_of_their_own() -> None:
     done = fixtures.ended()[0]
     assert (done.node, done.slot) == lane(done)
-    assert (done.node, SELF) == lane(replace(done, place=Place.LOCAL))
-    assert (done.node, SELF) == lane(replace(done, place=Place.FALLBACK))
-    assert (done.node, done.slot) == lane(replace(done, place=Place.OWN))
+    assert (done.node, SELF) == lane(replace(done, place=JobPlace.LOCAL))
+    assert (done.node, SELF) == lane(replace(done, place=JobPlace.FALLBACK))
+    assert (done.node, done.slot) == lane(replace(done, place=JobPlace.OWN))
     assert [] == bars([replace(done, begun=0.0)])
 
 

@@ -14,7 +14,7 @@ from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.view.live import Delta, Live, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
-from farm.watch.activity import Job, JobState, Place, Sample, Totals
+from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
 from farm.watch.events import HeldEnvironment, Memory, Overlay, Processors, Stage, Telemetry, Traffic
 from farm.watch.state import Reading
 
@@ -165,7 +165,7 @@ def jobs() -> list[Job]:
         Job(
             5000 + number,
             JobState.RUNNING,
-            Place.REMOTE,
+            JobPlace.REMOTE,
             f"src/core/part{number}.cpp",
             ALICE if number % 2 else BOB,
             A1 if number < 4 else OLDBOX,
@@ -177,10 +177,10 @@ def jobs() -> list[Job]:
         for number in range(6)
     ]
     waiting = [
-        Job(5010 + number, JobState.PENDING, Place.REMOTE, f"src/net/sock{number}.c", who, requested=NOW - 1)
+        Job(5010 + number, JobState.PENDING, JobPlace.REMOTE, f"src/net/sock{number}.c", who, requested=NOW - 1)
         for number, who in enumerate((ALICE, BOB, BOB))
     ]
-    local = Job(5020, JobState.RUNNING, Place.LOCAL, "libcore.so", ALICE, ALICE, requested=NOW - 8, begun=NOW - 8)
+    local = Job(5020, JobState.RUNNING, JobPlace.LOCAL, "libcore.so", ALICE, ALICE, requested=NOW - 8, begun=NOW - 8)
     return [*running, *waiting, local]
 
 
@@ -192,7 +192,7 @@ def ended() -> list[Job]:
 def _ended(number: int) -> Job:
     at = NOW - 2 * (60 - number) - 1
     failed = number % 20 == 0
-    place = Place.FALLBACK if number == 41 else Place.LOCAL if number % 10 == 5 else Place.REMOTE
+    place = JobPlace.FALLBACK if number == 41 else JobPlace.LOCAL if number % 10 == 5 else JobPlace.REMOTE
     who = ALICE if number % 3 else BOB
     return Job(
         4000 + number,
@@ -200,7 +200,7 @@ def _ended(number: int) -> Job:
         place,
         f"src/core/file{number:03}.cpp",
         who,
-        who if place is not Place.REMOTE else (A1, A2, OLDBOX)[number % 3],
+        who if place is not JobPlace.REMOTE else (A1, A2, OLDBOX)[number % 3],
         slot=number % 4,
         language=1,
         requested=at - 2.6,

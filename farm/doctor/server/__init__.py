@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from farm.doctor.check import Check
 from farm.doctor.server import fleet, serving
-from farm.doctor.server.serving import Server
+from farm.doctor.server.serving import ServerFacts
 
-CHECKS: tuple[Check[Server], ...] = (*serving.CHECKS, *fleet.CHECKS)
+CHECKS: tuple[Check[ServerFacts], ...] = (*serving.CHECKS, *fleet.CHECKS)

@@ -6,7 +6,7 @@ import time
 
 from farm.api.client import fetch_status
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
-from farm.doctor.server.serving import Server
+from farm.doctor.server.serving import ServerFacts
 from farm.view import boot
 from farm.view.status import NodeStatus
 from farm.view.wording import count, few
@@ -54,7 +54,7 @@ FULL = Cause(
 )
 
 
-def _status(facts: Server) -> Outcome:
+def _status(facts: ServerFacts) -> Outcome:
     facts.status = status = fetch_status(facts.home)
     scheduler = status.scheduler
     if not scheduler.up:
@@ -65,7 +65,7 @@ def _status(facts: Server) -> Outcome:
     return fine(f"{scheduler.address}, netname {scheduler.netname}, {count(len(status.nodes), 'machine')} known")
 
 
-def _nodes(facts: Server) -> list[NodeStatus]:
+def _nodes(facts: ServerFacts) -> list[NodeStatus]:
     return [node for node in facts.status.nodes if node.stage is not Stage.OFF] if facts.status else []
 
 
@@ -74,7 +74,7 @@ def _names(nodes: list[NodeStatus]) -> dict[str, str]:
     return {"nodes": shown, "first": nodes[0].name}
 
 
-def _boots(facts: Server) -> Outcome:
+def _boots(facts: ServerFacts) -> Outcome:
     now, nodes = time.time(), _nodes(facts)
     boots = {node.key: boot.spans(node, now) for node in nodes}
     usual = boot.usual(boots.values())
@@ -90,12 +90,12 @@ def _boots(facts: Server) -> Outcome:
     return together(found or [fine("No machine has booted.")])
 
 
-def _lost(facts: Server) -> Outcome:
+def _lost(facts: ServerFacts) -> Outcome:
     lost = [node for node in _nodes(facts) if node.stage is Stage.LOST]
     return LOST.found(**_names(lost)) if lost else fine("None was lost.")
 
 
-def _ready(facts: Server) -> Outcome:
+def _ready(facts: ServerFacts) -> Outcome:
     ready = [node for node in _nodes(facts) if node.stage is Stage.READY]
     if not ready:
         return NOBODY.found(f"{count(len(_nodes(facts)), 'machine was', 'machines were')} seen.")
@@ -104,19 +104,19 @@ def _ready(facts: Server) -> Outcome:
     )
 
 
-def _outdated(facts: Server) -> Outcome:
+def _outdated(facts: ServerFacts) -> Outcome:
     old = [node for node in _nodes(facts) if node.outdated]
     return OUTDATED.found(**_names(old)) if old else fine("All run what their next boot gets.")
 
 
-def _blocked(facts: Server) -> Outcome:
+def _blocked(facts: ServerFacts) -> Outcome:
     if facts.status is None:
         return skip("farmd does not answer.")
     names = facts.status.scheduler.blocked
     return FORGOTTEN.found(names=", ".join(names[:8]), first=names[0]) if names else fine("Nobody is blocked.")
 
 
-def _found(facts: Server, cause: Cause, *codes: str) -> Outcome:
+def _found(facts: ServerFacts, cause: Cause, *codes: str) -> Outcome:
     """What farmd has found of these codes (docs/status-json.md)."""
     findings = [each for each in (facts.status.findings if facts.status else ()) if each.code in codes]
     if not findings:
@@ -125,17 +125,17 @@ def _found(facts: Server, cause: Cause, *codes: str) -> Outcome:
     return cause.found(*(each.sentence for each in findings), names=names, first=findings[0].about.rpartition("@")[2])
 
 
-def _strangers(facts: Server) -> Outcome:
+def _strangers(facts: ServerFacts) -> Outcome:
     return _found(facts, FOREIGN, "stranger", "wrong-objects", "forged-login")
 
 
-def _room(facts: Server) -> Outcome:
+def _room(facts: ServerFacts) -> Outcome:
     return _found(facts, FULL, "node-full")
 
 
 _TOLD = ("farm-status",)
 
-CHECKS: tuple[Check[Server], ...] = (
+CHECKS: tuple[Check[ServerFacts], ...] = (
     Check(
         "farm-status", "farmd answers and sees one scheduler", "It knows how the nodes are.", _status,
         (NO_FARMD, DOWN, RIVALS),

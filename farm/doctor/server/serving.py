@@ -87,7 +87,7 @@ OLD_FILE = Cause(
 
 
 @dataclass
-class Server:
+class ServerFacts:
     """A farm's server."""
 
     home: Home
@@ -101,12 +101,12 @@ class Server:
         return Supervisor(self.home)
 
 
-def _programs(facts: Server) -> Outcome:
+def _programs(facts: ServerFacts) -> Outcome:
     preflight.require_programs(facts.instance.namespace is not None)
     return fine("All programs that the farm runs are installed.")
 
 
-def _interface(facts: Server) -> Outcome:
+def _interface(facts: ServerFacts) -> Outcome:
     instance = facts.instance
     name, address = instance.interface, instance.config.server
     if flaw := interface_flaw(name, instance.mtu, cable=instance.namespace is None):
@@ -122,14 +122,14 @@ def _interface(facts: Server) -> Outcome:
     return fine(f"{name} has {address}, frames of {stats.mtu if stats else '?'} bytes")
 
 
-def _ports(facts: Server) -> Outcome:
+def _ports(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root sees whose ports they are.")
     preflight.require_free_ports(facts.instance.config, frozenset(p.pid for p in facts.supervisor.orphans()))
     return fine("Nobody else holds DHCP's, TFTP's, HTTP's, the scheduler's or iceccd's port.")
 
 
-def _services(facts: Server) -> Outcome:
+def _services(facts: ServerFacts) -> Outcome:
     machines = {machine.name for machine in facts.instance.machines}
     answers = [answer for answer in health.probe_all(facts.home, facts.instance) if answer.service not in machines]
     seen = [f"{answer.service}: {answer.detail}" for answer in answers]
@@ -140,7 +140,7 @@ def _services(facts: Server) -> Outcome:
     return fine(*seen)
 
 
-def _start_services(facts: Server) -> str:
+def _start_services(facts: ServerFacts) -> str:
     """Start again what supervisord has given up; what runs is left alone."""
     machines = {machine.name for machine in facts.instance.machines}
     down = [s.name for s in facts.supervisor.status() if s.state in ("FATAL", "EXITED", "STOPPED")]
@@ -150,7 +150,7 @@ def _start_services(facts: Server) -> str:
     return f"Started: {', '.join(started)}" if started else ""
 
 
-def _rival_dhcp(facts: Server) -> Outcome:
+def _rival_dhcp(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root may ask for DHCP servers.")
     name = facts.instance.interface
@@ -160,7 +160,7 @@ def _rival_dhcp(facts: Server) -> Outcome:
     return DHCP.found(seen, interface=name, rivals=", ".join(rivals)) if rivals else fine(seen)
 
 
-def _rival_tftp(facts: Server) -> Outcome:
+def _rival_tftp(facts: ServerFacts) -> Outcome:
     config = facts.instance.config
     broadcast = ipaddress.ip_interface(config.address).network.broadcast_address
     own = {each.address for addresses in psutil.net_if_addrs().values() for each in addresses}
@@ -170,7 +170,7 @@ def _rival_tftp(facts: Server) -> Outcome:
     return fine("Nobody else answers a broadcast; servers that ignore broadcasts are not seen.")
 
 
-def _filter(facts: Server) -> Outcome:
+def _filter(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root may see the filter.")
     found = [
@@ -180,12 +180,12 @@ def _filter(facts: Server) -> Outcome:
     return together(found) if found else fine(f"The tables {firewall.table(facts.instance.config)} are in force.")
 
 
-def _apply_filter(facts: Server) -> str:
+def _apply_filter(facts: ServerFacts) -> str:
     firewall.apply(facts.instance.config, facts.instance.interface)
     return f"Made the nftables tables {firewall.table(facts.instance.config)} anew."
 
 
-def _buffer(facts: Server) -> Outcome:
+def _buffer(facts: ServerFacts) -> Outcome:
     wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
     value = _rmem_max()
     if value is None:
@@ -207,13 +207,13 @@ def _rmem_max() -> int | None:
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdecimal() else None
 
 
-def _raise_buffer(facts: Server) -> str:
+def _raise_buffer(facts: ServerFacts) -> str:
     wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
     command.run(["nsenter", "--target=1", "--net", "sysctl", f"net.core.rmem_max={wanted}"])
     return f"net.core.rmem_max={wanted}"
 
 
-def _disk(facts: Server) -> Outcome:
+def _disk(facts: ServerFacts) -> Outcome:
     found = []
     for folder in dict.fromkeys([facts.home.state, facts.home.images, facts.home.logs]):
         if not folder.is_dir():
@@ -229,7 +229,7 @@ def _disk(facts: Server) -> Outcome:
     return together(found)
 
 
-def _clock(facts: Server) -> Outcome:
+def _clock(facts: ServerFacts) -> Outcome:
     jumped = facts.jumps.seconds()
     if abs(jumped) > JUMP_SECONDS:
         return JUMPED.found(seconds=f"{jumped:+.1f}")
@@ -240,7 +240,7 @@ def _clock(facts: Server) -> Outcome:
     return fine(seen, "The kernel says that it is synchronised." if right else "Whether it is right is not known.")
 
 
-def _images(facts: Server) -> Outcome:
+def _images(facts: ServerFacts) -> Outcome:
     store = Store(facts.home.images)
     manifests = store.list()
     for manifest in manifests:
@@ -249,7 +249,7 @@ def _images(facts: Server) -> Outcome:
     return fine(*(f"{version}: as it was built, by the hashes of {files}" for version, files in checked))
 
 
-def _exports(facts: Server) -> Outcome:
+def _exports(facts: ServerFacts) -> Outcome:
     """vblade cannot be asked from its own machine: a frame does not come back to where it was sent."""
     store = Store(facts.home.images)
     services = {service.name: service for service in facts.supervisor.status()}
@@ -271,15 +271,15 @@ def _check(
     code: str,
     title: str,
     why: str,
-    look: Callable[[Server], Outcome],
+    look: Callable[[ServerFacts], Outcome],
     *causes: Cause,
     needs: tuple[str, ...] = (),
-    fix: Callable[[Server], str] | None = None,
-) -> Check[Server]:
+    fix: Callable[[ServerFacts], str] | None = None,
+) -> Check[ServerFacts]:
     return Check(code, title, why, look, causes, needs, fix=fix)
 
 
-CHECKS: tuple[Check[Server], ...] = (
+CHECKS: tuple[Check[ServerFacts], ...] = (
     _check("programs", "All programs are installed", "The farm runs them as they stand in PATH.", _programs, MISSING),
     _check(
         "interface", "The lab's interface is up and has the server's address",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from farm.doctor.check import Check
 from farm.doctor.workstation import compiling, farm_nodes, icecream_network, shell
-from farm.doctor.workstation.facts import Workstation
+from farm.doctor.workstation.facts import WorkstationFacts
 
-CHECKS: tuple[Check[Workstation], ...] = (
+CHECKS: tuple[Check[WorkstationFacts], ...] = (
     *shell.CHECKS,
     *icecream_network.CHECKS,
     *farm_nodes.CHECKS,

@@ -12,7 +12,7 @@ from farm import command
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation import canary
 from farm.doctor.workstation.environment import ENVIRONMENT
-from farm.doctor.workstation.facts import Canary, Workstation
+from farm.doctor.workstation.facts import Canary, WorkstationFacts
 from farm.doctor.workstation.farm_nodes import LOAD_PATIENCE, ask_until
 from farm.hints import hint
 from farm.node.ports import ICECCD_PORT
@@ -63,7 +63,7 @@ BOTTLENECK = Cause(
 )
 
 
-def _given(facts: Workstation) -> Outcome:
+def _given(facts: WorkstationFacts) -> Outcome:
     ask_until(facts, lambda: bool(facts.able), LOAD_PATIENCE)
     if not facts.able:
         return skip("No node can be given a job now: its load is 1000, or it cannot be reached.")
@@ -86,7 +86,7 @@ def _names(canaries: list[Canary]) -> str:
     return ", ".join(each.node for each in canaries[:8])
 
 
-def _canaries(facts: Workstation) -> Outcome:
+def _canaries(facts: WorkstationFacts) -> Outcome:
     sent = [each for each in facts.canaries or [] if not each.waited and each.reason != ASSIGNED_HERE]
     if not sent:
         return skip("No node was given a canary.")
@@ -108,7 +108,7 @@ def _sung(each: Canary) -> str:
     return f"{each.node}: compiled in {each.seconds:.1f} s, the same bytes as here"
 
 
-def _throughput(facts: Workstation) -> Outcome:
+def _throughput(facts: WorkstationFacts) -> Outcome:
     """One node after another, so that they do not share the way."""
     if not facts.able:
         return skip("No node can be given a job.")
@@ -126,7 +126,7 @@ def _throughput(facts: Workstation) -> Outcome:
     return together(found)
 
 
-def _slots(facts: Workstation) -> Outcome:
+def _slots(facts: WorkstationFacts) -> Outcome:
     able, cpus = facts.able, len(os.sched_getaffinity(0))
     total = sum(node.slots for node in able)
     if not able:
@@ -159,7 +159,7 @@ SAMPLE_C = (
 )
 
 
-def _preprocessor(facts: Workstation) -> Outcome:
+def _preprocessor(facts: WorkstationFacts) -> Outcome:
     """Time what icecc does here for each job against what it hands out."""
     cpus, slots = len(os.sched_getaffinity(0)), sum(node.slots for node in facts.nodes)
     compiler = facts.compiler("g++", "clang++")
@@ -186,7 +186,7 @@ def _preprocessor(facts: Workstation) -> Outcome:
     return fine(*seen)
 
 
-def _quickest(argv: list[str], facts: Workstation, folder: Path) -> float:
+def _quickest(argv: list[str], facts: WorkstationFacts, folder: Path) -> float:
     """Seconds; the least of some, since other programs only add to it."""
     least = float("inf")
     for _ in range(ROUNDS):
@@ -196,7 +196,7 @@ def _quickest(argv: list[str], facts: Workstation, folder: Path) -> float:
     return least
 
 
-CHECKS: tuple[Check[Workstation], ...] = (
+CHECKS: tuple[Check[WorkstationFacts], ...] = (
     ENVIRONMENT,
     Check(
         "scheduler-to-node",

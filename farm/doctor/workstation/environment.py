@@ -10,7 +10,7 @@ from pathlib import Path
 
 from farm import command
 from farm.doctor.check import Cause, Check, Outcome, fine, together
-from farm.doctor.workstation.facts import Workstation
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.errors import CommandError, FarmError
 from farm.workstation import local_iceccd
 from farm.workstation.env.outdated import extra_files, is_gone
@@ -68,7 +68,7 @@ LACKS = Cause(
 )
 
 
-def _environment(facts: Workstation) -> Outcome:
+def _environment(facts: WorkstationFacts) -> Outcome:
     """What icecc would send: by ICECC_VERSION, else what iceccd has or makes of each compiler."""
     own = facts.environment.get("ICECC_VERSION", "")
     if own:
@@ -79,7 +79,7 @@ def _environment(facts: Workstation) -> Outcome:
     return together([_made(facts, compiler) for compiler in compilers])
 
 
-def _compilers(facts: Workstation) -> list[str]:
+def _compilers(facts: WorkstationFacts) -> list[str]:
     """Each is packed by itself; cc is as a rule another name of one of the two."""
     found = [facts.compiler(name) for name in ("gcc", "clang")]
     return [path for path in found if path] or [path for path in [facts.compiler("cc")] if path]
@@ -99,7 +99,7 @@ def examine_named(setting: str) -> Iterator[Outcome]:
             yield examine(path, "unset ICECC_VERSION", foreign)
 
 
-def _made(facts: Workstation, compiler: str) -> Outcome:
+def _made(facts: WorkstationFacts, compiler: str) -> Outcome:
     assert facts.daemon is not None
     made = _ask(facts, facts.daemon.where, compiler)
     if not made:
@@ -112,7 +112,7 @@ def _made(facts: Workstation, compiler: str) -> Outcome:
     return examine(Path(made), facts.restart)
 
 
-def _why_not_made(facts: Workstation, compiler: str) -> list[str]:
+def _why_not_made(facts: WorkstationFacts, compiler: str) -> list[str]:
     """What the program says that iceccd runs for it."""
     with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
         argv = ["icecc", "--build-native", compiler]
@@ -120,7 +120,7 @@ def _why_not_made(facts: Workstation, compiler: str) -> list[str]:
         return [*done.stdout.strip().splitlines()[-6:], f"exit code {done.returncode}"]
 
 
-def _restart(facts: Workstation) -> str:
+def _restart(facts: WorkstationFacts) -> str:
     """Restart a daemon of ours that no longer packs; for any other fault there is nothing to do."""
     member = facts.membership
     if member is None or facts.home is None or not is_ours(member):
@@ -132,12 +132,12 @@ def _restart(facts: Workstation) -> str:
     return "Restarted iceccd, when no compiler call used it."
 
 
-def _answers(facts: Workstation, where: str) -> Iterator[str]:
+def _answers(facts: WorkstationFacts, where: str) -> Iterator[str]:
     for compiler in _compilers(facts):
         yield _ask(facts, where, compiler)
 
 
-def _ask(facts: Workstation, where: str, compiler: str) -> str:
+def _ask(facts: WorkstationFacts, where: str, compiler: str) -> str:
     """The environment that a call would be given, with the files that ICECC_EXTRAFILES adds."""
     extra = [path for path in extra_files((), facts.environment, str(facts.folder)) if not is_gone(path)]
     return local_iceccd.native_environment(where, compiler, facts.environment.get("ICECC_ENV_COMPRESSION", ""), extra)
@@ -237,7 +237,7 @@ def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
         yield what, [f"/{name}", "-x", COMPILERS[name], "-O1", "-c", "-", "-o", "/tmp/part.o", "-no-canonical-prefixes"]
 
 
-ENVIRONMENT: Check[Workstation] = Check(
+ENVIRONMENT: Check[WorkstationFacts] = Check(
     "environment",
     "The compilers pack, unpack and compile",
     "Nodes have no compiler: each is sent this machine's.",

@@ -72,7 +72,7 @@ class Canary(Struct, frozen=True):
 
 
 @dataclass
-class Workstation:
+class WorkstationFacts:
     """A machine on which compiler calls are made."""
 
     environment: Mapping[str, str]

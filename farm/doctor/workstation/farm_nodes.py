@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from farm.doctor.check import Cause, Check, Outcome, fine, together
-from farm.doctor.workstation.facts import Peer, Workstation
+from farm.doctor.workstation.facts import Peer, WorkstationFacts
 from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.node.environments import ROOM_PER_SLOT
@@ -59,14 +59,14 @@ STUCK = Cause(
 )
 
 
-def ask(facts: Workstation) -> None:
+def ask(facts: WorkstationFacts) -> None:
     """Ask the scheduler who is logged in. Raises FarmError."""
     assert facts.scheduler is not None
     facts.peers, blocked = asyncio.run(peers(facts.scheduler.address, facts.scheduler.port))
     facts.blocked = blocked or ()
 
 
-def ask_until(facts: Workstation, holds: Callable[[], bool], seconds: float) -> None:
+def ask_until(facts: WorkstationFacts, holds: Callable[[], bool], seconds: float) -> None:
     """Ask the scheduler until something holds, or for so long."""
     deadline = time.monotonic() + seconds
     ask(facts)
@@ -75,7 +75,7 @@ def ask_until(facts: Workstation, holds: Callable[[], bool], seconds: float) -> 
         ask(facts)
 
 
-def _nodes(facts: Workstation) -> Outcome:
+def _nodes(facts: WorkstationFacts) -> Outcome:
     if not facts.peers:
         ask(facts)
     nodes = facts.nodes
@@ -85,7 +85,7 @@ def _nodes(facts: Workstation) -> Outcome:
     return fine(f"Nodes that take jobs: {len(nodes)}, with {count(sum(node.slots for node in nodes), 'slot')}.")
 
 
-def _ports(facts: Workstation) -> Outcome:
+def _ports(facts: WorkstationFacts) -> Outcome:
     nodes = facts.nodes
     answers = asyncio.run(round_trips(nodes))
     facts.reachable = {address for address, answer in answers.items() if isinstance(answer, float)}
@@ -104,7 +104,7 @@ def _ports(facts: Workstation) -> Outcome:
     return together(found)
 
 
-def _room(facts: Workstation) -> Outcome:
+def _room(facts: WorkstationFacts) -> Outcome:
     def none_full() -> bool:
         return all(node.load < FULL for node in facts.nodes)
 
@@ -155,7 +155,7 @@ def _burden(node: Peer) -> str:
     return ", ".join(parts)
 
 
-CHECKS: tuple[Check[Workstation], ...] = (
+CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "nodes",
         "Nodes are logged in",

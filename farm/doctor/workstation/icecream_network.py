@@ -7,7 +7,7 @@ import os
 import time
 
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
-from farm.doctor.workstation.facts import Peer, Workstation
+from farm.doctor.workstation.facts import Peer, WorkstationFacts
 from farm.doctor.workstation.farm_nodes import ask_until
 from farm.doctor.workstation.peers import round_trips
 from farm.errors import FarmError
@@ -94,7 +94,7 @@ BLOCKED = Cause(
 )
 
 
-def _iceccd(facts: Workstation) -> Outcome:
+def _iceccd(facts: WorkstationFacts) -> Outcome:
     facts.daemon, tried = local_iceccd.find(facts.environment)
     if facts.daemon is None:
         refused = [line for line in tried if "Permission denied" in line]
@@ -112,7 +112,7 @@ def _iceccd(facts: Workstation) -> Outcome:
     return fine(*seen)
 
 
-def _start_command(facts: Workstation) -> str:
+def _start_command(facts: WorkstationFacts) -> str:
     how = facts.membership.how if facts.membership else "system"
     if how == "server":
         return "sudo farm up"
@@ -122,7 +122,7 @@ def _start_command(facts: Workstation) -> str:
 SYSTEMD_START = "sudo systemctl start iceccd"
 
 
-def _start_iceccd(facts: Workstation) -> str:
+def _start_iceccd(facts: WorkstationFacts) -> str:
     """Start the iceccd that this machine is meant to have; what is none of this user's is left to others."""
     member = facts.membership
     if facts.daemon is not None or (member is not None and member.how == "server"):
@@ -141,7 +141,7 @@ def _start_iceccd(facts: Workstation) -> str:
     return f"Started the service {service.name}."
 
 
-def _meant(facts: Workstation) -> tuple[str, int, str]:
+def _meant(facts: WorkstationFacts) -> tuple[str, int, str]:
     """Host, port and netname that this machine ought to use; an empty host where a broadcast decides."""
     member, running = facts.membership, facts.daemon
     if member is not None:
@@ -153,7 +153,7 @@ def _meant(facts: Workstation) -> tuple[str, int, str]:
     return host, port, options.effective_netname
 
 
-def _scheduler(facts: Workstation) -> Outcome:
+def _scheduler(facts: WorkstationFacts) -> Outcome:
     host, port, netname = _meant(facts)
     facts.found = asyncio.run(discovery.discover(port))
     if not host:
@@ -188,7 +188,7 @@ def _tcp(host: str, port: int) -> str:
     return answer if isinstance(answer, str) else ""
 
 
-def _netname(facts: Workstation) -> Outcome:
+def _netname(facts: WorkstationFacts) -> Outcome:
     assert facts.scheduler is not None
     theirs, host = facts.scheduler.netname, facts.scheduler.address
     found = [fine(f"The scheduler's is {theirs}.")]
@@ -214,7 +214,7 @@ def _same_host(one: str, other: str) -> bool:
         return False
 
 
-def _rivals(facts: Workstation) -> Outcome:
+def _rivals(facts: WorkstationFacts) -> Outcome:
     assert facts.scheduler is not None
     ours = facts.scheduler
     found = discovery.rivals([*facts.found, ours], ours.address, ours.netname)
@@ -225,7 +225,7 @@ def _rivals(facts: Workstation) -> Outcome:
     return fine(*seen or ["No broadcast was answered; the scheduler was asked directly."])
 
 
-def _version(facts: Workstation) -> Outcome:
+def _version(facts: WorkstationFacts) -> Outcome:
     assert facts.scheduler is not None
     if facts.daemon is None:
         return skip("No iceccd answers.")
@@ -238,7 +238,7 @@ def _version(facts: Workstation) -> Outcome:
     return fine(seen)
 
 
-def _login(facts: Workstation) -> Outcome:
+def _login(facts: WorkstationFacts) -> Outcome:
     name = facts.login
     ask_until(facts, lambda: any(peer.name == name for peer in facts.peers), LOGIN_PATIENCE)
     found = [peer for peer in facts.peers if peer.name == name]
@@ -250,7 +250,7 @@ def _login(facts: Workstation) -> Outcome:
     return NOT_LOGGED_IN.found(seen, name=name, log=facts.home_of_log)
 
 
-CHECKS: tuple[Check[Workstation], ...] = (
+CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "iceccd",
         "iceccd answers where icecc looks for it",

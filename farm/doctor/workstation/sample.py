@@ -14,7 +14,7 @@ from pathlib import Path
 
 from farm import command
 from farm.doctor.workstation import canary
-from farm.doctor.workstation.facts import Peer, Workstation
+from farm.doctor.workstation.facts import Peer, WorkstationFacts
 from farm.errors import FarmError
 
 LARGEST = 16 << 20
@@ -24,7 +24,7 @@ AS_NOBODY = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "
 
 def compile_on(address: str) -> str:
     """What came of it. Raises FarmError when nothing can be compiled here."""
-    here = Workstation(environment=os.environ, folder=Path("/"))
+    here = WorkstationFacts(environment=os.environ, folder=Path("/"))
     compiler = here.compiler()
     if not compiler:
         return "none"

@@ -19,7 +19,7 @@ from farm.doctor.workstation.chain import (
     prefix_launchers,
     tools,
 )
-from farm.doctor.workstation.facts import Workstation
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.workstation.env.compilers import in_path, is_wrapper
 from farm.workstation.env.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
@@ -76,7 +76,7 @@ CACHE_DOUBLED = Cause(
 )
 
 
-def _installed(facts: Workstation) -> Outcome:
+def _installed(facts: WorkstationFacts) -> Outcome:
     path = facts.environment.get("PATH", os.defpath)
     facts.icecc = shutil.which("icecc", path=path) or ""
     if not facts.icecc:
@@ -86,7 +86,7 @@ def _installed(facts: Workstation) -> Outcome:
     return fine(facts.icecc, ICECC_WRAPPERS)
 
 
-def _settings(facts: Workstation) -> Outcome:
+def _settings(facts: WorkstationFacts) -> Outcome:
     environment = facts.environment
     found = [fine(f"{name}={environment[name]}") for name in sorted(environment) if name.startswith("ICECC")]
     value = environment.get("ICECC", "")
@@ -97,7 +97,7 @@ def _settings(facts: Workstation) -> Outcome:
     return together(found or [fine("No variable of icecc's is set.")])
 
 
-def _path(facts: Workstation) -> Outcome:
+def _path(facts: WorkstationFacts) -> Outcome:
     """CC, CXX, PATH."""
     environment = facts.environment
     seen = [f"{name}={environment[name]}" for name in ("CC", "CXX", *CMAKE_LAUNCHERS) if environment.get(name)]
@@ -120,7 +120,7 @@ def _path(facts: Workstation) -> Outcome:
     return together(found)
 
 
-def _ccache(facts: Workstation) -> Outcome:
+def _ccache(facts: WorkstationFacts) -> Outcome:
     environment = facts.environment
     ways = doubled(environment)
     if ways:
@@ -156,7 +156,7 @@ def _without(path: str, folder: str) -> str:
     return os.pathsep.join(part for part in path.split(os.pathsep) if part.rstrip("/") != folder)
 
 
-def _cmake(facts: Workstation) -> Outcome:
+def _cmake(facts: WorkstationFacts) -> Outcome:
     found = []
     behind = "icecc" in prefix_launchers(facts.environment)
     for cache in cmake_caches(facts.folder):
@@ -173,7 +173,7 @@ def _cmake(facts: Workstation) -> Outcome:
     return together(found or [fine(f"There is no CMakeCache.txt in {facts.folder} or the folders in it.")])
 
 
-CHECKS: tuple[Check[Workstation], ...] = (
+CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "icecc-installed",
         "icecream's client is installed",

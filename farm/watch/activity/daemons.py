@@ -12,7 +12,7 @@ from farm.scheduler.control import ListedJob
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
 from farm.watch.activity.jobs import MAX_ENDED, lose, lowest_free, shown_path, with_room
-from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Listed, Place
+from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, Listed
 
 MAX_HOSTS = 4096
 MAX_FORGED = 256
@@ -194,7 +194,7 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
     submitter, node = names.key(listed.submitter), names.key(listed.node)
     runs = listed.state == "COMP"
     state = JobState.RUNNING if runs else JobState.PENDING
-    place = Place.OWN if runs and node == submitter != NOBODY else Place.REMOTE
+    place = JobPlace.OWN if runs and node == submitter != NOBODY else JobPlace.REMOTE
     job = Job(listed.id, state, place, shown_path(listed.file), submitter, node if runs else NOBODY)
     activity = with_room(activity, listed.id)
     hosts = activity.hosts

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from farm.printable import printable
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
-from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobState, Place, stem
+from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, stem
 
 Key = TypeVar("Key")
 
@@ -22,7 +22,7 @@ FALLBACK_SECONDS = 120.0
 MAX_FAILURES = 4096
 MAX_FILE = 256
 """Characters of a file's path: room for the longest name that a file can have."""
-SELF_MADE = (Place.LOCAL, Place.FALLBACK)
+SELF_MADE = (JobPlace.LOCAL, JobPlace.FALLBACK)
 
 
 def shown_path(path: str) -> str:
@@ -36,7 +36,7 @@ def requested(activity: Activity, event: JobRequested, time: float) -> Activity:
     job = Job(
         event.job,
         JobState.PENDING,
-        Place.REMOTE,
+        JobPlace.REMOTE,
         shown_path(event.file),
         submitter,
         language=event.language,
@@ -56,7 +56,7 @@ def begun(activity: Activity, event: JobBegun, time: float) -> Activity:
     asked = activity.jobs.get(event.job)
     if asked is None or asked.state is JobState.RUNNING:
         activity, asked = with_room(activity, event.job), None
-    job = asked or Job(event.job, JobState.PENDING, Place.REMOTE, "")
+    job = asked or Job(event.job, JobState.PENDING, JobPlace.REMOTE, "")
     hosts = activity.hosts
     if asked:
         hosts = _no_longer_pending(hosts, asked)
@@ -64,7 +64,7 @@ def begun(activity: Activity, event: JobBegun, time: float) -> Activity:
     if host := hosts.get(key):
         slot = lowest_free(host.taken)
         hosts = hosts.set(key, replace(host, running=host.running + 1, taken=host.taken | 1 << slot, last=time))
-    place = Place.OWN if key == job.submitter and key != NOBODY else Place.REMOTE
+    place = JobPlace.OWN if key == job.submitter and key != NOBODY else JobPlace.REMOTE
     job = replace(job, state=JobState.RUNNING, place=place, node=key, slot=slot, begun=time)
     totals = activity.totals
     totals = replace(
@@ -108,7 +108,7 @@ def done(activity: Activity, event: JobDone, time: float) -> Activity:
         out_bytes=event.out_bytes,
     )
     activity = replace(activity, hosts=hosts, totals=totals)
-    if not ok and job.place is Place.REMOTE:
+    if not ok and job.place is JobPlace.REMOTE:
         activity = _failed(activity, job, time)
     return _end(activity, job)
 
@@ -118,7 +118,7 @@ def _failed(activity: Activity, job: Job, time: float) -> Activity:
     key = (job.submitter, stem(job.file))
     if ids := activity.local.get(key):
         other = activity.jobs[next(iter(ids))]
-        jobs = activity.jobs.set(other.id, replace(other, place=Place.FALLBACK))
+        jobs = activity.jobs.set(other.id, replace(other, place=JobPlace.FALLBACK))
         totals = replace(activity.totals, fallback=activity.totals.fallback + 1)
         hosts = activity.hosts
         if host := hosts.get(job.submitter):
@@ -149,7 +149,7 @@ def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
     key, file = activity.ids.get(event.host, NOBODY), shown_path(event.file)
     failed = activity.failures.get((key, stem(file)))
     fallback = failed is not None and time - failed <= FALLBACK_SECONDS
-    place = Place.FALLBACK if fallback else Place.LOCAL
+    place = JobPlace.FALLBACK if fallback else JobPlace.LOCAL
     failures = activity.failures.delete((key, stem(file))) if failed is not None else activity.failures
     activity = with_room(activity, event.job)
     hosts, old = activity.hosts, activity.totals

@@ -31,7 +31,7 @@ class JobState(enum.StrEnum):
     """Ended with an exit code other than 0, or without a node."""
 
 
-class Place(enum.StrEnum):
+class JobPlace(enum.StrEnum):
     """Where a job is compiled, and how it came there."""
 
     REMOTE = "remote"
@@ -50,7 +50,7 @@ class Job(Struct, frozen=True, gc=False):
     id: int
     """The scheduler's; counted anew when it is restarted."""
     state: JobState
-    place: Place
+    place: JobPlace
     file: str
     """Its last three path parts; of local jobs the output file."""
     submitter: HostKey = NOBODY

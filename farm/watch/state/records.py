@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
-from farm.watch.events import Beacon, Finding, Ordered, Service, Stage, Telemetry
+from farm.watch.events import Beacon, Finding, Ordered, Stage, Telemetry, WatchedService
 from farm.watch.refusals import Refusals
 
 ANSWERS = "answers"
@@ -119,7 +119,7 @@ class Farm(Struct, frozen=True, kw_only=True):
     strangers: dict[str, Beacon] = {}
     """Advertisements that nothing bears out, by instance."""
     refusals: Refusals = {}
-    services: tuple[Service, ...] = ()
+    services: tuple[WatchedService, ...] = ()
     services_why: str = "Not asked yet."
     findings: Map[str, tuple[Finding, ...]] = Map()
     """What farmd's probes find wrong, by probe."""

@@ -55,7 +55,7 @@ def wait_for(path: str | Path, there: bool = True) -> bool:
     return True
 
 
-class Service(Struct, frozen=True):
+class SystemService(Struct, frozen=True):
     """The distribution's service: a systemd unit, or an init script where systemd does not run."""
 
     name: str
@@ -108,14 +108,14 @@ class Service(Struct, frozen=True):
         return done.returncode == 0
 
 
-def service(layout: Layout) -> Service:
+def service(layout: Layout) -> SystemService:
     """The service that reads this configuration. Raises FarmError when there is none."""
     for name in layout.services:
         if SYSTEMD.is_dir():
             if command.run(["systemctl", "cat", name], check=False, timeout=60).returncode == 0:
-                return Service(name, systemd=True)
+                return SystemService(name, systemd=True)
         elif (INIT_SCRIPTS / name).exists():
-            return Service(name, systemd=False)
+            return SystemService(name, systemd=False)
     where = "systemd has no unit" if SYSTEMD.is_dir() else f"systemd does not run, and {INIT_SCRIPTS} has no script"
     raise FarmError(
         "iceccd cannot be started as a service.",

@@ -22,7 +22,7 @@ from farm.workstation.join.finding import Target, check_installed, own_name
 from farm.workstation.join.icecc_conf import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.join.iceccd import (
     SYSTEMD,
-    Service,
+    SystemService,
     UserDaemon,
     answers,
     cache_folder,
@@ -102,7 +102,7 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
     return Joined(before if already and before else membership, already, notes)
 
 
-def _remember_system(files: Layout, daemon: Service) -> Undo:
+def _remember_system(files: Layout, daemon: SystemService) -> Undo:
     paths = [files.file, *([files.overrides] if files.overrides and files.overrides.exists() else [])]
     made = Undo(
         files=tuple(machine_undo.snapshot(path) for path in paths),
@@ -236,7 +236,7 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
             notes.append(f"Somebody has changed {path} since: it is as before, and what they made of it is {kept}.")
         machine_undo.restore(saved)
     if made.service:
-        daemon = Service(made.service, systemd=SYSTEMD.is_dir())
+        daemon = SystemService(made.service, systemd=SYSTEMD.is_dir())
         try:
             if made.active:
                 daemon.restart()

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from farm.printable import printable
 from farm.scheduler.monitor import Disconnected, Watched
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone, NodeStats
-from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobState, Place, fold
+from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobState, fold
 from farm.watch.activity.jobs import SELF_MADE
 from farm.workstation.run.own_calls import OwnCalls
 
@@ -189,7 +189,7 @@ class Tally:
 
     def _from_log(self, id: int, node: HostKey) -> Job:
         """A job whose begin the scheduler told nobody here."""
-        job = Job(id, JobState.DONE, Place.REMOTE, "", node=node)
+        job = Job(id, JobState.DONE, JobPlace.REMOTE, "", node=node)
         if told := self.strays.get(id):
             job = replace(job, exit=told.exit, real=told.real, user=told.user, system=told.system)
         return job

@@ -6,7 +6,7 @@ import time
 
 from farm.errors import FarmError
 from farm.supervisor import Supervisor
-from farm.watch.events import Service, ServicesSeen
+from farm.watch.events import ServicesSeen, WatchedService
 
 
 def look(supervisor: Supervisor) -> ServicesSeen:
@@ -15,5 +15,5 @@ def look(supervisor: Supervisor) -> ServicesSeen:
         states = supervisor.status()
     except FarmError as error:
         return ServicesSeen((), time.time(), error.why or error.what)
-    found = (Service(state.name, state.state, state.pid, state.since, state.detail) for state in states)
+    found = (WatchedService(state.name, state.state, state.pid, state.since, state.detail) for state in states)
     return ServicesSeen(tuple(found), time.time())
