@@ -26,7 +26,9 @@ def _look(code: str, cause: Cause) -> Callable[[NodeFacts], Outcome]:
     def look(facts: NodeFacts) -> Outcome:
         found = facts.finding(code)
         if found is None:
-            return skip("The node was not configured.")
+            configured = facts.finding("node-configured")
+            ok = configured is not None and configured["ok"]
+            return skip("No role of this machine needs this." if ok else "The node was not configured.")
         return fine(found["seen"]) if found["ok"] else cause.found(found["seen"])
 
     return look

@@ -13,12 +13,12 @@ from pathlib import Path
 import jinja2
 import msgspec
 
-from farm.config import Config, MachineConfig
+from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
 from farm.image.store import Manifest, Store
 from farm.netboot.logs import NONE_FOR
-from farm.node import contract
+from farm.netboot.settings import hyphens, machine_settings
 
 LOADERS = Path("/usr/lib/ipxe")
 """Debian's package ipxe: undionly.kpxe for BIOS, snponly.efi for UEFI; both use the firmware's own NIC driver."""
@@ -51,19 +51,6 @@ _templates = jinja2.Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
-
-
-class NodeSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node is told when it asks; farm/node/contract.py says what each value may be."""
-
-    schema: int = contract.SCHEMA
-    farm: str
-    name: str | None
-    netname: str
-    scheduler: str
-    slots: int
-    telemetry_port: int
-    authorized_keys: list[str]
 
 
 def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
@@ -126,24 +113,6 @@ def boot_scripts(config: Config, manifest: Manifest, mtu: int, extra: str = "") 
     return scripts
 
 
-def node_settings(config: Config, farm_key: str) -> dict[str, NodeSettings]:
-    """File name → what the node is told: default.json, and one for each machine that differs."""
-
-    def settings(machine: MachineConfig | None) -> NodeSettings:
-        slots = machine.slots if machine and machine.slots is not None else config.nodes.slots
-        return NodeSettings(
-            farm=config.name,
-            name=machine.name if machine else None,
-            netname=config.netname,
-            scheduler=f"{config.server}:{config.scheduler.port}",
-            slots=slots,
-            telemetry_port=config.nodes.telemetry_port,
-            authorized_keys=[farm_key, *config.nodes.authorized_keys],
-        )
-
-    return {"default.json": settings(None), **{f"{hyphens(m.mac)}.json": settings(m) for m in config.machines}}
-
-
 def served_files(config: Config, version: str) -> list[str]:
     """Paths, below what is served, of all that machines need to boot this version; `write_boot_files` writes them."""
     names = [hyphens(machine.mac) for machine in config.machines]
@@ -153,11 +122,6 @@ def served_files(config: Config, version: str) -> list[str]:
         *(f"images/{version}/{file}" for file in ("kernel", "initrd")),
         *(f"loader/{loader}" for loader in OWN_LOADERS),
     ]
-
-
-def hyphens(mac: str) -> str:
-    """A MAC as boot files are named by it: 52-54-00-12-34-56."""
-    return mac.replace(":", "-")
 
 
 def write_boot_files(
@@ -170,7 +134,7 @@ def write_boot_files(
     """
     manifest = store.get(version)
     _write_all(home.http / "boot", boot_scripts(config, manifest, mtu, extra))
-    settings = node_settings(config, farm_key)
+    settings = machine_settings(config, farm_key)
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},

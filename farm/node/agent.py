@@ -23,7 +23,7 @@ MAX_REQUESTS = 16
 REQUEST_SECONDS = 5.0
 """A request's time, from its connection to the last byte of the answer."""
 WATCH_SECONDS = {"agent": 0.5, "ready": 5.0}
-"""How often iceccd is looked for, by the stage the node is at."""
+"""How often its roles are looked at, by the stage the node is at."""
 PAUSES = 0.5, 5.0
 """Seconds between attempts to serve, at first and in the end."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from zeroconf import Error, IPVersion, ServiceInfo, Zeroconf
 
 from farm.node import VERSION
+from farm.node.roles import load
 
 SERVICE = "_farm-node._tcp.local."
 TTL = 120
@@ -23,10 +24,11 @@ def service_info(node: dict[str, Any], stage: str, boot_id: str) -> ServiceInfo:
         "mac": node["mac"],
         "image": node["image"],
         "version": VERSION,
-        "slots": str(node["slots"]),
         "stage": stage,
         "boot": boot_id,
     }
+    for role, settings in node["roles"].items():
+        text.update(load(role).advertised(settings))
     return ServiceInfo(
         SERVICE,
         f"{node['name']}.{SERVICE}",

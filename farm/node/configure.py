@@ -1,4 +1,4 @@
-"""`farm-node configure`: at boot, before iceccd, find out who this machine is and set it up accordingly.
+"""`farm-node configure`: at boot, find out which machine this is and what it is for, and set it up accordingly.
 
 Every import here is paid for at every boot of every node, so curl is run for TFTP, and only when HTTP fails.
 """
@@ -7,25 +7,17 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import socket
 import sys
 import time
 from collections.abc import Callable
 
-from farm.node.contract import MAX_BYTES
+from farm.node.contract import MAX_BYTES, SettingsError
+from farm.node.files import read, write
 from farm.node.network import address_of, ensure_broadcast, mac_of, nic_of
 from farm.node.retry import pauses
-from farm.node.settings import (
-    Boot,
-    Settings,
-    SettingsError,
-    iceccd_environment,
-    node_name,
-    parse_cmdline,
-    parse_settings,
-    parse_stages,
-)
+from farm.node.roles import load
+from farm.node.settings import Boot, Settings, node_name, parse_cmdline, parse_settings, parse_stages
 
 POLL_SECONDS = 0.05
 COMPLAIN_SECONDS = 30.0
@@ -41,7 +33,7 @@ def main(root: str = "/") -> int:
     EX_CONFIG is the one that to start again cannot change (RestartPreventExitStatus of the unit).
     """
     try:
-        boot = parse_cmdline(_read(os.path.join(root, "proc/cmdline")))
+        boot = parse_cmdline(read(os.path.join(root, "proc/cmdline")))
     except SettingsError as error:
         _say(f"{error}; this machine was not booted by a farm")
         return os.EX_CONFIG
@@ -49,7 +41,7 @@ def main(root: str = "/") -> int:
     mac = mac_of(nic)
     address = _wait(f"an IPv4 address on {nic} ({mac}) from DHCP", lambda: address_of(nic))
     ensure_broadcast(nic)
-    stages = parse_stages(_read(os.path.join(root, "run/farm/boot")))
+    stages = parse_stages(read(os.path.join(root, "run/farm/boot")))
     settings = ask(boot, mac, stages)
     stages["agent"] = uptime()
     apply(root, boot, settings, {"mac": mac, "nic": nic, "address": address}, stages)
@@ -132,39 +124,35 @@ def tftp_get(server: str, path: str) -> bytes:
 def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages: dict[str, float]) -> None:
     """Make the machine what the server said; what the agent needs goes to /run/farm/node.json."""
     name = node_name(settings, nic["mac"])
-    slots = settings.slots or os.cpu_count() or 1
     socket.sethostname(name)
-    _write(root, "etc/hostname", name + "\n")
-    _write(root, "etc/hosts", f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")
+    write(os.path.join(root, "etc/hostname"), name + "\n")
+    write(os.path.join(root, "etc/hosts"), f"127.0.0.1 localhost\n127.0.1.1 {name}\n::1 localhost\n")
     os.makedirs(os.path.join(root, "root/.ssh"), mode=0o700, exist_ok=True)
-    _write(root, "root/.ssh/authorized_keys", "".join(key + "\n" for key in settings.authorized_keys), 0o600)
-    _environment_folder(os.path.join(root, "var/cache/icecc"))
+    write(
+        os.path.join(root, "root/.ssh/authorized_keys"), "".join(key + "\n" for key in settings.authorized_keys), 0o600
+    )
     node = {
         **nic,
         "schema": 1,
         "farm": settings.farm,
         "name": name,
-        "slots": slots,
         "image": boot.image,
         "server": boot.server,
         "telemetry_port": settings.telemetry_port,
         "boot": stages,
+        "roles": settings.roles,
     }
-    _write(root, "run/farm/node.json", json.dumps(node) + "\n")
-    _write(root, "run/farm/iceccd.env", iceccd_environment(settings, name, slots))
-    _say(f"{name}: {slots} slots for {settings.netname}, scheduler {settings.scheduler}")
-
-
-def _environment_folder(path: str) -> None:
-    """Where iceccd unpacks toolchains: it takes no remote jobs unless the folder is its own."""
-    os.makedirs(path, exist_ok=True)
-    user = pwd.getpwnam("icecc")
-    os.chown(path, user.pw_uid, user.pw_gid)
+    for role in settings.roles:
+        _say(f"{name}: {role}: {load(role).set_up(root, node)}")
+    if settings.unknown:
+        _say(f"{name}: this image is too old for: {', '.join(settings.unknown)}")
+    # Last: what starts after this program goes by it.
+    write(os.path.join(root, "run/farm/node.json"), json.dumps(node) + "\n")
 
 
 def _boot_nic(boot: Boot, root: str) -> str | None:
     """The NIC the initrd used, which of two with one address is the one that has a link; or else the one of BOOTIF."""
-    nic = _read(os.path.join(root, "run/farm/boot-nic")).strip()
+    nic = read(os.path.join(root, "run/farm/boot-nic")).strip()
     if nic and (mac := mac_of(nic)) and boot.mac in ("", mac):
         return nic
     return nic_of(boot.mac) if boot.mac else None
@@ -179,24 +167,6 @@ def _wait(what: str, check: Callable[[], str | None]) -> str:
             _say(f"waiting for {what}")
         time.sleep(POLL_SECONDS)
     return found
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, errors="replace") as file:
-            return file.read(MAX_BYTES)
-    except OSError:
-        return ""
-
-
-def _write(root: str, name: str, text: str, mode: int = 0o644) -> None:
-    """Write a file that others see whole or not at all."""
-    path = os.path.join(root, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
-    os.replace(path + ".new", path)
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 import re
 
 SCHEMA = 1
+ROLES = ("compile",)
+"""What a machine can be for: the modules of farm/node/roles/."""
+MAX_ROLES = 16
+"""That one machine is given."""
 MAX_BYTES = 64 * 1024
 """The most that a server may say."""
 MAX_SLOTS = 1024
@@ -29,7 +33,7 @@ ADDRESS = re.compile(_HOST)
 PORT = re.compile(_PORT)
 SCHEDULER = re.compile(f"{_HOST}:{_PORT}")
 NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-"""Of a farm or a node: a label of a host name (RFC 1123) in lower case."""
+"""Of a farm, a node or a role: a label of a host name (RFC 1123) in lower case."""
 NETNAME = re.compile("[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")
 """No option, and nothing to a shell or to systemd: where netnames are written, those read them."""
 IMAGE = re.compile("[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
@@ -45,3 +49,23 @@ KEY = re.compile(
 """A line of authorized_keys: kind, base64 and a comment; of options (sshd(8)) those that name no command or file."""
 OWN_OPTION = re.compile(r"(farm\.[^=]*|BOOTIF|boot|initrd|ip)(=.*)?")
 """A word of the kernel's command line that only the farm may write: the initrd and the node go by it."""
+
+
+class SettingsError(Exception):
+    """What the server or the kernel command line says cannot be used; the text says which part."""
+
+
+def text_of(said: dict[str, object], key: str, pattern: re.Pattern[str]) -> str:
+    """The text below ``key``, all of which matches; raises SettingsError."""
+    value = said.get(key)
+    if not isinstance(value, str) or not pattern.fullmatch(value):
+        raise SettingsError(f"invalid value for {key}")
+    return value
+
+
+def number_of(said: dict[str, object], key: str, low: int, high: int) -> int:
+    """The whole number below ``key``, from ``low`` to ``high``; raises SettingsError."""
+    value = said.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise SettingsError(f"{key} is not a number from {low} to {high}")
+    return value

@@ -7,7 +7,6 @@ import stat
 import time
 from typing import Any
 
-FOLDER = "/var/cache/icecc"
 ROOM_PER_SLOT = 25 << 20
 """Free bytes that iceccd wants in its folder for each free slot, and for one more (daemon/main.cpp)."""
 MAX_ENVIRONMENTS = 64
@@ -20,7 +19,7 @@ SETTLED_SECONDS = 30.0
 class Environments:
     """The environments in iceccd's folder (``-b``); sizes are remembered, so that looking often costs little."""
 
-    def __init__(self, folder: str = FOLDER) -> None:
+    def __init__(self, folder: str) -> None:
         self.folder = folder
         self._sizes: dict[str, tuple[float, int]] = {}
 

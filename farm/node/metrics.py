@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from farm.node.roles import load
+
 Samples = list[tuple[dict[str, str], float]]
+Family = tuple[str, str, str, Samples]
+"""Name without ``farm_node_``, kind, help, and each sample with its labels."""
 
 
 def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str:
@@ -17,10 +21,9 @@ def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str
     ]
     memory, overlay, network = snapshot["memory"], snapshot["overlay"], snapshot["network"]
     nic = {"device": network["nic"]}
-    families: list[tuple[str, str, str, Samples]] = [
+    families: list[Family] = [
         ("info", "gauge", "What this node is.", [(info, 1)]),
-        ("iceccd_up", "gauge", "Whether icecream's daemon runs.", [({}, float(snapshot["iceccd"]))]),
-        ("slots", "gauge", "Jobs this node takes at a time.", [({}, snapshot["slots"])]),
+        *(family for role, section in snapshot["roles"].items() for family in load(role).metrics(section)),
         ("uptime_seconds", "gauge", "Time since the kernel started.", [({}, snapshot["uptime"])]),
         (
             "boot_stage_seconds",

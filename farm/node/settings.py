@@ -16,40 +16,39 @@ from farm.node.contract import (
     MAX_BYTES,
     MAX_KEYS,
     MAX_PORT,
-    MAX_SLOTS,
+    MAX_ROLES,
     NAME,
-    NETNAME,
     PORT,
-    SCHEDULER,
+    ROLES,
     SCHEMA,
+    SettingsError,
+    number_of,
+    text_of,
 )
+from farm.node.roles import load
 
 _STAGE = re.compile(r"([a-z]{1,16}) ([0-9]{1,9}(\.[0-9]{1,9})?)")
 
 
-class SettingsError(Exception):
-    """What the server or the kernel command line says cannot be used; the text says which part."""
-
-
 class Settings:
-    """What the server tells a node (``/nodes/MAC.json``, schema 1); ``name`` None: the node names itself."""
+    """What the server tells a machine (``/nodes/MAC.json``, schema 1); ``name`` None: the machine names itself."""
 
     def __init__(
         self,
         *,
         farm: str,
         name: str | None,
-        netname: str,
-        scheduler: str,
-        slots: int,
+        roles: dict[str, dict[str, object]],
+        unknown: list[str],
         telemetry_port: int,
         authorized_keys: list[str],
     ) -> None:
         self.farm = farm
         self.name = name
-        self.netname = netname
-        self.scheduler = scheduler
-        self.slots = slots
+        self.roles = roles
+        """Role → its settings, as the role has checked them."""
+        self.unknown = unknown
+        """Roles that this version does not have: the image is older than the server."""
         self.telemetry_port = telemetry_port
         self.authorized_keys = authorized_keys
 
@@ -107,42 +106,21 @@ def parse_settings(data: bytes) -> Settings:
     keys = said.get("authorized_keys", [])
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise SettingsError(f"authorized_keys is not a list of at most {MAX_KEYS}")
+    # Servers from before roles name none: what they boot compiles.
+    roles = said.get("roles", ["compile"])
+    if not isinstance(roles, list) or len(roles) > MAX_ROLES:
+        raise SettingsError(f"roles is not a list of at most {MAX_ROLES}")
+    names = [text_of({"roles": role}, "roles", NAME) for role in roles]
     return Settings(
-        farm=_text(said, "farm", NAME),
-        name=None if said.get("name") is None else _text(said, "name", NAME),
-        netname=_text(said, "netname", NETNAME),
-        scheduler=_text(said, "scheduler", SCHEDULER),
-        slots=_number(said, "slots", 0, MAX_SLOTS),
-        telemetry_port=_number(said, "telemetry_port", 1, MAX_PORT),
-        authorized_keys=[_text({"authorized_keys": key}, "authorized_keys", KEY) for key in keys],
+        farm=text_of(said, "farm", NAME),
+        name=None if said.get("name") is None else text_of(said, "name", NAME),
+        roles={name: load(name).parse(said) for name in names if name in ROLES},
+        unknown=[name for name in names if name not in ROLES],
+        telemetry_port=number_of(said, "telemetry_port", 1, MAX_PORT),
+        authorized_keys=[text_of({"authorized_keys": key}, "authorized_keys", KEY) for key in keys],
     )
-
-
-def _text(said: dict[str, object], key: str, pattern: re.Pattern[str]) -> str:
-    value = said.get(key)
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise SettingsError(f"invalid value for {key}")
-    return value
-
-
-def _number(said: dict[str, object], key: str, low: int, high: int) -> int:
-    value = said.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise SettingsError(f"{key} is not a number from {low} to {high}")
-    return value
 
 
 def node_name(settings: Settings, mac: str) -> str:
     """The name the server gave, or ``node-`` and the last six digits of the boot NIC's MAC."""
     return settings.name or "node-" + mac.replace(":", "")[-6:]
-
-
-def iceccd_environment(settings: Settings, name: str, slots: int) -> str:
-    """The variables of iceccd.service (systemd's EnvironmentFile; the values' characters were checked)."""
-    values = {
-        "FARM_SCHEDULER": settings.scheduler,
-        "FARM_NETNAME": settings.netname,
-        "FARM_NAME": name,
-        "FARM_SLOTS": str(slots),
-    }
-    return "".join(f'{key}="{value}"\n' for key, value in values.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -11,46 +10,24 @@ from typing import Any
 import psutil
 
 from farm.node import VERSION
-from farm.node.environments import FOLDER, Environments
+from farm.node.roles import load
 
 FRESH_SECONDS = 1.0
 """Younger answers are given again: however many ask, the node looks at most so often."""
 MAX_SENSORS = 32
 
 
-class Iceccd:
-    """Finds iceccd's process, and keeps it as long as it lives."""
-
-    def __init__(self) -> None:
-        self._process: psutil.Process | None = None
-
-    def find(self) -> psutil.Process | None:
-        """The daemon (the oldest, since it forks for each job), or None when it does not run."""
-        if self._process is None or not self._lives(self._process):
-            processes = psutil.process_iter(["name", "create_time"])
-            found = [process for process in processes if process.info["name"] == "iceccd"]
-            self._process = min(found, key=lambda process: process.info["create_time"], default=None)
-        return self._process
-
-    @staticmethod
-    def _lives(process: psutil.Process) -> bool:
-        with contextlib.suppress(psutil.Error):
-            return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        return False
-
-
 class Telemetry:
     """Takes snapshots of this machine; safe to call from several threads.
 
     ``node``: what `configure` left in /run/farm/node.json. ``overlay``: the RAM file system that takes all writes.
-    ``environments``: iceccd's folder.
     """
 
-    def __init__(self, node: dict[str, Any], overlay: str = "/run/farm/upper", environments: str = FOLDER) -> None:
+    def __init__(self, node: dict[str, Any], overlay: str = "/run/farm/upper") -> None:
         self.node = node
         self.overlay = overlay
-        self.environments = Environments(environments)
-        self.iceccd = Iceccd()
+        self.roles = {name: load(name) for name in node["roles"]}
+        self.probes = {name: role.probe(node["roles"][name]) for name, role in self.roles.items()}
         self._lock = threading.Lock()
         self._taken = 0.0
         self._last: dict[str, Any] = {}
@@ -65,27 +42,29 @@ class Telemetry:
             return self._last
 
     def _look(self) -> dict[str, Any]:
-        process = self.iceccd.find()
         memory = psutil.virtual_memory()
+        sections = {name: probe.look() for name, probe in self.probes.items()}
         boot = dict(self.node["boot"])
-        if process is not None:
-            boot["iceccd"] = round(max(0.0, process.create_time() - psutil.boot_time()), 2)
-        return {
+        for probe in self.probes.values():
+            boot.update(probe.stages())
+        told = {
             "schema": 1,
             "version": VERSION,
             "uptime": round(time.clock_gettime(time.CLOCK_BOOTTIME), 2),
-            **{key: self.node[key] for key in ("farm", "name", "mac", "image", "slots")},
-            "stage": "agent" if process is None else "ready",
-            "iceccd": process is not None,
+            **{key: self.node[key] for key in ("farm", "name", "mac", "image")},
+            "stage": "ready" if all(section["ready"] for section in sections.values()) else "agent",
             "boot": boot,
             "cpu": {"percent": psutil.cpu_percent(percpu=True)},
             "load": list(os.getloadavg()),
             "memory": {"total": memory.total, "available": memory.available},
             "overlay": _fill(self.overlay),
-            "environments": self.environments.look(),
             "network": _traffic(self.node["nic"]),
             "temperatures": _temperatures(),
+            "roles": sections,
         }
+        for name, section in sections.items():
+            told.update(self.roles[name].kept(section))
+        return told
 
     @staticmethod
     def cpu_seconds() -> list[dict[str, float]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -182,17 +183,18 @@ class Booted:
     """A node's files below a folder."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.folder = root, root / "environments"
+        self.root, self.folder, self.scheduler = root, root / "var/cache/icecc", "127.0.0.1:1"
         (root / "run/farm").mkdir(parents=True)
-        self.folder.mkdir()
+        self.folder.mkdir(parents=True)
         shutil.chown(self.folder, "icecc")
         self.configure(1)
 
     def configure(self, slots: int) -> None:
-        (self.root / "run/farm/node.json").write_text(f'{{"name": "pc01", "farm": "lab", "slots": {slots}}}')
+        roles = {"compile": {"slots": slots, "scheduler": self.scheduler}}
+        (self.root / "run/farm/node.json").write_text(json.dumps({"name": "pc01", "farm": "lab", "roles": roles}))
 
-    def look(self, code: str, port: int = 1) -> Outcome:
-        findings = fit.examine(str(self.root), str(self.folder), port)
+    def look(self, code: str) -> Outcome:
+        findings = fit.examine(str(self.root))
         return look(of_node.CHECKS, code, of_node.NodeFacts(findings=findings))
 
 
@@ -232,13 +234,21 @@ def test_a_node_without_room(booted: Booted) -> None:
     assert booted.look("node-space").state is State.OK
 
 
-def test_who_does_not_answer_a_node(booted: Booted) -> None:
+def test_who_does_not_answer_a_node(booted: Booted, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        (booted.root / "run/farm/iceccd.env").write_text(f"FARM_SCHEDULER=127.0.0.1:{port}\n")
-        assert [booted.look(code, port).state for code in ("node-iceccd", "node-scheduler")] == [State.OK] * 2
-    until(lambda: booted.look("node-iceccd", port).state is State.FAIL, "it still answers")
-    assert [booted.look(code, port).state for code in ("node-iceccd", "node-scheduler")] == [State.FAIL] * 2
+        monkeypatch.setattr("farm.node.roles.compile.ICECCD_PORT", port)
+        booted.scheduler = f"127.0.0.1:{port}"
+        booted.configure(1)
+        assert [booted.look(code).state for code in ("node-iceccd", "node-scheduler")] == [State.OK] * 2
+    until(lambda: booted.look("node-iceccd").state is State.FAIL, "it still answers")
+    assert [booted.look(code).state for code in ("node-iceccd", "node-scheduler")] == [State.FAIL] * 2
+
+
+def test_a_machine_that_does_not_compile_is_not_asked_for_what_compiling_needs(booted: Booted) -> None:
+    (booted.root / "run/farm/node.json").write_text('{"name": "desk", "farm": "lab", "roles": {}}')
+    assert ["node-configured", "node-clock"] == [each["code"] for each in fit.examine(str(booted.root))]
+    assert booted.look("node-iceccd").state is State.SKIPPED
 
 
 def test_a_clock_that_stands_still(booted: Booted, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,6 +33,7 @@ SETTINGS = {
     "slots": 3,
     "telemetry_port": 9105,
     "authorized_keys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm jürgen"],
+    "roles": ["compile"],
 }
 
 
@@ -111,8 +112,9 @@ def test_a_node_becomes_what_the_server_says(lab: tuple[Namespace, Namespace], s
         'FARM_SLOTS="3"',
     ]
     told = json.loads((root / "run/farm/node.json").read_text())
-    expected = {"mac": MAC, "nic": "lab0", "address": NODE, "name": "pc01", "slots": 3, "image": "v1", "farm": "lab"}
+    expected = {"mac": MAC, "nic": "lab0", "address": NODE, "name": "pc01", "image": "v1", "farm": "lab"}
     assert {key: told[key] for key in expected} == expected
+    assert {"compile": {key: SETTINGS[key] for key in ("netname", "scheduler", "slots")}} == told["roles"]
     access = Home.at(server.folder).logs / "nginx-access.log"
     until(lambda: access.read_text().endswith("\n"), "nginx does not log")  # it does after it has answered
     assert json.loads(access.read_text())["uri"].startswith(
@@ -125,7 +127,8 @@ def test_an_unknown_node_names_itself(lab: tuple[Namespace, Namespace], served: 
     (served / "nodes" / "52-54-00-00-00-01.json").unlink()
     root = configure(lab[1])
     told = json.loads((root / "run/farm/node.json").read_text())
-    assert (told["name"], told["slots"]) == ("node-000001", os.cpu_count())
+    assert (told["name"], told["roles"]["compile"]["slots"]) == ("node-000001", 0)
+    assert f'FARM_SLOTS="{os.cpu_count()}"\n' in (root / "run/farm/iceccd.env").read_text()
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["known", "unknown"])

@@ -23,7 +23,8 @@ from farm.instance import Instance
 from farm.netboot.leases import parse_leases
 from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import client_payload, discover_packet, offering_server
-from farm.node.settings import SettingsError, parse_cmdline, parse_settings, parse_stages
+from farm.node.contract import SettingsError
+from farm.node.settings import parse_cmdline, parse_settings, parse_stages
 from farm.nodes.pending import Ordered
 from farm.scheduler import control, protocol
 from farm.scheduler.discovery import parse_reply, parse_target
@@ -222,6 +223,7 @@ SETTINGS = as_json(
     netname="icecream-farm",
     scheduler="10.77.0.1:8765",
     slots=4,
+    roles=["compile"],
     telemetry_port=9105,
     authorized_keys=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMg me"],
 )

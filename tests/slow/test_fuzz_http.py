@@ -47,7 +47,10 @@ def exchange(connect: Callable[[], socket.socket], data: bytes, seconds: float =
 
 
 def test_a_nodes_agent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    node = {"farm": "a", "mac": "52:54:00:00:00:01", "nic": "lo", "slots": 2, "boot": {}, "name": "pc01", "image": "1"}
+    node = {
+        "farm": "a", "mac": "52:54:00:00:00:01", "nic": "lo", "boot": {}, "name": "pc01", "image": "1",
+        "roles": {"compile": {"slots": 2}},
+    }  # fmt: skip
     server = Server(("127.0.0.1", 0), Telemetry(node, str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

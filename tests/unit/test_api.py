@@ -250,10 +250,10 @@ def test_prometheus_finds_the_nodes_that_have_run() -> None:
 def test_the_dashboard_asks_for_metrics_that_exist() -> None:
     dashboard = json.loads((DOCS / "grafana/farm.json").read_text())
     told = {
-        "farm": "", "name": "", "mac": "", "image": "", "version": "", "iceccd": True, "slots": 1, "uptime": 1.0,
+        "farm": "", "name": "", "mac": "", "image": "", "version": "", "uptime": 1.0,
         "boot": {"kernel": 0.0}, "load": [0.0] * 3, "memory": {"total": 1, "available": 1},
         "overlay": {"total": 1, "used": 1}, "network": {"nic": "eth0", "received": 1, "sent": 1},
-        "temperatures": {"x": 1.0},
+        "temperatures": {"x": 1.0}, "roles": {"compile": {"ready": True, "slots": 1}},
     }  # fmt: skip
     of_nodes = set(re.findall(r"^(farm_node_\w+)", render_node(told, [{"user": 1.0}]), re.MULTILINE))
     known = {name for name, _ in samples(farm())} | of_nodes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import string
 from collections.abc import Iterator
 from typing import Any
@@ -13,14 +14,15 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.config import Config, NodesConfig, SchedulerConfig
+from farm.config import Config, MachineConfig, NodesConfig, SchedulerConfig
 from farm.config.file import parse
 from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
 from farm.image.store import Manifest
-from farm.netboot.render import boot_scripts, node_settings
-from farm.node.contract import KEYS_BYTES, MAX_BYTES, MAX_KEYS
-from farm.node.settings import SettingsError, parse_cmdline, parse_settings
+from farm.netboot.render import boot_scripts
+from farm.netboot.settings import machine_settings
+from farm.node.contract import KEY, KEYS_BYTES, MAX_BYTES, MAX_KEYS, NAME, NETNAME, SCHEDULER, SettingsError
+from farm.node.settings import parse_cmdline, parse_settings
 from farm.workstation.join.finding import check_netname
 
 FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
@@ -45,15 +47,38 @@ def command_lines(config: Config) -> Iterator[str]:
                 yield " ".join(command.split()[2:])
 
 
+def compile_settings(config: Config, machine: MachineConfig | None) -> dict[str, object]:
+    own = machine.slots if machine else None
+    scheduler = f"{config.server}:{config.scheduler.port}"
+    slots = config.nodes.slots if own is None else own
+    return {"netname": config.netname, "scheduler": scheduler, "slots": slots}
+
+
+def see_that_images_from_before_roles_take(config: Config, machine: MachineConfig | None, said: dict[str, Any]) -> None:
+    """By that image's own rules: this schema, these keys with these types, and whatever else is said passed over."""
+    assert 1 == said["schema"]
+    assert NAME.fullmatch(said["farm"])
+    assert said["name"] is None or NAME.fullmatch(said["name"])
+    assert NETNAME.fullmatch(said["netname"])
+    assert SCHEDULER.fullmatch(said["scheduler"])
+    assert (int, True) == (type(said["slots"]), 0 <= said["slots"] <= 1024)
+    assert (int, True) == (type(said["telemetry_port"]), 1 <= said["telemetry_port"] <= 65535)
+    assert len(said["authorized_keys"]) <= 64
+    assert all(KEY.fullmatch(line) for line in said["authorized_keys"])
+    assert compile_settings(config, machine) == {key: said[key] for key in ("netname", "scheduler", "slots")}
+
+
 def see_that_nodes_take(config: Config) -> None:
     """What the server writes for this configuration is read by every node, and as it was meant."""
     machines = {f"{machine.mac.replace(':', '-')}.json": machine for machine in config.machines}
-    for name, written in node_settings(config, FARM_KEY).items():
+    for name, written in machine_settings(config, FARM_KEY).items():
         told = parse_settings(msgspec.json.format(msgspec.json.encode(written)))
         assert (config.name, machines[name].name if name in machines else None) == (told.farm, told.name)
-        assert (config.netname, f"{config.server}:{config.scheduler.port}") == (told.netname, told.scheduler)
+        assert {"compile": compile_settings(config, machines.get(name))} == told.roles
+        assert [] == told.unknown
         assert config.nodes.telemetry_port == told.telemetry_port
         assert [FARM_KEY, *config.nodes.authorized_keys] == told.authorized_keys
+        see_that_images_from_before_roles_take(config, machines.get(name), json.loads(msgspec.json.encode(written)))
     for line in command_lines(config):
         boot = parse_cmdline(line)
         assert (config.server, config.http_port, VERSION.version) == (boot.server, boot.http_port, boot.image)
@@ -144,7 +169,7 @@ def test_a_netname_that_a_node_refuses_is_refused(netname: str) -> None:
     assert ["scheduler.netname"] == wrong({"scheduler": {"netname": netname}})
     with pytest.raises(SettingsError):
         parse_settings(
-            msgspec.json.encode(node_settings(Config(scheduler=SchedulerConfig(netname)), FARM_KEY)["default.json"])
+            msgspec.json.encode(machine_settings(Config(scheduler=SchedulerConfig(netname)), FARM_KEY)["default.json"])
         )
 
 
@@ -174,7 +199,7 @@ def test_more_keys_than_a_node_takes_are_refused() -> None:
     assert ["nodes.authorized_keys"] == wrong({"nodes": {"authorized_keys": long}})
     config = Config(nodes=NodesConfig(authorized_keys=long[:-1]))
     assert [] == check(config)
-    assert len(msgspec.json.encode(node_settings(config, FARM_KEY)["default.json"])) < MAX_BYTES
+    assert len(msgspec.json.encode(machine_settings(config, FARM_KEY)["default.json"])) < MAX_BYTES
 
 
 @pytest.mark.parametrize(

@@ -16,16 +16,11 @@ from hypothesis import strategies as st
 
 from farm.node import VERSION, configure, metrics
 from farm.node.agent import crowding
+from farm.node.contract import MAX_BYTES, MAX_ROLES, ROLES, SettingsError
 from farm.node.retry import pauses
-from farm.node.settings import (
-    MAX_BYTES,
-    SettingsError,
-    iceccd_environment,
-    node_name,
-    parse_cmdline,
-    parse_settings,
-    parse_stages,
-)
+from farm.node.roles import load
+from farm.node.roles.compile import iceccd_environment
+from farm.node.settings import node_name, parse_cmdline, parse_settings, parse_stages
 
 CHECKOUT = Path(__file__).parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm farm@server"
@@ -38,6 +33,7 @@ SAID: dict[str, Any] = {
     "slots": 0,
     "telemetry_port": 9105,
     "authorized_keys": [KEY],
+    "roles": ["compile"],
 }
 
 
@@ -47,9 +43,41 @@ def parse(**changes: object) -> Any:
 
 def test_settings_are_taken_as_said() -> None:
     settings = parse(future="ignored")
-    assert vars(settings) == {key: value for key, value in SAID.items() if key != "schema"}
+    assert vars(settings) == {
+        "farm": "lab",
+        "name": "pc01",
+        "roles": {"compile": {"netname": "icecream-lab", "scheduler": "10.77.0.1:8765", "slots": 0}},
+        "unknown": [],
+        "telemetry_port": 9105,
+        "authorized_keys": [KEY],
+    }
     assert node_name(settings, "52:54:00:12:34:56") == "pc01"
     assert node_name(parse(name=None), "52:54:00:12:34:56") == "node-123456"
+
+
+def test_a_server_from_before_roles_names_none_and_means_compile() -> None:
+    said = {key: value for key, value in SAID.items() if key != "roles"}
+    assert ["compile"] == list(parse_settings(json.dumps(said).encode()).roles)
+
+
+def test_only_what_its_roles_need_is_asked_of_the_settings() -> None:
+    said = {key: SAID[key] for key in ("schema", "farm", "name", "telemetry_port", "authorized_keys")}
+    settings = parse_settings(json.dumps({**said, "roles": []}).encode())
+    assert ({}, []) == (settings.roles, settings.unknown)
+    with pytest.raises(SettingsError, match="netname"):
+        parse_settings(json.dumps({**said, "roles": ["compile"]}).encode())
+
+
+def test_a_role_that_this_image_does_not_have_keeps_it_from_none_of_the_others() -> None:
+    settings = parse(roles=["session", "compile"])
+    assert (["compile"], ["session"]) == (list(settings.roles), settings.unknown)
+
+
+def test_each_role_is_a_module_of_its_own() -> None:
+    assert set(ROLES) == {path.stem for path in (CHECKOUT / "farm/node/roles").iterdir() if path.stem[:1] != "_"}
+    assert [True] * len(ROLES) == [bool(load(name)) for name in ROLES]
+    with pytest.raises(KeyError):
+        load("os")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +113,10 @@ def test_settings_are_taken_as_said() -> None:
         {"authorized_keys": [f"{KEY}\x85"]},
         {"authorized_keys": [f"{KEY}\ud800"]},
         {"farm": None},
+        {"roles": "compile"},
+        {"roles": ["../os"]},
+        {"roles": [["compile"]]},
+        {"roles": ["compile"] * (MAX_ROLES + 1)},
     ],
     ids=str,
 )
@@ -161,7 +193,7 @@ def test_any_boot_file_is_tolerated(text: str) -> None:
 
 
 def test_iceccd_is_told_in_variables() -> None:
-    lines = iceccd_environment(parse(), "pc01", 4).splitlines()
+    lines = iceccd_environment(parse(slots=4).roles["compile"], "pc01").splitlines()
     assert lines == [
         'FARM_SCHEDULER="10.77.0.1:8765"',
         'FARM_NETNAME="icecream-lab"',
@@ -207,8 +239,9 @@ def test_a_new_client_takes_the_place_of_the_one_with_the_most_connections() -> 
 
 def test_metrics_are_prometheus_text() -> None:
     snapshot = {
-        "version": "1", "uptime": 20.5, "farm": "lab", "name": 'a"b\\c\n', "mac": "m", "image": "v1", "slots": 4,
-        "iceccd": True, "boot": {"root": 3.5}, "load": [0.5, 1, 2], "memory": {"total": 10, "available": 5},
+        "version": "1", "uptime": 20.5, "farm": "lab", "name": 'a"b\\c\n', "mac": "m", "image": "v1",
+        "roles": {"compile": {"ready": True, "slots": 4, "environments": []}},
+        "boot": {"root": 3.5}, "load": [0.5, 1, 2], "memory": {"total": 10, "available": 5},
         "overlay": {"total": 8, "used": 1}, "network": {"nic": "eth0", "received": 7, "sent": 9}, "temperatures": {},
     }  # fmt: skip
     text = metrics.render(snapshot, [{"user": 1.5, "idle": 2.0}])
@@ -218,7 +251,18 @@ def test_metrics_are_prometheus_text() -> None:
     assert "# TYPE farm_node_cpu_seconds_total counter" in lines
     assert 'farm_node_load{minutes="15"} 2.0' in lines
     assert "farm_node_iceccd_up 1.0" in lines
+    assert "farm_node_slots 4.0" in lines
     assert "temperature" not in text
+
+
+def test_a_machine_without_roles_has_no_metrics_of_any() -> None:
+    told = {
+        "version": "1", "uptime": 20.5, "farm": "lab", "name": "a", "mac": "m", "image": "v1", "roles": {},
+        "boot": {}, "load": [0.5, 1, 2], "memory": {"total": 10, "available": 5}, "overlay": {"total": 8, "used": 1},
+        "network": {"nic": "eth0", "received": 7, "sent": 9}, "temperatures": {},
+    }  # fmt: skip
+    assert "iceccd" not in metrics.render(told, [])
+    assert "slots" not in metrics.render(told, [])
 
 
 def test_the_version_is_the_projects() -> None:
@@ -227,7 +271,8 @@ def test_the_version_is_the_projects() -> None:
 
 
 def test_configure_imports_little() -> None:
-    code = "import sys, farm.node.configure; print(*sys.modules)"
+    code = "import sys, farm.node.configure, farm.node.roles as roles; "
+    code += "[roles.load(name) for name in roles.contract.ROLES]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=CHECKOUT)
     modules = set(done.stdout.split())
     heavy = {"subprocess", "http.client", "urllib.request", "logging", "asyncio", "typing", "dataclasses", "psutil"}

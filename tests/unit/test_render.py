@@ -16,6 +16,7 @@ from farm.export.aoe import socket_buffer_needed, vblade_service
 from farm.home import Home
 from farm.image.store import Manifest
 from farm.netboot import render
+from farm.netboot.settings import machine_document, machine_settings
 from farm.serve import firewall
 from farm.supervisor import Service
 from farm.supervisor import render as supervisor_conf
@@ -93,14 +94,21 @@ def test_the_first_script_tries_http_then_tftp_then_the_local_disk() -> None:
 
 
 def test_a_node_is_told_its_name_slots_and_whom_to_let_in() -> None:
-    told = render.node_settings(CONFIG, "farm-key")
+    told = machine_settings(CONFIG, "farm-key")
 
     assert {"default.json", "52-54-00-00-00-01.json", "52-54-00-00-00-02.json"} == told.keys()
-    assert ("pc01", 3) == (told["52-54-00-00-00-01.json"].name, told["52-54-00-00-00-01.json"].slots)
-    assert ("pc02", 1) == (told["52-54-00-00-00-02.json"].name, told["52-54-00-00-00-02.json"].slots)
-    assert (None, 1) == (told["default.json"].name, told["default.json"].slots)
-    assert ["farm-key", "k2"] == told["default.json"].authorized_keys
-    assert ("icecream-lab", "10.77.0.1:8765") == (told["default.json"].netname, told["default.json"].scheduler)
+    assert [None, "pc01", "pc02"] == [document["name"] for document in told.values()]
+    assert [1, 3, 1] == [document["slots"] for document in told.values()]
+    assert ["farm-key", "k2"] == told["default.json"]["authorized_keys"]
+    assert ("icecream-lab", "10.77.0.1:8765") == (told["default.json"]["netname"], told["default.json"]["scheduler"])
+
+
+def test_a_machine_is_told_what_its_roles_need_and_no_more() -> None:
+    told = machine_document(CONFIG, PC01, "farm-key", roles=())
+
+    assert {"schema", "farm", "name", "telemetry_port", "authorized_keys", "roles"} == told.keys()
+    assert [] == told["roles"]
+    assert ["compile"] == machine_document(CONFIG, PC01, "farm-key")["roles"]
 
 
 def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None:

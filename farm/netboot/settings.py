@@ -1,0 +1,58 @@
+"""What each machine is told when it asks: a document by the grammar of farm/node/contract.py, which its node reads.
+
+A role takes its settings from the same document; what `SETTINGS` holds for it is merged in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from farm.config import Config, MachineConfig
+from farm.node import contract
+
+Document = dict[str, object]
+
+ROLES = ("compile",)
+"""What machines are for."""
+
+
+def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
+    """File name → what a machine is told: default.json, and one for each machine that differs."""
+    own = {f"{hyphens(machine.mac)}.json": machine_document(config, machine, farm_key) for machine in config.machines}
+    return {"default.json": machine_document(config, None, farm_key), **own}
+
+
+def machine_document(
+    config: Config, machine: MachineConfig | None, farm_key: str, roles: tuple[str, ...] = ROLES
+) -> Document:
+    """What one machine is told (None: one that is not listed)."""
+    document: Document = {
+        "schema": contract.SCHEMA,
+        "farm": config.name,
+        "name": machine.name if machine else None,
+        "telemetry_port": config.nodes.telemetry_port,
+        "authorized_keys": [farm_key, *config.nodes.authorized_keys],
+        "roles": list(roles),
+    }
+    for role in roles:
+        if role in SETTINGS:
+            document |= SETTINGS[role](config, machine)
+    return document
+
+
+def _compile(config: Config, machine: MachineConfig | None) -> Document:
+    """At the top: a node from before roles looks for them there, and for nothing else."""
+    return {
+        "netname": config.netname,
+        "scheduler": f"{config.server}:{config.scheduler.port}",
+        "slots": machine.slots if machine and machine.slots is not None else config.nodes.slots,
+    }
+
+
+SETTINGS: Mapping[str, Callable[[Config, MachineConfig | None], Document]] = {"compile": _compile}
+"""By role, what it is told; a role that needs nothing has no entry."""
+
+
+def hyphens(mac: str) -> str:
+    """A MAC as files for machines are named by it: 52-54-00-12-34-56."""
+    return mac.replace(":", "-")

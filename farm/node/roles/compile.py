@@ -1,0 +1,150 @@
+"""The role compile: iceccd takes jobs of others from the farm's scheduler."""
+
+from __future__ import annotations
+
+import os
+import pwd
+
+from farm.node.contract import MAX_SLOTS, NETNAME, SCHEDULER, number_of, text_of
+from farm.node.files import write
+from farm.node.finding import finding, why_silent
+from farm.node.ports import ICECCD_PORT
+from farm.node.roles import TYPE_CHECKING, Probe, Role
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from farm.node.metrics import Family
+    from farm.node.roles import Finding, Node, Said, Section
+
+ENVIRONMENT = "run/farm/iceccd.env"
+"""What iceccd.service takes its arguments from (systemd's EnvironmentFile)."""
+FOLDER = "/var/cache/icecc"
+"""Where iceccd unpacks toolchains (its option ``-b``)."""
+
+
+class Compile(Role):
+    """Its settings: ``netname``, ``scheduler`` (ADDRESS:PORT), ``slots`` (0: one per processor)."""
+
+    def parse(self, said: Said) -> dict[str, Any]:
+        """At the top of what is said, where images from before roles look for them."""
+        return {
+            "netname": text_of(said, "netname", NETNAME),
+            "scheduler": text_of(said, "scheduler", SCHEDULER),
+            "slots": number_of(said, "slots", 0, MAX_SLOTS),
+        }
+
+    def set_up(self, root: str, node: Node) -> str:
+        """Write iceccd's settings, and give it its folder."""
+        settings = node["roles"]["compile"]
+        _environment_folder(os.path.join(root, FOLDER[1:]))
+        write(os.path.join(root, ENVIRONMENT), iceccd_environment(settings, node["name"]))
+        return f"{slots(settings)} slots for {settings['netname']}, scheduler {settings['scheduler']}"
+
+    def advertised(self, settings: dict[str, Any]) -> dict[str, str]:
+        """How many jobs it takes at a time."""
+        return {"slots": str(slots(settings))}
+
+    def probe(self, settings: dict[str, Any]) -> Probe:
+        """iceccd's process and folder."""
+        return CompileProbe(slots(settings))
+
+    def kept(self, section: Section) -> dict[str, Any]:
+        """All of it."""
+        return {"iceccd": section["ready"], **{key: section[key] for key in ("slots", "environments")}}
+
+    def metrics(self, section: Section) -> list[Family]:
+        """Whether iceccd runs, and how many jobs it takes."""
+        return [
+            ("iceccd_up", "gauge", "Whether icecream's daemon runs.", [({}, float(section["ready"]))]),
+            ("slots", "gauge", "Jobs this node takes at a time.", [({}, section["slots"])]),
+        ]
+
+    def examine(self, root: str, settings: dict[str, Any]) -> list[Finding]:
+        """Whether this machine is fit to compile."""
+        folder = os.path.join(root, FOLDER[1:])
+        return [_iceccd(), _owner(folder), _room(folder, slots(settings)), _scheduler(settings["scheduler"])]
+
+
+ROLE = Compile()
+
+
+def slots(settings: dict[str, Any]) -> int:
+    """Jobs that it takes at a time."""
+    return int(settings["slots"]) or os.cpu_count() or 1
+
+
+def iceccd_environment(settings: dict[str, Any], name: str) -> str:
+    """The variables of iceccd.service (the values' characters were checked)."""
+    values = {
+        "FARM_SCHEDULER": settings["scheduler"],
+        "FARM_NETNAME": settings["netname"],
+        "FARM_NAME": name,
+        "FARM_SLOTS": str(slots(settings)),
+    }
+    return "".join(f'{key}="{value}"\n' for key, value in values.items())
+
+
+def _environment_folder(path: str) -> None:
+    """It takes no remote jobs unless the folder is its own."""
+    os.makedirs(path, exist_ok=True)
+    user = pwd.getpwnam("icecc")
+    os.chown(path, user.pw_uid, user.pw_gid)
+
+
+class CompileProbe(Probe):
+    """Whether iceccd runs, and which toolchains it holds."""
+
+    def __init__(self, slots: int, folder: str = FOLDER) -> None:
+        from farm.node.environments import Environments  # psutil, which the next one brings, is not for the boot
+        from farm.node.process import Process
+
+        self.slots = slots
+        self.environments = Environments(folder)
+        self.iceccd = Process("iceccd")
+
+    def look(self) -> Section:
+        """iceccd's state; bytes of RAM for each toolchain."""
+        return {
+            "ready": self.iceccd.find() is not None,
+            "slots": self.slots,
+            "environments": self.environments.look(),
+        }
+
+    def stages(self) -> dict[str, float]:
+        """When iceccd was started."""
+        started = self.iceccd.started()
+        return {} if started is None else {"iceccd": started}
+
+
+def _iceccd() -> Finding:
+    why = why_silent("127.0.0.1", ICECCD_PORT)
+    seen = why or f"It answers at TCP port {ICECCD_PORT}."
+    return finding("node-iceccd", not why, seen, "systemctl restart iceccd; journalctl -u iceccd")
+
+
+def _owner(folder: str) -> Finding:
+    try:
+        owner = pwd.getpwuid(os.stat(folder).st_uid).pw_name
+    except (OSError, KeyError) as error:
+        return finding("node-folder", False, str(error), f"install -d -o icecc {folder}")
+    return finding("node-folder", owner == "icecc", f"{folder} belongs to {owner}.", f"chown icecc {folder}")
+
+
+def _room(folder: str, slots: int) -> Finding:
+    from farm.node.environments import ROOM_PER_SLOT
+
+    wanted = ROOM_PER_SLOT * (slots + 1)
+    try:
+        stat = os.statvfs(folder)
+    except OSError as error:
+        return finding("node-space", False, str(error), f"install -d -o icecc {folder}")
+    free = stat.f_bavail * stat.f_frsize
+    seen = f"{free >> 20} MiB are free in {folder}, {wanted >> 20} are wanted."
+    return finding("node-space", free >= wanted, seen, "reboot, or give it more RAM or fewer slots")
+
+
+def _scheduler(address: str) -> Finding:
+    host, _, port = address.partition(":")
+    why = why_silent(host, int(port))
+    return finding("node-scheduler", not why, why or f"{address} answers.", "farm status on the server")
