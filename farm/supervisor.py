@@ -333,10 +333,18 @@ def _programs(configuration: str) -> dict[str, str]:
 
 def _apply_changes(rpc: Any, left_off: Collection[str]) -> None:
     ((added, changed, removed),) = rpc.reloadConfig()
-    for name in [*removed, *changed]:
+    for name in removed:
         rpc.stopProcessGroup(name)
         rpc.removeProcessGroup(name)
-    for name in [*changed, *added]:
+    for name in changed:
+        # One after the other, and started at once: a compiler call that meets no iceccd at the end of a job which it did
+        # itself fails, by a fault of icecc 1.4 (client/local.cpp waits again for a child that it has waited for).
+        rpc.stopProcessGroup(name)
+        rpc.removeProcessGroup(name)
+        rpc.addProcessGroup(name)
+        with contextlib.suppress(xmlrpc.client.Fault):  # supervisord tries again by itself
+            rpc.startProcess(name, False)
+    for name in added:
         rpc.addProcessGroup(name)
     for process in rpc.getAllProcessInfo():
         if process["statename"] in ("STOPPED", "FATAL", "EXITED") and process["name"] not in left_off:
