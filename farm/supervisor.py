@@ -337,7 +337,7 @@ def _apply_changes(rpc: Any, left_off: Collection[str]) -> None:
         rpc.stopProcessGroup(name)
         rpc.removeProcessGroup(name)
     for name in changed:
-        # One after the other, and started at once: a compiler call that meets no iceccd at the end of a job which it did
+        # One after the other, started at once: a compiler call that meets no iceccd at the end of a job which it did
         # itself fails, by a fault of icecc 1.4 (client/local.cpp waits again for a child that it has waited for).
         rpc.stopProcessGroup(name)
         rpc.removeProcessGroup(name)

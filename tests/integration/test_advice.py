@@ -390,6 +390,7 @@ SCENES = {
     "node-unreachable": "test_a_node_behind_a_firewall",
     "environment-outdated": "test_outdated.py: test_explain_and_doctor_name_it_and_doctor_restarts",
     "nodes-passed-over": "test_explain.py: test_an_environment_that_does_not_run_is_not_tried_twice",
+    "iceccd-lost": "test_explain.py: test_the_daemon_ends_while_this_machine_compiles",
     "no-daemon": "test_explain.py: test_the_scheduler_is_away_then_the_daemon_too",
     "no-scheduler": "test_explain.py: test_the_scheduler_is_away_then_the_daemon_too",
     "not-logged-in": "test_explain.py: test_the_daemon_is_logged_in_elsewhere",

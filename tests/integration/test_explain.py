@@ -394,6 +394,21 @@ def test_the_scheduler_is_away_then_the_daemon_too(lonely: Farm) -> None:
     assert (call["outcome"], call["reasons"][0]["code"]) == ("here", "no-daemon"), call["evidence"]
 
 
+def test_the_daemon_ends_while_this_machine_compiles(lonely: Farm) -> None:
+    """icecc waits again for the compiler that it has waited for already, and takes that for its failure."""
+    scheduler = lonely.server.scheduler()
+    daemon = start(lonely, "--no-remote", "-m", "2")
+    lonely.server.stop(scheduler)
+    lonely.write({"slow.cc": SOURCES["slow.cc"]})
+    argv = ["g++", "-c", "-fconstexpr-ops-limit=1000000000", "slow.cc"]
+    caught = lonely.start("--json", "--evidence", "--", *argv)
+    until(lambda: any(_program(pid) == "cc1plus" for pid in _family(caught.pid)), "nothing is compiled")
+    lonely.server.stop(daemon)
+    code, call = Slow(caught, daemon.pid).ended()
+    assert (code, call["outcome"]) == (129, "here")
+    assert call["reasons"][0]["code"] == "iceccd-lost", call["evidence"]
+
+
 def test_the_daemon_is_logged_in_elsewhere(lonely: Farm) -> None:
     lonely.server.scheduler()
     folder = icecc_folder(lonely.home)

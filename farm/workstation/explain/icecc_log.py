@@ -27,8 +27,8 @@ from farm.workstation.explain.reasons.compiler_call import (
     SIDE_FILE_LOST,
     without_dash_c,
 )
-from farm.workstation.explain.reasons.farm_side import FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
-from farm.workstation.explain.reasons.machine import DISABLED, PREPROCESSING
+from farm.workstation.explain.reasons.farm_side import ASSIGNED_HERE, FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
+from farm.workstation.explain.reasons.machine import DAEMON_LOST, DISABLED, NO_DAEMON, PREPROCESSING
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
 SPLIT_BEYOND = 1024
@@ -254,7 +254,9 @@ def _add(call: _Open, reason: Reason, text: str) -> None:
 def _close(call: _Open) -> Call:
     outcome = _outcome(call)
     causes = tuple(call.causes.values())
-    if outcome is CallOutcome.NODE:
+    if call.causes.keys() >= {ASSIGNED_HERE, NO_DAEMON}:
+        outcome, causes = CallOutcome.HERE, (LoggedCause(DAEMON_LOST, call.causes[NO_DAEMON].line),)
+    elif outcome is CallOutcome.NODE:
         option = side_file(call.words)
         causes = (LoggedCause(SIDE_FILE_LOST, option),) if option else ()
     elif outcome is CallOutcome.NOWHERE:

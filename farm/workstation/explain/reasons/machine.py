@@ -18,6 +18,8 @@ NO_ENVIRONMENT = "environment-for-other-compiler"
 BYPASSED = "wrapper-bypassed"
 CCACHE_HIT = "ccache-hit"
 NO_CALL = "no-compiler-call"
+NO_DAEMON = "no-daemon"
+DAEMON_LOST = "iceccd-lost"
 NOT_MADE = "environment-not-made"
 OUTDATED = "environment-outdated"
 PREPROCESSING = "preprocessing-failed"
@@ -56,7 +58,14 @@ MACHINE = (
         says=(r"could not find .* in PATH\.",),
     ),
     Reason(
-        "no-daemon",
+        DAEMON_LOST,
+        "iceccd ended while this machine compiled the file, and icecc 1.4 then reports failure (exit code 129), "
+        "whatever the compiler said.",
+        "Start the build again. If iceccd is not back by then, on a machine that has joined: farm join. On the farm's "
+        "server: sudo farm up",
+    ),
+    Reason(
+        NO_DAEMON,
         "iceccd does not run on this machine, or its socket cannot be reached.",
         "On a machine that has joined: farm join. On the farm's server: sudo farm up",
         says=("no local daemon found",),
