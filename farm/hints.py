@@ -10,7 +10,7 @@ import re
 import shlex
 from collections.abc import Sequence
 
-NAMES = (
+FARM_COMMANDS = (
     *("up", "down", "status", "top", "run", "env", "doctor", "explain", "jobs", "scheduler"),
     *("history", "image", "node", "logs", "init", "config"),
 )
@@ -22,7 +22,7 @@ _COMMAND = re.compile(
     r"(?<![\w/.\"'-])"
     r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
     r"(?<!\bserver: )"  # another machine's farm
-    rf"farm(?= (?:-v )?(?:{'|'.join(NAMES)})\b)"
+    rf"farm(?= (?:-v )?(?:{'|'.join(FARM_COMMANDS)})\b)"
     r"(?! [\w ]+ --(?:scheduler|netname)\b)"  # any scheduler, whoever's
 )
 _options: tuple[str, ...] = ()

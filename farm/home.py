@@ -12,7 +12,7 @@ from pathlib import Path
 
 from farm.errors import FarmError
 
-NEEDED_SPACE = 256 << 20
+HOME_SPACE = 256 << 20
 """Bytes; with less, logs and leases would soon fill the disk of a home."""
 
 

@@ -11,7 +11,7 @@ from farm.config import Config
 from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, boot_id, write_atomic
 
-RECORD = "running.json"
+INSTANCE_FILE = "running.json"
 
 
 class VirtualMachine(Struct, frozen=True):
@@ -43,7 +43,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     @staticmethod
     def path(home: Home) -> Path:
         """Where it is kept while the farm is up."""
-        return home.runtime / RECORD
+        return home.runtime / INSTANCE_FILE
 
     @classmethod
     def load(cls, home: Home) -> Instance:
@@ -53,7 +53,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     @classmethod
     def load_from(cls, runtime: Path) -> Instance:
         """Read that of any farm, by its runtime folder; raises FarmError when it is not up."""
-        path = runtime / RECORD
+        path = runtime / INSTANCE_FILE
         try:
             return msgspec.json.decode(path.read_bytes(), type=cls)
         except FileNotFoundError:
@@ -96,4 +96,4 @@ class Instance(Struct, frozen=True, kw_only=True):
 
 
 def _copy(home: Home) -> Path:
-    return home.state / RECORD
+    return home.state / INSTANCE_FILE

@@ -24,9 +24,9 @@ from farm.home import Home, write_atomic
 from farm.processes import ENVIRONMENT_MARK, end_processes, processes_with_environment
 from farm.unix_http import UnixHTTPConnection
 
-PATIENCE = 20.0
+SUPERVISOR_SECONDS = 20.0
 """Seconds for supervisord to do something, and"""
-LOOK_PATIENCE = 5.0
+SUPERVISOR_LOOK_SECONDS = 5.0
 """to say how its services are."""
 
 
@@ -155,7 +155,7 @@ class Supervisor:
         self.pid_path = home.runtime / "supervisord.pid"
 
     @contextlib.contextmanager
-    def _rpc(self, timeout: float = PATIENCE) -> Iterator[Any]:
+    def _rpc(self, timeout: float = SUPERVISOR_SECONDS) -> Iterator[Any]:
         transport = _UnixTransport(self.home.supervisor_socket, timeout)
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as server:
             yield server.supervisor
@@ -279,7 +279,7 @@ class Supervisor:
     def status(self) -> list[ServiceState]:
         """All services, in the order they start; raises FarmError when supervisord does not answer."""
         try:
-            with self._rpc(LOOK_PATIENCE) as rpc:
+            with self._rpc(SUPERVISOR_LOOK_SECONDS) as rpc:
                 infos = rpc.getAllProcessInfo()
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError("The farm's services are not running.", str(error), "Start them: sudo farm up") from error

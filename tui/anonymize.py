@@ -22,9 +22,9 @@ from farm.watch.activity import NOBODY, HostKey, Job, stem
 from farm.watch.state import Reading
 
 Message = TypeVar("Message", bound=Struct)
-LIMIT = 100_000
+MAX_PSEUDONYMS = 100_000
 """Files that keep their pseudonym; after so many they are counted anew."""
-ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
+ANY_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
 
 
 class Pseudonyms:
@@ -77,7 +77,7 @@ class Pseudonyms:
             return file
         trunk = stem(file)
         if trunk not in self._files:
-            if len(self._files) >= LIMIT:
+            if len(self._files) >= MAX_PSEUDONYMS:
                 self._files.clear()
             self._files[trunk] = self._next("file")
         ending = re.search(r"\.[A-Za-z+]{1,5}$", file)
@@ -85,7 +85,7 @@ class Pseudonyms:
 
     def text(self, text: str) -> str:
         """A sentence: names and addresses in it."""
-        text = ADDRESS.sub(lambda found: self.address(found[0]), text)
+        text = ANY_ADDRESS.sub(lambda found: self.address(found[0]), text)
         if self._names:
             if self._long is None:
                 names = sorted(self._names, key=len, reverse=True)
@@ -164,7 +164,7 @@ class Mask(Pseudonyms):
 
     def blocked(self, who: str) -> str:
         """A name or an address."""
-        return self.address(who) if ADDRESS.fullmatch(who) else self.name(who)
+        return self.address(who) if ANY_ADDRESS.fullmatch(who) else self.name(who)
 
     def update(self, update: Update) -> Update:
         """A snapshot or a delta."""

@@ -26,7 +26,7 @@ from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.dialogs import Answer, Choice, ChooseMany, ChooseOne, Confirm, Question
 from tui.driver import DRIVERS
-from tui.garbage import ANSWER_SECONDS, Collector
+from tui.garbage import KEY_ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
 from tui.job_detail import JobDetail
@@ -200,12 +200,12 @@ class FarmTop(App[None]):
                 return
             self.collector.pressed(now := self._clock())
             if self.collector.wanted(now):
-                self.set_timer(ANSWER_SECONDS, self._collect)
+                self.set_timer(KEY_ANSWER_SECONDS, self._collect)
         await super().on_event(event)
 
     def _collect(self) -> None:
         """A key has been answered."""
-        self.collector.collect(self._clock(), 0.9 * ANSWER_SECONDS)
+        self.collector.collect(self._clock(), 0.9 * KEY_ANSWER_SECONDS)
 
     def flush(self) -> None:
         """Draw the heading, and what can be seen below it."""

@@ -19,7 +19,7 @@ from farm.view.wording import count, duration, size
 from farm.watch.events import Stage
 from tui.node_detail import NodeDetail
 from tui.state_words import STAGES, natural
-from tui.view import View
+from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, layout
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.safe_text import clean
@@ -209,7 +209,7 @@ class BootView(View):
 
     def on_resize(self) -> None:
         """Where there is little room, the bar is what can be spared least."""
-        self._table.show_columns(NARROW if self.size.width < 64 else WIDE)
+        self._table.show_columns(NARROW if self.size.width < NARROW_SCREEN else WIDE)
         self.show(self._now or self.live.time)
 
     @on(LiveTable.Opened)

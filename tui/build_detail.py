@@ -24,7 +24,8 @@ from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 
 REFRESH_SECONDS = 5.0
-BAR = 12
+"""Between two questions to the history, here and in the list of builds."""
+SHARE_BAR = 12
 
 
 def summary(build: Build) -> str:
@@ -95,7 +96,7 @@ class BuildDetailScreen(Detail):
             [
                 column(name="node", title="Nodes", width=16, min_width=8, elastic=True, cell=self._node),
                 column(name="jobs", title="Jobs", width=6, align="right", cell=lambda each: str(each.jobs)),
-                column(name="share", title="", width=BAR, min_width=0, cell=self._share),
+                column(name="share", title="", width=SHARE_BAR, min_width=0, cell=self._share),
                 column(name="failed", title="Failed", width=6, align="right", cell=lambda each: _failed(each.failed)),
                 column(
                     name="mean",
@@ -114,7 +115,7 @@ class BuildDetailScreen(Detail):
         return f"{each.node} (itself)" if each.node == self._detail.build.submitter else each.node
 
     def _share(self, each: NodeShare) -> Text:
-        return bar(each.jobs, max((other.jobs for other in self._detail.nodes), default=0), BAR)
+        return bar(each.jobs, max((other.jobs for other in self._detail.nodes), default=0), SHARE_BAR)
 
     def on_mount(self) -> None:
         """What is known already."""

@@ -16,23 +16,23 @@ from farm.history.build_records import Build
 from farm.view.live import Live
 from farm.view.wording import count, duration, milliseconds, rate
 from tui.build_compare import BuildCompare
-from tui.build_detail import BuildDetailScreen
-from tui.view import View
+from tui.build_detail import REFRESH_SECONDS, BuildDetailScreen
+from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell, Tone
 from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 
-REFRESH_SECONDS = 5.0
-DAY = 86400.0
+DATED_SECONDS = 86400.0
+"""Older builds are shown with their date."""
 NARROW = ("mark", "started", "submitter", "jobs", "took", "failed")
 MEDIUM = ("mark", "started", "submitter", "tag", "jobs", "took", "most", "failed", "state")
-MARKS = "ab"
+COMPARE_MARKS = "ab"
 
 
 def when(moment: float, now: float) -> str:
     """A time of day, or the day too when that is long ago."""
-    form = "%H:%M:%S" if abs(now - moment) < DAY else "%m-%d %H:%M"
+    form = "%H:%M:%S" if abs(now - moment) < DATED_SECONDS else "%m-%d %H:%M"
     return time.strftime(form, time.localtime(moment))
 
 
@@ -130,7 +130,7 @@ class BuildsView(View):
         ]
 
     def _mark_cell(self, build: Build) -> Cell:
-        return (MARKS[self._marked.index(build.id)], "strong") if build.id in self._marked else ""
+        return (COMPARE_MARKS[self._marked.index(build.id)], "strong") if build.id in self._marked else ""
 
     def show(self, now: float) -> None:
         """Ask for the builds when what is known is old."""
@@ -161,7 +161,7 @@ class BuildsView(View):
         if error:
             said = " ".join(part for part in ("✗", error.what, error.why, error.mend) if part)
         elif self._marked:
-            names = (f"{MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
+            names = (f"{COMPARE_MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
         else:
             number = count(len(self._table.rows), "build")
@@ -181,7 +181,7 @@ class BuildsView(View):
         """Show as many columns as can be read."""
         width = self.size.width
         names = [column.name for column in self._columns()]
-        self._table.show_columns(NARROW if width < 64 else MEDIUM if width < 110 else names)
+        self._table.show_columns(NARROW if width < NARROW_SCREEN else MEDIUM if width < 110 else names)
 
     def action_mark(self) -> None:
         """Mark the build under the cursor, or no longer; a third takes the place of the first."""

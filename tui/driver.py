@@ -28,8 +28,8 @@ from textual.drivers.web_driver import WebDriver
 
 from farm.cli.ending import ENDING
 
-POLL_SECONDS = 0.1
-CHUNK = 4096
+INPUT_POLL_SECONDS = 0.1
+INPUT_CHUNK = 4096
 
 
 class Forgiving:
@@ -111,7 +111,7 @@ class PromptDriver(LinuxDriver):
         decode = getincrementaldecoder("utf-8")(errors="replace").decode
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
-            patience = POLL_SECONDS
+            patience = INPUT_POLL_SECONDS
             while not self.exit_event.is_set():
                 read = time.monotonic()
                 if selector.select(patience):
@@ -125,14 +125,14 @@ class PromptDriver(LinuxDriver):
                         event.time = read  # What came together was typed together.
                         self.process_message(event)
                 else:
-                    patience = POLL_SECONDS
+                    patience = INPUT_POLL_SECONDS
                 for event in parser.tick():
                     event.time = read
                     self.process_message(event)
 
     def _read(self) -> bytes:
         with contextlib.suppress(OSError):
-            return os.read(self.fileno, CHUNK)
+            return os.read(self.fileno, INPUT_CHUNK)
         return b""
 
 

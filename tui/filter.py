@@ -17,11 +17,11 @@ from farm.watch.activity.jobs import SELF_MADE
 
 Predicate = Callable[[Job], bool]
 
-KEYS = ("node", "submitter", "file", "state", "place", "exit", "lang", "took", "waited")
+FILTER_KEYS = ("node", "submitter", "file", "state", "place", "exit", "lang", "took", "waited")
 MAX_LENGTH = 500
-LOST = "lost"
+LOST_STATE = "lost"
 """The state of a job that was in flight, and whose end nobody told."""
-STATES = (*JobState, LOST)
+JOB_STATES = (*JobState, LOST_STATE)
 OVER = (JobState.DONE, JobState.FAILED)
 COMPARISONS: dict[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -33,7 +33,7 @@ COMPARISONS: dict[str, Callable[[float, float], bool]] = {
 
 def state_of(job: Job) -> str:
     """How far a job has come; one whose record has an end without a result is lost."""
-    return LOST if job.ended and job.state in (JobState.PENDING, JobState.RUNNING) else job.state
+    return LOST_STATE if job.ended and job.state in (JobState.PENDING, JobState.RUNNING) else job.state
 
 
 def parse(text: str) -> Predicate | None:
@@ -72,10 +72,10 @@ def _term(word: str) -> Predicate:
 
 
 def _keyed(key: str, value: str) -> Predicate:
-    matching = [each for each in KEYS if each.startswith(key)]
-    key = key if key in KEYS else matching[0] if len(matching) == 1 else key
-    if key not in KEYS:
-        raise FarmError(f"There is no term {key}:", f"The terms are {', '.join(f'{each}:' for each in KEYS)}.")
+    matching = [each for each in FILTER_KEYS if each.startswith(key)]
+    key = key if key in FILTER_KEYS else matching[0] if len(matching) == 1 else key
+    if key not in FILTER_KEYS:
+        raise FarmError(f"There is no term {key}:", f"The terms are {', '.join(f'{each}:' for each in FILTER_KEYS)}.")
     values = [each for each in value.split(",") if each]
     if not values:
         return lambda job: True  # half typed
@@ -92,7 +92,7 @@ def _value(key: str, value: str) -> Predicate:
         case "file":
             return _text(value, lambda job: job.file)
         case "state":
-            states = _choices(key, value, STATES)
+            states = _choices(key, value, JOB_STATES)
             return lambda job: state_of(job) in states
         case "place":
             places = _choices(key, value, tuple(JobPlace))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import gc
 
-ANSWER_SECONDS = 0.15
+KEY_ANSWER_SECONDS = 0.15
 """So long after a key it has its answer, and the next is not to be expected yet."""
-IDLE_SECONDS = 1.5
+NO_KEY_SECONDS = 1.5
 """So long without a key nobody types."""
 LEAST_SECONDS, MOST_SECONDS = 4.0, 15.0
 """Between two collections; the second is for those who never stop pressing keys. What is drawn leaves much garbage."""
@@ -46,7 +46,7 @@ class Collector:
         since = now - self._collected
         return self.wanted(now) and (now - self._pressed >= quiet or since > MOST_SECONDS)
 
-    def collect(self, now: float, quiet: float = IDLE_SECONDS) -> None:
+    def collect(self, now: float, quiet: float = NO_KEY_SECONDS) -> None:
         """Collect if it is due."""
         if not self.due(now, quiet):
             return

@@ -17,7 +17,7 @@ from farm.view.wording import count, duration, rate
 from tui.figures import figures
 from tui.widgets.safe_text import clean
 
-GAP = "  "
+SEPARATOR = "  "
 Part = tuple[str, str]
 """A text and its style."""
 
@@ -61,9 +61,9 @@ def fitting(parts: Iterable[Part], width: int) -> Content:
     line = Content("")
     for text, style in parts:
         piece = Content.styled(text, style) if style else Content(text)
-        if line.cell_length and line.cell_length + len(GAP) + piece.cell_length > width:
+        if line.cell_length and line.cell_length + len(SEPARATOR) + piece.cell_length > width:
             break
-        line = line + GAP + piece if line.cell_length else piece
+        line = line + SEPARATOR + piece if line.cell_length else piece
     return line.truncate(width, ellipsis=True) if line.cell_length > width else line
 
 

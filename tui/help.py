@@ -24,7 +24,7 @@ NARROWEST = 20
 KEYS_FILE = """\
 Keys can be given to other commands in ~/.config/farm/keys.toml, or a file named by --keys; what stands in brackets
 is the command's name there: top.pause = "space". Several keys are separated by commas."""
-SIGNS = """\
+SIGNS_TEXT = """\
 ● up, ready   ◔ ◑ ◕ on its way   ○ off   ✖ lost, down   ⊘ blocked   ▲ wants attention   ▸ runs   ⌂ runs for itself"""
 
 
@@ -114,5 +114,5 @@ class HelpScreen(Screen[None]):
         for title in [*here, *(title for title in self._sections if title not in here)]:
             if self._sections[title]:
                 yield section(f"Keys: {title}", self._sections[title], self._remapped, width)
-        yield Content.assemble(("Signs", "bold underline"), "\n", SIGNS)
+        yield Content.assemble(("Signs", "bold underline"), "\n", SIGNS_TEXT)
         yield Content.assemble(("Other keys", "bold underline"), "\n", KEYS_FILE)

@@ -27,16 +27,16 @@ from farm.view.wording import (
 )
 from farm.watch.activity import HostKey, Job, JobPlace, JobState, stem
 from farm.watch.activity.jobs import FALLBACK_SECONDS, SELF_MADE
-from tui.filter import LOST, state_of
+from tui.filter import LOST_STATE, state_of
 from tui.page import Page, sheet
 from tui.view import Detail
 
 RELATED_SECONDS = 3.0
 """So often are other jobs of the same file looked for."""
 BEFORE = "since before the watching began"
-OTHERS = 8
+MAX_OTHERS = 8
 """Other compilations of the file that are listed."""
-PLACES = {
+PLACE_TEXTS = {
     JobPlace.REMOTE: "on a node, for another machine",
     JobPlace.OWN: "by the submitter: the scheduler chose it",
     JobPlace.LOCAL: "by the submitter, which asked nobody",
@@ -95,7 +95,7 @@ def why_failed(job: Job) -> str:
 def facts(job: Job, now: float) -> list[Fact]:
     """What is known of the job itself, in the order in which one asks."""
     state = state_of(job)
-    tone = {JobState.FAILED: "bold", LOST: "bold"}.get(state, "")
+    tone = {JobState.FAILED: "bold", LOST_STATE: "bold"}.get(state, "")
     out = [
         Fact("file", job.file or "not known", "bold"),
         Fact("job", str(job.id)),
@@ -104,7 +104,7 @@ def facts(job: Job, now: float) -> list[Fact]:
     if why := why_failed(job):
         out.append(Fact("why", why))
     out += [
-        Fact("compiled", "nobody has begun yet" if job.state is JobState.PENDING else PLACES[job.place]),
+        Fact("compiled", "nobody has begun yet" if job.state is JobState.PENDING else PLACE_TEXTS[job.place]),
         Fact("submitter", name(job.submitter)),
     ]
     if job.begun:
@@ -205,12 +205,12 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
         )
     elif _failed_remotely(job):
         out.append(Fact("then", "the submitter did not compile it itself, as far as is known"))
-    for each in found.others[:OTHERS]:
+    for each in found.others[:MAX_OTHERS]:
         where = f" on {each.node[0]}" if each.begun and each.place is JobPlace.REMOTE else f", {each.place}"
         at = _clock(each.ended or each.begun or each.requested)
         out.append(Fact("also", f"{at} {_state_words(each, state_of(each), now)}{where}"))
-    if len(found.others) > OTHERS:
-        out.append(Fact("also", f"and {count(len(found.others) - OTHERS, 'time')} more"))
+    if len(found.others) > MAX_OTHERS:
+        out.append(Fact("also", f"and {count(len(found.others) - MAX_OTHERS, 'time')} more"))
     return out
 
 

@@ -21,10 +21,10 @@ from farm.watch.activity import HostKey, Job, JobPlace, JobState
 from farm.watch.activity.jobs import SELF_MADE
 from tui import filter as terms
 from tui.job_detail import JobDetail, job_key
-from tui.view import View
+from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column
 from tui.widgets.lines import Cell, Tone
-from tui.widgets.stream import LIMIT, LiveStream
+from tui.widgets.stream import MAX_RECORDS, LiveStream
 from tui.widgets.table import LiveTable
 
 GLYPHS: dict[str, tuple[str, Tone | None]] = {
@@ -32,7 +32,7 @@ GLYPHS: dict[str, tuple[str, Tone | None]] = {
     JobState.RUNNING: ("▸", "accent"),
     JobState.DONE: ("✓", "good"),
     JobState.FAILED: ("✗", "bad"),
-    terms.LOST: ("?", "warn"),
+    terms.LOST_STATE: ("?", "warn"),
 }
 NARROW = ("state", "file", "node", "took")
 MEDIUM = ("state", "file", "submitter", "node", "place", "took", "exit")
@@ -248,7 +248,7 @@ class JobsView(View):
             ],
             key=job_key,
             reverse=True,
-            limit=LIMIT,
+            limit=MAX_RECORDS,
             empty=EMPTY,
         )
 
@@ -275,7 +275,7 @@ class JobsView(View):
     def _add(self) -> None:
         keep, knows = self._predicate, self._stream.knows
         wanted = None if keep is None else lambda job: keep(job) or knows(job_key(job))
-        self._stream.append(self._follower.news(wanted, LIMIT))
+        self._stream.append(self._follower.news(wanted, MAX_RECORDS))
 
     def _tell(self) -> None:
         stream = self._stream
@@ -285,7 +285,7 @@ class JobsView(View):
             order = stream.order_words("newest first", "oldest first")
             way = order if stream.following else f"paused, {stream.missed:,} new since: f follows"
             count = len(stream.shown)
-            kept = f"the last {count:,}" if count >= LIMIT else f"{count:,}"
+            kept = f"the last {count:,}" if count >= MAX_RECORDS else f"{count:,}"
             matching = f" of {len(self.live.jobs) + len(self.live.ended):,} match" if self._predicate else " jobs"
             said = f"{kept}{matching} · {way} · {len(self.live.jobs):,} in flight"
         if said != self._said:
@@ -298,7 +298,9 @@ class JobsView(View):
         """Show as many columns as can be read."""
         width = self.size.width
         self._wide = width >= WIDE_CELLS
-        self._stream.show_columns(NARROW if width < 64 else WIDE if self._wide else MEDIUM if width < 100 else LARGE)
+        self._stream.show_columns(
+            NARROW if width < NARROW_SCREEN else WIDE if self._wide else MEDIUM if width < 100 else LARGE
+        )
 
     def enter(self) -> None:
         """The stream takes the focus."""

@@ -8,7 +8,7 @@ from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
-KEPT = ("help", "quit", "dismiss", "app.pop_screen")
+ALWAYS_NAMED = ("help", "quit", "dismiss", "app.pop_screen")
 """Actions that are named however narrow the screen is."""
 
 
@@ -68,7 +68,7 @@ class KeyBar(Widget):
     def entries(self) -> list[Entry]:
         """Those that fit; the last ones are left out first, but for help and the way out."""
         entries = list(self._entries)
-        spare = [entry for entry in entries if entry.action not in KEPT]
+        spare = [entry for entry in entries if entry.action not in ALWAYS_NAMED]
         while spare and sum(entry.width for entry in entries) - 1 > self.size.width:
             entries.remove(spare.pop())
         return entries

@@ -16,13 +16,13 @@ from textual.keys import KEY_ALIASES, REPLACED_KEYS, Keys, key_to_character
 from farm.errors import ConfigError
 
 MODIFIERS = ("ctrl", "shift", "alt", "super", "meta", "hyper")
-NAMES = sorted(
+KEY_NAMES = sorted(
     {key.value.rpartition("+")[2] for key in Keys if not key.value.startswith("<")}
     | {*KEY_ALIASES, *REPLACED_KEYS, "space"}
 )
-SIGNS = frozenset(string.punctuation)
+KEY_SIGNS = frozenset(string.punctuation)
 """Whose names are names of keys: slash. Each character of Unicode has a name, BANANA is one."""
-LIMIT = 64 << 10
+MAX_KEYS_FILE = 64 << 10
 
 
 def keys_file() -> Path:
@@ -40,7 +40,7 @@ def read_keys(path: Path | None, sections: Mapping[str, Iterable[Binding]]) -> d
     if path is None and not file.exists():
         return {}
     try:
-        data = file.read_bytes()[:LIMIT].decode()
+        data = file.read_bytes()[:MAX_KEYS_FILE].decode()
         found = tomllib.loads(data)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         mend = "Each line gives a command its keys: top.pause = 'space'"
@@ -76,11 +76,11 @@ def _checked(file: Path, name: str, keys: object, sections: Mapping[str, Iterabl
 def _key(file: Path, name: str, key: str) -> str:
     *modifiers, base = ["+"] if key == "+" else key.split("+")
     known = len(base) == 1 and base.isprintable() and base != " "
-    known = known or base in NAMES or (base.islower() and (key_to_character(base) or base) in SIGNS)
+    known = known or base in KEY_NAMES or (base.islower() and (key_to_character(base) or base) in KEY_SIGNS)
     if known and all(modifier in MODIFIERS for modifier in modifiers):
         return "+".join([*sorted(set(modifiers)), base])  # as the terminal's input is written
     wrong = next((modifier for modifier in modifiers if modifier not in MODIFIERS), base)
-    choices = MODIFIERS if wrong in modifiers else NAMES
+    choices = MODIFIERS if wrong in modifiers else KEY_NAMES
     raise ConfigError(
         f"{file}: {name}: there is no key {key!r}.",
         _near(wrong, choices),

@@ -32,7 +32,7 @@ from tui.widgets.table import LiveTable
 
 READING_SECONDS = 5.0
 """Agents are asked so often."""
-SPAN = 900.0
+READINGS_SPAN = 900.0
 Line = tuple[str, str]
 
 
@@ -43,7 +43,7 @@ class Slot(Struct, frozen=True):
     job: Job | None
 
 
-CANARIES = {
+CANARY_FACTS = {
     "right": "the same object as the server's",
     "wrong": "ANOTHER OBJECT than the server's",
     "none": "no object: busy, or no compiler fits",
@@ -97,7 +97,7 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
     yield "jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"
     yield "submitted", f"{host.jobs_submitted}, {host.jobs_local} local, {host.jobs_fallback} after a failure"
     if host.canary:
-        yield "canary", CANARIES[host.canary]
+        yield "canary", CANARY_FACTS[host.canary]
     yield "platform", host.platform
     yield "protocol", f"{host.protocol}" + (f" ({', '.join(host.features)})" if host.features else "")
     last = "none since" if not host.online else "the last before" if host.found else "the last"
@@ -186,9 +186,9 @@ class NodeDetail(Detail):
         self._lists: dict[str, Sequence[Line]] = {}
         self._readings: list[Reading] = []
         self._table = self._slot_table()
-        self._processor = Graph(span=SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
-        self._memory = Graph(span=SPAN, form=short_size, unit=1024, id="memory")
-        self._network = Graph(span=SPAN, form=short_size, unit=1024, id="network")
+        self._processor = Graph(span=READINGS_SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
+        self._memory = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="memory")
+        self._network = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="network")
 
     def _slot_table(self) -> LiveTable[Slot]:
         return LiveTable(

@@ -11,7 +11,7 @@ from farm.view.status import NodeStatus
 from farm.watch.events import Stage
 from tui import state_words
 
-KINDS = ("state", "stage", "platform", "image")
+MARK_KINDS = ("state", "stage", "platform", "image")
 
 
 class NodeFilter(Struct, frozen=True):
@@ -24,7 +24,7 @@ class NodeFilter(Struct, frozen=True):
     @property
     def shown(self) -> str:
         """What it asks for, in words."""
-        parts = [", ".join(sorted(value for kind, value in self.marks if kind == each)) for each in KINDS]
+        parts = [", ".join(sorted(value for kind, value in self.marks if kind == each)) for each in MARK_KINDS]
         if self.text:
             parts.append(f'"{self.text}"')
         return " and ".join(part for part in parts if part)
@@ -66,7 +66,7 @@ def values(nodes: Iterable[NodeStatus]) -> list[tuple[str, str, int]]:
     """Kind, value and number of nodes, for all values that there are."""
     known = list(nodes)
     found = []
-    for kind in KINDS:
+    for kind in MARK_KINDS:
         counted = Counter(value_of(kind, node) for node in known)
         order = {"state": state_words.STATES, "stage": tuple(Stage)}.get(kind, tuple(sorted(counted)))
         found += [(kind, str(value), counted[value]) for value in order if value and counted[value]]

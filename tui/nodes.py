@@ -21,7 +21,7 @@ from tui import state_words
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
-from tui.view import View
+from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell
 from tui.widgets.table import LiveTable
@@ -160,7 +160,7 @@ class NodesView(View):
         """As many columns as can be read, until the user chooses them."""
         if not self._own_columns:
             width = self.size.width
-            self._table.show_columns(NARROW if width < 64 else MEDIUM if width < 130 else WIDE)
+            self._table.show_columns(NARROW if width < NARROW_SCREEN else MEDIUM if width < 130 else WIDE)
 
     @property
     def chosen(self) -> NodeStatus | None:

@@ -30,11 +30,11 @@ from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 from tui.wrong import recent, wrong
 
-SPAN = 300.0
+GRAPH_SPAN = 300.0
 """Seconds that the graph and the efficiency cover."""
 TOP_SECONDS = 10.0
 """Jobs a second of nodes and submitters are means of so long."""
-BAR = 8
+JOBS_BAR = 8
 
 
 class Submitter(Struct, frozen=True):
@@ -81,7 +81,7 @@ def submitters(live: Live, now: float) -> list[Submitter]:
 def totals(live: Live) -> Content:
     """Slots, queue, rates and efficiency, in three lines."""
     now = figures(live.samples)
-    points = window(live.samples, SPAN)
+    points = window(live.samples, GRAPH_SPAN)
     used = efficiency(points)
     shown = "–" if used is None else f"{used:.0%} of slot time, {duration(covered(points))}"
     gauge = bar(now.busy, now.slots, 24).plain
@@ -146,11 +146,11 @@ class OverviewView(View):
 
     TITLE = "Overview"
     ABOUT = (
-        f"Efficiency is busy slot time over available slot time in the last {duration(SPAN)}, or in the time for which "
-        "there are figures: the slots in use, added "
-        "up each second, divided by the slots of all nodes that were registered. Jobs a second are those that ended on "
-        "nodes, local/s those that submitters compiled or linked without asking, each over 5 seconds. Network counts "
-        "sources and objects before compression. Queue: jobs that were asked for and that no node has begun."
+        f"Efficiency is busy slot time over available slot time in the last {duration(GRAPH_SPAN)}, or in the time for "
+        "which there are figures: the slots in use, added up each second, divided by the slots of all nodes that were "
+        "registered. Jobs a second are those that ended on nodes, local/s those that submitters compiled or linked "
+        "without asking, each over 5 seconds. Network counts sources and objects before compression. Queue: jobs that "
+        "were asked for and that no node has begun."
     )
     DEFAULT_CSS = """
     OverviewView {
@@ -172,8 +172,8 @@ class OverviewView(View):
         self._texts: dict[str, Content] = {}
         self._rates: Counter[HostKey] = Counter()
         empty = "nothing measured yet: a point comes each second"
-        self._slots_graph = Graph(span=SPAN, id="slots-graph", empty=empty)
-        self._jobs_graph = Graph(span=SPAN, id="jobs-graph", empty=empty)
+        self._slots_graph = Graph(span=GRAPH_SPAN, id="slots-graph", empty=empty)
+        self._jobs_graph = Graph(span=GRAPH_SPAN, id="jobs-graph", empty=empty)
         self._busiest = self._node_table()
         self._submitters = self._submitter_table()
 
@@ -196,7 +196,9 @@ class OverviewView(View):
                 Column[NodeStatus](
                     name="name", title="Busiest nodes", width=16, min_width=8, cell=_name, value=_natural, elastic=True
                 ),
-                Column[NodeStatus](name="busy", title="Busy", width=BAR + 8, min_width=7, cell=_busy, value=_running),
+                Column[NodeStatus](
+                    name="busy", title="Busy", width=JOBS_BAR + 8, min_width=7, cell=_busy, value=_running
+                ),
                 Column[NodeStatus](
                     name="rate", title="Jobs/s", width=7, align="right", cell=self._rate, value=self._order
                 ),
@@ -271,7 +273,7 @@ class OverviewView(View):
         self._submitters.set_rows(submitters(live, now))
 
     def _draw_graphs(self) -> None:
-        points = window(self.live.samples, SPAN)
+        points = window(self.live.samples, GRAPH_SPAN)
         self._slots_graph.series = {
             "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
             "busy": Series([(s.time, float(s.busy)) for s in points], "good", fill=True),
@@ -333,4 +335,4 @@ def _busy(node: NodeStatus) -> Cell:
     if node.host is None:
         return ""
     busy, slots = node.host.jobs_running, node.host.slots
-    return bar(busy, slots, BAR).append(f" {busy}/{slots}") if slots else Text("no slots", style="dim")
+    return bar(busy, slots, JOBS_BAR).append(f" {busy}/{slots}") if slots else Text("no slots", style="dim")

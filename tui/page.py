@@ -12,7 +12,7 @@ from textual.containers import VerticalScroll
 
 from tui.widgets.safe_text import clean
 
-LABEL = 11
+LABEL_CELLS = 11
 
 
 class Page(VerticalScroll, inherit_bindings=False):
@@ -34,7 +34,7 @@ class Page(VerticalScroll, inherit_bindings=False):
 def sheet(facts: Iterable[tuple[str, str, str]]) -> Table:
     """Label, text and style of each, below one another; a long text is wrapped beside its label."""
     table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=LABEL, no_wrap=True, style="dim")
+    table.add_column(min_width=LABEL_CELLS, no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     for label, text, style in facts:
         table.add_row(Text(clean(label)), Text(clean(text), style=style))

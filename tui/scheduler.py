@@ -24,9 +24,9 @@ from tui.widgets.table import LiveTable
 
 RELEASES = ((44, "later than icecream 1.4"), (43, "icecream 1.4"), (42, "1.3"), (39, "1.2"), (37, "1.1"))
 """The first protocol of each release; older ones are told by their number alone."""
-NAMED = 6
+NAMED_DAEMONS = 6
 """So many daemons are named one by one."""
-FEATURES = ("env_xz", "env_zstd")
+FEATURE_NAMES = ("env_xz", "env_zstd")
 NARROW = ("name", "protocol", "features")
 MEDIUM = ("name", "protocol", "platform", "features", "environments")
 
@@ -126,14 +126,14 @@ def _counted(label: str, pairs: Iterable[tuple[str, str]], words: Callable[[str]
         by.setdefault(value, []).append(name)
     for index, (value, names) in enumerate(sorted(by.items(), key=lambda item: (-len(item[1]), item[0]))):
         said = words(value)
-        few = f": {', '.join(sorted(names))}" if len(names) <= NAMED and len(by) > 1 else ""
+        few = f": {', '.join(sorted(names))}" if len(names) <= NAMED_DAEMONS and len(by) > 1 else ""
         yield Line(f"{label} {value}", label if not index else "", f"{said or 'not told'} · {len(names)}{few}")
 
 
 def _features(hosts: Sequence[HostStatus]) -> Iterable[Line]:
-    for index, feature in enumerate(FEATURES):
+    for index, feature in enumerate(FEATURE_NAMES):
         without = sorted(host.name for host in hosts if feature not in host.features)
-        names = f": {', '.join(without)}" if len(without) <= NAMED else ""
+        names = f": {', '.join(without)}" if len(without) <= NAMED_DAEMONS else ""
         lack = f"; not {len(without)}{names}" if without else ""
         yield Line(
             feature, "features" if not index else "", f"{feature} · {len(hosts) - len(without)} of {len(hosts)}{lack}"

@@ -20,7 +20,7 @@ from tui.job_detail import JobDetail, job_key
 from tui.jobs import NewJobs, took
 from tui.view import View
 from tui.widgets.gantt import Gantt
-from tui.widgets.lanes import KINDS, Bar, Kind
+from tui.widgets.lanes import BAR_KINDS, Bar, BarKind
 from tui.widgets.safe_text import clean
 
 LaneKey = tuple[HostKey, int]
@@ -31,9 +31,9 @@ PIECE = 2000
 PIECE_SECONDS = 0.05
 """From one piece to the next: time enough to draw what the key has opened."""
 TIMELINE_KINDS = {
-    **KINDS,
-    "fallback": Kind("▞", "warn", head="↺"),
-    terms.LOST: Kind("▚", "muted", head="?"),
+    **BAR_KINDS,
+    "fallback": BarKind("▞", "warn", head="↺"),
+    terms.LOST_STATE: BarKind("▚", "muted", head="?"),
 }
 """Remote, own, local, failed, and what is neither done nor failed."""
 
@@ -41,7 +41,7 @@ TIMELINE_KINDS = {
 def kind(job: Job) -> str:
     """How a job's bar looks: that it failed says more than where."""
     state = terms.state_of(job)
-    return "failed" if state is JobState.FAILED else terms.LOST if state == terms.LOST else str(job.place)
+    return "failed" if state is JobState.FAILED else terms.LOST_STATE if state == terms.LOST_STATE else str(job.place)
 
 
 def lane(job: Job) -> LaneKey:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farm.attach import Attachment
     from tui.app import FarmTop
 
-PORT = 8000
+WEB_PORT = 8000
 ESCAPE_MILLISECONDS = "30"
 """What a terminal sends for one key comes together; ESCDELAY in the environment says so where a link is slower."""
 SIZE = (120, 36)
@@ -50,7 +50,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 @click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Instead of ~/.config/farm/keys.toml.")
 @click.option("--view", metavar="NAME", default="", help="The tab to begin with, such as nodes.")
 @click.option("--web", is_flag=True, help="Show it in a browser on this machine instead.")
-@click.option("--port", type=click.IntRange(1, 65535), default=PORT, show_default=True, help="With --web: where.")
+@click.option("--port", type=click.IntRange(1, 65535), default=WEB_PORT, show_default=True, help="With --web: where.")
 @click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture (SVG), leave.")
 @click.option("--after", type=click.FloatRange(0), default=3.0, show_default=True, help="With --screenshot: seconds.")
 @click.option("--press", metavar="KEYS", default="", help="With --screenshot: press these first, such as down,enter.")

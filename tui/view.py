@@ -16,6 +16,9 @@ from farm.view.status import NodeStatus
 from tui.heading import Heading
 from tui.keybar import KeyBar
 
+NARROW_SCREEN = 64
+"""Cells; on a narrower screen tables keep the columns that a glance needs."""
+
 
 class View(Vertical):
     """One tab. It gets `show` with what is known, at the refresh rate and only while it can be seen.

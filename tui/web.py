@@ -18,9 +18,9 @@ from textual_serve.server import Server
 
 from farm.errors import FarmError
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 COOKIE = "farm-top"
-PATIENCE = 5.0
+PAGE_CLOSE_SECONDS = 5.0
 """Seconds that a dashboard has to end when its page is closed."""
 POLICY = (
     "default-src 'self' 'unsafe-inline'; connect-src 'self' ws://{host}; img-src 'self' data:; frame-ancestors 'none'"
@@ -34,7 +34,9 @@ class Site(Server):
 
     def __init__(self, command: str, port: int, say: Callable[[str], None]) -> None:
         # Without exec its shell would be what is killed.
-        super().__init__(f"exec {command}", host=HOST, port=port, title="farm top", public_url=f"http://{HOST}:{port}")
+        super().__init__(
+            f"exec {command}", host=LOOPBACK, port=port, title="farm top", public_url=f"http://{LOOPBACK}:{port}"
+        )
         self.token = secrets.token_urlsafe(24)
         self._say = say
         self._open: set[web.WebSocketResponse] = set()
@@ -54,7 +56,7 @@ class Site(Server):
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """The token once in the address, then in a cookie that other sites' requests do not carry."""
         given = request.query.get("token") or request.cookies.get(COOKIE, "")
-        if request.host != f"{HOST}:{self.port}" or not hmac.compare_digest(given.encode(), self.token.encode()):
+        if request.host != f"{LOOPBACK}:{self.port}" or not hmac.compare_digest(given.encode(), self.token.encode()):
             return web.Response(status=403, text="Open the address that farm top --web has printed.\n")
         if "token" in request.query:
             answer = web.HTTPFound("/")
@@ -102,7 +104,7 @@ async def _end(app_service: AppService) -> None:
     if process is None:
         return
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(PAGE_CLOSE_SECONDS):
             await process.wait()
     except TimeoutError:
         with contextlib.suppress(ProcessLookupError):
@@ -115,7 +117,7 @@ def serve(command: str, port: int, say: Callable[[str], None]) -> None:
         Site(command, port, say).run()
     except OSError as error:
         raise FarmError(
-            f"Port {port} of {HOST} cannot be used.",
+            f"Port {port} of {LOOPBACK} cannot be used.",
             f"{error.strerror or error}.",
             "Take another: farm top --web --port N",
         ) from error

@@ -13,7 +13,7 @@ from farm.watch.events import Stage
 from farm.watch.state import NO_JOBS
 from tui import state_words
 
-NAMED = 3
+NAMED_NODES = 3
 """So many nodes are named; the others are counted."""
 RECENT_SECONDS = 60.0
 REBOOT_SECONDS = 300.0
@@ -38,7 +38,7 @@ def recent(live: Live, now: float, seconds: float = RECENT_SECONDS) -> Iterator[
 
 def named(nodes: Sequence[NodeStatus]) -> str:
     """Their names, a few at most."""
-    return few([node.name for node in nodes], NAMED)
+    return few([node.name for node in nodes], NAMED_NODES)
 
 
 def _nodes(live: Live, now: float) -> Iterable[str]:
@@ -88,7 +88,7 @@ def _blocked(nodes: Iterable[NodeStatus], entries: Sequence[str]) -> Iterable[st
     unknown = [word for word in entries if word not in known]
     if unknown:
         verb = "is blocked and has" if len(unknown) == 1 else "are blocked and have"
-        yield f"{few(unknown, NAMED)} {verb} not been seen. Unblock with u in Scheduler."
+        yield f"{few(unknown, NAMED_NODES)} {verb} not been seen. Unblock with u in Scheduler."
 
 
 def _gets(nodes: Sequence[NodeStatus]) -> str:

@@ -11,6 +11,11 @@ from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
 
+MAX_BUILDS = 1000
+"""Builds in one answer."""
+MAX_HOURS = 24 * 366
+"""Hours back; a year's."""
+
 
 class Jobs(Struct, frozen=True, kw_only=True):
     """Jobs at Unix ``time``."""

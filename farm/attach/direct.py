@@ -13,7 +13,7 @@ from farm.history.build_history import BuildHistory
 from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.nodes import blocking
 from farm.scheduler import discovery
-from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import Seeded
 from farm.scheduler.protocol import ProtocolError
@@ -86,7 +86,7 @@ class Direct:
         while not self.netname:
             if found := await discovery.discover(self.port, host=self.host):
                 self.netname = found[0].netname
-            await asyncio.sleep(scheduler_source.TICK_SECONDS)
+            await asyncio.sleep(scheduler_source.STATE_TICK_SECONDS)
         await scheduler_source.look_for_rivals(self.host, self.port, self.netname, self._publish)
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
@@ -105,7 +105,7 @@ class Direct:
         """One look. Raises FarmError when the scheduler does not answer."""
         async with self._watching(once=True):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SILENCE_SECONDS):
+                async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
                     await self._answered.wait()
             await self.settled()
             if not self.farm.activity.scheduler.up:
@@ -116,7 +116,7 @@ class Direct:
         """That the scheduler does not answer, and why."""
         return FarmError(
             f"The scheduler at {self.host}:{self.port} does not answer.",
-            self.farm.activity.scheduler.why or f"Nothing came within {SILENCE_SECONDS:.0f} s.",
+            self.farm.activity.scheduler.why or f"Nothing came within {SCHEDULER_SILENCE_SECONDS:.0f} s.",
             "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
         )
 
@@ -125,7 +125,7 @@ class Direct:
         await asyncio.sleep(SETTLE_SECONDS)
         if self.farm.activity.scheduler.up and (self.farm.activity.hosts or await self._has_daemons()):
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SILENCE_SECONDS):
+                async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
                     await self._seeded.wait()
 
     async def _has_daemons(self) -> bool:

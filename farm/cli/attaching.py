@@ -16,7 +16,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler import discovery
-from farm.scheduler.connection import SILENCE_SECONDS
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS
 from farm.view.live import Live, Update
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -110,19 +110,19 @@ async def watching(attachment: Attachment, seen: Seen | None = None) -> AsyncIte
     watch = Watch()
     task = asyncio.create_task(watch.feed(attachment, seen))
     try:
-        await watch.until(watch.answered, SILENCE_SECONDS)
+        await watch.until(watch.answered, SCHEDULER_SILENCE_SECONDS)
         overview = watch.live.overview
         if overview is None:
             raise FarmError("farmd does not answer.", watch.lost, "See whether it runs: farm status")
         if not overview.scheduler.up and isinstance(attachment, Direct):
             raise attachment.away()
         if not overview.scheduler.up:
-            why = overview.scheduler.why or f"Nothing came within {SILENCE_SECONDS:.0f} s."
+            why = overview.scheduler.why or f"Nothing came within {SCHEDULER_SILENCE_SECONDS:.0f} s."
             raise FarmError("The scheduler does not answer.", why, "See why: farm logs scheduler")
         if isinstance(attachment, Direct):
             await attachment.settled()
             told = watch.live.time
-            await watch.until(lambda: watch.live.time > told, SILENCE_SECONDS)
+            await watch.until(lambda: watch.live.time > told, SCHEDULER_SILENCE_SECONDS)
         yield watch
     finally:
         task.cancel()

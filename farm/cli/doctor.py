@@ -20,7 +20,7 @@ from farm.instance import Instance
 from farm.virtual import namespace
 from farm.workstation.run.execution import working_folder
 
-MARKS = {
+STATE_MARKS = {
     State.OK: Text("✓", style="green"),
     State.WARN: Text("!", style="yellow"),
     State.FAIL: Text("✗", style="bold red"),
@@ -59,7 +59,7 @@ def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
 
 def show(result: Result) -> None:
     """One result, as soon as it is there."""
-    head = Text.assemble(MARKS[result.state], " ", (f"{result.code:<18}", "bold"), " ", result.title)
+    head = Text.assemble(STATE_MARKS[result.state], " ", (f"{result.code:<18}", "bold"), " ", result.title)
     out.print(head, soft_wrap=True)
     faulty = result.state in (State.WARN, State.FAIL)
     if result.cause:

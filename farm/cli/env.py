@@ -138,7 +138,7 @@ def _render(setup: Setup, form: str, output: Path | None) -> str:
     there = output.read_text(errors="surrogateescape") if output and output.is_file() else None
     if form == "cmake-preset":
         return formats.to_presets(setup, there)
-    if there is not None and formats.MARK not in there.partition("\n")[0]:
+    if there is not None and formats.WRITTEN_MARK not in there.partition("\n")[0]:
         raise FarmError(f"{output} was not written by farm env.", "It is left as it is.", "Name another file.")
     if form == "meson":
         return formats.to_meson(setup)
@@ -147,7 +147,7 @@ def _render(setup: Setup, form: str, output: Path | None) -> str:
     base = applied(os.environ, changes_back(os.environ))
     back, changes = changes_back(os.environ), with_record(base, setup.changes)
     farm = shlex.join([sys.executable, "-P", "-m", "farm"])
-    head = f"# {formats.MARK} for the farm {setup.farm}.\n" if output else ""
+    head = f"# {formats.WRITTEN_MARK} for the farm {setup.farm}.\n" if output else ""
     if form == "fish":
         return head + formats.to_fish({**back, **changes}) + formats.fish_way_back(farm)
     return head + formats.to_sh({**back, **changes}) + formats.sh_way_back(farm)

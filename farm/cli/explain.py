@@ -31,7 +31,7 @@ from farm.workstation.explain.reasons import GROUPS, REASONS, find
 from farm.workstation.run.execution import given_environment, leave, shell_code, working_folder
 from farm.workstation.run.watched_run import as_user, sudo_caller
 
-LONGEST = 300
+LONGEST_SHOWN = 300
 """Letters of a line of evidence."""
 OUTCOMES = {
     CallOutcome.NODE: "on a node",
@@ -143,7 +143,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
         show_json(answer)
         return code
     if uncalled:
-        err.print(Text.assemble(("farm: ", "bold"), f"{printable(argv[0], LONGEST)} was not seen by icecc."))
+        err.print(Text.assemble(("farm: ", "bold"), f"{printable(argv[0], LONGEST_SHOWN)} was not seen by icecc."))
         _show_causes(err, (uncalled,))
     for call in calls:
         _show(err, call, names, evidence)
@@ -180,7 +180,7 @@ def _last(home: Home, chosen: CallFilter, evidence: bool, as_json: bool) -> None
         return
     for each in counted:
         out.print(Text.assemble((f"{each.count:>6}  {each.code}", "cyan"), f"  {each.sentence}"), soft_wrap=True)
-        out.print(Text(f"        {printable(', '.join(each.files), LONGEST)}", style="dim"), soft_wrap=True)
+        out.print(Text(f"        {printable(', '.join(each.files), LONGEST_SHOWN)}", style="dim"), soft_wrap=True)
         if each.mend:
             out.print(Text.assemble(("        → ", "bold green"), each.mend), soft_wrap=True)
     _show_nodes(out, nodes)
@@ -236,10 +236,11 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
     took = "" if run.end is None else f", took {duration(run.end - run.start)}"
     ended = "" if run.exit is None else f", exit {run.exit}"
     out.print(
-        Text.assemble((printable(" ".join(run.command), LONGEST), "bold"), f"  {began}{took}{ended}"), soft_wrap=True
+        Text.assemble((printable(" ".join(run.command), LONGEST_SHOWN), "bold"), f"  {began}{took}{ended}"),
+        soft_wrap=True,
     )
     if run.obstacle:
-        out.print(Text(f"Compiled here alone from the start: {printable(run.obstacle, LONGEST)}"), soft_wrap=True)
+        out.print(Text(f"Compiled here alone from the start: {printable(run.obstacle, LONGEST_SHOWN)}"), soft_wrap=True)
     counted = _outcomes(calls)
     parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
     calls_word = count(len(calls), "compiler call")
@@ -248,7 +249,7 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
 
 def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool) -> None:
     """A call: where it ran, why, and how long it took."""
-    what = printable(call.file or call.command, LONGEST)
+    what = printable(call.file or call.command, LONGEST_SHOWN)
     node = f"{printable(names[call.host])} ({printable(call.host)})" if call.host in names else printable(call.host)
     match call.outcome:
         case CallOutcome.NODE:
@@ -267,7 +268,7 @@ def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool
     _show_causes(console, call.causes)
     if evidence:
         for line in call.evidence:
-            console.print(Text(f"    {printable(line, LONGEST)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"    {printable(line, LONGEST_SHOWN)}", style="dim"), soft_wrap=True)
 
 
 def _figures(call: Call) -> str:
@@ -286,7 +287,7 @@ def _show_causes(console: Console, causes: Iterable[LoggedCause]) -> None:
         also = "also " if number else ""
         console.print(Text.assemble("  ", also, (reason.code, "cyan"), f"  {reason.sentence}"), soft_wrap=True)
         if cause.line:
-            console.print(Text(f"    {printable(cause.line, LONGEST)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"    {printable(cause.line, LONGEST_SHOWN)}", style="dim"), soft_wrap=True)
         if reason.mend:
             console.print(Text.assemble(("  → ", "bold green"), hint(reason.mend)), soft_wrap=True)
 
@@ -295,7 +296,7 @@ def _show_trials(trials: Iterable[Trial]) -> None:
     for trial in trials:
         compiled = trial.outcome not in (CallOutcome.NOWHERE, CallOutcome.UNFINISHED)
         where = f" {OUTCOMES[trial.outcome]}" if compiled else ""
-        went = f"is compiled{where}" if trial.exit == 0 else f"fails{where}: {printable(trial.said, LONGEST)}"
+        went = f"is compiled{where}" if trial.exit == 0 else f"fails{where}: {printable(trial.said, LONGEST_SHOWN)}"
         style = "green" if trial.helps else "dim"
         err.print(Text.assemble("  tried: ", (f"with {trial.setting} it {went}", style)), soft_wrap=True)
 
@@ -303,8 +304,8 @@ def _show_trials(trials: Iterable[Trial]) -> None:
 def _show_nodes(console: Console, nodes: Iterable[core.NodeWhy]) -> None:
     for node in nodes:
         console.print(
-            Text(f"  {printable(node.name)} ({printable(node.address)}): {printable(node.why, LONGEST)}"),
+            Text(f"  {printable(node.name)} ({printable(node.address)}): {printable(node.why, LONGEST_SHOWN)}"),
             soft_wrap=True,
         )
         if node.mend:
-            console.print(Text.assemble(("  → ", "bold green"), printable(node.mend, LONGEST)), soft_wrap=True)
+            console.print(Text.assemble(("  → ", "bold green"), printable(node.mend, LONGEST_SHOWN)), soft_wrap=True)

@@ -15,6 +15,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from farm.api.answers import MAX_BUILDS, MAX_HOURS
 from farm.attach import Attachment
 from farm.cli.attaching import attached
 from farm.cli.lazy import SuggestingGroup
@@ -27,11 +28,7 @@ from farm.history.compare import Row, compare
 from farm.home import Home
 from farm.view.wording import count, exit_words, milliseconds, rate, size
 
-SCHEMA = 1
-MAX_BUILDS = 1000
-"""What farmd tells at once."""
-MAX_HOURS = 8784
-"""A year's."""
+HISTORY_SCHEMA = 1
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 LAST = re.compile(r"last(?:-([0-9]{1,3}))?")
 
@@ -70,7 +67,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
     all_of_them = submitter is None and since is None
     found = asyncio.run(attached(home).builds(limit, submitter, None if since is None else now - since))
     if as_json:
-        show_json({"schema": SCHEMA, "builds": [plain(build) for build in found]})
+        show_json({"schema": HISTORY_SCHEMA, "builds": [plain(build) for build in found]})
     elif found:
         out.print(builds_table(found, now))
     else:
@@ -85,7 +82,7 @@ def show(home: Home, id: int, as_json: bool) -> None:
     """One build: its figures, nodes, failures, slowest files, and for whom it waited."""
     (found,) = asyncio.run(fetch(attached(home), id))
     if as_json:
-        show_json({"schema": SCHEMA, **plain_detail(found)})
+        show_json({"schema": HISTORY_SCHEMA, **plain_detail(found)})
     else:
         out.print(detail_view(found, time.time()))
 
@@ -99,7 +96,7 @@ def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
     """Two builds side by side: `farm history compare last-1 last`."""
     first, second = asyncio.run(fetch(attached(home), a, b))
     if as_json:
-        show_json({"schema": SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
+        show_json({"schema": HISTORY_SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
     else:
         out.print(compare_table(first.build, second.build, compare(first, second)))
 
@@ -114,7 +111,7 @@ def nodes(home: Home, hours: int, as_json: bool) -> None:
     """What each node did in the last hours."""
     told = asyncio.run(attached(home).node_hours(hours))
     if as_json:
-        show_json({"schema": SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
+        show_json({"schema": HISTORY_SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
     elif told:
         out.print(nodes_table(added_up(told), hours * 3600))
     else:

@@ -25,7 +25,7 @@ from farm.watch.activity import Job, JobPlace, JobState
 
 Happening = Literal["begun", "ended", "lost"]
 
-STYLES = {JobState.PENDING: "yellow", JobState.RUNNING: "cyan", JobState.DONE: "green", JobState.FAILED: "bold red"}
+JOB_STYLES = {JobState.PENDING: "yellow", JobState.RUNNING: "cyan", JobState.DONE: "green", JobState.FAILED: "bold red"}
 
 
 class JobFilter(Struct, frozen=True):
@@ -51,7 +51,7 @@ def jobs_table(jobs: Iterable[Job], now: float) -> Table:
     for job in jobs:
         table.add_row(
             str(job.id),
-            Text(job.state, style=STYLES[job.state]),
+            Text(job.state, style=JOB_STYLES[job.state]),
             _took(job, now),
             Text(job.submitter[0]),
             Text(where(job)),
@@ -80,7 +80,7 @@ def _took(job: Job, now: float) -> str:
 def line(happening: Happening, job: Job, at: float) -> Text:
     """What happened to a job, in a line."""
     clock = datetime.fromtimestamp(at).strftime("%H:%M:%S")
-    style = STYLES[job.state] if happening != "lost" else "bold red"
+    style = JOB_STYLES[job.state] if happening != "lost" else "bold red"
     took = f" {milliseconds(job.real)}" if happening == "ended" else ""
     failed = f" {exit_words(job.exit)}" if job.exit else ""
     route = f"{job.submitter[0]} → {where(job)}"

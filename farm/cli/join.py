@@ -27,7 +27,7 @@ from farm.workstation.join.join_leave import leave as leave_farm
 from farm.workstation.join.login import Offer, wait_for_login
 from farm.workstation.membership import Membership, find
 
-NOT_LOGGED_IN = 3
+EXIT_NOT_LOGGED_IN = 3
 STATUS_SECONDS = 3.0
 ALL_PROCESSORS = "auto"
 
@@ -203,7 +203,7 @@ def _status(home: Home, as_json: bool) -> None:
                 Text(f"This machine's iceccd ({printable(membership.submitter)}) is not logged in.", style="bold red")
             )
     if not offer.logged_in:
-        sys.exit(NOT_LOGGED_IN)
+        sys.exit(EXIT_NOT_LOGGED_IN)
 
 
 def _not_logged_in(membership: Membership) -> FarmError:

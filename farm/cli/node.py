@@ -23,12 +23,12 @@ from farm.view.status import HostStatus, NodeStatus, Status
 from farm.view.wording import duration, size
 from farm.watch.events import Stage, Telemetry
 
-CANARIES: dict[str, str | Text] = {
+CANARY_TEXTS: dict[str, str | Text] = {
     "right": "it made the same object as the server from a small source",
     "wrong": Text("it made another object than the server from the same source", style="bold red"),
     "none": "it made no object from a small source: it was busy, or none of the server's compilers fits it",
 }
-MAX_NAMED = 32
+MAX_NAMED_NODES = 32
 """Nodes that an error names."""
 
 
@@ -54,7 +54,7 @@ def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
     found = [each for each in known if name and (name in (each.name, each.address, each.key) or mac == each.mac)]
     found = [node for node in found if node.mac or (node.host and node.host.online)] or found
     if not found:
-        names = ", ".join(sorted({node.name for node in known})[:MAX_NAMED]) or "none"
+        names = ", ".join(sorted({node.name for node in known})[:MAX_NAMED_NODES]) or "none"
         raise FarmError(f"There is no node {name}.", f"Known nodes: {names}.", "List them: farm node list")
     if len(found) > 1:
         keys = ", ".join(node.key for node in found)
@@ -168,7 +168,7 @@ def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
         ("slots", slots if host.online else "none: it is not logged in to the scheduler"),
         ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
         ("asked for", f"{host.jobs_submitted}, {host.jobs_pending} wait, {host.jobs_local} compiled by itself"),
-        *([("canary", CANARIES[host.canary])] if host.canary else []),
+        *([("canary", CANARY_TEXTS[host.canary])] if host.canary else []),
         ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),
     ]
 

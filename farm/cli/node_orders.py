@@ -19,14 +19,14 @@ from farm.cli.output import Drawing, draws, err, out, show_error, show_json
 from farm.errors import FarmError, PartialError
 from farm.home import Home
 from farm.instance import Instance
-from farm.nodes.drain import PATIENCE, Then, drain_node
+from farm.nodes.drain import DRAIN_SECONDS, Then, drain_node
 from farm.serve.preflight import require_root
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.virtual import namespace
 from farm.watch.events import Stage
 
-SEEN_SECONDS = 15.0
+ORDER_SEEN_SECONDS = 15.0
 """So long is waited until what was ordered shows in what the scheduler tells."""
 
 Act = Callable[[NodeStatus], Awaitable[str]]
@@ -105,7 +105,7 @@ def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str
     "--timeout",
     "patience",
     type=click.FloatRange(min=1),
-    default=PATIENCE,
+    default=DRAIN_SECONDS,
     show_default=True,
     help="Seconds that running jobs have to end.",
 )
@@ -172,7 +172,7 @@ async def _all(watch: Watch, action: Action, names: Sequence[str], act: Act, as_
         try:
             found = _find(watch.live, action, name)
             done = await act(found)
-            seen = await watch.until(lambda: carried_out(action, found, watch.live), SEEN_SECONDS)
+            seen = await watch.until(lambda: carried_out(action, found, watch.live), ORDER_SEEN_SECONDS)
         except FarmError as error:
             return OrderOutcome(node=name, error=error)
         if not as_json:
@@ -202,7 +202,7 @@ def _conclude(action: Action, outcomes: list[OrderOutcome], as_json: bool) -> No
         show_error(error)
     for name in unseen:
         err.print(
-            Text(f"{name}: the scheduler took the order, but has not shown it within {SEEN_SECONDS:.0f} s."),
+            Text(f"{name}: the scheduler took the order, but has not shown it within {ORDER_SEEN_SECONDS:.0f} s."),
             soft_wrap=True,
         )
     if failed or unseen:

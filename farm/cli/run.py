@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from farm.workstation.run.summary import Summary
 
 SHOWN_REASONS = 6
-MAX_SAID = 1000
+MAX_REASON = 1000
 """Letters of a message; what is longer has lost its end, where the command stands that helps."""
 
 
@@ -218,7 +218,7 @@ def _recorded(
 
 
 def _say(text: str) -> None:
-    err.print(Text.assemble(("farm: ", "bold"), printable(text, MAX_SAID)), soft_wrap=True)
+    err.print(Text.assemble(("farm: ", "bold"), printable(text, MAX_REASON)), soft_wrap=True)
 
 
 def _say_local(slots: Slots, require_remote: bool) -> None:

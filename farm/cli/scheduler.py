@@ -24,8 +24,8 @@ from farm.scheduler import discovery
 from farm.view.status import HostStatus, SchedulerStatus, Status
 from farm.view.wording import count, duration
 
-DOWN = 3
-DISCOVERY_SECONDS = 1.0
+EXIT_SCHEDULER_DOWN = 3
+NEARBY_SECONDS = 1.0
 
 
 class SchedulerReport(Struct, frozen=True, kw_only=True):
@@ -83,7 +83,7 @@ def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as
         show_json(msgspec.to_builtins(report, str_keys=True))
     else:
         out.print(_facts(report, time.time()))
-    ctx.exit(0 if report.scheduler.up and not report.scheduler.rivals else DOWN)
+    ctx.exit(0 if report.scheduler.up and not report.scheduler.rivals else EXIT_SCHEDULER_DOWN)
 
 
 async def _look(home: Home, scheduler: str | None, netname: str | None) -> SchedulerReport:
@@ -91,7 +91,7 @@ async def _look(home: Home, scheduler: str | None, netname: str | None) -> Sched
     host, port = await discovery.resolve(scheduler, netname)
     attached = await attachment(home, f"{host}:{port}", None)
     status, own, found = await asyncio.gather(
-        attached.status(), discovery.discover(port, DISCOVERY_SECONDS, host), discovery.discover(port)
+        attached.status(), discovery.discover(port, NEARBY_SECONDS, host), discovery.discover(port)
     )
     name, started = (own[0].netname, own[0].started) if own else (netname or "", 0)
     rivals = tuple(discovery.rivals([*own, *found], host, name)) if own else ()

@@ -24,7 +24,7 @@ from farm.simulate import own_scheduler
 from farm.simulate.plan import SimulationSettings
 from farm.simulate.simulation import Simulation
 
-SCHEMA = 1
+SIMULATE_SCHEMA = 1
 END_PATIENCE = 5.0
 
 SHOWN = {
@@ -188,7 +188,7 @@ def _line(simulation: Simulation, rate: float) -> Text:
 def _show_counts(simulation: Simulation, as_json: bool) -> None:
     counts = msgspec.to_builtins(simulation.counts)
     if as_json:
-        show_json({"schema": SCHEMA, "login_seconds": round(simulation.login_seconds, 2), "jobs": counts})
+        show_json({"schema": SIMULATE_SCHEMA, "login_seconds": round(simulation.login_seconds, 2), "jobs": counts})
         return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column()

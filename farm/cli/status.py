@@ -26,8 +26,8 @@ from farm.watch.events import Stage
 from farm.watch.state import fold, initial
 
 WRONG = 3
-WATCH_SECONDS = 1.0
-STYLES = {
+REDRAW_SECONDS = 1.0
+STAGE_STYLES = {
     Stage.OFF: "dim",
     Stage.READY: "green",
     Stage.REGISTERED: "cyan",
@@ -64,7 +64,7 @@ def stage_text(stage: Stage, order: str = "") -> Text:
     """A stage in its colour, or what a node was told instead."""
     if order and stage.rank >= Stage.AGENT.rank:
         return Text({"drain": "drains", "reboot": "reboots"}.get(order, order), style="yellow")
-    return Text(stage, style=STYLES.get(stage, "yellow"))
+    return Text(stage, style=STAGE_STYLES.get(stage, "yellow"))
 
 
 def plain_table(*columns: str) -> Table:
@@ -183,7 +183,7 @@ def _watch(first: Status, look: Callable[[], Status]) -> None:
                 out.file.flush()
             else:
                 live.update(shown, refresh=True)
-            time.sleep(WATCH_SECONDS)
+            time.sleep(REDRAW_SECONDS)
             try:
                 shown = view(look(), time.time())
             except FarmError as error:  # it may come back; what was known of it holds no more

@@ -30,7 +30,7 @@ log = logging.getLogger("farmd")
 
 OPEN_PATHS = frozenset(("/healthz",))
 """What anyone may ask over TCP."""
-UNREADABLE = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError, ConnectionError)
+BROKEN_REQUESTS = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientPayloadError, ConnectionError)
 """What becomes of a request that makes no sense, or whose sender leaves in the middle of it."""
 
 
@@ -136,7 +136,7 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return refusal(409, error)
     except ConnectionError:
         raise
-    except UNREADABLE:
+    except BROKEN_REQUESTS:
         return refusal(400, FarmError("The request cannot be read.", "Its body is broken.", "See docs/api.md."))
     except Exception:
         log.exception("%s %.200r failed", request.method, request.path)

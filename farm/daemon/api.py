@@ -13,6 +13,8 @@ from aiohttp import web
 from msgspec import Struct
 
 from farm.api.answers import (
+    MAX_BUILDS,
+    MAX_HOURS,
     Builds,
     Done,
     Images,
@@ -42,8 +44,6 @@ from farm.watch.activity import sample
 from farm.watch.activity.jobs import MAX_ENDED
 from farm.watch.state import Farm, login_keys
 
-MAX_HOURS = 24 * 366
-MAX_BUILDS = 1000
 DIGITS = 10
 RESUMES = "it gets jobs again when the scheduler next tries to reach it, which takes it a minute at most"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
@@ -111,10 +111,10 @@ class Route(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
 
 
-KEY = Parameter("key", "A MAC, NAME@ADDRESS as `key` has it, or a name or address that only one node has.")
+NODE_KEY = Parameter("key", "A MAC, NAME@ADDRESS as `key` has it, or a name or address that only one node has.")
 BUILD = Parameter("id", "Number of a build.")
 ENDED = Parameter("ended", "So many of the jobs that ended last.", 0, 0, MAX_ENDED)
-LIMIT = Parameter("limit", "So many builds at most.", 100, 1, MAX_BUILDS)
+BUILDS_LIMIT = Parameter("limit", "So many builds at most.", 100, 1, MAX_BUILDS)
 SUBMITTER = Parameter("submitter", "Only builds of the machine of this name.")
 SINCE = Parameter("since", "Only builds that ended at this Unix time or later.", 0, 0, 10**DIGITS - 1)
 HOURS = Parameter("hours", "So many hours back.", 24, 1, MAX_HOURS)
@@ -197,7 +197,7 @@ async def _scheduler(request: web.Request) -> web.Response:
 
 async def _builds(request: web.Request) -> web.Response:
     history = request.app[WATCHING].history
-    asked = LIMIT.read(request), SUBMITTER.text_of(request), SINCE.read(request)
+    asked = BUILDS_LIMIT.read(request), SUBMITTER.text_of(request), SINCE.read(request)
     return answer(Builds(builds=await asyncio.to_thread(history.builds, *asked)))
 
 
@@ -279,7 +279,14 @@ def _order_route(order: Order, text: str) -> Route:
     path = f"/nodes/{{key}}/{order}"
     errors = (403, 404, 409, 502)
     return Route(
-        method="POST", path=path, name=order, text=text, handler=handler, answer=Done, parameters=(KEY,), errors=errors
+        method="POST",
+        path=path,
+        name=order,
+        text=text,
+        handler=handler,
+        answer=Done,
+        parameters=(NODE_KEY,),
+        errors=errors,
     )
 
 
@@ -300,7 +307,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         path="/nodes/{key}/readings", name="readings", text="What a node measured in the last quarter of an hour.",
-        handler=_readings, answer=Readings, parameters=(KEY,), errors=(404, 409),
+        handler=_readings, answer=Readings, parameters=(NODE_KEY,), errors=(404, 409),
     ),
     _order_route("block", "Send a node away and refuse its log-in until it is unblocked, or the scheduler restarted."),
     _order_route("unblock", "Let a blocked node log in again, or end its drain."),
@@ -311,7 +318,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         path="/builds", name="builds", text="Builds, the newest first.", handler=_builds, answer=Builds,
-        parameters=(LIMIT, SUBMITTER, SINCE), errors=(400, 409),
+        parameters=(BUILDS_LIMIT, SUBMITTER, SINCE), errors=(400, 409),
     ),
     Route(
         path=r"/builds/{id:\d{1,15}}", name="build", text="One build, whole.", handler=_build, answer=BuildDetail,

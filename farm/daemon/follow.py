@@ -12,10 +12,10 @@ from msgspec import Struct
 
 from farm.home import write_atomic
 
-MAX_LINE = 64 * 1024
-KEPT = 2 << 20
+MAX_LOG_LINE = 64 * 1024
+KEPT_BYTES = 2 << 20
 """Bytes: a longer log is cut, and no more than so many are read at a time, the last ones."""
-MARK = 256
+MARK_BYTES = 256
 """Bytes before a position, by which it is known again: a whole line, since only its beginning tells when it was."""
 
 
@@ -30,7 +30,7 @@ class Position(Struct, frozen=True):
     @classmethod
     def of(cls, file: BinaryIO, offset: int) -> Position:
         """A place in an open file."""
-        length = min(MARK, offset)
+        length = min(MARK_BYTES, offset)
         return cls(os.fstat(file.fileno()).st_ino, offset, os.pread(file.fileno(), length, offset - length))
 
     def is_in(self, file: BinaryIO) -> bool:
@@ -39,10 +39,10 @@ class Position(Struct, frozen=True):
 
     def in_copy(self, file: BinaryIO) -> int | None:
         """The offset of this place in a copy of the file's end, None when it is not there."""
-        if self.offset < MARK:
+        if self.offset < MARK_BYTES:
             return None
-        begin = max(0, os.fstat(file.fileno()).st_size - KEPT)
-        found = os.pread(file.fileno(), KEPT, begin).rfind(self.before)
+        begin = max(0, os.fstat(file.fileno()).st_size - KEPT_BYTES)
+        found = os.pread(file.fileno(), KEPT_BYTES, begin).rfind(self.before)
         return begin + found + len(self.before) if found >= 0 else None
 
 
@@ -55,14 +55,14 @@ def keep(path: Path) -> None:
     """Copy a log's last KEPT bytes to NAME.1; nothing happens when there is no room for that."""
     with contextlib.suppress(OSError), path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
-        data = os.pread(file.fileno(), KEPT, max(0, size - KEPT))
+        data = os.pread(file.fileno(), KEPT_BYTES, max(0, size - KEPT_BYTES))
         write_atomic(older(path), data, mode=stat.S_IMODE(os.fstat(file.fileno()).st_mode))
 
 
 def cut(path: Path) -> None:
     """Empty a log that is longer than KEPT; its end is in NAME.1 then. It must be one that is written by appending."""
     with contextlib.suppress(OSError):
-        if path.stat().st_size > KEPT:
+        if path.stat().st_size > KEPT_BYTES:
             keep(path)
             os.truncate(path, 0)
 
@@ -109,10 +109,10 @@ class Follower:
 
     def cut(self) -> None:
         """Empty the file when it is longer than KEPT; nothing that is in it by then remains unread."""
-        if self._file is None or self._fixed or self._replaced() or os.fstat(self._file.fileno()).st_size <= KEPT:
+        if self._file is None or self._fixed or self._replaced() or os.fstat(self._file.fileno()).st_size <= KEPT_BYTES:
             return
         keep(self.path)
-        self._late += self._file.read(KEPT)
+        self._late += self._file.read(KEPT_BYTES)
         try:
             os.truncate(self.path, 0)
         except OSError:
@@ -178,14 +178,14 @@ class Follower:
         data, self._late = self._late + new, b""
         self.written = status.st_mtime if data else self.written
         *whole, self._rest = (self._rest + data).split(b"\n")
-        self._rest = self._rest[-MAX_LINE - 1 :]
+        self._rest = self._rest[-MAX_LOG_LINE - 1 :]
         self._mark = Position.of(file, max(0, file.tell() - len(self._rest)))
-        return [line.decode(errors="replace") for line in whole if len(line) <= MAX_LINE]
+        return [line.decode(errors="replace") for line in whole if len(line) <= MAX_LOG_LINE]
 
     def _new(self, file: BinaryIO, size: int) -> bytes:
         """What there is up to ``size``, or no more than its end, from the beginning of a line."""
-        if size - file.tell() <= KEPT:
+        if size - file.tell() <= KEPT_BYTES:
             return file.read(max(0, size - file.tell()))
-        file.seek(size - KEPT - 1)
+        file.seek(size - KEPT_BYTES - 1)
         self._rest = self._late = b""
-        return file.read(KEPT + 1).partition(b"\n")[2]
+        return file.read(KEPT_BYTES + 1).partition(b"\n")[2]

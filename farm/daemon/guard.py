@@ -25,10 +25,10 @@ from farm.watch.events import CanarySeen, StrangersRefused
 from farm.watch.scheduler_source import Look, Publish
 from farm.watch.state import NO_JOBS
 
-LOOK_SECONDS = 0.5
+GUARD_POLL_SECONDS = 0.5
 GRACE_SECONDS = 10.0
 """A machine of ours that boots, or whose boot farmd has missed, is known by then."""
-RETRY_SECONDS = 60.0
+CANARY_RETRY_SECONDS = 60.0
 ATTEMPTS = 3
 """So often is a daemon tried that gives no object: it may be busy, or not fit."""
 CANARY_SECONDS = 240.0
@@ -60,7 +60,7 @@ async def refuse_strangers(home: Home, instance: Now, look: Look, publish: Publi
         if refused != before:
             await asyncio.to_thread(write_atomic, path, msgspec.json.encode(sorted(refused)))
             publish(StrangersRefused(frozenset(refused)))
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(GUARD_POLL_SECONDS)
 
 
 async def _give(order: Order, host: str, port: int, address: str) -> bool:
@@ -86,12 +86,17 @@ async def try_newcomers(look: Look, publish: Publish) -> None:
         for key, host in farm.activity.hosts.items():
             attempts, last = tried.get(key, (0, 0.0))
             settled = host.canary in ("right", "wrong") or attempts >= ATTEMPTS
-            if not settled and host.address not in nodes and _free(host) and (not last or now - last > RETRY_SECONDS):
+            if (
+                not settled
+                and host.address not in nodes
+                and _free(host)
+                and (not last or now - last > CANARY_RETRY_SECONDS)
+            ):
                 tried[key] = attempts + 1, now
                 publish(CanarySeen(key, await _compile_on(host)))
                 break  # the state has gone on meanwhile
         tried = {key: each for key, each in tried.items() if key in farm.activity.hosts}
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(GUARD_POLL_SECONDS)
 
 
 def _free(host: Host) -> bool:

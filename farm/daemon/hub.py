@@ -18,7 +18,7 @@ from farm.view.live import delta, encode, snapshot
 from farm.view.status import Overview
 from farm.watch.state import Farm
 
-TICK_SECONDS = 0.5
+DELTA_SECONDS = 0.5
 MAX_WATCHERS = 64
 FOR_ROOT = 8
 """Of these, the places that root alone gets."""
@@ -72,7 +72,7 @@ class Watcher:
 class Hub:
     """All watchers."""
 
-    def __init__(self, look: Look, seconds: float = TICK_SECONDS) -> None:
+    def __init__(self, look: Look, seconds: float = DELTA_SECONDS) -> None:
         self._look = look
         self._seconds = seconds
         self._watchers: set[Watcher] = set()

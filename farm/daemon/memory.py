@@ -17,7 +17,7 @@ from farm.home import write_atomic
 from farm.watch.events import Remembered, Stage
 from farm.watch.state import Farm, Node
 
-KEPT = (Stage.REGISTERED, Stage.READY)
+REPORTED_STAGES = (Stage.REGISTERED, Stage.READY)
 """Stages that the scheduler and the agents tell of, and no log."""
 
 
@@ -39,9 +39,11 @@ class _Memory(Struct, frozen=True):
 def remember(farm: Farm, started: float = 0.0, seen: Seen | None = None) -> bytes:
     """What is to outlive farmd, as JSON; ``started``: of the farm, ``seen``: how far the logs are in ``farm``."""
     boots = [
-        Remembered(node.mac, node.started, {stage: node.stages[stage] for stage in KEPT if stage in node.stages})
+        Remembered(
+            node.mac, node.started, {stage: node.stages[stage] for stage in REPORTED_STAGES if stage in node.stages}
+        )
         for node in farm.nodes.values()
-        if node.stages.keys() & set(KEPT)
+        if node.stages.keys() & set(REPORTED_STAGES)
     ]
     machines = None
     if seen is not None:

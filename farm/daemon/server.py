@@ -13,13 +13,13 @@ from typing import Never
 from aiohttp import web
 
 from farm.daemon import door
-from farm.daemon.access import UNREADABLE, admit, explain
+from farm.daemon.access import BROKEN_REQUESTS, admit, explain
 from farm.daemon.api import ROUTES, WATCHING, Watching
 from farm.daemon.door import Busy, Door
 
 MAX_BODY = 4096
 """Bytes; the only request with a body tags a build."""
-IDLE_SECONDS = 30.0
+IDLE_CONNECTION_SECONDS = 30.0
 """So long may a connection say nothing between requests, or before its first."""
 
 
@@ -41,7 +41,7 @@ def application(watching: Watching, busy: Busy | None = None) -> web.Application
 
 def _is_ours(record: logging.LogRecord) -> bool:
     """Whether what the library logs is a fault of this program: a request that makes no sense is none."""
-    return record.exc_info is None or not isinstance(record.exc_info[1], UNREADABLE)
+    return record.exc_info is None or not isinstance(record.exc_info[1], BROKEN_REQUESTS)
 
 
 class Serving:
@@ -71,7 +71,7 @@ async def serving(watching: Watching) -> AsyncIterator[Serving]:
         application(watching, busy),
         access_log=None,
         shutdown_timeout=1.0,
-        keepalive_timeout=IDLE_SECONDS,
+        keepalive_timeout=IDLE_CONNECTION_SECONDS,
         auto_decompress=False,
         logger=logger,
     )

@@ -29,7 +29,7 @@ LEASE_SECONDS = 2.0
 REOPEN_SECONDS = 10.0
 EVENTS_AT_ONCE = 256
 """Boot events taken before others have their turn."""
-NO_ROOM = 64 * 1024
+MIN_LOG_ROOM = 64 * 1024
 """Bytes: so little is no room for logs."""
 SERVICES_SECONDS = 2.0
 STARTING_SECONDS = 0.25
@@ -37,7 +37,7 @@ STARTING_SECONDS = 0.25
 ORDERS_SECONDS = 1.0
 POKE_SECONDS = 1.2
 """A poke counts only when a second has passed since the scheduler last accepted a connection."""
-BOOT_SECONDS = 300.0
+LONGEST_BOOT_SECONDS = 300.0
 """A boot that takes longer hangs; nobody is waited for."""
 
 
@@ -99,7 +99,7 @@ class BootLogs:
             room = os.statvfs(self._folder)
             self.problem = (
                 ""
-                if room.f_bfree * room.f_frsize > NO_ROOM
+                if room.f_bfree * room.f_frsize > MIN_LOG_ROOM
                 else (f"The disk is full: what boots is not logged, and not seen. Make room: df -h {self._folder}")
             )
 
@@ -174,7 +174,7 @@ async def poke_scheduler(config: Config, look: Look) -> None:
 
 
 def _boots(node: Node, now: float) -> bool:
-    return node.stage in (Stage.KERNEL, Stage.ROOT, Stage.AGENT) and now - node.since < BOOT_SECONDS
+    return node.stage in (Stage.KERNEL, Stage.ROOT, Stage.AGENT) and now - node.since < LONGEST_BOOT_SECONDS
 
 
 async def discover(config: Config, publish: Publish) -> None:

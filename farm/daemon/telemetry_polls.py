@@ -20,16 +20,16 @@ from farm.watch.state import Node
 log = logging.getLogger("farmd")
 
 TURN_SECONDS = 0.5
-SECONDS = 5.0
+STEADY_POLL_SECONDS = 5.0
 """Between two questions to a node."""
-BOOT_SECONDS = 1.0
+BOOTING_POLL_SECONDS = 1.0
 """To one that is coming up, or has just failed to answer: a node whose cable is out is known as silent within 15 s."""
 SILENT_SECONDS = 15.0
 """To one that has not answered FAILURES times in a row."""
 FAILURES = 3
 BOOT_FAILURES = 60
 """A node that has not answered so often is not coming up any more."""
-TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
+POLL_TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
 MAX_TELEMETRY = 64 * 1024
 MAX_SURE = 48
 """Nodes asked at a time of those that have answered the last question."""
@@ -89,9 +89,9 @@ class Turns:
             return 0
         turn = replace(turn, answered=answered, failures=0 if answered else turn.failures + 1)
         if _comes_up(node, turn) or 0 < turn.failures < FAILURES:
-            pause = BOOT_SECONDS
+            pause = BOOTING_POLL_SECONDS
         else:
-            pause = SECONDS if answered else SILENT_SECONDS
+            pause = STEADY_POLL_SECONDS if answered else SILENT_SECONDS
         self._turns[node.mac] = replace(turn, due=now + pause)
         return turn.failures
 
@@ -126,7 +126,7 @@ async def poll(look: Look, publish: Publish) -> None:
             publish(TelemetryLost(node.mac, time.time()))
 
     # auto_decompress: an agent compresses nothing, and a few bytes could become very many.
-    session = aiohttp.ClientSession(timeout=TIMEOUT, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
+    session = aiohttp.ClientSession(timeout=POLL_TIMEOUT, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
     async with session, asyncio.TaskGroup() as group:
         while True:
             for node in turns.take(look().nodes.values(), time.monotonic()):

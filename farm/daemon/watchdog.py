@@ -19,7 +19,7 @@ import psutil
 from farm.config import Config
 from farm.config.interfaces import elsewhere, interface_flaw
 from farm.errors import FarmError
-from farm.home import NEEDED_SPACE, Home
+from farm.home import HOME_SPACE, Home
 from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot.leases import parse_leases, used_up
@@ -28,13 +28,13 @@ from farm.netboot.rival import find_dhcp_servers
 from farm.serve import firewall, health
 from farm.view.wording import few
 from farm.watch.events import Examined, Finding
-from farm.watch.scheduler_source import ANSWER_SECONDS, SILENCES, Look, Publish
+from farm.watch.scheduler_source import SCHEDULER_ANSWER_SECONDS, SILENCES, Look, Publish
 from farm.watch.state import ANSWERS
 
 AGAIN_SECONDS = 1.0
 """Until a service is asked again that has just not answered: named it is then 9 s after it hangs at the latest."""
 GROUND_SECONDS = 5.0
-RIVAL_SECONDS = 15.0
+DHCP_RIVALS_SECONDS = 15.0
 OFFER_SECONDS = 4.0
 """Many DHCP servers first see for up to 3 s whether an address is free."""
 FORGIVEN = 2
@@ -59,7 +59,7 @@ async def watch_answers(home: Home, instance: Now, look: Look, publish: Publish)
         if found != last:
             publish(Examined(ANSWERS, found))
             last = found
-        await asyncio.sleep(AGAIN_SECONDS if len(silences) > len(hung) else ANSWER_SECONDS)
+        await asyncio.sleep(AGAIN_SECONDS if len(silences) > len(hung) else SCHEDULER_ANSWER_SECONDS)
 
 
 async def watch_ground(home: Home, instance: Now, publish: Publish) -> None:
@@ -87,9 +87,9 @@ def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
     disks = {folder.stat().st_dev: folder for folder in reversed(folders) if folder.is_dir()}
     for folder in disks.values():
         free, more_files = shutil.disk_usage(folder).free, os.statvfs(folder)
-        if free >= NEEDED_SPACE and (more_files.f_favail or not more_files.f_files):
+        if free >= HOME_SPACE and (more_files.f_favail or not more_files.f_files):
             continue
-        what = f"{free >> 20} MiB are free" if free < NEEDED_SPACE else "no further file can be made there"
+        what = f"{free >> 20} MiB are free" if free < HOME_SPACE else "no further file can be made there"
         fix = "Make room; old images go with: sudo farm image remove VERSION"
         yield Finding("disk-full", f"The disk below {folder} is full: {what}.", fix)
 
@@ -164,7 +164,7 @@ async def watch_dhcp(instance: Now, publish: Publish) -> None:
         if found != last:
             publish(Examined("dhcp", found))
             last = found
-        await asyncio.sleep(RIVAL_SECONDS)
+        await asyncio.sleep(DHCP_RIVALS_SECONDS)
     await asyncio.Event().wait()
 
 

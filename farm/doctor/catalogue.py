@@ -8,7 +8,7 @@ from typing import Any
 from farm.doctor import node, server, workstation
 from farm.doctor.check import Check
 
-PLACES: Mapping[str, tuple[Check[Any], ...]] = {
+CHECKS_BY_PLACE: Mapping[str, tuple[Check[Any], ...]] = {
     "Server": server.CHECKS,
     "Workstation": workstation.CHECKS,
     "Node": node.CHECKS,

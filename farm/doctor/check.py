@@ -19,7 +19,7 @@ Facts = TypeVar("Facts")
 
 MAX_SEEN = 24
 """Lines of evidence that a result keeps."""
-MAX_LINE = 400
+MAX_EVIDENCE_LINE = 400
 
 
 class State(enum.StrEnum):
@@ -194,11 +194,11 @@ def _result(check: Check[Facts], outcome: Outcome, seconds: float, fixed: str = 
         code=check.code,
         title=check.title,
         state=outcome.state,
-        evidence=tuple(printable(line, MAX_LINE) for line in outcome.seen[:MAX_SEEN]),
+        evidence=tuple(printable(line, MAX_EVIDENCE_LINE) for line in outcome.seen[:MAX_SEEN]),
         why=check.why,
-        cause=printable(outcome.cause, MAX_LINE),
-        mend=printable(mend, MAX_LINE),
-        command=printable(outcome.command, MAX_LINE),
+        cause=printable(outcome.cause, MAX_EVIDENCE_LINE),
+        mend=printable(mend, MAX_EVIDENCE_LINE),
+        command=printable(outcome.command, MAX_EVIDENCE_LINE),
         fixed=fixed,
         seconds=round(seconds, 3),
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from farm.doctor.catalogue import PLACES
+from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import Cause, Check
 from farm.node.ports import ICECCD_PORT
 
@@ -41,7 +41,7 @@ def table(checks: Iterable[Check[Any]]) -> list[str]:
     return lines
 
 
-def section(places: Mapping[str, Iterable[Check[Any]]] = PLACES) -> str:
+def section(places: Mapping[str, Iterable[Check[Any]]] = CHECKS_BY_PLACE) -> str:
     """All between the markers, these included."""
     lines = [BEGIN]
     for place, checks in places.items():

@@ -28,7 +28,7 @@ from farm.watch.activity import Activity, HostKey
 DAYS, MEGABYTES = Limits().days, Limits().megabytes
 """As farm.yaml has them unless set."""
 MEMORY_BYTES = 32_000_000
-RETRY_SECONDS = 5.0
+WRITE_RETRY_SECONDS = 5.0
 """After a failed write."""
 DAY = 86400
 MAX_ID = 2**63 - 1
@@ -44,7 +44,7 @@ class BuildHistory:
     """
 
     def __init__(
-        self, path: Path | None, *, days: int = DAYS, megabytes: int = MEGABYTES, retry: float = RETRY_SECONDS
+        self, path: Path | None, *, days: int = DAYS, megabytes: int = MEGABYTES, retry: float = WRITE_RETRY_SECONDS
     ) -> None:
         self.problem = ""
         """What is wrong and what mends it, in a sentence or two; empty when nothing is."""

@@ -25,13 +25,13 @@ MAX_OPEN = 256
 MAX_CLOSED = 1000
 """Closed builds that wait to be written."""
 MAX_SLOWEST = 20
-MAX_FAILURES = 100
-MAX_NODES = 1024
+MAX_BUILD_FAILURES = 100
+MAX_BUILD_NODES = 1024
 """Of a build."""
 MAX_HOLDERS = 256
 MAX_BLAMED = 32
 """At one moment; the rest are OTHERS."""
-MAX_HOURS = 16_384
+MAX_NODE_HOURS = 16_384
 """Hours of nodes that wait to be written."""
 MAX_TAG = 200
 OTHERS = "(others)"
@@ -132,7 +132,7 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
     nodes, slowest, failures = burst.nodes, burst.slowest, burst.failures
     if name:
         share = nodes.get(name)
-        if share is None and len(nodes) >= MAX_NODES:
+        if share is None and len(nodes) >= MAX_BUILD_NODES:
             name, share = OTHERS, nodes.get(OTHERS)
         nodes = nodes.set(name, _with_job(share or NodeShare(name, 0, 0, 0, 0), job))
     slow = len(slowest) < MAX_SLOWEST or job.real > slowest[-1].real_ms
@@ -141,7 +141,7 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
         if slow:
             slowest = tuple(sorted((*slowest, file), key=lambda each: -each.real_ms)[:MAX_SLOWEST])
         if failed:
-            failures = (*failures[1 - MAX_FAILURES :], file)
+            failures = (*failures[1 - MAX_BUILD_FAILURES :], file)
     return Burst(build, max(burst.last, job.ended), nodes, slowest, failures, burst.waits)
 
 
@@ -168,7 +168,7 @@ def _room_for_hour(
     hours: Map[tuple[int, str], NodeShare], key: tuple[int, str]
 ) -> tuple[Map[tuple[int, str], NodeShare], tuple[int, str]]:
     """Forget the oldest hour when there are too many; within one hour, names beyond the limit are OTHERS."""
-    if len(hours) < MAX_HOURS:
+    if len(hours) < MAX_NODE_HOURS:
         return hours, key
     oldest = min(hour for hour, _ in hours)
     if oldest >= key[0]:

@@ -16,7 +16,7 @@ from msgspec.structs import astuple
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 
-SCHEMA = 1
+DATABASE_SCHEMA = 1
 MAX_WAL = 4 * 1024 * 1024
 FORGET_STEPS = 60
 """A tenth is forgotten at each."""
@@ -137,8 +137,8 @@ def _connect(uri: str) -> sqlite3.Connection:
 
 def _check_version(db: sqlite3.Connection) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA:
-        raise NewerError(f"it has schema {version}, known is {SCHEMA}")
+    if version > DATABASE_SCHEMA:
+        raise NewerError(f"it has schema {version}, known is {DATABASE_SCHEMA}")
 
 
 def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
@@ -152,7 +152,7 @@ def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
             db.execute(statement)
-        db.execute(f"PRAGMA user_version = {SCHEMA}")
+        db.execute(f"PRAGMA user_version = {DATABASE_SCHEMA}")
     return db
 
 

@@ -8,7 +8,7 @@ import time
 
 from farm.errors import FarmError
 
-PORT = 69
+TFTP_PORT = 69
 READ = b"\0\1boot/start.ipxe\0octet\0"
 _ANSWERS = (b"\0\3", b"\0\5", b"\0\6")
 """Data, error, options (RFC 1350, RFC 2347)."""
@@ -27,7 +27,7 @@ def find_tftp_servers(broadcast: str, seconds: float = 2.0) -> set[str]:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         try:
-            sock.sendto(READ, (broadcast, PORT))
+            sock.sendto(READ, (broadcast, TFTP_PORT))
         except OSError as error:
             raise FarmError(
                 "Could not ask for TFTP servers.", f"{broadcast}: {error.strerror}.", "Check it: ip addr show"

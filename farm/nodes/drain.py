@@ -40,9 +40,9 @@ Then = Literal["block", PowerOrder]
 Report = Callable[[str, str], None]
 """Takes the node's name and what is being done."""
 
-PATIENCE = 600.0
+DRAIN_SECONDS = 600.0
 """Seconds that a node has to end its jobs."""
-LOOK_SECONDS = 0.5
+DRAIN_POLL_SECONDS = 0.5
 NOTICE_SECONDS = 70.0
 """The scheduler tries a daemon once a minute, waits for 5 s, and tries again after 2 s: the first has failed then."""
 GRACE = 60
@@ -117,7 +117,7 @@ async def drain_node(
     instance: Instance,
     node: NodeStatus,
     report: Report,
-    patience: float = PATIENCE,
+    patience: float = DRAIN_SECONDS,
     then: Then = "block",
 ) -> str:
     """Let a daemon of this farm's scheduler end its jobs, then block it (or reboot it, or power it off).
@@ -197,7 +197,7 @@ async def _until_idle(
             return
         left = f"{count(jobs, 'job')} left"
         report(node.name, left if shut_out else f"{left}; the scheduler notices within {NOTICE_SECONDS:.0f} s")
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(DRAIN_POLL_SECONDS)
         shut_out = shut_out or await asyncio.to_thread(gate.shut_out)
 
 

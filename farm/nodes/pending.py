@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import psutil
 
 from farm.errors import NOT_JSON
 from farm.home import Home, write_atomic
+from farm.node.contract import MAC
 from farm.watch.events import Ordered
 
 MAX_ORDERS = 4096
-MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def note(home: Home, order: Ordered) -> None:

@@ -21,7 +21,7 @@ from farm.watch.events import Ordered
 JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
 
-MAX_NAMED = 8
+MAX_NAMED_SUBMITTERS = 8
 Report = Callable[[str, str], None]
 PowerOrder = Literal["reboot", "off"]
 POWER_WORDS: dict[PowerOrder, tuple[str, str]] = {"reboot": ("reboot", "reboots"), "off": ("power off", "powers off")}
@@ -36,7 +36,8 @@ def jobs_under_way(home: Home) -> str:
     except FarmError:
         return ""
     return ", ".join(
-        f"{printable(name) or 'somebody'}: {count(jobs, 'job')}" for name, jobs in found.most_common(MAX_NAMED)
+        f"{printable(name) or 'somebody'}: {count(jobs, 'job')}"
+        for name, jobs in found.most_common(MAX_NAMED_SUBMITTERS)
     )
 
 

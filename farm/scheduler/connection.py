@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from farm.errors import FarmError
 from farm.scheduler.protocol import NEWEST_PROTOCOL
 
-SILENCE_SECONDS = 10.0
+SCHEDULER_SILENCE_SECONDS = 10.0
 """Seconds for a connection and its first words, and between two parts of one message."""
 POKE_INTERVAL = 0.4
 RECEIVE_BUFFER = 4 << 20
@@ -66,10 +66,10 @@ async def poking(host: str, port: int) -> AsyncIterator[None]:
 async def connect(host: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A TCP connection that notices a vanished peer within a minute; closed at the end. Raises SchedulerLostError."""
     try:
-        async with asyncio.timeout(SILENCE_SECONDS):
+        async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
             reader, writer = await asyncio.open_connection(sock=await _connected(host, port))
     except TimeoutError:
-        raise SchedulerLostError(host, port, f"No connection within {SILENCE_SECONDS:.0f} s.") from None
+        raise SchedulerLostError(host, port, f"No connection within {SCHEDULER_SILENCE_SECONDS:.0f} s.") from None
     except OSError as error:
         raise SchedulerLostError(host, port, reason(error)) from error
     try:

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 from farm.printable import printable
-from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
 from farm.scheduler.protocol import ProtocolError
 
 MAX_REPLY = 16 << 20
@@ -27,7 +27,7 @@ DONE = "200 done"
 LONGEST_IDLE = 30.0
 """Seconds; the scheduler drops a connection after 36."""
 MAX_WORD = 255
-MAX_NAMED = 8
+MAX_NAMED_BLOCKS = 8
 """Blocked nodes that an error lists."""
 MAX_REPEATED = 64
 """Daemons of one name or address that are sent away at once."""
@@ -62,7 +62,7 @@ class ListedJob(Struct, frozen=True):
     file: str
 
 
-NODE = re.compile(
+NODE_LINE = re.compile(
     r" (?P<name>.*) \((?P<address>[^ ()]*):(?P<port>\d{1,5})\) \[(?P<platform>[^\]]*)\]"
     r" speed=(?P<speed>\d{1,20}\.\d\d) jobs=(?P<jobs>\d{1,9})/(?P<max>\d{1,9}) load=(?P<load>\d{1,9})"
     r"(?: busy installing since (?P<installing>\d{1,9}) s)?",
@@ -87,7 +87,7 @@ def parse_nodes(lines: Iterable[str]) -> list[ListedNode]:
             load=int(match["load"]),
             installing=int(match["installing"]) if match["installing"] else None,
         )
-        for match in map(NODE.fullmatch, lines)
+        for match in map(NODE_LINE.fullmatch, lines)
         if match
     ]
 
@@ -169,7 +169,7 @@ class Control:
     async def _ask(self, words: Iterable[str], *, last: bool = False) -> list[str]:
         whole = False
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
                 # The daemons' names are in the reply, so one of them could contain the line that ends it. What nobody
                 # can guess does: the error about a command that does not exist.
                 mark = f"end-{secrets.token_hex(8)}"
@@ -185,7 +185,9 @@ class Control:
                     raise ProtocolError("A reply on the control port has no end.")
                 whole = not last
         except TimeoutError:
-            raise SchedulerLostError(self.host, self.port + 1, f"No reply within {SILENCE_SECONDS:.0f} s.") from None
+            raise SchedulerLostError(
+                self.host, self.port + 1, f"No reply within {SCHEDULER_SILENCE_SECONDS:.0f} s."
+            ) from None
         except asyncio.IncompleteReadError:
             raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
         except OSError as error:
@@ -281,7 +283,7 @@ async def unblock(host: str, port: int, name: str) -> None:
     async with Control(host, port) as control:
         blocked = [line.strip() for line in await control.ask("listblocks")]
         if name not in blocked:
-            names = ", ".join(map(printable, blocked[:MAX_NAMED]))
+            names = ", ".join(map(printable, blocked[:MAX_NAMED_BLOCKS]))
             why = f"Blocked are: {names}." if names else "Nothing is blocked."
             raise FarmError(f"{name} is not blocked.", why, "See the nodes: farm node list")
         await control.ask(

@@ -19,12 +19,12 @@ from farm.errors import FarmError, UsageError
 from farm.node.ports import SCHEDULER_PORT
 from farm.scheduler.protocol import NEWEST_PROTOCOL
 
-SECONDS = 2.0
+DISCOVERY_SECONDS = 2.0
 """As long as the reference waits for all to answer."""
 MAX_FOUND = 256
 """Schedulers; whoever invents more has them left out."""
 MAX_NETNAME = 255
-MAX_NAMED = 8
+MAX_NAMED_NETNAMES = 8
 """Netnames that an error lists."""
 
 _SHORT, _MIDDLE, _LONG = 16, 32, 268
@@ -99,7 +99,10 @@ class _Collector(asyncio.DatagramProtocol):
 
 
 async def discover(
-    port: int = SCHEDULER_PORT, seconds: float = SECONDS, host: str | None = None, interface: str | None = None
+    port: int = SCHEDULER_PORT,
+    seconds: float = DISCOVERY_SECONDS,
+    host: str | None = None,
+    interface: str | None = None,
 ) -> list[FoundScheduler]:
     """The schedulers that answer within ``seconds``, by address.
 
@@ -155,7 +158,9 @@ def choose(found: Iterable[FoundScheduler], netname: str | None) -> FoundSchedul
     """
     candidates = list(found)
     names = sorted({scheduler.netname.lower(): scheduler.netname for scheduler in candidates}.values())
-    named = ", ".join(map(repr, names[:MAX_NAMED])) + (f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED))
+    named = ", ".join(map(repr, names[:MAX_NAMED_NETNAMES])) + (
+        f" and {len(names) - MAX_NAMED_NETNAMES} more" * (len(names) > MAX_NAMED_NETNAMES)
+    )
     if not candidates:
         raise FarmError(
             "No scheduler answers.",

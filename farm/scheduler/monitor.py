@@ -11,11 +11,11 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.node.retry import pauses
-from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
 from farm.scheduler.control import Control, ListedJob, ListedNode, list_all, parse_jobs
 from farm.scheduler.protocol import Event, JobDone, LocalDone, MonitorSession, ProtocolError, SchedulerEnd
 
-CHUNK = 1 << 16
+SOCKET_CHUNK = 1 << 16
 SHORTEST_RETRY = 1.0
 LONGEST_RETRY = 30.0
 
@@ -76,7 +76,9 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
                 data = await _read(reader, session, host, port)
             except TimeoutError:
                 within = " within a message" if session.protocol else ": it is none, or it hangs"
-                raise SchedulerLostError(host, port, f"It said nothing for {SILENCE_SECONDS:.0f} s{within}.") from None
+                raise SchedulerLostError(
+                    host, port, f"It said nothing for {SCHEDULER_SILENCE_SECONDS:.0f} s{within}."
+                ) from None
             except OSError as error:
                 raise SchedulerLostError(host, port, reason(error)) from error
             malformed = None
@@ -99,12 +101,12 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
 
 async def _read(reader: asyncio.StreamReader, session: MonitorSession, host: str, port: int) -> bytes:
     if not session.unfinished:
-        return await reader.read(CHUNK)
-    async with asyncio.timeout(SILENCE_SECONDS):
+        return await reader.read(SOCKET_CHUNK)
+    async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
         if session.protocol:
-            return await reader.read(CHUNK)
+            return await reader.read(SOCKET_CHUNK)
         async with poking(host, port):
-            return await reader.read(CHUNK)
+            return await reader.read(SOCKET_CHUNK)
 
 
 async def watch_batches(host: str, port: int, *, seed: bool = True) -> AsyncGenerator[list[Watched], None]:

@@ -15,7 +15,7 @@ from farm.supervisor import Supervisor
 Report = Callable[[str, str], None]
 """Called with the step and what is being done in it."""
 
-PATIENCE = 60.0
+HEALING_SECONDS = 60.0
 """Seconds that services have to become healthy, and once more after one was started again."""
 SICK_SECONDS = 10.0
 """A service that has been silent for so long is started again, once: a busy one has answered by then."""
@@ -51,7 +51,7 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
     """
     machines = {machine.name for machine in instance.machines}
     supervisor, seen = Supervisor(home), _Sick()
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + HEALING_SECONDS
     while True:
         answers = [answer for answer in health.check(home, instance) if answer.service not in machines]
         sick = [answer for answer in answers if not answer.ok]
@@ -62,7 +62,7 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
             report("services", f"starting {name} again, which does not answer")
             with contextlib.suppress(FarmError):  # whatever then does not answer is said below
                 supervisor.restart(name)
-            deadline = time.monotonic() + PATIENCE
+            deadline = time.monotonic() + HEALING_SECONDS
         if time.monotonic() > deadline:
             raise FarmError(
                 f"Not all services came up: {', '.join(answer.service for answer in sick)}.",

@@ -34,7 +34,7 @@ from farm.supervisor import Supervisor
 from farm.unix_http import UnixHTTPConnection
 from farm.virtual.namespace import ICECC_SOCKETS, enter
 
-PATIENCE = 2.0
+PROBE_SECONDS = 2.0
 """Seconds that a service may take to answer."""
 
 
@@ -61,15 +61,15 @@ def check(home: Home, instance: Instance) -> list[Health]:
 
 def _http(url: str) -> str:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(url, timeout=PATIENCE) as answer:
+    with opener.open(url, timeout=PROBE_SECONDS) as answer:
         return f"{url} is served ({len(answer.read(65536))} bytes)"
 
 
 def _tftp(server: str) -> str:
     """A read request is answered with data block 1 (RFC 1350, section 5)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
-        sock.sendto(tftp.READ, (server, tftp.PORT))
+        sock.settimeout(PROBE_SECONDS)
+        sock.sendto(tftp.READ, (server, tftp.TFTP_PORT))
         block, sender = sock.recvfrom(2048)
         if block[:4] != b"\0\3\0\1":
             raise OSError(f"TFTP answered {block[:40]!r}")
@@ -80,23 +80,23 @@ def _tftp(server: str) -> str:
 def _tftp_is_read(server: str) -> str:
     """Too short for a request, dnsmasq throws the datagram away without a word in its log; that it reads it shows."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.sendto(b"\0", (server, tftp.PORT))
-    end = time.monotonic() + PATIENCE
+        sock.sendto(b"\0", (server, tftp.TFTP_PORT))
+    end = time.monotonic() + PROBE_SECONDS
     while waiting := _waiting_datagrams(server):
         if time.monotonic() > end:
-            raise OSError(f"it leaves {waiting} bytes unread on UDP port {tftp.PORT}")
+            raise OSError(f"it leaves {waiting} bytes unread on UDP port {tftp.TFTP_PORT}")
         time.sleep(0.05)
     return "reads what it is sent"
 
 
 def _waiting_datagrams(server: str) -> int:
     """Bytes that wait at the TFTP port (proc(5), /proc/net/udp). Raises OSError when nobody listens there."""
-    wanted = f"{int.from_bytes(socket.inet_aton(server), sys.byteorder):08X}:{tftp.PORT:04X}"
+    wanted = f"{int.from_bytes(socket.inet_aton(server), sys.byteorder):08X}:{tftp.TFTP_PORT:04X}"
     for line in Path("/proc/net/udp").read_text().splitlines():
         fields = line.split()
         if fields[1] == wanted:
             return int(fields[4].partition(":")[2], 16)
-    raise OSError(f"nobody listens on UDP port {tftp.PORT} of {server}")
+    raise OSError(f"nobody listens on UDP port {tftp.TFTP_PORT} of {server}")
 
 
 def scheduler(server: str, port: int) -> str:
@@ -105,7 +105,7 @@ def scheduler(server: str, port: int) -> str:
     Raises OSError when there is none.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(PROBE_SECONDS)
         sock.connect((server, port))
         sock.send(bytes([NEWEST_PROTOCOL]))
         found = parse_reply(sock.recv(512))
@@ -115,7 +115,7 @@ def scheduler(server: str, port: int) -> str:
 
 
 def _unix_http(path: Path) -> str:
-    connection = UnixHTTPConnection(path, PATIENCE)
+    connection = UnixHTTPConnection(path, PROBE_SECONDS)
     try:
         connection.request("GET", "/healthz")
         status = connection.getresponse().status
@@ -129,7 +129,7 @@ def _unix_http(path: Path) -> str:
 def _iceccd(path: Path) -> str:
     """Whoever connects is told a version at once; the kernel alone accepts connections for a daemon that hangs."""
     with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(PATIENCE)
+        sock.settimeout(PROBE_SECONDS)
         sock.connect(str(path))
         if len(sock.recv(4)) < 4:
             raise OSError("it closed the connection")
@@ -145,7 +145,7 @@ def _export(pid: int, root: Path) -> str:
         raise OSError(f"it serves a file that was replaced or removed since: {root}")
     waiting, worked = _waiting_frames(pid), _processor_time(pid)
     if waiting:
-        time.sleep(PATIENCE / 2)
+        time.sleep(PROBE_SECONDS / 2)
         if _waiting_frames(pid) >= waiting and _processor_time(pid) == worked:
             raise OSError(f"it leaves {waiting} bytes of frames unread")
     return f"serves {root}"

@@ -13,7 +13,7 @@ from farm.config import Config
 from farm.config.interfaces import interface_flaw
 from farm.config.rules import check
 from farm.errors import FarmError, MissingProgramError
-from farm.home import NEEDED_SPACE, Home
+from farm.home import HOME_SPACE, Home
 from farm.netboot.rival import find_dhcp_servers
 from farm.node.ports import ICECCD_PORT
 from farm.unix_http import LONGEST_SOCKET
@@ -73,7 +73,7 @@ def require_short_path(home: Home) -> None:
 def require_space(home_state: str | os.PathLike[str]) -> None:
     """Raises FarmError when logs and leases would soon fill the disk."""
     free = shutil.disk_usage(home_state).free
-    if free < NEEDED_SPACE:
+    if free < HOME_SPACE:
         raise FarmError(
             f"The disk is almost full: {free >> 20} MiB free below {home_state}.",
             "",

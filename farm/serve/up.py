@@ -280,7 +280,7 @@ def _netns(instance: Instance) -> list[str]:
 def write_files(home: Home, instance: Instance) -> None:
     """Write what dnsmasq and nginx read and serve, and the folder where icecc meets iceccd."""
     config = instance.config
-    extra = virtual_machine.KERNEL_OPTIONS if instance.namespace else ""
+    extra = virtual_machine.EMULATED_KERNEL_OPTIONS if instance.namespace else ""
     key = farm_key(home)
     render.write_boot_files(
         home, config, Store(home.images), instance.image, mtu=instance.mtu, farm_key=key, extra=extra

@@ -11,7 +11,7 @@ from random import Random
 from msgspec import Struct
 
 from farm.errors import FarmError
-from farm.scheduler.connection import SILENCE_SECONDS, SchedulerLostError
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.protocol import ProtocolError, encode_version
 from farm.simulate import wire
 from farm.simulate.plan import SimulatedHost
@@ -60,7 +60,7 @@ class FakeDaemon(asyncio.Protocol):
         """Connect; the login follows by itself. Raises SchedulerLostError."""
         place = self.place
         try:
-            async with asyncio.timeout(SILENCE_SECONDS):
+            async with asyncio.timeout(SCHEDULER_SILENCE_SECONDS):
                 await asyncio.get_running_loop().create_connection(
                     lambda: self,
                     place.scheduler,
@@ -70,7 +70,7 @@ class FakeDaemon(asyncio.Protocol):
                 )
         except TimeoutError:
             raise SchedulerLostError(
-                place.scheduler, place.port, f"No connection within {SILENCE_SECONDS:.0f} s."
+                place.scheduler, place.port, f"No connection within {SCHEDULER_SILENCE_SECONDS:.0f} s."
             ) from None
         except OSError as error:
             raise SchedulerLostError(place.scheduler, place.port, error.strerror or str(error)) from error

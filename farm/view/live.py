@@ -12,14 +12,13 @@ import msgspec
 from msgspec import Struct
 
 from farm.view.status import NodeStatus, Overview, node_status, other_status, unseen_status
-from farm.watch.activity import Activity, Host, HostKey, Job, Sample
+from farm.watch.activity import MAX_SAMPLES, Activity, Host, HostKey, Job, Sample
 from farm.watch.state import Farm, Node, login_keys
 
 SNAPSHOT_ENDED = 2000
 """Ended jobs that a snapshot brings."""
-MAX_ENDED = 20_000
+MAX_ENDED_SHOWN = 20_000
 """Ended jobs that a `Live` keeps."""
-MAX_SAMPLES = 900
 
 
 class Snapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
@@ -172,7 +171,7 @@ class Live:
         """Name and address of a login → key in ``nodes``."""
         self.jobs: dict[int, Job] = {}
         """In flight."""
-        self.ended: deque[Job] = deque(maxlen=MAX_ENDED)
+        self.ended: deque[Job] = deque(maxlen=MAX_ENDED_SHOWN)
         """Oldest first."""
         self.samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
 

@@ -18,7 +18,7 @@ from farm.watch.activity.daemons import FIGHT_SECONDS
 from farm.watch.events import Finding
 from farm.watch.state import ANSWERS, Farm
 
-ENDED = ("STOPPED", "EXITED")
+ENDED_STATES = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
 
 LEAST_MEMORY = 64 << 20
@@ -55,7 +55,7 @@ def _services(farm: Farm, instance: Instance) -> Iterator[Finding]:
     machines = {machine.name for machine in instance.machines}
     for service in farm.services:
         name = service.name
-        if service.state not in COMING and not (name in machines and service.state in ENDED):
+        if service.state not in COMING and not (name in machines and service.state in ENDED_STATES):
             what = f"The service {name} is down ({service.state.lower()})."
             yield Finding("service-down", what, f"Its log: farm logs {name}", name)
         elif why := farm.silent(name):

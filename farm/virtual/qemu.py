@@ -67,7 +67,7 @@ def _option(value: object) -> str:
     return str(value).replace(",", ",,")
 
 
-KERNEL_OPTIONS = "console=ttyS0,115200 no_timer_check"
+EMULATED_KERNEL_OPTIONS = "console=ttyS0,115200 no_timer_check"
 """Of these machines alone: the only screen is the serial console, and on a busy computer an emulated timer can be so
 late that the kernel takes it for broken and stops ("IO-APIC + timer doesn't work")."""
 

@@ -20,9 +20,9 @@ from farm.printable import printable
 from farm.processes import ENVIRONMENT_MARK, end_processes
 from farm.virtual.namespace import inside, namespace_path
 
-LONGEST = 120
+LONGEST_COMMAND = 120
 """Characters of a command line that are shown."""
-LOOK_SECONDS = 1.0
+LEAVE_POLL_SECONDS = 1.0
 _MENDS = {
     "down": "Let them end first: sudo farm down --wait — or end them: sudo farm down --force",
     "up": "Let them end, then repeat it — or disturb them: sudo farm up --force",
@@ -94,10 +94,10 @@ def _build(first: psutil.Process) -> UserCommand:
     shown = _runs(first) if "run" in argv else first
     folder = ""
     with contextlib.suppress(psutil.Error):
-        folder = printable(shown.cwd(), LONGEST)
+        folder = printable(shown.cwd(), LONGEST_COMMAND)
     return UserCommand(
         user=printable(_user(shown)),
-        command=printable(shlex.join(_command(argv)), LONGEST),
+        command=printable(shlex.join(_command(argv)), LONGEST_COMMAND),
         folder=folder,
         jobs=sum(_is_a_job(process) for process in family),
         started=first.create_time(),
@@ -150,7 +150,7 @@ def wait_for_builds(namespace: str, report: Callable[[str, str], None]) -> None:
     """Return when no build runs any more."""
     while builds := find_builds(namespace):
         report("builds", f"waiting for {'; '.join(map(str, builds))}")
-        time.sleep(LOOK_SECONDS)
+        time.sleep(LEAVE_POLL_SECONDS)
 
 
 def end_builds(home: Home, builds: Sequence[UserCommand]) -> None:

@@ -33,7 +33,7 @@ from farm.watch.events import Beacon, BeaconLost, BeaconSeen
 NODES = "_farm-node._tcp.local."
 FARMS = "_farm._tcp.local."
 MAX_INSTANCES = 4096
-MAX_TEXT = 128
+MAX_ADVERTISED = 128
 MAX_NAME = 254
 """Bytes of a name with its last dot, as those of a label below: RFC 1035, section 2.3.4."""
 MAX_LABEL = 63
@@ -56,14 +56,14 @@ def parse_beacon(
     """An advertisement as a record; None when it cannot be a node's (no MAC, no address, text that is none)."""
     text = {}
     for key in ("farm", "mac", "image", "version", "slots", "stage", "boot"):
-        value = (properties.get(key.encode()) or b"")[: MAX_TEXT + 1].decode(errors="replace")
-        if len(value) > MAX_TEXT or not value.isprintable():
+        value = (properties.get(key.encode()) or b"")[: MAX_ADVERTISED + 1].decode(errors="replace")
+        if len(value) > MAX_ADVERTISED or not value.isprintable():
             return None
         text[key] = value
     slots = int(text["slots"]) if re.fullmatch(r"[0-9]{1,4}", text["slots"]) else 0
     if not MAC.fullmatch(text["mac"]) or not addresses or not port:
         return None
-    if len(instance) > 2 * MAX_TEXT or not instance.isprintable():
+    if len(instance) > 2 * MAX_ADVERTISED or not instance.isprintable():
         return None
     return Beacon(
         instance=instance,
@@ -201,8 +201,8 @@ def parse_farm(properties: Mapping[bytes, bytes | None]) -> FoundFarm | None:
     """An advertisement's text as a record; None when it is not one of a farm's."""
     text = {}
     for key in ("farm", "netname", "scheduler", "api"):
-        value = (properties.get(key.encode()) or b"")[: MAX_TEXT + 1].decode(errors="replace")
-        if len(value) > MAX_TEXT or not value.isprintable():
+        value = (properties.get(key.encode()) or b"")[: MAX_ADVERTISED + 1].decode(errors="replace")
+        if len(value) > MAX_ADVERTISED or not value.isprintable():
             return None
         text[key] = value
     scheduler = _address_and_port(text["scheduler"])

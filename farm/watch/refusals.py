@@ -9,7 +9,7 @@ from msgspec import Struct
 NO_ADDRESS = "no address"
 MOST = 64
 """Machines that are remembered."""
-SECONDS = 600.0
+REFUSAL_SECONDS = 600.0
 """So long after a machine last asked in vain is that no news any more: firmware gives up, or asks again sooner."""
 
 
@@ -41,6 +41,6 @@ def answered(refusals: Refusals, mac: str, *, loader: bool) -> Refusals:
 
 def recent(refusals: Refusals, now: float) -> Refusals:
     """Without those that are no news at Unix time ``now``."""
-    if all(now - refusal.time <= SECONDS for refusal in refusals.values()):
+    if all(now - refusal.time <= REFUSAL_SECONDS for refusal in refusals.values()):
         return refusals
-    return {mac: refusal for mac, refusal in refusals.items() if now - refusal.time <= SECONDS}
+    return {mac: refusal for mac, refusal in refusals.items() if now - refusal.time <= REFUSAL_SECONDS}

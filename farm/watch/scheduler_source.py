@@ -23,12 +23,12 @@ Look = Callable[[], Farm]
 """Gives the present state."""
 
 CONTROL_SECONDS = 5.0
-RIVAL_SECONDS = 30.0
-ANSWER_SECONDS = 4.0
+SCHEDULER_RIVALS_SECONDS = 30.0
+SCHEDULER_ANSWER_SECONDS = 4.0
 ANSWER_PATIENCE = 2.0
 SILENCES = 2
 """So often in a row must a service stay silent before it counts as hung."""
-TICK_SECONDS = 1.0
+STATE_TICK_SECONDS = 1.0
 SHORTEST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
 
@@ -50,7 +50,7 @@ async def poll_control(host: str, port: int, look: Look, publish: Publish) -> No
                 with contextlib.suppress(FarmError):  # the monitor connection tells of a lost scheduler
                     nodes, blocked = await list_all(control)
                     publish(SchedulerSaid(Listed(tuple(nodes), tuple(blocked)), time.time()))
-            await asyncio.sleep(CONTROL_SECONDS if look().activity.scheduler.up else TICK_SECONDS)
+            await asyncio.sleep(CONTROL_SECONDS if look().activity.scheduler.up else STATE_TICK_SECONDS)
 
 
 async def look_for_rivals(host: str, port: int, netname: str, publish: Publish, interface: str | None = None) -> None:
@@ -65,7 +65,7 @@ async def look_for_rivals(host: str, port: int, netname: str, publish: Publish, 
         if rivals != seen:
             seen = rivals
             publish(SchedulerSaid(RivalsSeen(rivals), time.time()))
-        await asyncio.sleep(RIVAL_SECONDS)
+        await asyncio.sleep(SCHEDULER_RIVALS_SECONDS)
 
 
 async def watch_answers(host: str, port: int, publish: Publish) -> None:
@@ -81,13 +81,13 @@ async def watch_answers(host: str, port: int, publish: Publish) -> None:
             hung = not hung
             why = Finding("service-silent", "It is connected, but answers nothing.", "", "scheduler")
             publish(Examined(ANSWERS, (why,) if hung else ()))
-        await asyncio.sleep(ANSWER_SECONDS if silences in (0, SILENCES) else 0)
+        await asyncio.sleep(SCHEDULER_ANSWER_SECONDS if silences in (0, SILENCES) else 0)
 
 
 async def tick(publish: Publish) -> None:
     """A sample of the present every second."""
     while True:
-        await asyncio.sleep(TICK_SECONDS)
+        await asyncio.sleep(STATE_TICK_SECONDS)
         publish(SchedulerSaid(Tick(), time.time()))
 
 

@@ -16,9 +16,9 @@ from farm.node.ports import ICECCD_PORT, SCHEDULER_PORT
 from farm.scheduler.protocol import MAX_MESSAGE, NEWEST_PROTOCOL, encode, encode_text, encode_version
 
 TCP = ("127.0.0.1", ICECCD_PORT)
-PATIENCE = 5.0
-NATIVE_PATIENCE = 240.0
-"""As long as icecc waits: iceccd may have to pack the compiler first."""
+ICECCD_SECONDS = 5.0
+PACKING_SECONDS = 240.0
+"""As long as icecc waits for an environment (client/main.cpp): iceccd may have to pack the compiler first."""
 GET_NATIVE_ENV, NATIVE_ENV = 69, 70
 COMPRESSION_SINCE = 42
 DEFAULT_NETNAME = "ICECREAM"
@@ -108,7 +108,7 @@ def find(environment: Mapping[str, str]) -> tuple[LocalIceccd | None, list[str]]
             tried.append(f"{path}: {getattr(error, 'strerror', None) or error}")
     if "ICECC_TEST_SOCKET" not in environment:
         try:
-            with socket.create_connection(TCP, PATIENCE) as connection:
+            with socket.create_connection(TCP, ICECCD_SECONDS) as connection:
                 return LocalIceccd(f"{TCP[0]}:{TCP[1]}", _handshake(connection)[0]), tried
         except (OSError, struct.error) as error:
             tried.append(f"{TCP[0]}:{TCP[1]}: {getattr(error, 'strerror', None) or error}")
@@ -116,7 +116,7 @@ def find(environment: Mapping[str, str]) -> tuple[LocalIceccd | None, list[str]]
 
 
 def native_environment(
-    where: str, compiler: str, compression: str = "", extra: Sequence[str] = (), patience: float = NATIVE_PATIENCE
+    where: str, compiler: str, compression: str = "", extra: Sequence[str] = (), patience: float = PACKING_SECONDS
 ) -> str:
     """The tarball that iceccd has of a compiler and ``extra`` files, made now if need be; empty when it can make none.
 
@@ -143,9 +143,9 @@ def native_environment(
 
 def _connect(where: str) -> socket.socket:
     if not where.startswith("/"):
-        return socket.create_connection(TCP, PATIENCE)
+        return socket.create_connection(TCP, ICECCD_SECONDS)
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(PATIENCE)
+    connection.settimeout(ICECCD_SECONDS)
     try:
         connection.connect(where)
     except OSError:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from farm.config import Config
 from farm.doctor import node as of_node
-from farm.doctor.catalogue import PLACES
+from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import Check, Outcome, State
 from farm.doctor.server import fleet, serving
 from farm.doctor.server.clock import Jumps
@@ -294,7 +294,7 @@ OUT_OF_REACH = {
 
 def test_every_check_is_provoked() -> None:
     """A new check has a test, or says why it cannot have one."""
-    codes = {check.code for checks in PLACES.values() for check in checks}
+    codes = {check.code for checks in CHECKS_BY_PLACE.values() for check in checks}
     assert PROVOKED.keys() | OUT_OF_REACH.keys() <= codes
     here = Path(__file__)
     for code in codes - OUT_OF_REACH.keys():

@@ -217,14 +217,14 @@ def test_logs_do_not_grow_without_bound_and_boots_are_seen_all_the_same(lab: Lab
     os.utime(lab.log("dnsmasq.log"), (1_500_000_000, 1_500_000_000))
     lab.serve()
     logs = [lab.log(name) for name in ("dnsmasq.log", "nginx-access.log", "nginx-error.log")]
-    until(lambda: all(log.stat().st_size <= follow.KEPT for log in logs), "the logs stay as long as they are")
-    assert all(follow.older(log).stat().st_size <= follow.KEPT for log in logs)
+    until(lambda: all(log.stat().st_size <= follow.KEPT_BYTES for log in logs), "the logs stay as long as they are")
+    assert all(follow.older(log).stat().st_size <= follow.KEPT_BYTES for log in logs)
     assert lab.stage(OTHER) is None, "a boot of years ago is none of today"
     lab.boot(MAC)
     for log in logs:
         with log.open("a") as file:
-            file.write(request * (2 * follow.KEPT // len(request)))
-    until(lambda: all(log.stat().st_size <= follow.KEPT for log in logs), "the logs grow")
+            file.write(request * (2 * follow.KEPT_BYTES // len(request)))
+    until(lambda: all(log.stat().st_size <= follow.KEPT_BYTES for log in logs), "the logs grow")
     lab.boot(OTHER)
     assert psutil.Process(lab.pid("farmd")).memory_info().rss < 400 << 20
 

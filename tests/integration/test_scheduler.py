@@ -245,7 +245,7 @@ def test_a_job_that_ends_before_the_list_comes_is_not_seeded(lab: Namespace) -> 
 def test_a_control_port_that_fails_harms_nothing(
     lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool
 ) -> None:
-    monkeypatch.setattr(control, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(control, "SCHEDULER_SILENCE_SECONDS", 0.5)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, monitor: asyncio.StreamWriter) -> None:
         writer.write(words)
@@ -305,7 +305,7 @@ async def _result(awaitable: object) -> object:
 def test_a_connection_that_goes_wrong_ends(
     lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, closes: bool, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr(monitor, "SILENCE_SECONDS", 3.0)
+    monkeypatch.setattr(monitor, "SCHEDULER_SILENCE_SECONDS", 3.0)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)

@@ -155,8 +155,8 @@ def test_a_node_cannot_end_the_reply(lab: Namespace) -> None:
 def test_a_bad_day(lab: Namespace, monkeypatch: pytest.MonkeyPatch, words: bytes, error: type[Exception]) -> None:
     """What comes, and then silence."""
     if error is SchedulerLostError:
-        monkeypatch.setattr(control, "SILENCE_SECONDS", 1.0)
-        monkeypatch.setattr(connection, "SILENCE_SECONDS", 1.0)
+        monkeypatch.setattr(control, "SCHEDULER_SILENCE_SECONDS", 1.0)
+        monkeypatch.setattr(connection, "SCHEDULER_SILENCE_SECONDS", 1.0)
     monkeypatch.setattr(control, "MAX_REPLY", 50_000)
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -18,7 +18,7 @@ from farm.cli.status import view
 from farm.config import Config, MachineConfig
 from farm.daemon import app, memory
 from farm.daemon.app import Daemon, known_machines
-from farm.daemon.follow import MAX_LINE, Follower, Position
+from farm.daemon.follow import MAX_LOG_LINE, Follower, Position
 from farm.daemon.sources import Seen
 from farm.errors import FarmError
 from farm.home import Home
@@ -88,7 +88,7 @@ def test_a_log_that_is_rotated_or_truncated_is_followed(tmp_path: Path) -> None:
 
 def test_lines_of_any_bytes_and_length_are_tolerated(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    log.write_bytes(b"\xff\n" + b"x" * (MAX_LINE + 1) + b"\n\0\n")
+    log.write_bytes(b"\xff\n" + b"x" * (MAX_LOG_LINE + 1) + b"\n\0\n")
     follower = Follower(log)
     assert follower.lines() == ["\ufffd", "\0"]
     follower.close()

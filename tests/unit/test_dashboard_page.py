@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 from tui.actions import NODE_ACTIONS
 from tui.app import VIEWS, key_sections
-from tui.filter import KEYS
+from tui.filter import FILTER_KEYS
 from tui.help import keys_shown
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -58,7 +58,7 @@ def test_every_action_has_its_key() -> None:
 
 def test_every_filter_term_is_shown() -> None:
     table = PAGE[PAGE.index("| term |") : PAGE.index("A job's page")]
-    assert set(KEYS) == set(re.findall(r"`(\w+):", table))
+    assert set(FILTER_KEYS) == set(re.findall(r"`(\w+):", table))
 
 
 def test_pictures_are_shown_somewhere() -> None:

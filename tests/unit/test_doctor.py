@@ -11,7 +11,7 @@ import pytest
 from immutables import Map
 
 from farm.config import Config
-from farm.doctor.catalogue import PLACES
+from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import (
     Cause,
     Check,
@@ -51,7 +51,7 @@ from farm.workstation.local_iceccd import IceccdOptions, parse_options, sockets
 
 MAC = "52:54:00:00:00:01"
 TOP = Path(__file__).parents[2]
-CODES = [check.code for checks in PLACES.values() for check in checks]
+CODES = [check.code for checks in CHECKS_BY_PLACE.values() for check in checks]
 BROKEN = Cause("{what} is broken.", "Mend it", "mend {what}")
 
 
@@ -149,7 +149,7 @@ def test_an_unknown_code_is_refused() -> None:
 
 def test_codes_are_unique_and_every_cause_has_a_mend() -> None:
     assert len(CODES) == len(set(CODES))
-    for checks in PLACES.values():
+    for checks in CHECKS_BY_PLACE.values():
         codes = [check.code for check in checks]
         for number, each in enumerate(checks):
             assert each.causes, each.code

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.daemon import follow
-from farm.daemon.follow import MAX_LINE, Follower, Position, cut, older
+from farm.daemon.follow import MAX_LOG_LINE, Follower, Position, cut, older
 
 
 @pytest.fixture
@@ -59,7 +59,7 @@ def test_a_log_that_was_removed_is_followed_where_it_goes_on(log: Path) -> None:
 
 def test_a_line_that_is_too_long_is_left_out_to_its_end(log: Path) -> None:
     follower = Follower(log)
-    add(log, "x" * (MAX_LINE + 7))
+    add(log, "x" * (MAX_LOG_LINE + 7))
     assert follower.lines() == []
     add(log, "\nnext\n")
     assert follower.lines() == ["next"]
@@ -67,17 +67,17 @@ def test_a_line_that_is_too_long_is_left_out_to_its_end(log: Path) -> None:
 
 
 def test_of_a_long_log_the_end_is_read_and_kept(log: Path) -> None:
-    lines = [f"{number:09}" for number in range(3 * follow.KEPT // 10)]
+    lines = [f"{number:09}" for number in range(3 * follow.KEPT_BYTES // 10)]
     log.write_text("\n".join(lines) + "\n")
     older(log).write_text("before\n")
     follower = Follower(log)
     found = follower.lines()
     assert found[0] == "before"
-    assert 0 <= follow.KEPT - 10 * len(found[1:]) <= 10
+    assert 0 <= follow.KEPT_BYTES - 10 * len(found[1:]) <= 10
     assert found[1:] == lines[1 - len(found) :]
     follower.cut()
     assert log.stat().st_size == 0
-    assert older(log).stat().st_size == follow.KEPT
+    assert older(log).stat().st_size == follow.KEPT_BYTES
     add(log, "later\n")
     assert follower.lines() == ["later"]
     follower.cut()
@@ -91,22 +91,22 @@ def test_a_flood_costs_the_oldest_lines_and_no_memory(log: Path) -> None:
     assert follower.lines() == ["first"]
     add(log, "y" * 99 + "\n")
     for _ in range(4):
-        add(log, ("x" * 99 + "\n") * (follow.KEPT // 100))
+        add(log, ("x" * 99 + "\n") * (follow.KEPT_BYTES // 100))
     found = follower.lines()
     assert {"x" * 99} == set(found)
-    assert len(found) <= follow.KEPT // 100
+    assert len(found) <= follow.KEPT_BYTES // 100
     add(log, "last\n")
     assert follower.lines() == ["last"]
     follower.close()
 
 
 def test_a_log_that_nobody_follows_is_cut_all_the_same(log: Path) -> None:
-    add(log, "x" * (follow.KEPT + 10))
+    add(log, "x" * (follow.KEPT_BYTES + 10))
     with log.open("a") as writer:
         cut(log)
         writer.write("more\n")
     assert log.read_text() == "more\n"
-    assert older(log).read_text() == "x" * follow.KEPT
+    assert older(log).read_text() == "x" * follow.KEPT_BYTES
     cut(log)
     assert log.read_text() == "more\n"
     cut(log.with_name("none"))
@@ -130,7 +130,7 @@ def test_reading_goes_on_where_an_earlier_process_was(log: Path) -> None:
     rotated.close()
 
 
-@pytest.mark.parametrize("length", [9, follow.KEPT])
+@pytest.mark.parametrize("length", [9, follow.KEPT_BYTES])
 def test_reading_goes_on_in_the_copy_of_a_log_that_was_emptied_meanwhile(log: Path, length: int) -> None:
     add(log, "x" * length + "\n")
     add(log, "".join(f"{number:04}\n" for number in range(100)))

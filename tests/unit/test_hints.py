@@ -16,7 +16,7 @@ from farm.cli import COMMANDS
 from farm.config import Config
 from farm.doctor.server.serving import NOT_RUNNING
 from farm.errors import FarmError
-from farm.hints import HOMELESS, NAMES, at_home, hint, speak_of
+from farm.hints import FARM_COMMANDS, HOMELESS, at_home, hint, speak_of
 from farm.instance import Instance
 from farm.view.boot import ADVICE
 from farm.view.problems import problems
@@ -65,7 +65,7 @@ def test_a_command_gets_the_home_and_prose_does_not(text: str, said: str) -> Non
 
 
 def test_every_command_is_known() -> None:
-    assert {*COMMANDS} == {*NAMES, *HOMELESS}
+    assert {*COMMANDS} == {*FARM_COMMANDS, *HOMELESS}
 
 
 @pytest.mark.usefixtures("elsewhere")

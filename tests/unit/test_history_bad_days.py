@@ -95,7 +95,7 @@ def test_a_file_that_is_damaged_while_it_is_open_is_moved_aside(tmp_path: Path) 
 def test_a_newer_file_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version = {database.SCHEMA + 1}")
+        db.execute(f"PRAGMA user_version = {database.DATABASE_SCHEMA + 1}")
     before = path.read_bytes()
     with closing(opened(path)) as history:
         burst(history)

@@ -9,10 +9,10 @@ from farm.history import builds
 from farm.history.build_records import NodeShare, Wait
 from farm.history.builds import (
     HOUR,
+    MAX_BUILD_FAILURES,
+    MAX_BUILD_NODES,
     MAX_CLOSED,
-    MAX_FAILURES,
-    MAX_HOURS,
-    MAX_NODES,
+    MAX_NODE_HOURS,
     MAX_OPEN,
     MAX_SLOWEST,
     OTHERS,
@@ -278,7 +278,7 @@ def test_all_waiting_is_given_to_somebody() -> None:
 
 def test_lists_are_bounded() -> None:
     ledger = Ledger()
-    for number in range(3 * MAX_FAILURES):
+    for number in range(3 * MAX_BUILD_FAILURES):
         ledger = builds.ended(ledger, job(number, real=number, state=JobState.FAILED, exit=1))
     burst = only(ledger)
 
@@ -298,10 +298,10 @@ def test_a_flood_of_submitters_ends_in_one_build() -> None:
 
 def test_a_flood_of_nodes_ends_in_one_share() -> None:
     ledger = Ledger()
-    for number in range(MAX_NODES + 50):
+    for number in range(MAX_BUILD_NODES + 50):
         ledger = builds.ended(ledger, job(number, node=f"pc{number}"))
 
-    assert MAX_NODES + 1 == len(only(ledger).nodes)
+    assert MAX_BUILD_NODES + 1 == len(only(ledger).nodes)
     assert 50 == only(ledger).nodes[OTHERS].jobs
 
 
@@ -332,9 +332,9 @@ def test_hours_count_what_the_scheduler_placed() -> None:
 
 def test_hours_that_nobody_writes_are_bounded() -> None:
     ledger = Ledger()
-    for number in range(MAX_HOURS + 10):
+    for number in range(MAX_NODE_HOURS + 10):
         ledger = builds.ended(ledger, job(number, node=f"pc{number}"))
-    assert MAX_HOURS + 1 == len(ledger.hours)
+    assert MAX_NODE_HOURS + 1 == len(ledger.hours)
     assert 10 == sum(share.jobs for (_, node), share in ledger.hours.items() if node == OTHERS)
 
     ledger = builds.ended(ledger, job(1, ended=START + HOUR))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import ApiConfig, Config, SchedulerConfig
-from farm.watch.mdns import MAX_TEXT, FoundFarm, farm_advertisement, parse_farm
+from farm.watch.mdns import MAX_ADVERTISED, FoundFarm, farm_advertisement, parse_farm
 
 GOOD: dict[bytes, bytes | None] = {b"farm": b"lab", b"netname": b"icecream-lab", b"scheduler": b"10.77.0.1:8765"}
 FARM = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "")
@@ -66,7 +66,7 @@ values = st.none() | st.binary(max_size=300) | st.from_regex(rb"(http://)?[0-9.]
 def test_whatever_comes_is_bounded(properties: dict[bytes, bytes | None]) -> None:
     farm = parse_farm({**GOOD, **properties})
     if farm is not None:
-        assert all(text.isprintable() and len(text) <= MAX_TEXT for text in (farm.name, farm.netname, farm.api))
+        assert all(text.isprintable() and len(text) <= MAX_ADVERTISED for text in (farm.name, farm.netname, farm.api))
         assert ipaddress.IPv4Address(farm.scheduler)
         assert 0 < farm.port < 65535
         assert farm.api == "" or farm.api.startswith(f"http://{farm.scheduler}:")

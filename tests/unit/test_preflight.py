@@ -47,7 +47,7 @@ def test_a_real_lab_needs_no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_a_full_disk_is_said_with_what_is_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     preflight.require_space(tmp_path)
-    monkeypatch.setattr(preflight, "NEEDED_SPACE", 1 << 62)
+    monkeypatch.setattr(preflight, "HOME_SPACE", 1 << 62)
 
     with pytest.raises(FarmError) as caught:
         preflight.require_space(tmp_path)

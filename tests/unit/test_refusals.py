@@ -1,7 +1,7 @@
 """Machines that got no address or no loader."""
 
 from farm.watch.events import BootEvent, ServicesSeen, Stage, WatchedService
-from farm.watch.refusals import MOST, NO_ADDRESS, SECONDS
+from farm.watch.refusals import MOST, NO_ADDRESS, REFUSAL_SECONDS
 from farm.watch.state import Farm, fold, initial
 
 MAC = "52:54:00:00:00:01"
@@ -40,8 +40,8 @@ def test_what_is_old_is_forgotten() -> None:
     farm = after(initial("lab", {}), BootEvent(None, 100.0, mac=MAC, refused=NO_ADDRESS))
     services = (WatchedService("nginx", "RUNNING"),)
 
-    assert [MAC] == list(after(farm, ServicesSeen(services, 100.0 + SECONDS)).refusals)
-    assert {} == after(farm, ServicesSeen(services, 101.0 + SECONDS)).refusals
+    assert [MAC] == list(after(farm, ServicesSeen(services, 100.0 + REFUSAL_SECONDS)).refusals)
+    assert {} == after(farm, ServicesSeen(services, 101.0 + REFUSAL_SECONDS)).refusals
 
 
 def test_strangers_cannot_fill_the_memory_with_it() -> None:

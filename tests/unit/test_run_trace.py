@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.watch.activity import Job, JobPlace, JobState
-from farm.workstation.run.trace import HERE, lanes, trace
+from farm.workstation.run.trace import THIS_MACHINE, lanes, trace
 
 START = 1_700_000_000.0
 
@@ -61,7 +61,7 @@ def test_a_node_is_a_process_and_each_slot_a_thread() -> None:
         ]
     )
     assert {process: name for (process, _), name in named(events, "process_name").items()} == {
-        0: HERE,
+        0: THIS_MACHINE,
         1: "pc01",
         2: "pc02",
     }

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.daemon.telemetry_polls import BOOT_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, SECONDS, Turns
+from farm.daemon.telemetry_polls import BOOTING_POLL_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, STEADY_POLL_SECONDS, Turns
 from farm.errors import NOT_JSON
 from farm.watch.events import Stage, Telemetry
 from farm.watch.state import Node
@@ -51,7 +51,7 @@ def test_a_room_that_is_off_takes_no_turn_from_who_is_on(stage: Stage) -> None:
         # The first turn may have to wait for those that were never asked before; then it is as if they were not there.
         first, *later = asked[each.mac]
         assert first <= QUESTION_SECONDS * len(off) / MAX_UNSURE
-        assert {SECONDS + TICK} == {b - a for a, b in itertools.pairwise(later)}
+        assert {STEADY_POLL_SECONDS + TICK} == {b - a for a, b in itertools.pairwise(later)}
     assert all(len(asked[each.mac]) >= 5 for each in off), "those that are off are forgotten"
 
 
@@ -79,11 +79,11 @@ def test_one_that_stops_answering_is_soon_known_to_be_silent() -> None:
     turns, quiet = Turns(), node(1, Stage.READY)
     assert turns.take([quiet], 0.0) == [quiet]
     assert turns.ended(quiet, True, 0.0) == 0
-    now = SECONDS
+    now = STEADY_POLL_SECONDS
     for failures in range(1, FAILURES + 1):
         assert turns.take([quiet], now) == [quiet]
         assert turns.ended(quiet, False, now) == failures
-        now += BOOT_SECONDS
+        now += BOOTING_POLL_SECONDS
     assert turns.take([quiet], now) == [], "it has had its chances"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tui.garbage import ANSWER_SECONDS, IDLE_SECONDS, LEAST_SECONDS, MOST_SECONDS, Collector
+from tui.garbage import KEY_ANSWER_SECONDS, LEAST_SECONDS, MOST_SECONDS, NO_KEY_SECONDS, Collector
 
 
 @pytest.fixture
@@ -31,19 +31,19 @@ def test_younger_generations_are_collected_as_ever(collector: Collector) -> None
 
 
 def test_a_key_puts_it_off_but_not_for_ever(collector: Collector) -> None:
-    assert collector.due(1000.0, IDLE_SECONDS)
+    assert collector.due(1000.0, NO_KEY_SECONDS)
     collector.collect(1000.0)
     assert not collector.due(1000.0 + LEAST_SECONDS / 2, 0.0)
     again = 1000.1 + LEAST_SECONDS
-    assert collector.due(again, IDLE_SECONDS)
+    assert collector.due(again, NO_KEY_SECONDS)
     collector.pressed(again)
     assert collector.wanted(again)
-    assert not collector.due(again, ANSWER_SECONDS)
-    assert collector.due(again + 0.1 + ANSWER_SECONDS, ANSWER_SECONDS)
-    assert not collector.due(again + 0.1 + ANSWER_SECONDS, IDLE_SECONDS)
-    assert collector.due(again + 0.1 + IDLE_SECONDS, IDLE_SECONDS)
+    assert not collector.due(again, KEY_ANSWER_SECONDS)
+    assert collector.due(again + 0.1 + KEY_ANSWER_SECONDS, KEY_ANSWER_SECONDS)
+    assert not collector.due(again + 0.1 + KEY_ANSWER_SECONDS, NO_KEY_SECONDS)
+    assert collector.due(again + 0.1 + NO_KEY_SECONDS, NO_KEY_SECONDS)
     collector.pressed(1000.0 + MOST_SECONDS)
-    assert collector.due(1000.1 + MOST_SECONDS, IDLE_SECONDS)
+    assert collector.due(1000.1 + MOST_SECONDS, NO_KEY_SECONDS)
 
 
 def test_what_goes_in_circles_is_collected(collector: Collector) -> None:

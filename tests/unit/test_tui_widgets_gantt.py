@@ -12,7 +12,7 @@ from textual.message import Message
 
 from tui.widgets.axis import clock
 from tui.widgets.gantt import ZOOMS, Gantt
-from tui.widgets.lanes import KINDS, Bar, Lane, Lanes, bar_text, cells, runs
+from tui.widgets.lanes import BAR_KINDS, Bar, Lane, Lanes, bar_text, cells, runs
 
 HOSTILE = "\x1b[31m[bold]\x07名前.c" + "x" * 300
 NOW = 1_000_000.0
@@ -63,14 +63,14 @@ def test_neighbours() -> None:
 
 def test_failures_are_never_hidden() -> None:
     bars = [job(1, 0, 9), job(2, 2.5, 2.6, "failed"), job(3, 2.7, 4)]
-    assert [-1, 0, 0, 1, 2, 0, 0, 0, 0, 0] == cells(bars, -1, 1, 10, 10, KINDS)
-    assert [(0, 2), (1, 1), (2, 1)] == runs(cells(bars[:3], 0, 1, 4, 10, KINDS))
+    assert [-1, 0, 0, 1, 2, 0, 0, 0, 0, 0] == cells(bars, -1, 1, 10, 10, BAR_KINDS)
+    assert [(0, 2), (1, 1), (2, 1)] == runs(cells(bars[:3], 0, 1, 4, 10, BAR_KINDS))
     assert [] == runs([])
 
 
 def test_bars_are_told_apart_without_colour() -> None:
     def text(bar: Bar, length: int, joint: bool = False, reaches_now: bool = True) -> str:
-        parts = bar_text(bar, KINDS[bar.kind], length, joint=joint, reaches_now=reaches_now)
+        parts = bar_text(bar, BAR_KINDS[bar.kind], length, joint=joint, reaches_now=reaches_now)
         assert length == cell_len("".join(parts))
         return "".join(parts)
 
@@ -226,7 +226,7 @@ async def test_any_size(size: tuple[int, int]) -> None:
     async with app.run_test(size=(80, 24)) as pilot:
         gantt = app.gantt
         gantt.set_lanes((f"pc{i}", HOSTILE if i % 2 else f"pc{i}") for i in range(200))
-        kinds = [*KINDS, "unheard of"]
+        kinds = [*BAR_KINDS, "unheard of"]
         gantt.put(
             (job(i, NOW - i, NOW - i + i % 7, kinds[i % 5], f"pc{i % 200}", HOSTILE) for i in range(2000)), now=NOW
         )

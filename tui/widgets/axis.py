@@ -6,11 +6,11 @@ import math
 import time
 
 TIME_STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400)
-LABEL = 9
+TIME_LABEL_CELLS = 9
 """Cells that a time label and its distance to the next one need."""
 
 
-def time_step(seconds_per_cell: float, cells: int = LABEL) -> float:
+def time_step(seconds_per_cell: float, cells: int = TIME_LABEL_CELLS) -> float:
     """The shortest round time, in seconds, that is at least so many cells long."""
     least = seconds_per_cell * cells
     return next((step for step in TIME_STEPS if step >= least), math.ceil(least / 86400) * 86400)

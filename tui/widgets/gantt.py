@@ -12,15 +12,15 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
-from tui.widgets.axis import LABEL, clock, duration, time_step
+from tui.widgets.axis import TIME_LABEL_CELLS, clock, duration, time_step
 from tui.widgets.cells import Part, joined
-from tui.widgets.lanes import KINDS, UNKNOWN, Bar, Kind, Lane, Lanes, bar_text, cells, runs
+from tui.widgets.lanes import BAR_KINDS, UNKNOWN_KIND, Bar, BarKind, Lane, Lanes, bar_text, cells, runs
 from tui.widgets.rows import News, RowView
 from tui.widgets.safe_text import fit
 
 ZOOMS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
 """Seconds that one cell stands for."""
-LIMIT = 20_000
+MAX_BARS = 20_000
 """Ended bars that are kept unless said otherwise."""
 
 
@@ -89,9 +89,9 @@ class Gantt(RowView):
     def __init__(
         self,
         *,
-        kinds: Mapping[str, Kind] = KINDS,
+        kinds: Mapping[str, BarKind] = BAR_KINDS,
         per_cell: float = 1.0,
-        limit: int = LIMIT,
+        limit: int = MAX_BARS,
         tick: Callable[[float, float], str] = clock,
         empty: str = "nothing yet",
         name: str | None = None,
@@ -319,7 +319,7 @@ class Gantt(RowView):
     def draw_header(self) -> list[Segment]:
         """The time axis."""
         begin, end = self.span
-        step = time_step(self.per_cell, LABEL + 3)
+        step = time_step(self.per_cell, TIME_LABEL_CELLS + 3)
         line = [" "] * self._width
         state = f"█={duration(self.per_cell)}" + ("" if self.following else " held")
         over = max(0, len(state) + 1 - self._label_width)  # cells of the axis that it takes besides
@@ -369,7 +369,7 @@ class Gantt(RowView):
         return line
 
     def _draw_bar(self, bar: Bar, length: int, joint: bool, reaches_now: bool, marked: bool) -> list[Part]:
-        kind = self._kinds.get(bar.kind, UNKNOWN)
+        kind = self._kinds.get(bar.kind, UNKNOWN_KIND)
         head, label, tail = bar_text(bar, kind, length, joint=joint, reaches_now=reaches_now)
         if marked:
             text = head + label + tail

@@ -10,7 +10,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from tui.widgets.axis import LABEL, ceiling, duration, short, time_step
+from tui.widgets.axis import TIME_LABEL_CELLS, ceiling, duration, short, time_step
 from tui.widgets.cells import joined
 from tui.widgets.lines import LineView, Paint
 from tui.widgets.raster import ACROSS, DOWN, Point, Raster, resample
@@ -19,7 +19,7 @@ from tui.widgets.safe_text import clean, fit
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SCALE = 6
 """Cells of the value scale."""
-NARROW = 24
+NARROW_GRAPH = 24
 """A graph narrower than this does without the value scale."""
 
 
@@ -132,7 +132,7 @@ class Graph(LineView, can_focus=False):
         width, height = self.size
         if width <= 0 or height <= 0:
             return []
-        scale = SCALE if width >= NARROW else 0
+        scale = SCALE if width >= NARROW_GRAPH else 0
         ends = len(self._series) if len(self._series) > 1 else 0
         legend, axis = height >= 4, height >= 3
         rows = height - legend - axis
@@ -202,7 +202,7 @@ class Graph(LineView, can_focus=False):
     def _times(self, width: int) -> str:
         """Times before the right edge, each ending below the cell it names."""
         cell = self.span / width
-        step = time_step(cell, LABEL)
+        step = time_step(cell, TIME_LABEL_CELLS)
         line = [" "] * width
         for count in range(int(self.span / step), -1, -1):
             label = f"-{duration(count * step)}" if count else "now"

@@ -40,7 +40,7 @@ class Bar(Struct, frozen=True, gc=False):
     label: str = ""
 
 
-class Kind(Struct, frozen=True):
+class BarKind(Struct, frozen=True):
     """How bars of one kind look; the glyph alone must tell them apart."""
 
     glyph: str
@@ -51,13 +51,13 @@ class Kind(Struct, frozen=True):
     """Never hidden by other bars in the same cell."""
 
 
-KINDS: Mapping[str, Kind] = {
-    "remote": Kind("█", "good"),
-    "local": Kind("▒", "warn"),
-    "own": Kind("▓", "accent"),
-    "failed": Kind("░", "bad", head="✗", loud=True),
+BAR_KINDS: Mapping[str, BarKind] = {
+    "remote": BarKind("█", "good"),
+    "local": BarKind("▒", "warn"),
+    "own": BarKind("▓", "accent"),
+    "failed": BarKind("░", "bad", head="✗", loud=True),
 }
-UNKNOWN = Kind("▚", "muted")
+UNKNOWN_KIND = BarKind("▚", "muted")
 
 
 class Lane:
@@ -154,7 +154,7 @@ class Lanes:
 
 
 def cells(
-    bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, kinds: Mapping[str, Kind]
+    bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, kinds: Mapping[str, BarKind]
 ) -> list[int]:
     """Which bar each of ``width`` cells shows, as its index; -1 for none. Later bars hide earlier ones, loud all."""
     out = [-1] * width
@@ -165,7 +165,7 @@ def cells(
         first, last = max(0, first), min(width, max(last, first + 1))
         if first >= last:
             continue
-        if kinds.get(bar.kind, UNKNOWN).loud:
+        if kinds.get(bar.kind, UNKNOWN_KIND).loud:
             loud.add(i)
         if loud and i not in loud:
             for x in range(first, last):
@@ -187,7 +187,7 @@ def runs(owners: Sequence[int]) -> list[tuple[int, int]]:
     return out
 
 
-def bar_text(bar: Bar, kind: Kind, length: int, *, joint: bool, reaches_now: bool) -> tuple[str, str, str]:
+def bar_text(bar: Bar, kind: BarKind, length: int, *, joint: bool, reaches_now: bool) -> tuple[str, str, str]:
     """A bar of so many cells, as what stands before its label, the label, and what stands after it.
 
     Args:

@@ -10,27 +10,27 @@ from rich.cells import cell_len, set_cell_size
 
 Align = Literal["left", "right"]
 
-INERT = "·"
+INERT_DOT = "·"
 """Stands for what a terminal might obey: control, bidirectional and zero-width characters."""
-MARKS = 2
+MAX_COMBINING = 2
 """So many combining marks one character may carry; more only paint over the lines above."""
 
 
 def clean(text: str) -> str:
     """The text with every character that is not printable replaced by ``·``, and bounded combining marks."""
     if text.isascii():
-        return text if text.isprintable() else "".join(c if c.isprintable() else INERT for c in text)
+        return text if text.isprintable() else "".join(c if c.isprintable() else INERT_DOT for c in text)
     kept: list[str] = []
     marks = 0
     for character in text:
         if unicodedata.category(character) in ("Mn", "Me"):
             marks += 1
             # A variation selector changes how wide the character before it is, and terminals disagree by how much.
-            if marks <= MARKS and not "\ufe00" <= character <= "\ufe0f":
+            if marks <= MAX_COMBINING and not "\ufe00" <= character <= "\ufe0f":
                 kept.append(character)
         else:
             marks = 0
-            kept.append(character if character.isprintable() else INERT)
+            kept.append(character if character.isprintable() else INERT_DOT)
     return "".join(kept)
 
 
@@ -40,7 +40,7 @@ def fit(text: str, width: int, align: Align = "left") -> str:
     if width <= 0:
         return ""
     # No more than this can be seen: a cell needs a character, and each carries few marks.
-    text = clean(text[: (width + 1) * (MARKS + 1)])
+    text = clean(text[: (width + 1) * (MAX_COMBINING + 1)])
     length = len(text) if text.isascii() else cell_len(text)
     if length > width:
         return set_cell_size(text, width - 1) + "…"

@@ -13,7 +13,7 @@ from tui.widgets.columns import Column, Row
 from tui.widgets.lines import Paint
 from tui.widgets.table import LiveTable
 
-LIMIT = 5000
+MAX_RECORDS = 5000
 """Records kept unless said otherwise."""
 
 
@@ -58,7 +58,7 @@ class LiveStream(LiveTable[Row]):
         columns: Sequence[Column[Row]],
         *,
         key: Callable[[Row], Hashable],
-        limit: int = LIMIT,
+        limit: int = MAX_RECORDS,
         sort: str | None = None,
         reverse: bool | None = None,
         tone: Callable[[Row], Paint] | None = None,

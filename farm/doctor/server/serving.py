@@ -17,7 +17,7 @@ from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server import clock
 from farm.errors import FarmError
 from farm.export import aoe
-from farm.home import NEEDED_SPACE, Home
+from farm.home import HOME_SPACE, Home
 from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot.rival import find_dhcp_servers
@@ -220,7 +220,7 @@ def _disk(facts: ServerFacts) -> Outcome:
             continue
         free = shutil.disk_usage(folder).free
         names = {"folder": folder, "free": free >> 20}
-        if free < NEEDED_SPACE:
+        if free < HOME_SPACE:
             found.append(DISK.found(**names))
         elif free < LOW_SPACE:
             found.append(DISK_LOW.found(**names))

@@ -17,18 +17,18 @@ from farm.doctor.workstation.facts import Canary, Peer
 from farm.errors import CommandError
 from farm.workstation.explain.icecc_log import CallOutcome, parse
 
-AT_A_TIME = 8
+CANARIES_AT_A_TIME = 8
 GIVEN_SECONDS = 20.0
 """So long may the scheduler leave a job alone that only one, free node may do."""
 FILLER_LINE = 768
 """Random bytes in a line of filler; written as base64, they grow by a third."""
 WHOLE_SECONDS = 180.0
 """A node may have to receive and unpack the compiler first."""
-POLL_SECONDS = 0.1
+CANARY_POLL_SECONDS = 0.1
 
 ASKED = "asking for host to use"
 GIVEN = re.compile(r"Have to use host ([^ ]+):\d+")
-HERE = ("building_local", "building myself", "local build forced")
+COMPILED_HERE = ("building_local", "building myself", "local build forced")
 
 
 def source(name: str, filler: int = 0) -> str:
@@ -48,7 +48,7 @@ def source(name: str, filler: int = 0) -> str:
 
 def waits_for_scheduler(log: str) -> bool:
     """It has asked for a node and was given none."""
-    return ASKED in log and not GIVEN.search(log) and not any(mark in log for mark in HERE)
+    return ASKED in log and not GIVEN.search(log) and not any(mark in log for mark in COMPILED_HERE)
 
 
 def given_to(log: str) -> str:
@@ -71,7 +71,7 @@ async def release(
     """
     name = f"farm_doctor_{secrets.token_hex(8)}"
     folder = Path(tempfile.mkdtemp(prefix="farm-doctor-"))
-    turn = asyncio.Semaphore(AT_A_TIME)
+    turn = asyncio.Semaphore(CANARIES_AT_A_TIME)
     try:
         if prefix:
             shutil.chown(folder, "nobody")
@@ -141,7 +141,7 @@ async def _end(process: asyncio.subprocess.Process, log: Path) -> None:
     waiting_since = 0.0
     while process.returncode is None and time.monotonic() < deadline:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), POLL_SECONDS)
+            await asyncio.wait_for(process.wait(), CANARY_POLL_SECONDS)
         if not waits_for_scheduler(_read(log)):
             waiting_since = 0.0
         elif not waiting_since:

@@ -11,7 +11,7 @@ from msgspec import Struct
 from farm.workstation.env.compilers import in_path, is_ccache, is_wrapper
 from farm.workstation.env.variables import CMAKE_LAUNCHERS, ICECC_WRAPPERS
 
-COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "clang++")
+WRAPPED_COMPILERS = ("gcc", "g++", "cc", "c++", "clang", "clang++")
 """The names that icecc's folder of wrappers has."""
 PREFIXES = ("icecc", "ccache", "sccache", "distcc", "icerun")
 VARIABLES = {"CC": "gcc", "CXX": "g++"}

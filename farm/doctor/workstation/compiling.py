@@ -25,7 +25,7 @@ from farm.workstation.explain.reasons.record import Reason
 FILLER_BYTES = 6 << 20
 SLOW_RATE = 8.0
 """MB/s: what a network of 100 Mbit/s cannot do."""
-ROUNDS = 3
+LOAD_ROUNDS = 3
 
 NOT_GIVEN = Cause(
     "The scheduler gives {nodes} no job and sends it back instead: most likely it cannot connect to TCP port {port} "
@@ -189,7 +189,7 @@ def _preprocessor(facts: WorkstationFacts) -> Outcome:
 def _quickest(argv: list[str], facts: WorkstationFacts, folder: Path) -> float:
     """Seconds; the least of some, since other programs only add to it."""
     least = float("inf")
-    for _ in range(ROUNDS):
+    for _ in range(LOAD_ROUNDS):
         started = time.perf_counter()
         command.run(argv, timeout=60, env=facts.compiling(), cwd=folder)
         least = min(least, time.perf_counter() - started)

@@ -20,13 +20,13 @@ UNPACK_SECONDS = 300.0
 RUN_SECONDS = 120.0
 LEAST_SIZE = 500
 """Bytes; icecc takes no smaller file for an environment (client/main.cpp)."""
-SOURCE = '# 1 "part.c"\nint part(int many) { double share = many * 0.1; return (int) share; }\n'
+TRIAL_SOURCE = '# 1 "part.c"\nint part(int many) { double share = many * 0.1; return (int) share; }\n'
 """Preprocessed already, as what a node gets."""
 TESTED_BY = "bin/true"
 """What a node runs to see whether an environment is of use (daemon/environment.cpp, verify_env)."""
 ASSEMBLER = "usr/bin/as"
 CLANG = "usr/bin/clang"
-COMPILERS = {"usr/bin/gcc": "cpp-output", "usr/bin/g++": "c++-cpp-output", CLANG: "cpp-output"}
+PACKED_COMPILERS = {"usr/bin/gcc": "cpp-output", "usr/bin/g++": "c++-cpp-output", CLANG: "cpp-output"}
 """What a node calls (daemon/workit.cpp), and the kind of source (-x) to try it with."""
 
 NO_COMPILER = Cause("There is no C compiler in PATH.", "Install one", "sudo apt-get install gcc")
@@ -162,7 +162,7 @@ def examine(path: Path, anew: str, foreign: str = "") -> Outcome:
 
 def _compilers_in(root: Path) -> list[str]:
     """Beside clang, icecc-create-env puts wrappers in gcc's place, which call a gcc.bin that need not be there."""
-    here = [name for name in COMPILERS if _inside(root, name)]
+    here = [name for name in PACKED_COMPILERS if _inside(root, name)]
     return [name for name in here if name == CLANG or CLANG not in here or _inside(root, f"{name}.bin")]
 
 
@@ -217,7 +217,7 @@ def _try(path: Path, root: Path, anew: str) -> Outcome:
     prefix = [*enter, command.find("chroot"), str(root)]
     for what, argv in _trials(root):
         try:
-            done = command.run([*prefix, *argv], stdin=SOURCE, timeout=RUN_SECONDS)
+            done = command.run([*prefix, *argv], stdin=TRIAL_SOURCE, timeout=RUN_SECONDS)
         except CommandError as error:
             return LACKS.found(*error.why.splitlines()[-3:], path=path, what=what, anew=anew)
         if argv[-1] == "--version":
@@ -234,7 +234,10 @@ def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
     yield "its assembler does not run", [f"/{ASSEMBLER}", "--version"]
     for name in _compilers_in(root):
         what = f"its {Path(name).name} does not compile"
-        yield what, [f"/{name}", "-x", COMPILERS[name], "-O1", "-c", "-", "-o", "/tmp/part.o", "-no-canonical-prefixes"]
+        yield (
+            what,
+            [f"/{name}", "-x", PACKED_COMPILERS[name], "-O1", "-c", "-", "-o", "/tmp/part.o", "-no-canonical-prefixes"],
+        )
 
 
 ENVIRONMENT: Check[WorkstationFacts] = Check(

@@ -19,13 +19,13 @@ from farm.node.ports import TELEMETRY_PORT
 from farm.view.wording import count
 from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
+from farm.watch.state import NO_JOBS
 
-FULL = 1000
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
 whenever all of its processors are busy with something else."""
 TELEMETRY_SECONDS = 2.0
-MAX_TELEMETRY = 1 << 20
+MAX_NODE_ANSWER = 1 << 20
 
 NO_NODES = Cause("No node is logged in: there is nobody to compile.", "Switch nodes on, and look", "farm node list")
 UNREACHABLE = Cause(
@@ -106,12 +106,12 @@ def _ports(facts: WorkstationFacts) -> Outcome:
 
 def _room(facts: WorkstationFacts) -> Outcome:
     def none_full() -> bool:
-        return all(node.load < FULL for node in facts.nodes)
+        return all(node.load < NO_JOBS for node in facts.nodes)
 
     if not none_full():
         ask_until(facts, none_full, LOAD_PATIENCE)
     seen = [_burden(node) for node in facts.nodes]
-    full = [node for node in facts.nodes if node.load >= FULL]
+    full = [node for node in facts.nodes if node.load >= NO_JOBS]
     if full:
         ports = {beacon.address: beacon.port for beacon in asyncio.run(find_nodes())}
         # A farm may have set another port, which no workstation is told: the advertisement has it.
@@ -141,7 +141,7 @@ def _telemetry(address: str, port: int) -> Telemetry | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(f"http://{address}:{port}/status.json", timeout=TELEMETRY_SECONDS) as answer:
-            return msgspec.json.decode(answer.read(MAX_TELEMETRY), type=Telemetry)
+            return msgspec.json.decode(answer.read(MAX_NODE_ANSWER), type=Telemetry)
     except (OSError, http.client.HTTPException, *NOT_JSON):
         return None
 

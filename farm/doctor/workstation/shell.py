@@ -10,7 +10,7 @@ from pathlib import Path
 
 from farm.doctor.check import Cause, Check, Outcome, fine, together
 from farm.doctor.workstation.chain import (
-    COMPILERS,
+    WRAPPED_COMPILERS,
     bypasses,
     cmake_caches,
     doubled,
@@ -106,7 +106,7 @@ def _path(facts: WorkstationFacts) -> Outcome:
     for each in bypasses(environment):
         value = environment[each.variable]
         name = Path(each.compiler).name
-        if each.by_path and name in COMPILERS:
+        if each.by_path and name in WRAPPED_COMPILERS:
             found.append(BY_PATH.found(variable=each.variable, value=value, name=name))
         else:
             quoted = shlex.quote(f"icecc {each.compiler}")

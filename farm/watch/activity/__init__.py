@@ -41,6 +41,7 @@ from farm.watch.activity.records import (
 )
 
 __all__ = [
+    "MAX_SAMPLES",
     "NOBODY",
     "Activity",
     "Canary",

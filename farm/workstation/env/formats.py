@@ -13,12 +13,12 @@ from farm.workstation.env.setup import Setup
 from farm.workstation.env.shell_undo import Changes
 from farm.workstation.env.variables import ICECC_WRAPPERS
 
-MARK = "Written by `farm env`"
+WRITTEN_MARK = "Written by `farm env`"
 PRESET = "farm"
 PRESETS_VERSION = 3
 """The first that knows a build's jobs and leaves the generator to CMake (3.21)."""
-LANGUAGES = ("C", "CXX")
-OURS = {f"CMAKE_{language}_{what}" for language in LANGUAGES for what in ("COMPILER_LAUNCHER", "COMPILER")}
+CMAKE_LANGUAGES = ("C", "CXX")
+OURS = {f"CMAKE_{language}_{what}" for language in CMAKE_LANGUAGES for what in ("COMPILER_LAUNCHER", "COMPILER")}
 
 
 def to_sh(changes: Changes) -> str:
@@ -61,7 +61,11 @@ def to_envrc(setup: Setup) -> str:
     folders = [f"PATH_rm {shlex.quote(ICECC_WRAPPERS)}\n"]
     folders += [f"PATH_add {shlex.quote(folder)}\n" for folder in reversed(setup.added)]
     rest = {name: value for name, value in setup.changes.items() if name != "PATH"}
-    return f"# {MARK} for the farm {setup.farm}; write it anew when the farm changes.\n{''.join(folders)}{to_sh(rest)}"
+    return (
+        f"# {WRITTEN_MARK} for the farm {setup.farm}; write it anew when the farm changes.\n"
+        + "".join(folders)
+        + to_sh(rest)
+    )
 
 
 def to_json(setup: Setup) -> str:
@@ -83,7 +87,7 @@ def to_json(setup: Setup) -> str:
 
 def to_meson(setup: Setup) -> str:
     """A native file: meson setup --native-file FILE."""
-    lines = [f"# {MARK} for the farm {setup.farm}: meson setup --native-file THIS FOLDER\n[binaries]\n"]
+    lines = [f"# {WRITTEN_MARK} for the farm {setup.farm}: meson setup --native-file THIS FOLDER\n[binaries]\n"]
     for language, compiler in (("c", setup.cc), ("cpp", setup.cxx)):
         if compiler:
             words = ", ".join(_quote_meson(word) for word in [*setup.call, *compiler])
@@ -105,7 +109,7 @@ def to_presets(setup: Setup, existing: str | None = None) -> str:
     version = document.get("version", PRESETS_VERSION)
     document = {**document, "version": max(version, PRESETS_VERSION)}
     launcher = ";".join(setup.call)
-    cache = {f"CMAKE_{language}_COMPILER_LAUNCHER": launcher for language in LANGUAGES}
+    cache = {f"CMAKE_{language}_COMPILER_LAUNCHER": launcher for language in CMAKE_LANGUAGES}
     compilers = {"C": setup.cc, "CXX": setup.cxx}
     cache |= {f"CMAKE_{language}_COMPILER": ";".join(words) for language, words in compilers.items() if words}
 

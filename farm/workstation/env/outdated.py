@@ -18,7 +18,7 @@ from farm.errors import FarmError
 from farm.workstation import local_iceccd
 from farm.workstation.env.compilers import real_compiler
 
-NAMES = ("gcc", "clang")
+NATIVE_COMPILERS = ("gcc", "clang")
 SOON = 3.0
 """Seconds; what iceccd has on record it names at once, and an answer that takes longer is not about an old archive."""
 MARGIN = 60.0
@@ -64,7 +64,7 @@ def find_outdated(environment: Mapping[str, str], folder: str) -> str:
         return ""
     compression = environment.get("ICECC_ENV_COMPRESSION", "")
     extra = extra_files((), environment, folder)
-    for path in filter(None, (real_compiler(name, environment) for name in NAMES)):
+    for path in filter(None, (real_compiler(name, environment) for name in NATIVE_COMPILERS)):
         changed = max(map(last_change, (path, *extra)))
         if changed > started - MARGIN and lost_archive(found.where, path, extra, compression):
             packed = f"{path}, or a file of ICECC_EXTRAFILES," if extra else path

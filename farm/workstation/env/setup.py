@@ -30,7 +30,7 @@ from farm.workstation.membership import Membership
 
 CCACHE_FOLDERS = ("/usr/lib/ccache", "/usr/lib64/ccache", "/usr/lib/ccache/bin")
 """Links to ccache by compilers' names: Debian's, Fedora's, Arch's and Gentoo's."""
-LAUNCHERS = ("env", "icecc", "ccache", "sccache", "distcc")
+LAUNCHER_PROGRAMS = ("env", "icecc", "ccache", "sccache", "distcc")
 CALL_VARIABLES = ("CCACHE_PREFIX", "ICECC_TEST_SOCKET", "ICECC_VERSION")
 """What each compiler call needs, besides being one of icecc."""
 
@@ -194,7 +194,7 @@ def _real_compilers(
 def _behind_launchers(value: str) -> list[str]:
     """The compiler and its options, as CC names them, without the programs that are to call it."""
     words = value.split()
-    while words and (Path(words[0]).name in LAUNCHERS or "=" in words[0]):
+    while words and (Path(words[0]).name in LAUNCHER_PROGRAMS or "=" in words[0]):
         words.pop(0)
     return words
 

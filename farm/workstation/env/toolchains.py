@@ -24,13 +24,12 @@ from msgspec import Struct
 from farm import command
 from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
+from farm.workstation.local_iceccd import PACKING_SECONDS
 from farm.workstation.membership import user_folder
 
-NAME = re.compile(r"(?P<prefix>.+-)?(?P<family>gcc|clang)(?P<version>-[\d.]+)?")
+COMPILER_NAME = re.compile(r"(?P<prefix>.+-)?(?P<family>gcc|clang)(?P<version>-[\d.]+)?")
 """The compilers that icecc knows, by their file's name (services/util.cpp, is_c_compiler)."""
 PLUS_PLUS = {"gcc": "g++", "clang": "clang++"}
-SECONDS = 240
-"""As long as icecc itself waits for an environment (client/main.cpp)."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +89,7 @@ def find_compiler(word: str, path: str, triplet: str = "") -> Compiler:
     if found is None:
         raise FarmError(f"There is no compiler {word}.", "It is not in PATH, or not a program.", "Check its spelling.")
     file = Path(found).absolute()
-    named = NAME.fullmatch(file.name)
+    named = COMPILER_NAME.fullmatch(file.name)
     if named is None:
         raise FarmError(
             f"icecc does not know {file.name} for a compiler.",
@@ -133,7 +132,7 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> KeptEn
         command.run(
             argv,
             cwd=Path(workplace),
-            timeout=SECONDS,
+            timeout=PACKING_SECONDS,
             mend="It needs the programs file and objcopy: apt-get install file binutils",
         )
         (made,) = Path(workplace).glob("*.tar*")

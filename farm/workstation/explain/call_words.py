@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-SOURCE = re.compile(r"\.(?:c|cc|cp|cpp|cxx|c\+\+|C|CPP|i|ii|m|mm|mi|mii|M|s|S|sx|cu|f|f90|F|F90|ads|adb|d|go)")
+SOURCE_FILE = re.compile(r"\.(?:c|cc|cp|cpp|cxx|c\+\+|C|CPP|i|ii|m|mm|mi|mii|M|s|S|sx|cu|f|f90|F|F90|ads|adb|d|go)")
 """Ends of names of what is compiled, whether or not icecc distributes it."""
 HEADER = re.compile(r"\.(?:h|hh|hp|hpp|hxx|h\+\+|H|tcc|inc)")
 VALUED = frozenset((
@@ -47,7 +47,7 @@ class Words(Struct, frozen=True):
     @property
     def sources(self) -> tuple[str, ...]:
         """The inputs that are compiled; with -x all are."""
-        return self.inputs if "-x" in self.options else tuple(name for name in self.inputs if _ends(name, SOURCE))
+        return self.inputs if "-x" in self.options else tuple(name for name in self.inputs if _ends(name, SOURCE_FILE))
 
     @property
     def file(self) -> str:
@@ -133,7 +133,7 @@ def _joined(words: Sequence[str], start: int, plain: bool) -> tuple[int, str]:
 def _output(words: Sequence[str], start: int, only: bool) -> tuple[int, str]:
     """The value of -o: with blanks in it only where an object is made, and where that ends as no source does."""
     end, name = _joined(words, start, False)
-    if end == start + 1 or (only and not _ends(name, SOURCE)):
+    if end == start + 1 or (only and not _ends(name, SOURCE_FILE)):
         return end, name
     return start + 1, words[start]
 

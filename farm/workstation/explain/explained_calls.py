@@ -33,7 +33,7 @@ __all__ = [
     "uncalled",
 ]  # fmt: skip
 
-MAX_FILES = 5
+MAX_EXAMPLES = 5
 """Examples given for a reason."""
 EXIT_KILLED = 105
 """icecc's exit code where a signal ended the compiler on the node: workit.cpp presets EXIT_OUT_OF_MEMORY and writes the
@@ -213,7 +213,7 @@ def summarise(calls: Iterable[Call]) -> list[ReasonCount]:
             by_code.setdefault(code, []).append(call)
     counted = []
     for code, those in by_code.items():
-        files = tuple(dict.fromkeys(call.file for call in those if call.file))[:MAX_FILES]
+        files = tuple(dict.fromkeys(call.file for call in those if call.file))[:MAX_EXAMPLES]
         reason = find(code)
         counted.append(ReasonCount(code, reason.sentence, hint(reason.mend), len(those), files))
     return sorted(counted, key=lambda each: (-each.count, each.code))

@@ -33,11 +33,11 @@ from farm.workstation.explain.reasons.machine import DAEMON_LOST, DISABLED, NO_D
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
 SPLIT_BEYOND = 1024
 """Bytes; in a shorter line whatever looks like a prefix is part of the text."""
-MAX_TEXT = 4096
+MAX_LOGGED = 4096
 MAX_EVIDENCE = 60
 """Lines kept of a call."""
 
-HOST = re.compile(
+HOST_LINE = re.compile(
     r"Have to use host (?P<host>[^ ]+):(?P<port>\d{1,5}) - Job ID: (?P<job>\d{1,10}) - env: (?P<platform>.*?)"
     r" - has env: (?P<had>true|false).*"
 )
@@ -168,8 +168,8 @@ def _records(lines: Iterable[bytes]) -> Iterator[tuple[int, Clock, str]]:
     """Process, clock and text of each entry."""
     for line in lines:
         for match, text in _entries(line.rstrip(b"\n")):
-            decoded = text[:MAX_TEXT].decode(errors="replace").strip()
-            yield int(match[1]), match.groups()[1:], printable(decoded, MAX_TEXT)
+            decoded = text[:MAX_LOGGED].decode(errors="replace").strip()
+            yield int(match[1]), match.groups()[1:], printable(decoded, MAX_LOGGED)
 
 
 def _entries(line: bytes) -> Iterator[tuple[re.Match[bytes], bytes]]:
@@ -216,7 +216,7 @@ def _take(call: _Open, text: str) -> None:
 
 def _measure(call: _Open, text: str) -> bool:
     """Take in what tells where the job went, how much was sent, and how long it took; False when it does not."""
-    if match := HOST.fullmatch(text):
+    if match := HOST_LINE.fullmatch(text):
         call.host, call.port, call.job = match["host"], int(match["port"]), int(match["job"])
     elif match := BYTES.fullmatch(text):
         number = int(match["bytes"])

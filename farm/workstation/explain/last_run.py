@@ -19,7 +19,7 @@ from farm.home import write_atomic
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.membership import user_folder
 
-RECORD = "last-run.json"
+LAST_RUN_FILE = "last-run.json"
 LOG = re.compile(r"run-(\d+)\.log")
 """Named for the process of `farm run`, so that two at a time do not mix."""
 
@@ -81,18 +81,20 @@ def begin(folder: Path, run: LastRun) -> tuple[LastRun, Path]:
 
 def end(folder: Path, run: LastRun) -> None:
     """Write the record anew, with what is known by now."""
-    write_atomic(folder / RECORD, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
+    write_atomic(folder / LAST_RUN_FILE, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
 
 
 def read(folder: Path) -> tuple[LastRun, Path]:
     """The last run, and icecc's log of it. Raises FarmError when there is none."""
     mend = "Build something first: farm run -- make"
     try:
-        run = msgspec.json.decode((folder / RECORD).read_bytes(), type=LastRun)
+        run = msgspec.json.decode((folder / LAST_RUN_FILE).read_bytes(), type=LastRun)
     except FileNotFoundError:
-        raise FarmError("Nothing has been run yet.", f"There is no {folder / RECORD}.", mend) from None
+        raise FarmError("Nothing has been run yet.", f"There is no {folder / LAST_RUN_FILE}.", mend) from None
     except (OSError, *NOT_JSON) as error:
-        raise FarmError("The record of the last run cannot be read.", f"{folder / RECORD}: {error}", mend) from error
+        raise FarmError(
+            "The record of the last run cannot be read.", f"{folder / LAST_RUN_FILE}: {error}", mend
+        ) from error
     log = folder / run.log
     if LOG.fullmatch(run.log) is None or not log.is_file():
         raise FarmError("What icecc said in the last run is not there.", f"There is no {log}.", mend)

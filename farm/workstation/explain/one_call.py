@@ -20,9 +20,9 @@ from farm.workstation.explain.reasons import farm_side
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import shell_code
 
-MAX_SAID = 64 << 10
+MAX_COMPILER_OUTPUT = 64 << 10
 """Bytes read of what a compiler writes."""
-HERE = "ICECC=disable"
+WITHOUT_ICECC = "ICECC=disable"
 EXPANDED_THERE = "ICECC_REMOTE_CPP=1"
 """icecc's default for gcc, so that it is tried for clang alone, or where it was set otherwise."""
 
@@ -38,7 +38,7 @@ class Trial(Struct, frozen=True):
     @property
     def helps(self) -> bool:
         """The call went well, and where the setting lets it go to a node, there."""
-        return self.exit == 0 and (self.outcome is CallOutcome.NODE or self.setting == HERE)
+        return self.exit == 0 and (self.outcome is CallOutcome.NODE or self.setting == WITHOUT_ICECC)
 
 
 class Explained(Struct, frozen=True):
@@ -93,11 +93,11 @@ def _try_settings(
         trial, again = _try(argv, environment, user, setting)
         trials.append(trial)
         call = _learn(call, trial, again)
-        if setting == HERE and trial.exit:
+        if setting == WITHOUT_ICECC and trial.exit:
             break
     if trials and trials[-1].setting == "ICECC_CARET_WORKAROUND=0" and _code(call) == farm_side.FAILED:
         more = _settings(call, environment, 1)
-        trials += [_try(argv, environment, user, setting)[0] for setting in more if setting != HERE]
+        trials += [_try(argv, environment, user, setting)[0] for setting in more if setting != WITHOUT_ICECC]
     return [call], tuple(trials)
 
 
@@ -120,7 +120,7 @@ def _try(
     with tempfile.TemporaryFile() as said:
         code, calls = run(argv, {**environment, name: value}, user, said, said)
         said.seek(0)
-        words = said.read(MAX_SAID).decode(errors="replace")
+        words = said.read(MAX_COMPILER_OUTPUT).decode(errors="replace")
     call = failed_there(code, calls)[0] if len(calls) == 1 else None
     outcome = call.outcome if call else CallOutcome.UNFINISHED
     return Trial(setting, shell_code(code), outcome, _error(words) if code else ""), call
@@ -129,7 +129,7 @@ def _try(
 def _learn(call: Call, trial: Trial, again: Call | None) -> Call:
     """What a trial tells of the call itself."""
     code, rest = _code(call), call.causes[1:]
-    if code == farm_side.FAILED and trial.setting == HERE and trial.exit:
+    if code == farm_side.FAILED and trial.setting == WITHOUT_ICECC and trial.exit:
         return replace(call, causes=(LoggedCause(farm_side.REFUSED), *rest))
     if code == farm_side.OUTPUT and again is not None:
         if trial.exit and trial.outcome is CallOutcome.NODE:

@@ -25,7 +25,7 @@ from farm.watch.mdns import FoundFarm, find_farms
 By = Literal["zeroconf", "icecream"]
 FARM_NETNAME = "icecream-"
 """What a farm's netname begins with unless it is set (farm.config)."""
-MAX_NAMED = 8
+MAX_NAMED_FARMS = 8
 MAX_ASKED = 256
 """Schedulers that are asked by themselves."""
 
@@ -156,12 +156,12 @@ def named(name: str, candidates: Iterable[Candidate]) -> Candidate:
     if len(meant) == 1:
         return meant[0]
     if meant:
-        addresses = ", ".join(one.target for one in meant[:MAX_NAMED])
+        addresses = ", ".join(one.target for one in meant[:MAX_NAMED_FARMS])
         why = f"They are at {addresses}."
         raise FarmError(
             f"Several farms call themselves {name}.", why, f"Name one by its address: farm join {meant[0].target}"
         )
-    listed = ", ".join(one.farm for one in farms[:MAX_NAMED])
+    listed = ", ".join(one.farm for one in farms[:MAX_NAMED_FARMS])
     raise FarmError(
         f"There is no host and no farm {name!r}.",
         f"Farms that were found: {listed}." if farms else "No farm was found on the networks of this machine.",

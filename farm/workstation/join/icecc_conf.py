@@ -26,7 +26,7 @@ SYSCONFIG = Layout(Path("/etc/sysconfig/icecream"), "ICECREAM_", ("iceccd", "ice
 """Fedora and openSUSE."""
 LAYOUTS = (DEBIAN, SYSCONFIG)
 
-KEYS = ("NETNAME", "SCHEDULER_HOST", "ALLOW_REMOTE", "MAX_JOBS")
+OUR_KEYS = ("NETNAME", "SCHEDULER_HOST", "ALLOW_REMOTE", "MAX_JOBS")
 """Those that are ours to change, after the prefix."""
 
 _VALUE = r"""((?:"(?:[^"\\]|\\(?s:.))*"|'[^']*'|\\(?s:.)|\$\([^)\n]*\)|`[^`\n]*`|[^\s"'`\\;&|()<>])*)"""
@@ -82,7 +82,7 @@ def override(text: str, settings: Mapping[str, str]) -> str:
 
 def without(text: str, prefix: str) -> str:
     """The text with our keys empty: equal for two files that differ in nothing else."""
-    return assign(text, {prefix + key: "" for key in KEYS})
+    return assign(text, {prefix + key: "" for key in OUR_KEYS})
 
 
 def _assignment(key: str) -> re.Pattern[str]:

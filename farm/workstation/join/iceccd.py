@@ -28,7 +28,7 @@ from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
 if TYPE_CHECKING:
     from farm.workstation.join.finding import Target  # it brings zeroconf, which farm run needs not wait for
 
-MARK = "FARM_WORKSTATION"
+WORKSTATION_MARK = "FARM_WORKSTATION"
 UNIT = "farm-iceccd.service"
 SYSTEMD = Path("/run/systemd/system")
 """There when systemd is process 1 (sd_booted(3))."""
@@ -141,7 +141,7 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
 
     def processes(self) -> list[psutil.Process]:
         """It, and what it has started."""
-        return processes_with_environment(MARK, str(self.socket))
+        return processes_with_environment(WORKSTATION_MARK, str(self.socket))
 
     def runs_as(self, argv: list[str]) -> bool:
         """Whether it runs with these arguments, and answers."""
@@ -156,7 +156,7 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
             command.run(["systemctl", "--user", "--quiet", "enable", UNIT], timeout=60)
             command.run(["systemctl", "--user", "restart", UNIT], timeout=60)
         else:
-            environment = ["-u", "ICECC_TEST_SOCKET", f"{MARK}={self.socket}", f"HOME={self.socket.parent}"]
+            environment = ["-u", "ICECC_TEST_SOCKET", f"{WORKSTATION_MARK}={self.socket}", f"HOME={self.socket.parent}"]
             # Not in the folder where the user stands: it may be on a disk that is to be unmounted.
             command.start(["env", "--chdir=/", *environment, *argv], seconds=0.5)
         if not wait_for(self.socket):
@@ -241,7 +241,7 @@ def unit_file(argv: list[str], mark: str) -> str:
 Description=icecream daemon that submits jobs to a farm
 
 [Service]
-Environment={_quote(f"{MARK}={mark}")}
+Environment={_quote(f"{WORKSTATION_MARK}={mark}")}
 UnsetEnvironment=ICECC_TEST_SOCKET
 ExecStart={" ".join(_quote(word).replace("$", "$$") for word in argv)}
 Restart=on-failure

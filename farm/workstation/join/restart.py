@@ -14,7 +14,7 @@ from farm.workstation.env.outdated import find_outdated
 from farm.workstation.join.iceccd import START_SECONDS, user_daemon, wait_for
 from farm.workstation.membership import Membership
 
-DRAIN_SECONDS = 60.0
+CALLS_SECONDS = 60.0
 CONNECTED = "03"
 """Of a socket in /proc/net/unix (include/uapi/linux/net.h)."""
 BY_HAND = {
@@ -76,12 +76,12 @@ def restart(membership: Membership, home: Home) -> None:
 
 
 def _wait_until_idle(membership: Membership) -> None:
-    deadline = time.monotonic() + DRAIN_SECONDS
+    deadline = time.monotonic() + CALLS_SECONDS
     while calls := count_calls(membership.socket):
         if time.monotonic() > deadline:
             raise FarmError(
                 "iceccd was not restarted.",
-                f"{calls} compiler calls of another build use it, after {DRAIN_SECONDS:.0f} s still.",
+                f"{calls} compiler calls of another build use it, after {CALLS_SECONDS:.0f} s still.",
                 f"When that build has ended: {BY_HAND[membership.how]}",
             )
         time.sleep(0.1)

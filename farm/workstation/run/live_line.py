@@ -14,7 +14,7 @@ import termios
 from collections.abc import Mapping
 
 FEWEST_ROWS = 6
-MARK = "FARM_RUN_LINE"
+LINE_MARK = "FARM_RUN_LINE"
 """Environment variable of a command: where its `farm run` keeps a line."""
 _SAVE, _RESTORE = "\x1b7", "\x1b8"
 _PLAIN = "\x1b[?6l\x1b[m\x1b(B"
@@ -28,14 +28,14 @@ def terminal(environment: Mapping[str, str], stdout: int = 1, stderr: int = 2) -
         return None
     if not (os.isatty(stdout) and os.isatty(stderr)):
         return None  # the rest goes to a file, or through a pager that has the terminal to itself
-    if environment.get(MARK) == _place(stderr):
+    if environment.get(LINE_MARK) == _place(stderr):
         return None  # a farm run around this one has its line there, and counts these jobs, too
     return stderr
 
 
 def marked(terminal: int) -> dict[str, str]:
     """What tells a `farm run` inside the command that this terminal has its line."""
-    return {MARK: _place(terminal)}
+    return {LINE_MARK: _place(terminal)}
 
 
 def _place(descriptor: int) -> str:

@@ -20,9 +20,9 @@ MAX_LOG = 64 << 20
 """Bytes after which a log is begun anew."""
 MAX_REMEMBERED = 500_000
 """Jobs, and names of files."""
-MAX_NAME = 255
+MAX_FILE_NAME = 255
 """Bytes of a file's name (NAME_MAX, limits.h)."""
-CHUNK = 1 << 20
+LOG_CHUNK = 1 << 20
 
 _LINE = re.compile(
     rb"^ICECC\[(\d+)\] [^\n]{19}: (?:"
@@ -93,7 +93,7 @@ class OwnCalls:
 
     def _name(self, path: str) -> None:
         if len(self.names) < MAX_REMEMBERED:
-            self.names.add(printable(os.fsencode(os.path.basename(path)).decode(errors="replace"), MAX_NAME))
+            self.names.add(printable(os.fsencode(os.path.basename(path)).decode(errors="replace"), MAX_FILE_NAME))
 
 
 @dataclass
@@ -105,9 +105,9 @@ class _Part:
 
     def read(self) -> Iterator[bytes]:
         """The whole lines that are new, in pieces."""
-        while data := self.file.read(CHUNK):
+        while data := self.file.read(LOG_CHUNK):
             lines, newline, rest = (self.rest + data).rpartition(b"\n")
-            self.rest = rest[-CHUNK:]
+            self.rest = rest[-LOG_CHUNK:]
             if newline:
                 yield lines
 

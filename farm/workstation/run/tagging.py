@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from farm.history.builds import MAX_TAG
 from farm.unix_http import UnixHTTPConnection
 from farm.workstation.explain.last_run import legible
 from farm.workstation.membership import Membership
 
-TIMEOUT = 2.0
+TAGGING_SECONDS = 2.0
 MAX_DEFAULT = 80
-MAX_TEXT = 200
 TOKEN = "FARM_API_TOKEN"
 API_PORT = 8070
 
@@ -35,15 +35,15 @@ def tag_build(membership: Membership, socket: Path, text: str, environment: Mapp
     """
     headers = {"Content-Type": "application/json"}
     if membership.how == "server":
-        connection: http.client.HTTPConnection = UnixHTTPConnection(socket, TIMEOUT)
+        connection: http.client.HTTPConnection = UnixHTTPConnection(socket, TAGGING_SECONDS)
     elif membership.api and environment.get(TOKEN):
         address = urlsplit(membership.api if "//" in membership.api else f"//{membership.api}")
         kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
-        connection = kind(address.hostname or "", address.port or API_PORT, timeout=TIMEOUT)
+        connection = kind(address.hostname or "", address.port or API_PORT, timeout=TAGGING_SECONDS)
         headers["Authorization"] = f"Bearer {environment[TOKEN]}"
     else:
         return False
-    body = msgspec.json.encode({"submitter": membership.submitter, "text": legible(text)[:MAX_TEXT]})
+    body = msgspec.json.encode({"submitter": membership.submitter, "text": legible(text)[:MAX_TAG]})
     with contextlib.closing(connection), contextlib.suppress(OSError, http.client.HTTPException, ValueError):
         connection.request("POST", "/builds/tag", body, headers)
         return connection.getresponse().status == 200

@@ -18,7 +18,7 @@ from farm.watch.activity import Job
 from farm.watch.activity.jobs import SELF_MADE
 from farm.workstation.run.tally import node_name
 
-HERE = "this machine"
+THIS_MACHINE = "this machine"
 
 
 class Event(Struct, frozen=True, omit_defaults=True):
@@ -41,7 +41,7 @@ def trace(jobs: Iterable[Job], submitter: str, command: str, started: float, end
     for job in jobs:
         by_node[node_name(job)].append(job)
     here = by_node.pop(submitter, [])
-    events = [*_names(0, HERE, ["command"]), _lasting(0, 0, command, "command", started, ended, started, {})]
+    events = [*_names(0, THIS_MACHINE, ["command"]), _lasting(0, 0, command, "command", started, ended, started, {})]
     # What this machine compiled has lanes of its own below the command's.
     events += _lanes(0, 1, [job for job in here if job.place not in SELF_MADE], "own slot", started)
     first = max(event.tid for event in events) + 1

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farm.scheduler.connection import SILENCE_SECONDS
+from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS
 from farm.scheduler.monitor import watch_batches
 from farm.view.wording import count
 from farm.watch.activity import Job
@@ -22,12 +22,12 @@ from farm.workstation.run.live_line import LiveLine
 from farm.workstation.run.own_calls import FollowedLog, OwnCalls
 from farm.workstation.run.tally import Counts, Tally
 
-SETTLE_SECONDS = 5.0
+LAST_REPORTS_SECONDS = 5.0
 """The longest wait for reports of the last jobs' ends."""
 SETTLE_OWN_SECONDS = 1.0
 """The same where icecc's log has told which jobs there are, so that only times would be missing."""
-QUIET_SECONDS = 0.3
-LOOK_SECONDS = 1.0
+LOG_QUIET_SECONDS = 0.3
+LINE_SECONDS = 1.0
 """Between two looks at icecc's log, and two pictures of the live line."""
 TAG_SECONDS = 10.0
 """While jobs come; farmd takes half a minute without any for a build's end."""
@@ -152,7 +152,7 @@ class _Watched:
         watcher = asyncio.create_task(self._watch())
         try:
             if from_start:
-                await self._until(lambda: self.tally.ready, SILENCE_SECONDS)
+                await self._until(lambda: self.tally.ready, SCHEDULER_SILENCE_SECONDS)
             seen_from_start = self._own is not None or self.tally.ready
             self._started = time.time()
             code = await self._accompanied()
@@ -194,7 +194,7 @@ class _Watched:
     async def _keep_looking(self) -> None:
         next_tag = time.monotonic() + TAG_SECONDS
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(LINE_SECONDS)
             self._look()
             self._draw()
             if time.monotonic() > next_tag:
@@ -238,14 +238,14 @@ class _Watched:
         tally, own = self.tally, self._own
         if own is not None:
             if tally.connected:
-                await self._until(lambda: not tally.open(own), SETTLE_SECONDS if times else SETTLE_OWN_SECONDS)
+                await self._until(lambda: not tally.open(own), LAST_REPORTS_SECONDS if times else SETTLE_OWN_SECONDS)
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_SECONDS):
+            async with asyncio.timeout(LAST_REPORTS_SECONDS):
                 changes = -1
                 while tally.pending or tally.changes != changes:
                     changes = tally.changes
-                    await asyncio.sleep(QUIET_SECONDS)
+                    await asyncio.sleep(LOG_QUIET_SECONDS)
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

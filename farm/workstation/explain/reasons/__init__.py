@@ -7,7 +7,7 @@ of icecc 1.4 (client/arg.cpp, main.cpp, remote.cpp); git master says the same of
 from __future__ import annotations
 
 from farm.workstation.explain.reasons.compiler_call import COMMAND
-from farm.workstation.explain.reasons.farm_side import NODE, SCHEDULER
+from farm.workstation.explain.reasons.farm_side import NODE_REASONS, SCHEDULER_REASONS
 from farm.workstation.explain.reasons.machine import MACHINE
 from farm.workstation.explain.reasons.record import Reason, Recogniser
 
@@ -16,8 +16,8 @@ __all__ = ["GROUPS", "REASONS", "Reason", "as_markdown", "find", "recognise"]
 GROUPS = {
     "The command itself": COMMAND,
     "This machine": MACHINE,
-    "The scheduler": SCHEDULER,
-    "The node, after which it was compiled here": NODE,
+    "The scheduler": SCHEDULER_REASONS,
+    "The node, after which it was compiled here": NODE_REASONS,
 }
 REASONS = {reason.code: reason for group in GROUPS.values() for reason in group}
 

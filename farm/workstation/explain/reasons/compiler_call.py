@@ -13,8 +13,8 @@ NO_OUTPUT = "output-not-a-file"
 DEPENDENCIES_LOST = "dependency-file-lost"
 SIDE_FILE_LOST = "side-file-lost"
 EXTRA_FILES = r"compiler will emit additional local files \(argument (?:%s)\); building locally"
-LOCAL = r"argument (?:%s), building locally"
-MISSING = r"file for argument (?:%s)=.* missing, building locally"
+SAYS_LOCAL = r"argument (?:%s), building locally"
+SAYS_MISSING = r"file for argument (?:%s)=.* missing, building locally"
 
 COMMAND = (
     Reason(
@@ -26,67 +26,67 @@ COMMAND = (
         "dependencies-only",
         "It only lists dependencies (-M, -MM), which needs this machine's headers.",
         "Where the build allows it, use -MD or -MMD: they write the list while the file is compiled on a node.",
-        says=(LOCAL % r"-MM?",),
+        says=(SAYS_LOCAL % r"-MM?",),
     ),
     Reason(
         "dependency-option",
         "icecc 1.4 does not know an option about dependencies: one with its value in the same word (-MFFILE), or -MJ.",
         "Write the value as a word of its own: -MF FILE (likewise -MT, -MQ). In place of -MJ, let the build system "
         "list the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
-        says=(LOCAL % r"-M.*",),
+        says=(SAYS_LOCAL % r"-M.*",),
     ),
     Reason(
         "syntax-only",
         "It only checks the syntax (-fsyntax-only) and makes no object.",
-        says=(LOCAL % "-fsyntax-only",),
+        says=(SAYS_LOCAL % "-fsyntax-only",),
     ),
     Reason(
         "compiler-dump",
         "It writes the compiler's internals to files beside the object (-fdump…).",
         "Leave out -fdump… where it is not needed.",
-        says=(LOCAL % r"-fdump.*",),
+        says=(SAYS_LOCAL % r"-fdump.*",),
     ),
     Reason(
         "time-report",
         "It measures the compiler itself (-ftime-report, -ftime-trace).",
         "Leave the option out of ordinary builds.",
-        says=(LOCAL % r"-ftime-(?:report|trace).*",),
+        says=(SAYS_LOCAL % r"-ftime-(?:report|trace).*",),
     ),
     Reason(
         "combine",
         "It compiles several files into one object (-combine).",
         "Compile each file by a call of its own.",
-        says=(LOCAL % "-combine",),
+        says=(SAYS_LOCAL % "-combine",),
     ),
     Reason(
         "compiler-path",
         "It names where the compiler finds its parts (-B), and nodes have them elsewhere.",
         "Leave out -B when compiling; linking may keep it.",
-        says=(LOCAL % r"-B.*",),
+        says=(SAYS_LOCAL % r"-B.*",),
     ),
     Reason(
         "response-file",
         "The assembler's options are in a file (-Wa,@FILE), which icecc does not read.",
         "Write these options out. Response files for the compiler itself (@FILE) do no harm.",
-        says=(LOCAL % r"-Wa,(?:.*,)?@.*",),
+        says=(SAYS_LOCAL % r"-Wa,(?:.*,)?@.*",),
     ),
     Reason(
         "assembler-listing",
         "The assembler is to write a listing (-Wa,-a…=FILE), which would stay on the node.",
         "Leave out the listing where it is not needed.",
-        says=(LOCAL % r"-Wa,(?:.*,)?-a[a-z]*=.*",),
+        says=(SAYS_LOCAL % r"-Wa,(?:.*,)?-a[a-z]*=.*",),
     ),
     Reason(
         "assembler-file-missing",
         "A file for the assembler (-Wa,FILE) is not there.",
         "Name it as seen from the folder in which the compiler is called.",
-        says=("file for argument missing, building locally", LOCAL % r"-Wa,.*"),
+        says=("file for argument missing, building locally", SAYS_LOCAL % r"-Wa,.*"),
     ),
     Reason(
         "precompiled-header",
         "It makes a precompiled header, which only the compiler here can use.",
         says=(
-            LOCAL % "-Xclang -building-pch-with-obj",
+            SAYS_LOCAL % "-Xclang -building-pch-with-obj",
             r"unknown extension (?:h|hh|hp|hpp|hxx|h\+\+|H|tcc)",
             r"unsupported -x option: .*-header; running locally",
         ),
@@ -95,7 +95,7 @@ COMMAND = (
         "missing-argument",
         "An optimisation option stands where a folder or file should (such as -I -O2).",
         "Look for an empty variable in the build's flags.",
-        says=(LOCAL % r".* -O.*",),
+        says=(SAYS_LOCAL % r".* -O.*",),
     ),
     Reason(
         "assembler",
@@ -159,14 +159,14 @@ COMMAND = (
         "plugin-missing",
         "The compiler's plugin is not there.",
         "Check the path in -fplugin=; what is there is sent to the nodes.",
-        says=(MISSING % "-fplugin", r"plugin for argument .* missing, building locally"),
+        says=(SAYS_MISSING % "-fplugin", r"plugin for argument .* missing, building locally"),
     ),
     Reason(
         "extra-file-missing",
         "A file that the compilation needs besides the source is not there.",
         "Check the path in the option, or in ICECC_EXTRAFILES.",
         says=(
-            MISSING % "-fsanitize-blacklist|-fprofile-sample-use|-fprofile-instr-use",
+            SAYS_MISSING % "-fsanitize-blacklist|-fprofile-sample-use|-fprofile-instr-use",
             r"File in ICECC_EXTRAFILES not found: .*",
         ),
     ),

@@ -25,7 +25,7 @@ FILE_MISSING = "remote-file-missing"
 STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
 """Before the words of a node that refuses."""
 
-SCHEDULER = (
+SCHEDULER_REASONS = (
     Reason(
         ASSIGNED_HERE,
         "The farm gave this job to this machine itself.",
@@ -71,7 +71,7 @@ SCHEDULER = (
     ),
 )
 
-NODE = (
+NODE_REASONS = (
     Reason(
         "node-unreachable",
         "The node that the scheduler chose could not be reached within ten seconds.",
