@@ -15,6 +15,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder
+from farm.watch.activity.daemons import from_list
 from farm.workstation.env.variables import count_slots
 from tests.lab import PATIENCE, Namespace, namespaces, until
 
@@ -64,7 +65,8 @@ class Farm:
         """Nodes that get jobs."""
         if not self.nodes:
             return 0
-        return count_slots(self.server.gather(list_nodes(self.address, 8765)), self.submitter).nodes
+        listed = self.server.gather(list_nodes(self.address, 8765))
+        return count_slots([from_list(each) for each in listed], self.submitter).nodes
 
     @property
     def submitter(self) -> str:

@@ -138,7 +138,7 @@ async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
         yield await anext(batches)  # Connected
         batch = await anext(batches)
         ended: set[int] = set()
-        listing, reading = asyncio.create_task(_list(host, port)), None
+        listing, reading = asyncio.create_task(_listing_or_nothing(host, port)), None
         try:
             while True:
                 ended.update([event.job for event in batch if isinstance(event, JobDone | LocalDone)])
@@ -157,13 +157,17 @@ async def _seeded(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             yield batch
 
 
-async def _list(host: str, port: int) -> Seeded:
-    """What the control port tells; nothing when it does not answer."""
+async def listing(host: str, port: int) -> Seeded:
+    """What the control port tells. Raises SchedulerLostError or ProtocolError."""
+    async with Control(host, port) as control:
+        jobs = parse_jobs(await control.ask("listjobs"))
+        nodes, blocked = await list_all(control)
+        return Seeded(tuple(jobs), tuple(nodes), tuple(blocked))
+
+
+async def _listing_or_nothing(host: str, port: int) -> Seeded:
     try:
-        async with Control(host, port) as control:
-            jobs = parse_jobs(await control.ask("listjobs"))
-            nodes, blocked = await list_all(control)
-            return Seeded(tuple(jobs), tuple(nodes), tuple(blocked))
+        return await listing(host, port)
     except (SchedulerLostError, ProtocolError):
         return Seeded()
 

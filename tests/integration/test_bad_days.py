@@ -243,11 +243,11 @@ def test_a_scheduler_that_is_never_silent_can_be_asked_who_is_there() -> None:
         async with daemon("busy") as writer, daemon("quiet"):
             task = asyncio.create_task(chatter(writer))
             async with asyncio.timeout(PATIENCE):
-                while len(await daemons(SERVER, 8765)) < 2:  # the second may not be logged in yet
+                while len((await daemons(SERVER, 8765)).online) < 2:  # the second may not be logged in yet
                     await poke(SERVER, 8765)
-                told, blocked = await peers(SERVER, 8765)
-            assert ["busy", "quiet"] == [peer.name for peer in told]
-            assert () == blocked
+                told, complete = await peers(SERVER, 8765)
+            assert ["busy", "quiet"] == sorted(host.name for host in told.online)
+            assert (True, ()) == (complete, told.scheduler.blocked)
             assert not task.done()
             task.cancel()
 

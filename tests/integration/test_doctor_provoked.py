@@ -25,13 +25,14 @@ from farm.doctor.server import fleet, serving
 from farm.doctor.server.clock import Jumps
 from farm.doctor.server.serving import ServerFacts
 from farm.doctor.workstation import compiling, icecream_network
-from farm.doctor.workstation.facts import Peer, WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
 from farm.node import doctor as fit
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.status import Status, build
+from farm.watch.activity import Host
 from farm.watch.events import Finding, Stage
 from farm.watch.state import Farm, Node
 from farm.workstation.local_iceccd import LocalIceccd
@@ -163,14 +164,14 @@ def test_versions_that_differ() -> None:
 
 
 def test_no_slot_is_free() -> None:
-    busy = Peer("pc01", "10.99.36.57", 2, 0, 43, "x86_64", False, jobs=2)
+    busy = Host(name="pc01", address="10.99.36.57", slots=2, running=2)
     facts = workstation(peers=[busy], reachable={busy.address})
     found = look(compiling.CHECKS, "slots", facts)
     assert (found.state, found.cause) == (State.WARN, "No node has a free slot now: builds will wait.")
 
 
 def test_a_preprocessor_that_cannot_feed_so_many_nodes() -> None:
-    room = [Peer(f"pc{n}", f"10.99.{n // 250}.{n % 250}", 10_000, 0, 43, "x86_64", False) for n in range(1000)]
+    room = [Host(name=f"pc{n}", address=f"10.99.{n // 250}.{n % 250}", slots=10_000) for n in range(1000)]
     found = look(compiling.CHECKS, "preprocessor", workstation(peers=room))
     assert (found.state, "preprocessor is the bottleneck" in found.cause) == (State.WARN, True)
     assert "precompiled" not in found.mend, "icecc preprocesses without them"

@@ -4,11 +4,13 @@ import pytest
 
 from farm.config import Config
 from farm.scheduler.control import ListedNode
+from farm.watch.activity import Host
+from farm.watch.activity.daemons import from_list
 from farm.workstation.env.variables import ICECC_WRAPPERS, Slots, compile_environment, count_slots, uses_ccache
 
 
-def node(name: str, jobs: int = 0, max_jobs: int = 4, load: int = 0) -> ListedNode:
-    return ListedNode(name, "10.77.0.9", 10245, "x86_64", 0.0, jobs, max_jobs, load)
+def node(name: str, jobs: int = 0, max_jobs: int = 4, load: int = 0) -> Host:
+    return from_list(ListedNode(name, "10.77.0.9", 10245, "x86_64", 0.0, jobs, max_jobs, load))
 
 
 def programs(folder: Path, **links: str) -> str:
@@ -35,7 +37,7 @@ def test_slots_are_those_of_nodes_that_get_jobs() -> None:
     ("listed", "obstacle"),
     [([], "has not logged in"), ([node("a")], "has not logged in"), ([node("me"), node("a", load=1000)], "No node is")],
 )
-def test_what_stands_in_the_way(listed: list[ListedNode], obstacle: str) -> None:
+def test_what_stands_in_the_way(listed: list[Host], obstacle: str) -> None:
     slots = count_slots(listed, "me")
     assert obstacle in slots.obstacle
     assert slots.overloaded == any(each.load == 1000 for each in listed)

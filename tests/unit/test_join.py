@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from functools import reduce
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from farm.errors import FarmError
 from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.monitor import Connected
 from farm.scheduler.protocol import NodeOffline, NodeStats
+from farm.watch.activity import Activity, Said, fold
 from farm.watch.mdns import FoundFarm
 from farm.workstation.join import machine_undo
 from farm.workstation.join.finding import (
@@ -27,7 +29,7 @@ from farm.workstation.join.finding import (
 )
 from farm.workstation.join.icecc_conf import assign, override, value, wanted, without
 from farm.workstation.join.iceccd import unit_file
-from farm.workstation.join.login import Hosts, Offer
+from farm.workstation.join.login import Offer, offer
 from farm.workstation.join.machine_undo import SavedFile, Undo
 
 LAB = FoundFarm("lab", "icecream-lab", "10.77.0.1", 8765, "http://10.77.0.1:8070")
@@ -257,15 +259,14 @@ def stats(host: int, name: str, jobs: int = 4, no_remote: bool = False) -> NodeS
     return NodeStats(host, name, "10.0.0.1", jobs, no_remote, "x86_64", 43, (), 0.0, 1000)
 
 
+def after(*events: Said) -> Activity:
+    return reduce(lambda activity, event: fold(activity, event, 1.0), events, Activity())
+
+
 def test_what_is_offered_follows_who_is_logged_in() -> None:
-    hosts = Hosts()
-    assert Offer() == hosts.offer("desk")
-    for event in (stats(1, "pc01"), stats(2, "desk"), stats(3, "other", no_remote=True), stats(4, "off", jobs=0)):
-        hosts.fold(event)
-    assert Offer(logged_in=True, nodes=1, slots=4) == hosts.offer("desk")
-    hosts.fold(stats(1, "pc01", jobs=8))
-    hosts.fold(NodeOffline(2))
-    hosts.fold(NodeOffline(99))
-    assert Offer(logged_in=False, nodes=1, slots=8) == hosts.offer("desk")
-    hosts.fold(Connected("10.0.0.1", 8765, 43))
-    assert Offer() == hosts.offer("desk")
+    assert Offer() == offer(Activity(), "desk")
+    events = [stats(1, "pc01"), stats(2, "desk"), stats(3, "other", no_remote=True), stats(4, "off", jobs=0)]
+    assert Offer(logged_in=True, nodes=1, slots=4) == offer(after(*events), "desk")
+    events += [stats(1, "pc01", jobs=8), NodeOffline(2), NodeOffline(99)]
+    assert Offer(logged_in=False, nodes=1, slots=8) == offer(after(*events), "desk")
+    assert Offer() == offer(after(*events, Connected("10.0.0.1", 8765, 43)), "desk")

@@ -13,8 +13,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from farm.doctor.workstation.facts import Canary, Peer
+from farm.doctor.workstation.facts import Canary
 from farm.errors import CommandError
+from farm.watch.activity import Host
 from farm.workstation.explain.icecc_log import CallOutcome, parse
 
 CANARIES_AT_A_TIME = 8
@@ -58,7 +59,7 @@ def given_to(log: str) -> str:
 
 
 async def release(
-    nodes: Sequence[Peer],
+    nodes: Sequence[Host],
     icecc: str,
     compiler: str,
     environment: Mapping[str, str],
@@ -79,7 +80,7 @@ async def release(
         await _compile_here([*prefix, compiler, "-O1", "-c", f"{name}.c", "-o", "here.o"], environment, folder)
         here = (folder / "here.o").read_bytes()
 
-        async def one(number: int, node: Peer) -> Canary:
+        async def one(number: int, node: Host) -> Canary:
             async with turn:
                 argv = [*prefix, icecc, compiler, "-O1", "-c", f"{name}.c", "-o", f"node{number}.o"]
                 return await _on(node, argv, environment, folder / f"node{number}", here)
@@ -98,7 +99,7 @@ async def _compile_here(argv: Sequence[str], environment: Mapping[str, str], fol
         raise CommandError(list(argv), process.returncode, output.decode(errors="replace"))
 
 
-async def _on(node: Peer, argv: Sequence[str], environment: Mapping[str, str], base: Path, here: bytes) -> Canary:
+async def _on(node: Host, argv: Sequence[str], environment: Mapping[str, str], base: Path, here: bytes) -> Canary:
     log, result = base.with_suffix(".log"), base.with_suffix(".o")
     settings = {"ICECC_PREFERRED_HOST": node.name, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     started = time.monotonic()

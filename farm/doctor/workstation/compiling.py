@@ -131,14 +131,14 @@ def _slots(facts: WorkstationFacts) -> Outcome:
     total = sum(node.slots for node in able)
     if not able:
         return skip("No node can be given a job.")
-    if all(node.jobs is None for node in able):
+    if not facts.free_known:
         free, seen = (
             total,
             f"{count(total, 'slot')} on {count(len(able), 'node')}; "
             "how many are free, the scheduler does not tell here.",
         )
     else:
-        free = sum(max(0, node.slots - (node.jobs or 0)) for node in able)
+        free = sum(max(0, node.offered - node.running) for node in able)
         seen = f"{free} of {count(total, 'slot')} on {count(len(able), 'node')} free."
     offer = Slots(nodes=len(able), total=total, free=free)
     outcome = fine(seen, f"-j{offer.parallel_jobs(cpus)} fits: {offer.why_parallel_jobs(cpus)}.")

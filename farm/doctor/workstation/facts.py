@@ -11,40 +11,13 @@ from pathlib import Path
 from msgspec import Struct
 
 from farm.home import Home
-from farm.node.ports import ICECCD_PORT
 from farm.scheduler.discovery import FoundScheduler
+from farm.watch.activity import NO_JOBS, Host
 from farm.workstation.env.compilers import is_ccache, is_wrapper, real_compiler
 from farm.workstation.join.iceccd import state_folder
 from farm.workstation.join.restart import BY_HAND
 from farm.workstation.local_iceccd import LocalIceccd
 from farm.workstation.membership import Membership
-
-
-class Peer(Struct, frozen=True):
-    """A daemon that is logged in at the scheduler."""
-
-    name: str
-    address: str
-    slots: int
-    load: int
-    """0–1000; at 1000 it gets no job."""
-    protocol: int
-    platform: str
-    no_remote: bool
-    features: tuple[str, ...] = ()
-    port: int = ICECCD_PORT
-    jobs: int | None = None
-    """At the moment; None: not known, as the control port does not answer."""
-    installing: int | None = None
-    """Seconds since it began to receive an environment."""
-    load_average: float | None = None
-    free_memory: int | None = None
-    """MiB."""
-
-    @property
-    def takes_jobs(self) -> bool:
-        """It compiles for others."""
-        return self.slots > 0 and not self.no_remote
 
 
 class Canary(Struct, frozen=True):
@@ -87,21 +60,24 @@ class WorkstationFacts:
     found: list[FoundScheduler] = field(default_factory=list)
     """All schedulers that answer a broadcast."""
     blocked: tuple[str, ...] = ()
-    peers: list[Peer] = field(default_factory=list)
+    peers: list[Host] = field(default_factory=list)
+    """The daemons that are logged in at the scheduler."""
+    free_known: bool = True
+    """Their jobs are known too."""
     reachable: set[str] = field(default_factory=set)
     """Addresses of nodes that answer from here."""
     canaries: list[Canary] | None = None
     """None: none were sent."""
 
     @property
-    def nodes(self) -> list[Peer]:
+    def nodes(self) -> list[Host]:
         """Daemons that take jobs, but for this machine's own."""
-        return [peer for peer in self.peers if peer.takes_jobs and peer.name != self.login]
+        return [peer for peer in self.peers if peer.offered and peer.name != self.login]
 
     @property
-    def able(self) -> list[Peer]:
+    def able(self) -> list[Host]:
         """Nodes that can be given a job now and be reached from here."""
-        return [node for node in self.nodes if node.load < 1000 and node.address in self.reachable]
+        return [node for node in self.nodes if node.load < NO_JOBS and node.address in self.reachable]
 
     @property
     def login(self) -> str:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 import msgspec
 
 from farm.doctor.check import Cause, Check, Outcome, fine, together
-from farm.doctor.workstation.facts import Peer, WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.node.environments import ROOM_PER_SLOT
 from farm.node.ports import TELEMETRY_PORT
 from farm.view.wording import count
+from farm.watch.activity import NO_JOBS, Host
 from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
 from farm.watch.state import NO_JOBS
@@ -24,6 +25,8 @@ from farm.watch.state import NO_JOBS
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment
 whenever all of its processors are busy with something else."""
+LONG_SECONDS = 30.0
+"""An environment is received in a few."""
 TELEMETRY_SECONDS = 2.0
 MAX_NODE_ANSWER = 1 << 20
 
@@ -62,8 +65,9 @@ STUCK = Cause(
 def ask(facts: WorkstationFacts) -> None:
     """Ask the scheduler who is logged in. Raises FarmError."""
     assert facts.scheduler is not None
-    facts.peers, blocked = asyncio.run(peers(facts.scheduler.address, facts.scheduler.port))
-    facts.blocked = blocked or ()
+    activity, facts.free_known = asyncio.run(peers(facts.scheduler.address, facts.scheduler.port))
+    facts.peers = sorted(activity.online, key=lambda host: host.name)
+    facts.blocked = activity.scheduler.blocked
 
 
 def ask_until(facts: WorkstationFacts, holds: Callable[[], bool], seconds: float) -> None:
@@ -87,7 +91,7 @@ def _nodes(facts: WorkstationFacts) -> Outcome:
 
 def _ports(facts: WorkstationFacts) -> Outcome:
     nodes = facts.nodes
-    answers = asyncio.run(round_trips(nodes))
+    answers = asyncio.run(round_trips({node.address: node.port for node in nodes}))
     facts.reachable = {address for address, answer in answers.items() if isinstance(answer, float)}
     found = []
     for node in nodes:
@@ -117,14 +121,15 @@ def _room(facts: WorkstationFacts) -> Outcome:
         # A farm may have set another port, which no workstation is told: the advertisement has it.
         told = [_telemetry(node.address, ports.get(node.address, TELEMETRY_PORT)) for node in full]
         return together([fine(*seen), *map(_full, full, told)])
-    slow = [node for node in facts.nodes if (node.installing or 0) > 30]
+    now = time.time()
+    slow = [node for node in facts.nodes if node.installing and now - node.installing > LONG_SECONDS]
     if slow:
         names = ", ".join(node.name for node in slow[:8])
-        return STUCK.found(*seen, nodes=names, seconds=slow[0].installing, first=slow[0].name)
+        return STUCK.found(*seen, nodes=names, seconds=round(now - slow[0].installing), first=slow[0].name)
     return fine(*seen)
 
 
-def _full(node: Peer, told: Telemetry | None) -> Outcome:
+def _full(node: Host, told: Telemetry | None) -> Outcome:
     """Why a node's load is 1000: a node of a farm's tells how much room it has."""
     names = {"nodes": node.name, "first": node.name}
     if told is None or not told.overlay.total:
@@ -146,10 +151,10 @@ def _telemetry(address: str, port: int) -> Telemetry | None:
         return None
 
 
-def _burden(node: Peer) -> str:
+def _burden(node: Host) -> str:
     parts = [f"{node.name}: load {node.load} of 1000, {count(node.slots, 'slot')}"]
-    if node.load_average is not None:
-        parts.append(f"load average {node.load_average:.1f}")
+    if node.load_averages is not None:
+        parts.append(f"load average {node.load_averages[0]:.1f}")
     if node.free_memory is not None:
         parts.append(f"{node.free_memory} MiB of memory free")
     return ", ".join(parts)

@@ -7,7 +7,7 @@ import os
 import time
 
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
-from farm.doctor.workstation.facts import Peer, WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.doctor.workstation.farm_nodes import ask_until
 from farm.doctor.workstation.peers import round_trips
 from farm.errors import FarmError
@@ -183,8 +183,7 @@ def _scheduler(facts: WorkstationFacts) -> Outcome:
 
 def _tcp(host: str, port: int) -> str:
     """Why there is no TCP connection, or nothing."""
-    peer = Peer("", host, 0, 0, 0, "", False, port=port)
-    answer = next(iter(asyncio.run(round_trips([peer])).values()))
+    answer = asyncio.run(round_trips({host: port}))[host]
     return answer if isinstance(answer, str) else ""
 
 
@@ -243,7 +242,7 @@ def _login(facts: WorkstationFacts) -> Outcome:
     ask_until(facts, lambda: any(peer.name == name for peer in facts.peers), LOGIN_PATIENCE)
     found = [peer for peer in facts.peers if peer.name == name]
     if found:
-        return fine(f"{name}, as {found[0].address}" + (", takes no jobs of others" if not found[0].takes_jobs else ""))
+        return fine(f"{name}, as {found[0].address}" + (", takes no jobs of others" if not found[0].offered else ""))
     seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
     if name in facts.blocked:
         return BLOCKED.found(seen, name=name)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping
 
-from farm.doctor.workstation.facts import Peer
 from farm.errors import FarmError
-from farm.node.ports import ICECCD_PORT
-from farm.scheduler.control import Control, ListedNode, list_all
-from farm.scheduler.protocol import NodeStats
+from farm.scheduler.monitor import listing
+from farm.watch.activity import Activity, fold
 from farm.workstation.join.login import daemons
 
 QUIET_SECONDS = 1.0
@@ -21,49 +19,24 @@ ROUNDS = 3
 AT_A_TIME = 32
 
 
-async def peers(host: str, port: int) -> tuple[list[Peer], tuple[str, ...] | None]:
-    """The daemons, and the blocked names; raises FarmError when the scheduler does not answer.
+async def peers(host: str, port: int) -> tuple[Activity, bool]:
+    """The daemons, and whether the control port has told their jobs and what is blocked.
 
-    None for the blocked when the control port does not answer, as behind the filter of a farm's server.
+    It does not behind the filter of a farm's server. Raises FarmError when the scheduler does not answer.
     """
-    stats = await daemons(host, port, QUIET_SECONDS)
+    activity = await daemons(host, port, QUIET_SECONDS)
     try:
-        async with Control(host, port) as control:
-            listed, blocked = await list_all(control)
+        return fold(activity, await listing(host, port), time.time()), True
     except FarmError:
-        return _merged(stats, ()), None
-    return _merged(stats, listed), tuple(blocked)
+        return activity, False
 
 
-def _merged(stats: Iterable[NodeStats], listed: Iterable[ListedNode]) -> list[Peer]:
-    by_key = {(node.name, node.address): node for node in listed}
-    found = []
-    for each in stats:
-        more = by_key.get((each.name, each.address))
-        found.append(
-            Peer(
-                name=each.name,
-                address=each.address,
-                slots=each.max_jobs,
-                load=more.load if more else each.load,
-                protocol=each.protocol,
-                platform=each.platform,
-                no_remote=each.no_remote,
-                features=each.features,
-                port=more.port if more else ICECCD_PORT,
-                jobs=more.jobs if more else None,
-                installing=more.installing if more else None,
-                load_average=each.load_averages[0] if each.load_averages else None,
-                free_memory=each.free_memory,
-            )
-        )
-    return sorted(found, key=lambda peer: peer.name)
+async def round_trips(targets: Mapping[str, int]) -> dict[str, float | str]:
+    """Address → the quickest of three TCP connections from here to it in seconds, or why there is none.
 
-
-async def round_trips(nodes: Iterable[Peer]) -> dict[str, float | str]:
-    """Address → the quickest of three TCP connections from here to a node's iceccd in seconds, or why there is none."""
+    ``targets``: address → port.
+    """
     turn = asyncio.Semaphore(AT_A_TIME)
-    targets = {node.address: node.port for node in nodes}
 
     async def ask(address: str, port: int) -> float | str:
         async with turn:

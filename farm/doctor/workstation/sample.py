@@ -14,8 +14,9 @@ from pathlib import Path
 
 from farm import command
 from farm.doctor.workstation import canary
-from farm.doctor.workstation.facts import Peer, WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts
 from farm.errors import FarmError
+from farm.watch.activity import Host
 
 LARGEST = 16 << 20
 """Bytes of a file that is written meanwhile: objects are some kilobytes."""
@@ -29,10 +30,10 @@ def compile_on(address: str) -> str:
     if not compiler:
         return "none"
     # The scheduler takes an address for a name, and an address is what a daemon cannot choose.
-    peer = Peer(name=address, address=address, slots=1, load=0, protocol=0, platform="", no_remote=False)
+    node = Host(name=address, address=address)
     prefix = AS_NOBODY if os.geteuid() == 0 else ()
     environment = {**here.compiling(), "HOME": "/nonexistent"}
-    (result,) = asyncio.run(canary.release([peer], command.find("icecc"), compiler, environment, prefix=prefix))
+    (result,) = asyncio.run(canary.release([node], command.find("icecc"), compiler, environment, prefix=prefix))
     if not (result.given and result.ran):
         return "none"
     return "right" if result.same else "wrong"

@@ -23,6 +23,7 @@ from farm.scheduler.protocol import (
 )
 from farm.watch.activity import daemons, jobs
 from farm.watch.activity.records import (
+    NO_JOBS,
     NOBODY,
     Activity,
     Canary,
@@ -43,6 +44,7 @@ from farm.watch.activity.records import (
 __all__ = [
     "MAX_SAMPLES",
     "NOBODY",
+    "NO_JOBS",
     "Activity",
     "Canary",
     "Host",

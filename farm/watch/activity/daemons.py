@@ -8,7 +8,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.printable import printable
-from farm.scheduler.control import ListedJob
+from farm.scheduler.control import ListedJob, ListedNode
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
 from farm.watch.activity.jobs import MAX_ENDED, lose, lowest_free, shown_path, with_room
@@ -210,6 +210,20 @@ def _seed(activity: Activity, listed: ListedJob, names: _Names, time: float) -> 
     return replace(activity, jobs=activity.jobs.set(job.id, job), hosts=hosts, totals=totals)
 
 
+def from_list(listed: ListedNode) -> Host:
+    """A daemon as the control port alone describes it."""
+    return Host(
+        name=printable(listed.name),
+        address=printable(listed.address),
+        slots=listed.max_jobs,
+        platform=printable(listed.platform),
+        port=listed.port,
+        speed=listed.speed,
+        load=listed.load,
+        running=listed.jobs,
+    )
+
+
 def listed(activity: Activity, event: Listed, time: float) -> Activity:
     """What the control port says of environments and blocks."""
     hosts = activity.hosts
@@ -218,8 +232,8 @@ def listed(activity: Activity, event: Listed, time: float) -> Activity:
         if host is None:
             continue
         installing = 0.0 if listed.installing is None else host.installing or time - listed.installing
-        if installing != host.installing:
-            hosts = hosts.set(host.key, replace(host, installing=installing))
+        if (installing, listed.port) != (host.installing, host.port):
+            hosts = hosts.set(host.key, replace(host, installing=installing, port=listed.port))
     blocked = tuple(sorted(map(printable, event.blocked)))
     scheduler = (
         activity.scheduler if blocked == activity.scheduler.blocked else replace(activity.scheduler, blocked=blocked)

@@ -8,12 +8,15 @@ from typing import Literal
 from immutables import Map
 from msgspec import Struct
 
+from farm.node.ports import ICECCD_PORT
 from farm.scheduler.control import ListedNode
 from farm.scheduler.discovery import FoundScheduler
 
 HostKey = tuple[str, str]
 """Name and address: what a daemon's logins have in common over time."""
 NOBODY: HostKey = ("", "")
+NO_JOBS = 1000
+"""The load at which the scheduler gives a daemon no jobs."""
 
 
 Canary = Literal["", "right", "wrong", "none"]
@@ -102,6 +105,8 @@ class Host(Struct, frozen=True, kw_only=True):
     slots: int = 0
     no_remote: bool = False
     platform: str = ""
+    port: int = ICECCD_PORT
+    """At which it takes sources; the usual one until the control port has been asked."""
     protocol: int = 0
     features: tuple[str, ...] = ()
     speed: float = 0.0
@@ -222,6 +227,11 @@ class Activity(Struct, frozen=True, kw_only=True):
     """Submitter and file stem → when a node failed with it."""
     totals: Totals = Totals()
     samples: tuple[Sample, ...] = ()
+
+    @property
+    def online(self) -> list[Host]:
+        """The daemons that are logged in."""
+        return [host for host in self.hosts.values() if host.online]
 
 
 class Listed(Struct, frozen=True):

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from farm.node.ports import TELEMETRY_PORT
 from farm.scheduler.monitor import Connected, Disconnected
 from farm.scheduler.protocol import NodeOffline, NodeStats
-from farm.watch.activity import NOBODY, Tick
+from farm.watch.activity import NO_JOBS, NOBODY, Tick
 from farm.watch.activity import fold as fold_activity
 from farm.watch.events import (
     BeaconLost,
@@ -36,7 +36,7 @@ from farm.watch.refusals import recent
 from farm.watch.state import agents, boots
 from farm.watch.state.agents import MAX_READINGS, MAX_STRANGERS
 from farm.watch.state.nodes import GUEST_SECONDS, MAX_GUESTS, MAX_NODES, at, put, without_old_guests
-from farm.watch.state.records import ANSWERS, NO_JOBS, Farm, Node, Reading, default_name, login_keys
+from farm.watch.state.records import ANSWERS, Farm, Node, Reading, default_name, login_keys
 
 __all__ = [
     "ANSWERS",

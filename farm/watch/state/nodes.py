@@ -5,9 +5,9 @@ from __future__ import annotations
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.watch.activity import Host
+from farm.watch.activity import NO_JOBS, Host
 from farm.watch.events import BOOT_STAGES, Stage
-from farm.watch.state.records import NO_JOBS, Farm, Node, login_keys
+from farm.watch.state.records import Farm, Node, login_keys
 
 MAX_NODES = 2048
 MAX_GUESTS = 256

@@ -13,8 +13,6 @@ from farm.watch.refusals import Refusals
 
 ANSWERS = "answers"
 """The probe that asks every service what it would be asked by a client."""
-NO_JOBS = 1000
-"""The load at which the scheduler gives a node no jobs."""
 
 
 class Reading(Struct, frozen=True):

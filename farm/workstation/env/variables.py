@@ -11,9 +11,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from farm.scheduler.connection import SchedulerLostError
-from farm.scheduler.control import ListedNode, list_nodes
+from farm.scheduler.control import list_nodes
 from farm.scheduler.protocol import ProtocolError
 from farm.view.wording import count
+from farm.watch.activity import NO_JOBS, Host
+from farm.watch.activity.daemons import from_list
 from farm.workstation.join.iceccd import answers
 from farm.workstation.join.login import LOGIN_SECONDS, logged_in
 from farm.workstation.membership import SYSTEM_SOCKET, Membership
@@ -74,10 +76,10 @@ class Slots:
         return f"the farm has {count(self.total, 'slot')} (only its server can tell which are free)"
 
 
-def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
-    """Add up the nodes that the scheduler gives jobs to (at load 1000 it gives none)."""
-    takers = [node for node in nodes if node.name != submitter and node.max_jobs > 0]
-    ready = [node for node in takers if node.load < 1000]
+def count_slots(nodes: Sequence[Host], submitter: str) -> Slots:
+    """Add up the nodes that the scheduler gives jobs to (at load NO_JOBS it gives none)."""
+    takers = [node for node in nodes if node.name != submitter and node.offered]
+    ready = [node for node in takers if node.load < NO_JOBS]
     if all(node.name != submitter for node in nodes):
         why = f"This machine's iceccd ({submitter}) has not logged in to the scheduler."
         return Slots(obstacle=why, logging_in=True)
@@ -85,8 +87,8 @@ def count_slots(nodes: Sequence[ListedNode], submitter: str) -> Slots:
         return Slots(obstacle="No node is ready.", overloaded=bool(takers))
     return Slots(
         nodes=len(ready),
-        total=sum(node.max_jobs for node in ready),
-        free=sum(max(0, node.max_jobs - node.jobs) for node in ready),
+        total=sum(node.offered for node in ready),
+        free=sum(max(0, node.offered - node.running) for node in ready),
         names={node.address: node.name for node in ready},
     )
 
@@ -105,7 +107,8 @@ def survey(membership: Membership) -> Slots:
     """
     try:
         try:
-            nodes, free_known = asyncio.run(list_nodes(membership.scheduler, membership.port)), True
+            listed = asyncio.run(list_nodes(membership.scheduler, membership.port))
+            nodes, free_known = [from_list(each) for each in listed], True
         except (SchedulerLostError, ProtocolError):
             nodes, free_known = asyncio.run(logged_in(membership)), False
     except (SchedulerLostError, ProtocolError) as error:
