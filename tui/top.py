@@ -94,6 +94,7 @@ def _require_terminal() -> None:
 def _application(home: Home, options: dict[str, Any]) -> FarmTop:
     """The dashboard as the options say. Raises FarmError for those that cannot be."""
     os.environ.setdefault("ESCDELAY", ESCAPE_MILLISECONDS)  # Textual reads it when it is imported.
+    from farm.attach.choice import attachment
     from tui.app import VIEWS, FarmTop, key_sections
     from tui.keys import read_keys
     from tui.themes import DEFAULT, theme_named
@@ -104,7 +105,7 @@ def _application(home: Home, options: dict[str, Any]) -> FarmTop:
     if options["view"] and options["view"].lower() not in titles:
         raise UsageError(f"There is no view {options['view']!r}.", "", f"Take one of these: {', '.join(titles)}")
     return FarmTop(
-        attach(home, options["scheduler"], options["netname"]),
+        asyncio.run(attachment(home, options["scheduler"], options["netname"], _of_farm)),
         refresh=options["refresh"],
         anonymize=options["anonymize"],
         theme=theme,
@@ -113,24 +114,11 @@ def _application(home: Home, options: dict[str, Any]) -> FarmTop:
     )
 
 
-def attach(home: Home, scheduler: str | None, netname: str | None) -> Attachment:
-    """What is to be watched: the scheduler that is named, else the farm of this home. Raises FarmError."""
-    if scheduler is not None or netname is not None:
-        from farm.attach.direct import Direct
-        from farm.scheduler.discovery import resolve
-
-        host, port = asyncio.run(resolve(scheduler, netname))
-        return Direct(host, port, netname or "")
-
+def _of_farm(home: Home) -> Attachment:
+    """The farm of a home, with what the dashboard itself does to its nodes and images."""
     from farm.attach.farmd import Farmd
-    from farm.instance import Instance
     from tui.orders import orders, switch
 
-    try:
-        Instance.load(home)
-    except FarmError as error:
-        either = "or watch any icecream scheduler: farm top --scheduler HOST"
-        raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}; {either}") from error
     return Farmd(home, orders(home), lambda version: switch(home, version))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from farm.history.build_records import Build, NodeHour
+from farm.history.builds import MAX_TAG
 from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
@@ -107,7 +108,7 @@ class Tag(Struct, frozen=True, forbid_unknown_fields=True):
 
     submitter: Annotated[str, Meta(min_length=1, max_length=256)]
     """The name with which the submitter's daemon logs in."""
-    text: Annotated[str, Meta(min_length=1, max_length=200)]
+    text: Annotated[str, Meta(min_length=1, max_length=MAX_TAG)]
 
 
 class Failure(Struct, frozen=True):

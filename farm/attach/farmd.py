@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from typing import TypeVar
-from urllib.parse import quote, urlencode
 
 import aiohttp
-import msgspec
 
-from farm.api.answers import Builds, Done, Images, NodeHours, Readings, Refused
+from farm.api import client
+from farm.api.client import Answer, Question
 from farm.attach import Action, Lost
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import Build, BuildDetail, NodeHour
@@ -27,12 +24,8 @@ SHORTEST_RETRY = 0.5
 LONGEST_RETRY = 5.0
 SILENCE_SECONDS = 10.0
 """farmd says something twice a second; after such a silence it hangs."""
-TIMEOUT = aiohttp.ClientTimeout(total=15.0)
-"""For a question; an order to the scheduler may take some seconds."""
-MAX_MESSAGE = 256 << 20
-"""Bytes; a snapshot of a scheduler with all that the state may hold is smaller."""
+TIMEOUT = aiohttp.ClientTimeout(total=client.ORDER_TIMEOUT)
 
-Answer = TypeVar("Answer")
 Orders = Mapping[Action, Callable[[NodeStatus], str]]
 """What can be done to nodes besides what farmd does; run in threads."""
 
@@ -64,7 +57,7 @@ class Farmd:
                         yield update
                 why = "It closed the connection."
             except TimeoutError:
-                why = f"It has said nothing for {SILENCE_SECONDS:.0f} s."
+                why = client.silence(SILENCE_SECONDS)
             except (OSError, aiohttp.ClientError) as error:
                 why = _reason(error)
             except NOT_JSON as error:
@@ -76,7 +69,7 @@ class Farmd:
     async def _watch(self) -> AsyncGenerator[Update, None]:
         """One connection's messages; ends when farmd ends it."""
         async with self._session() as session:
-            connecting = session.ws_connect("/ws", max_msg_size=MAX_MESSAGE, compress=0)
+            connecting = session.ws_connect("/ws", max_msg_size=client.MAX_ANSWER, compress=0)
             async with asyncio.timeout(SILENCE_SECONDS):
                 socket = await connecting
             async with socket:
@@ -89,63 +82,45 @@ class Farmd:
                         self.title = f"farm {update.overview.farm}"
                     yield update
 
-    async def _ask(self, path: str, kind: type[Answer], method: str = "GET") -> Answer:
-        """farmd's answer to a request. Raises FarmError."""
+    async def _ask(self, question: Question[Answer]) -> Answer:
+        """farmd's answer. Raises FarmError."""
+        where, data = str(self.home.farmd_socket), question.body or None
         try:
-            async with self._session() as session, session.request(method, path) as response:
-                body = await response.read()
-                if response.status != 200:
-                    error = msgspec.json.decode(body, type=Refused).error
-                    raise FarmError(error.what, error.why, error.mend)
-                return msgspec.json.decode(body, type=kind)
+            async with (
+                self._session() as session,
+                session.request(question.method, question.path, data=data) as response,
+            ):
+                status, body = response.status, await response.read()
         except TimeoutError:
-            raise FarmError(
-                "farmd does not answer.",
-                f"It has said nothing for {TIMEOUT.total:.0f} s.",
-                "See what it does: farm logs farmd",
-            ) from None
+            raise client.no_answer(where, client.silence(TIMEOUT.total or 0)) from None
         except (OSError, aiohttp.ClientError) as error:
-            raise FarmError(
-                "farmd does not answer.",
-                f"{self.home.farmd_socket}: {_reason(error)}",
-                "See whether it runs: farm status",
-            ) from error
-        except NOT_JSON as error:
-            raise FarmError(
-                "farmd's answer cannot be understood.",
-                f"It is of another version: {error}",
-                "Start it anew: sudo farm up",
-            ) from error
+            raise client.no_answer(where, _reason(error)) from error
+        return question.answer(status, body)
 
     async def status(self) -> Status:
         """All at one moment."""
-        return await self._ask("/status", Status)
+        return await self._ask(client.STATUS)
 
     async def readings(self, key: str) -> list[Reading]:
         """The last quarter of an hour."""
-        return (await self._ask(f"/nodes/{quote(key, safe='')}/readings", Readings)).readings
+        return (await self._ask(client.readings(key))).readings
 
     async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
         """Of the farm's history."""
-        query = {"limit": f"{limit}"}
-        if submitter is not None:
-            query["submitter"] = submitter
-        if since is not None:
-            query["since"] = f"{max(0, math.floor(since))}"
-        return (await self._ask(f"/builds?{urlencode(query)}", Builds)).builds
+        return (await self._ask(client.builds(limit, submitter, since))).builds
 
     async def build(self, id: int) -> BuildDetail:
         """One of them."""
-        return await self._ask(f"/builds/{id}", BuildDetail)
+        return await self._ask(client.build(id))
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         """Of the farm's history."""
-        return (await self._ask(f"/nodes/hours?hours={hours}", NodeHours)).hours
+        return (await self._ask(client.node_hours(hours))).hours
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Let farmd block, unblock or kick; what else was given is done here."""
         if action in ORDERS:
-            return (await self._ask(f"/nodes/{quote(node.key, safe='')}/{action}", Done, "POST")).done
+            return (await self._ask(client.order(node.key, action))).done
         if action not in self._orders:
             raise FarmError(
                 f"{node.name} cannot be told to {action} from here.", "", f"Try: farm node {action} {node.name}"
@@ -161,7 +136,7 @@ class Farmd:
 
     async def images(self) -> list[str]:
         """Those in the store."""
-        return [image.version for image in (await self._ask("/images", Images)).images]
+        return [image.version for image in (await self._ask(client.IMAGES)).images]
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from farm.api.answers import MAX_BUILDS, MAX_HOURS
 from farm.attach import Attachment
-from farm.cli.attaching import attached
+from farm.attach.choice import attached
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table

@@ -15,9 +15,11 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.attaching import Watch, attach_options, attachment, watching
+from farm.attach.choice import attachment
+from farm.cli.attaching import attach_options
 from farm.cli.output import end_with_reader, err, out, show_json
 from farm.cli.status import plain_table
+from farm.cli.watching import Watch, watching
 from farm.home import Home
 from farm.view.live import Live, Snapshot, Update
 from farm.view.wording import duration, exit_words, milliseconds

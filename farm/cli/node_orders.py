@@ -13,9 +13,11 @@ from msgspec import Struct
 from rich.text import Text
 
 from farm.attach import Action
-from farm.cli.attaching import Watch, attach_options, attachment, watching
+from farm.attach.choice import attachment
+from farm.cli.attaching import attach_options
 from farm.cli.node import pick
 from farm.cli.output import Drawing, draws, err, out, show_error, show_json
+from farm.cli.watching import Watch, watching
 from farm.errors import FarmError, PartialError
 from farm.home import Home
 from farm.instance import Instance

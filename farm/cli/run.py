@@ -139,7 +139,7 @@ def _run(
         if obstacle:
             ran = run_here(command)
         else:
-            telling = functools.partial(tag_build, membership, home.farmd_socket, tag, os.environ)
+            telling = functools.partial(tag_build, membership, home, tag, os.environ)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(
                 command,

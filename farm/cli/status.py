@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.api.client import fetch_status
-from farm.cli.attaching import attach_options, attachment, instance_here
+from farm.attach.choice import attachment, instance_here
+from farm.cli.attaching import attach_options
 from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
 from farm.home import Home

@@ -36,4 +36,7 @@ async def test_a_farmd_that_hangs_is_said_to_be_silent(tmp_path: Path, monkeypat
             assert Lost("It has said nothing for 0 s.", farmd.SHORTEST_RETRY) == await anext(updates)
         with pytest.raises(FarmError) as caught:
             await attachment.status()
-    assert ("farmd does not answer.", "It has said nothing for 0 s.") == (caught.value.what, caught.value.why)
+    assert ("farmd does not answer.", f"{home.farmd_socket}: It has said nothing for 0 s.") == (
+        caught.value.what,
+        caught.value.why,
+    )
