@@ -182,7 +182,8 @@ def test_a_name_as_long_and_foul_as_can_be() -> None:
             (job,) = watcher.live.jobs.values()
             for text in (node.name, job.file):
                 assert text.isprintable()
-                assert len(text) == 128
+            assert (128, 256) == (len(node.name), len(job.file))
+            assert job.file.endswith("f.o"), "the end of a path tells most"
 
     have(day)
 
