@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "dnsmasq": "dnsmasq-base",
     "nginx": "nginx-light",
-    "vblade": "vblade",
     "icecc": "icecc",
     "iceccd": "icecc",
     "icecc-scheduler": "icecc",
@@ -34,7 +33,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
 }
-"""Program → Debian package, for everything the farm runs."""
+"""Program → Debian package, for everything that the farm runs whatever exports it has."""
 
 LONGEST_LINE = 1 << 16
 SBIN = ("/usr/local/sbin", "/usr/sbin", "/sbin")

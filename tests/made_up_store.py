@@ -7,7 +7,7 @@ from pathlib import Path
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 
 
-def add_version(store: Store, version: str, slot: int, built: float = 0.0) -> Manifest:
+def add_version(store: Store, version: str, built: float = 1.0) -> Manifest:
     """A version of three small files."""
     folder = store.directory / f".{version}"
     folder.mkdir(parents=True)
@@ -15,9 +15,8 @@ def add_version(store: Store, version: str, slot: int, built: float = 0.0) -> Ma
         (folder / name).write_bytes(f"{version} {name}".encode().ljust(4096))
     manifest = Manifest(
         version=version,
-        built=built or float(slot),
+        built=built,
         seconds=1.0,
-        slot=slot,
         inputs=version,
         base="",
         kernel="6.1",

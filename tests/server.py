@@ -10,6 +10,7 @@ from typing import Any
 from farm.api.client import fetch_status
 from farm.config import Config
 from farm.errors import FarmError
+from farm.export import prepare
 from farm.home import Home
 from farm.image.store import FileEntry, Manifest, Store, sha256
 from farm.instance import Instance
@@ -40,6 +41,7 @@ class Server:
         self.instance.save(self.home)
         if not self.store.list():
             self._add_image()
+        prepare(self.store)
         write_boot_files(self.home, self.config, self.store, VERSION, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
         (self.home.runtime / "nginx.conf").write_text(nginx_conf(self.config, self.home))
         (self.home.runtime / "dnsmasq.conf").write_text(dnsmasq_conf(self.config, self.home, "lab0"))
@@ -59,7 +61,7 @@ class Server:
             (folder / name).write_bytes(b"root" * 1000)
             files[name] = FileEntry(4000, sha256(folder / name))
         more: dict[str, Any] = {"seconds": 1.0, "inputs": "", "base": "", "kernel": "6", "packages": {}}
-        self.store.add(folder, Manifest(version=VERSION, built=1.0, slot=1, files=files, **more))
+        self.store.add(folder, Manifest(version=VERSION, built=1.0, files=files, **more))
 
     def pid(self, service: str) -> int:
         """The process of a service."""

@@ -13,6 +13,7 @@ from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json, step_display
 from farm.config.file import load_or_default
 from farm.errors import FarmError
+from farm.export import export_of, root_of
 from farm.hints import hint
 from farm.home import Home
 from farm.image.store import Manifest, Store
@@ -40,7 +41,7 @@ def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
     with step_display() as report:
         manifest, built = build_image(home, load_or_default(home, virtual=True), report, force=force, refresh=refresh)
     if as_json:
-        show_json(msgspec.to_builtins(manifest))
+        show_json(_plain(Store(home.images), manifest))
     elif built:
         out.print(f"Image {manifest.version} built in {manifest.seconds:.0f} s; next boots get it.")
     else:
@@ -55,14 +56,14 @@ def list_(home: Home, as_json: bool) -> None:
     store = Store(home.images)
     current, manifests = store.selection.current, store.list()
     if as_json:
-        show_json({"schema": 1, "current": current, "images": [_summary(manifest) for manifest in manifests]})
+        show_json({"schema": 1, "current": current, "images": [_summary(store, manifest) for manifest in manifests]})
         return
     if not manifests:
         err.print(hint(f"No image was built yet. {_FIRST}"), soft_wrap=True)
         return
     table = Table(box=None, header_style="bold")
-    for column in ("", "version", "built", "kernel", "root", "initrd", "slot"):
-        table.add_column(column, justify="right" if column in ("root", "initrd", "slot") else "left", no_wrap=True)
+    for column in ("", "version", "built", "kernel", "root", "initrd", "export"):
+        table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
             "*" if manifest.version == current else "",
@@ -70,7 +71,7 @@ def list_(home: Home, as_json: bool) -> None:
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
-            str(manifest.slot),
+            _export(store, manifest),
         )
     out.print(table)
 
@@ -88,10 +89,10 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
         raise FarmError("No image version is chosen for next boots.", "", _FIRST if not store.list() else _CHOOSE)
     manifest = store.get(wanted)
     if as_json:
-        show_json(msgspec.to_builtins(manifest))
+        show_json(_plain(store, manifest))
         return
-    count = len(manifest.packages)
-    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, AoE slot {manifest.slot}, {count} packages")
+    count, exported = len(manifest.packages), _export(store, manifest)
+    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, exported by {exported}, {count} packages")
     built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
     out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
     for name, entry in manifest.files.items():
@@ -132,6 +133,17 @@ def remove(home: Home, version: str) -> None:
     out.print(f"Removed {version}.")
 
 
-def _summary(manifest: Manifest) -> dict[str, object]:
+def _export(store: Store, manifest: Manifest) -> str:
+    """How it is exported, in a few words."""
+    export = export_of(manifest)
+    facts = export.facts(root_of(store, manifest))
+    return " ".join([export.name, *(f"{what} {value}" for what, value in facts.items())])
+
+
+def _plain(store: Store, manifest: Manifest) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(manifest)
-    return {**plain, "packages": len(manifest.packages)}
+    return {**plain, **export_of(manifest).facts(root_of(store, manifest))}
+
+
+def _summary(store: Store, manifest: Manifest) -> dict[str, object]:
+    return {**_plain(store, manifest), "packages": len(manifest.packages)}

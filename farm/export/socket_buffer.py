@@ -13,9 +13,9 @@ import msgspec
 from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
-from farm.export.aoe import RMEM_MAX
 from farm.home import boot_id, locked, write_atomic
 
+RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
 RECORD = Path("/run/icecream-farm/socket-buffer.json")
 
 
@@ -65,7 +65,7 @@ def _apply(record: _Record, now: int, needs: dict[str, int]) -> None:
         except OSError as error:
             if wanted > now:
                 raise FarmError(
-                    "The kernel's limit for socket buffers is too low for the AoE export.",
+                    "The kernel's limit for socket buffers is too low for the export of images.",
                     f"net.core.rmem_max is {now}, {wanted} is needed; it may not be changed: {error}",
                     f"On the host: sysctl net.core.rmem_max={wanted} — or set export.buffer lower in farm.yaml",
                 ) from error

@@ -206,7 +206,6 @@ class _Build:
             version=self._version(started),
             built=started,
             seconds=round(time.time() - started, 1),
-            slot=self.store.free_slot(),
             inputs=self.inputs.all,
             base=self.inputs.base,
             kernel=next((self.base / "usr/lib/modules").iterdir()).name,

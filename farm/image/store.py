@@ -19,10 +19,6 @@ from farm.home import locked, write_atomic
 FILES = ("root.squashfs", "kernel", "initrd")
 """What a version consists of, besides its manifest."""
 
-MAX_SLOT = 254
-"""Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2)."""
-
-
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -42,8 +38,6 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """Unix time."""
     seconds: float
     """How long the build took."""
-    slot: int
-    """Its slot on the farm's AoE shelf, never shared with another version in the store."""
     inputs: str
     """Hash of all that went into it: the same inputs are not built twice."""
     base: str
@@ -97,21 +91,6 @@ class Store:
         """Take a finished build into the store: the folder moves in whole, manifest included."""
         write_atomic(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
         os.rename(folder, self.path(manifest.version))
-
-    def free_slot(self) -> int:
-        """An AoE slot that no version has, and that one had as long ago as can be.
-
-        A machine that still looks for a removed version's root must find nothing in its place, not another root.
-        """
-        slots = [manifest.slot for manifest in self.list()]
-        newest = slots[-1] if slots else 0
-        for step in range(MAX_SLOT):
-            slot = (newest + step) % MAX_SLOT + 1
-            if slot not in slots:
-                return slot
-        raise FarmError(
-            "The store holds as many versions as a shelf has slots.", "", "Remove some: farm image remove VERSION"
-        )
 
     @property
     def selection(self) -> Selection:

@@ -15,8 +15,9 @@ import msgspec
 
 from farm.config import Config
 from farm.errors import FarmError
+from farm.export import root_argument
 from farm.home import Home, write_atomic
-from farm.image.store import Manifest, Store
+from farm.image.store import Store
 from farm.netboot.logs import NONE_FOR
 from farm.netboot.settings import hyphens, machine_settings
 
@@ -85,23 +86,26 @@ def ula_prefix(name: str) -> str:
     return str(network.network_address).removesuffix("::")
 
 
-def kernel_command_line(config: Config, manifest: Manifest, mtu: int, extra: str) -> str:
-    """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
+def kernel_command_line(config: Config, version: str, root: str, mtu: int, extra: str) -> str:
+    """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node.
+
+    ``root``: where the version's root file system is (farm.export.root_argument).
+    """
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
-        f"farm.root=aoe:e{config.export.shelf}.{manifest.slot} farm.image={manifest.version} "
+        f"farm.root={root} farm.image={version} "
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
     return " ".join(part for part in (own, config.nodes.kernel_options, extra) if part)
 
 
-def boot_scripts(config: Config, manifest: Manifest, mtu: int, extra: str = "") -> dict[str, str]:
+def boot_scripts(config: Config, version: str, root: str, mtu: int, extra: str = "") -> dict[str, str]:
     """File name → iPXE script: start.ipxe, default.ipxe, and one for each machine that differs."""
 
     def node(options: str) -> str:
-        cmdline = kernel_command_line(config, manifest, mtu, " ".join(part for part in (extra, options) if part))
-        return _templates.get_template("node.ipxe.j2").render(config=config, image=manifest.version, cmdline=cmdline)
+        cmdline = kernel_command_line(config, version, root, mtu, " ".join(part for part in (extra, options) if part))
+        return _templates.get_template("node.ipxe.j2").render(config=config, image=version, cmdline=cmdline)
 
     local = _templates.get_template("local.ipxe.j2").render()
     scripts = {
@@ -132,8 +136,8 @@ def write_boot_files(
     The version's files are linked where they can be, else copied; what belongs to machines no longer listed or to
     versions no longer in the store is removed.
     """
-    manifest = store.get(version)
-    _write_all(home.http / "boot", boot_scripts(config, manifest, mtu, extra))
+    root = root_argument(config, store, store.get(version))
+    _write_all(home.http / "boot", boot_scripts(config, version, root, mtu, extra))
     settings = machine_settings(config, farm_key)
     _write_all(
         home.http / "nodes",

@@ -10,7 +10,7 @@ import msgspec
 from farm import command
 from farm.config import Config
 from farm.errors import NOT_JSON
-from farm.export.aoe import ingress_filter
+from farm.export import EXPORTS
 from farm.node.ports import ICECCD_PORT
 from farm.nodes.drain import drain_table
 
@@ -39,8 +39,7 @@ def ruleset(config: Config, interface: str) -> str:
     known, rule = _known_only(config) if config.nodes.strangers == "block" else ("", "")
     return f"""table netdev {name} {{}}
 delete table netdev {name}
-{ingress_filter(name, interface)}
-table inet {name} {{}}
+{_ingress_filter(name, interface)}table inet {name} {{}}
 delete table inet {name}
 table inet {name} {{
   set tftp {{
@@ -59,6 +58,18 @@ table inet {name} {{
     type filter hook output priority 0;
     oifname != "{interface}" meta skuid "{ICECREAM_USER}" meta l4proto udp \
       fib daddr type {{ broadcast, multicast }} drop
+  }}
+}}
+"""
+
+
+def _ingress_filter(table: str, interface: str) -> str:
+    """What exports keep away from themselves, at the lab's interface."""
+    rules = "\n".join(f"    {rule}" for export in EXPORTS.values() for rule in export.ingress_rules)
+    return f"""table netdev {table} {{
+  chain ingress {{
+    type filter hook ingress device "{interface}" priority 0;
+{rules}
   }}
 }}
 """

@@ -7,10 +7,8 @@ process that lives in its namespace, so `check` starts one.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import http.client
 import json
-import os
 import socket
 import sys
 import time
@@ -23,6 +21,7 @@ import psutil
 
 from farm import command
 from farm.errors import NOT_JSON, FarmError
+from farm.export import serving
 from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -136,45 +135,6 @@ def _iceccd(path: Path) -> str:
     return "accepts compile jobs"
 
 
-def _export(pid: int, root: Path) -> str:
-    """vblade cannot be asked from its own machine: a frame does not come back to where it was sent.
-
-    Seen is whether it has the right file open, and reads the frames that come. Raises OSError.
-    """
-    if os.geteuid() == 0 and not has_open(pid, root):
-        raise OSError(f"it serves a file that was replaced or removed since: {root}")
-    waiting, worked = _waiting_frames(pid), _processor_time(pid)
-    if waiting:
-        time.sleep(PROBE_SECONDS / 2)
-        if _waiting_frames(pid) >= waiting and _processor_time(pid) == worked:
-            raise OSError(f"it leaves {waiting} bytes of frames unread")
-    return f"serves {root}"
-
-
-def has_open(pid: int, path: Path) -> bool:
-    """Whether a process has that very file open; only root may see it."""
-    folder = Path(f"/proc/{pid}/fd")
-    with contextlib.suppress(OSError):
-        wanted = path.stat()
-        for each in folder.iterdir():
-            with contextlib.suppress(OSError):
-                if os.path.samestat(each.stat(), wanted):
-                    return True
-    return False
-
-
-def _waiting_frames(pid: int) -> int:
-    """Bytes that wait at the packet sockets of a process (/proc/net/packet: ... Rmem User Inode)."""
-    own = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
-    lines = [line.split() for line in Path("/proc/net/packet").read_text().splitlines()[1:]]
-    return sum(int(fields[6]) for fields in lines if f"socket:[{fields[8]}]" in own)
-
-
-def _processor_time(pid: int) -> float:
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
 def _probe(home: Home, instance: Instance, service: str, pid: int, quiet: bool) -> Callable[[], str] | None:
     """The question for a service; ``quiet``: one that leaves nothing in its log."""
     config = instance.config
@@ -190,9 +150,9 @@ def _probe(home: Home, instance: Instance, service: str, pid: int, quiet: bool) 
             return lambda: _unix_http(home.farmd_socket)
         case "iceccd":
             return lambda: _iceccd(Path(ICECC_SOCKETS, "iceccd.socket"))
-    for manifest in Store(home.images).list() if service.startswith("aoe-") else ():
-        if service == f"aoe-{manifest.slot}":
-            return lambda: _export(pid, Store(home.images).path(manifest.version) / "root.squashfs")
+    if served := serving(Store(home.images), service):
+        export, root = served
+        return lambda: export.ask(pid, root)
     return None
 
 

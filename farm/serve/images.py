@@ -8,6 +8,7 @@ import msgspec
 
 from farm.config import Config
 from farm.errors import FarmError
+from farm.export import prepare
 from farm.home import Home
 from farm.image.apt_sources import host_sources
 from farm.image.build import build, current_inputs
@@ -62,11 +63,12 @@ def remove_image(home: Home, version: str) -> None:
 
 
 def _serve_selected(home: Home) -> None:
-    """Let a farm that is up serve the version that is selected now; nothing happens when it is not up.
+    """Let the exports get ready for what is in the store now, and a farm that is up serve the selected version.
 
     To be called under the lock of `exclusive`: else a farm that is taken down meanwhile would be noted as up.
     """
     store = Store(home.images)
+    prepare(store)
     old, selected = instance_or_none(home), store.selection.current
     if old is None or selected is None:
         return

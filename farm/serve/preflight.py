@@ -13,6 +13,7 @@ from farm.config import Config
 from farm.config.interfaces import interface_flaw
 from farm.config.rules import check
 from farm.errors import FarmError, MissingProgramError
+from farm.export import EXPORTS
 from farm.home import HOME_SPACE, Home
 from farm.netboot.rival import find_dhcp_servers
 from farm.node.ports import ICECCD_PORT
@@ -21,7 +22,6 @@ from farm.unix_http import LONGEST_SOCKET
 SERVER_PROGRAMS = (
     "dnsmasq",
     "nginx",
-    "vblade",
     "icecc-scheduler",
     "iceccd",
     "nft",
@@ -45,13 +45,14 @@ def require_root(what: str) -> None:
 def require_programs(virtual: bool) -> None:
     """Raises FarmError that names all missing Debian packages at once."""
     missing = []
-    for program in SERVER_PROGRAMS + (VIRTUAL_PROGRAMS if virtual else ()):
+    exports = {program: package for export in EXPORTS.values() for program, package in export.programs.items()}
+    for program in (*SERVER_PROGRAMS, *exports, *(VIRTUAL_PROGRAMS if virtual else ())):
         try:
             find(program)
         except MissingProgramError:
             missing.append(program)
     if missing:
-        packages = sorted({PACKAGES.get(program, program) for program in missing})
+        packages = sorted({(PACKAGES | exports).get(program, program) for program in missing})
         raise FarmError(
             f"Programs are missing: {', '.join(missing)}.",
             "",

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import msgspec
 
-from farm import command
+from farm import command, export
 from farm.api.client import wait_until_seen
 from farm.config import VIRTUAL_NAME, Config, MachineConfig
 from farm.config.file import load_or_default
 from farm.config.interfaces import check_interface
 from farm.errors import FarmError
-from farm.export import aoe
 from farm.export.socket_buffer import allow_socket_buffer
 from farm.home import Home, locked, write_atomic
 from farm.image.build import build
@@ -96,6 +95,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         preflight.require_short_path(home)
         preflight.require_space(home.state)
         version = _choose_image(home, config, report)
+        export.prepare(Store(home.images))
         instance = _plan(config, request, old, version)
         preflight.require_addresses(instance.config)
         if instance.namespace is None:
@@ -255,7 +255,7 @@ def _plan(config: Config, request: Request, old: Instance | None, version: str) 
 
 def _set_up_network(home: Home, instance: Instance) -> Instance:
     config = instance.config
-    allow_socket_buffer(aoe.socket_buffer_needed(config.export.buffer, instance.mtu), home.runtime)
+    allow_socket_buffer(export.socket_buffer_needed(config, instance.mtu), home.runtime)
     if instance.namespace is not None:
         virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
     prefix = _netns(instance)
@@ -317,17 +317,7 @@ def _interface_index(instance: Instance) -> str:
 
 def _services(home: Home, instance: Instance) -> list[Service]:
     config = instance.config
-    store = Store(home.images)
-    exports = [
-        aoe.vblade_service(
-            manifest,
-            store.path(manifest.version) / "root.squashfs",
-            shelf=config.export.shelf,
-            interface=instance.interface,
-            buffer=config.export.buffer,
-        )
-        for manifest in store.list()
-    ]
+    exports = export.services(instance, Store(home.images))
     machines = [
         virtual_machine.service(machine, number, home, config.virtual)
         for number, machine in enumerate(instance.machines, 1)

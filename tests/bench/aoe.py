@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from farm.config import ExportConfig
-from farm.export.aoe import socket_buffer_needed, vblade_service
+from farm.config import Config, ExportConfig
+from farm.export.aoe import Aoe, vblade
 from farm.export.socket_buffer import allow_socket_buffer, release_socket_buffer
-from farm.image.store import Manifest
 from tests.lab import Namespace, namespaces, until
 
 HERE = Path(__file__).parent
@@ -37,11 +36,6 @@ class Fairness:
         return min(self.rates)
 
 
-def manifest(slot: int) -> Manifest:
-    """Enough of a version to export it."""
-    return Manifest(version="test", built=0, seconds=0, slot=slot, inputs="", base="", kernel="", packages={}, files={})
-
-
 def mac(namespace: Namespace) -> str:
     """The address of a namespace's interface."""
     return namespace.run("cat", f"/sys/class/net/{namespace.interface}/address").stdout.strip()
@@ -50,10 +44,8 @@ def mac(namespace: Namespace) -> str:
 def start_vblade(server: Namespace, root: Path, *, mtu: int = 1500, slot: int = 1) -> subprocess.Popen[bytes]:
     """Export a file as the farm does and wait until the export is open."""
     settings = ExportConfig()
-    allow_socket_buffer(socket_buffer_needed(settings.buffer, mtu), server.folder)
-    service = vblade_service(
-        manifest(slot), root, shelf=settings.shelf, interface=server.interface, buffer=settings.buffer
-    )
+    allow_socket_buffer(Aoe().socket_buffer(Config(export=settings), mtu), server.folder)
+    service = vblade(slot, root, shelf=settings.shelf, interface=server.interface, buffer=settings.buffer)
     process = server.start("vblade", *service.argv)
     # vblade looks at the frame size and opens its packet socket before it opens the gate: /proc says when.
     until(lambda: "88a2" in server.run("cat", "/proc/net/packet").stdout, f"vblade: {server.log('vblade')}")

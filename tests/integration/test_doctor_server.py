@@ -129,7 +129,7 @@ def test_images_are_held_against_their_hashes_and_must_be_exported(server: Serve
     (folder / "root.squashfs").write_bytes(b"root" * 1000)
     entry = FileEntry(4000, sha256(folder / "root.squashfs"))
     more: dict[str, Any] = {"seconds": 1.0, "inputs": "", "base": "", "kernel": "6", "packages": {}}
-    store.add(folder, Manifest(version="v1", built=1.0, slot=1, files={"root.squashfs": entry}, **more))
+    store.add(folder, Manifest(version="v1", built=1.0, files={"root.squashfs": entry}, **more))
     found = server.faults("--only", "images,exports")
     assert set(found) == {"exports"}
     assert "Image v1 has no running export." in found["exports"]["cause"]

@@ -18,6 +18,7 @@ import pytest
 
 from farm.config import Config, DhcpConfig, MachineConfig
 from farm.errors import FarmError
+from farm.export import prepare
 from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.netboot import render
@@ -54,7 +55,8 @@ def add_version(store: Store, version: str) -> None:
         (folder / name).write_text(f"{name} of {version}")
     files = {name: FileEntry((folder / name).stat().st_size, sha256(folder / name)) for name in FILES}
     facts = {"built": 1.0, "seconds": 1.0, "inputs": version, "base": "b", "kernel": "6.1", "packages": {}}
-    store.add(folder, Manifest(version=version, slot=store.free_slot(), files=files, **facts))  # type: ignore[arg-type]
+    store.add(folder, Manifest(version=version, files=files, **facts))  # type: ignore[arg-type]
+    prepare(store)
 
 
 class Server:

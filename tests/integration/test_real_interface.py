@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.export.aoe import RMEM_MAX
+from farm.export.socket_buffer import RMEM_MAX
 from farm.home import Home
 from farm.image.store import Store
 from farm.supervisor import Supervisor

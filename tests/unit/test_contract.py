@@ -18,7 +18,6 @@ from farm.config import Config, MachineConfig, NodesConfig, SchedulerConfig
 from farm.config.file import parse
 from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
-from farm.image.store import Manifest
 from farm.netboot.render import boot_scripts
 from farm.netboot.settings import machine_settings
 from farm.node.contract import KEY, KEYS_BYTES, MAX_BYTES, MAX_KEYS, NAME, NETNAME, SCHEDULER, SettingsError
@@ -26,9 +25,7 @@ from farm.node.settings import parse_cmdline, parse_settings
 from farm.workstation.join.finding import check_netname
 
 FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
-VERSION = Manifest(
-    version="20260101.1", built=0, seconds=0, slot=5, inputs="i", base="b", kernel="6.1", packages={}, files={}
-)
+VERSION = "20260101.1"
 IPXE = {"${netX/mac:hexhyp}": "52-54-00-00-00-01", "${netX/ip}": "10.77.0.50", "${netX/gateway}": ""}
 
 
@@ -38,7 +35,7 @@ def key(number: int = 0, kind: str = "ssh-ed25519", comment: str = "") -> str:
 
 def command_lines(config: Config) -> Iterator[str]:
     """What iPXE gives the kernel of each machine that boots as a node."""
-    for script in boot_scripts(config, VERSION, config.mtu, "console=ttyS0").values():
+    for script in boot_scripts(config, VERSION, "aoe:e7.5", config.mtu, "console=ttyS0").values():
         for line in script.splitlines():
             if line.startswith("kernel "):
                 command, _, _ = line.partition(" || ")  # as iPXE ends a command
@@ -81,7 +78,7 @@ def see_that_nodes_take(config: Config) -> None:
         see_that_images_from_before_roles_take(config, machines.get(name), json.loads(msgspec.json.encode(written)))
     for line in command_lines(config):
         boot = parse_cmdline(line)
-        assert (config.server, config.http_port, VERSION.version) == (boot.server, boot.http_port, boot.image)
+        assert (config.server, config.http_port, VERSION) == (boot.server, boot.http_port, boot.image)
         assert "52:54:00:00:00:01" == boot.mac
         assert "console=ttyS0" in line.split()
 

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import FarmError
 from farm.image.build import _prune
-from farm.image.store import FILES, MAX_SLOT, FileEntry, Manifest, Selection, Store, sha256
+from farm.image.store import FILES, FileEntry, Manifest, Selection, Store, sha256
 
 
 def add(store: Store, version: str, *, inputs: str = "same", built: float | None = None) -> Manifest:
@@ -21,7 +21,6 @@ def add(store: Store, version: str, *, inputs: str = "same", built: float | None
         version=version,
         built=len(store.list()) + 1 if built is None else built,
         seconds=1.5,
-        slot=store.free_slot(),
         inputs=inputs,
         base="base",
         kernel="6.1.0-1-amd64",
@@ -51,7 +50,6 @@ def test_an_empty_store_has_no_choice_and_no_versions(tmp_path: Path) -> None:
 
     assert [] == store.list()
     assert Selection() == store.selection
-    assert 1 == store.free_slot()
 
 
 def test_versions_are_listed_as_they_were_built_and_found_by_their_inputs(store: Store) -> None:
@@ -146,27 +144,6 @@ def test_a_damaged_version_is_neither_verified_nor_chosen_nor_rolled_back_to(
         assert "sudo farm image use VERSION" in caught.value.mend
     assert "1.3" == store.selection.current
     store.verify("1.3")
-
-
-def test_a_slot_comes_back_into_use_as_late_as_can_be(store: Store) -> None:
-    assert [1, 2, 3] == [manifest.slot for manifest in store.list()]
-
-    store.remove("1.1", in_use=())
-
-    assert 4 == store.free_slot()
-
-
-def test_slots_are_used_again_before_there_are_none(tmp_path: Path) -> None:
-    store = Store(tmp_path)
-    for number in range(1, MAX_SLOT + 1):
-        add(store, f"v{number}")
-    with pytest.raises(FarmError) as caught:
-        store.free_slot()
-    assert "farm image remove VERSION" in caught.value.mend
-
-    store.remove("v7", in_use=())
-
-    assert 7 == store.free_slot()
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"version": 3}', "\0\xff"])

@@ -29,7 +29,8 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(FarmError) as caught:
         preflight.require_programs(virtual=True)
 
-    assert "dnsmasq, nginx, vblade" in caught.value.what
+    assert "dnsmasq, nginx, icecc-scheduler" in caught.value.what
+    assert "vblade" in caught.value.what
     packages = caught.value.mend.removeprefix("Install them: sudo apt-get install ").split()
     expected = "dnsmasq-base icecc iproute2 nftables nginx-light openssh-client qemu-system-x86 socat util-linux vblade"
     assert expected.split() == packages

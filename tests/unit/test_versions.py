@@ -31,8 +31,8 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Homes:
     for home in (one, two):
         home.create()
     store = Store(one.images)
-    for slot, version in enumerate(("v1", "v2", "v3"), 1):
-        add_version(store, version, slot)
+    for built, version in enumerate(("v1", "v2", "v3"), 1):
+        add_version(store, version, built)
     store.use("v3")
     return one, two
 

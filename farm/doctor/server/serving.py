@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from farm import command
+from farm import command, export
 from farm.config.interfaces import interface_flaw
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server import clock
 from farm.errors import FarmError
-from farm.export import aoe
+from farm.export.socket_buffer import RMEM_MAX
 from farm.home import HOME_SPACE, Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -53,7 +53,7 @@ TFTP = Cause(
 )
 NO_FILTER = Cause("The nftables table {table} is not in place: {what}.", "Put it in force again", "sudo farm up")
 SMALL_BUFFER = Cause(
-    "net.core.rmem_max is {value}, the AoE export wants {wanted}: its window is smaller than it says.",
+    "net.core.rmem_max is {value}, the exports want {wanted}: their windows are smaller than they say.",
     "Raise it",
     "sudo sysctl net.core.rmem_max={wanted}",
 )
@@ -186,7 +186,7 @@ def _apply_filter(facts: ServerFacts) -> str:
 
 
 def _buffer(facts: ServerFacts) -> Outcome:
-    wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
+    wanted = export.socket_buffer_needed(facts.instance.config, facts.instance.mtu)
     value = _rmem_max()
     if value is None:
         return skip("net.core.rmem_max cannot be seen from inside this network namespace.")
@@ -197,18 +197,18 @@ def _buffer(facts: ServerFacts) -> Outcome:
 def _rmem_max() -> int | None:
     """It belongs to the machine's own network namespace; a lab's may not show it."""
     try:
-        return int(aoe.RMEM_MAX.read_text())
+        return int(RMEM_MAX.read_text())
     except (OSError, ValueError):
         pass
     try:
-        done = command.run(["nsenter", "--target=1", "--net", "cat", str(aoe.RMEM_MAX)], check=False)
+        done = command.run(["nsenter", "--target=1", "--net", "cat", str(RMEM_MAX)], check=False)
     except FarmError:
         return None
     return int(done.stdout) if done.returncode == 0 and done.stdout.strip().isdecimal() else None
 
 
 def _raise_buffer(facts: ServerFacts) -> str:
-    wanted = aoe.socket_buffer_needed(facts.instance.config.export.buffer, facts.instance.mtu)
+    wanted = export.socket_buffer_needed(facts.instance.config, facts.instance.mtu)
     command.run(["nsenter", "--target=1", "--net", "sysctl", f"net.core.rmem_max={wanted}"])
     return f"net.core.rmem_max={wanted}"
 
@@ -250,20 +250,19 @@ def _images(facts: ServerFacts) -> Outcome:
 
 
 def _exports(facts: ServerFacts) -> Outcome:
-    """vblade cannot be asked from its own machine: a frame does not come back to where it was sent."""
     store = Store(facts.home.images)
     services = {service.name: service for service in facts.supervisor.status()}
     found = []
     for manifest in store.list():
-        service = services.get(f"aoe-{manifest.slot}")
+        way, root = export.export_of(manifest), export.root_of(store, manifest)
+        service = services.get(way.service(root))
         if service is None or not service.up:
             found.append(NOT_EXPORTED.found(version=manifest.version))
-            continue
-        root = store.path(manifest.version) / "root.squashfs"
-        if os.geteuid() == 0 and not health.has_open(service.pid, root):
-            found.append(OLD_FILE.found(f"pid {service.pid} does not have {root} open.", version=manifest.version))
+        elif os.geteuid() == 0 and not way.serves(service.pid, root):
+            found.append(OLD_FILE.found(f"pid {service.pid} does not serve {root.file}.", version=manifest.version))
         else:
-            found.append(fine(f"{manifest.version}: shelf {facts.instance.config.export.shelf}, slot {manifest.slot}"))
+            argument = export.root_argument(facts.instance.config, store, manifest)
+            found.append(fine(f"{manifest.version}: {service.name}, {argument}"))
     return together(found)
 
 
@@ -300,7 +299,7 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
     ),
     _check(
         "filter", "The firewall's tables are in force",
-        "AoE has no access control of its own, nor has the scheduler's control port.", _filter, NO_FILTER,
+        "Neither the exports nor the scheduler's control port have access control of their own.", _filter, NO_FILTER,
         needs=("interface",), fix=_apply_filter,
     ),
     _check(

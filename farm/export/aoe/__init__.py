@@ -1,0 +1,139 @@
+"""ATA over Ethernet: a vblade for each version on a slot of its own, and the filter that lets nodes only read."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from farm.config import Config
+from farm.errors import FarmError
+from farm.export.aoe.slots import give_slots, slot_of
+from farm.export.export import Root
+from farm.instance import Instance
+from farm.supervisor import Service
+
+INGRESS_RULES = (
+    "ether type 0x88a2 @ll,152,8 2-255 drop",
+    "ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x30 drop",
+    "ether type 0x88a2 @ll,152,8 0 @ll,216,8 0x34 drop",
+    "ether type 0x88a2 @ll,152,8 1 @ll,232,8 & 0x0f != 0 drop",
+    "@ll,96,16 { 0x8100, 0x88a8 } @ll,128,16 { 0x88a2, 0x8100, 0x88a8 } drop",
+)
+"""Of AoE only reads, identify and config queries come in.
+
+Without them one frame locks every node out of vblade (force-reserve, command 3), even with -r, or edits its list of
+MACs (command 2). Offsets are bits from the Ethernet header's start: command at 152, ATA command at 216, config command
+at 232 (AoE specification, sections 3 and 4). In the ATA argument header 0x30 and 0x34 are the writes.
+The last rule: the kernel strips VLAN tags that belong to no interface only after this hook, and vblade would get what
+they hid.
+"""
+
+LOOK_SECONDS = 1.0
+"""A vblade that leaves frames unread for so long, and does not work meanwhile, hangs."""
+
+
+class Aoe:
+    """The export by vblade."""
+
+    name = "aoe"
+    programs: Mapping[str, str] = {"vblade": "vblade"}
+    ingress_rules = INGRESS_RULES
+    advice = "does ATA over Ethernet reach it, and is its image served"
+
+    def socket_buffer(self, config: Config, mtu: int) -> int:
+        """With less, vblade's window is silently smaller (aoetools, vblade linux.c)."""
+        return config.export.buffer * mtu
+
+    def prepare(self, store: Path, roots: Sequence[Root]) -> None:
+        """Each gets a slot."""
+        give_slots(store, roots)
+
+    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+        """A vblade for each."""
+        settings = instance.config.export
+        slots = [(slot_of(root), root.file) for root in roots]
+        return [
+            vblade(slot, file, shelf=settings.shelf, interface=instance.interface, buffer=settings.buffer)
+            for slot, file in slots
+            if slot is not None
+        ]
+
+    def service(self, root: Root) -> str:
+        """Named by the slot, by which what it logs names it, too."""
+        slot = slot_of(root)
+        return "" if slot is None else _service(slot)
+
+    def address(self, config: Config, root: Root) -> str:
+        """eSHELF.SLOT, as the kernel's driver calls the device."""
+        slot = slot_of(root)
+        if slot is None:
+            raise FarmError(f"Image {root.name} has no AoE slot.", "It was not prepared.", "Prepare it: sudo farm up")
+        return f"e{config.export.shelf}.{slot}"
+
+    def facts(self, root: Root) -> dict[str, str | int]:
+        """Its slot."""
+        slot = slot_of(root)
+        return {} if slot is None else {"slot": slot}
+
+    def serves(self, pid: int, root: Root) -> bool:
+        """A vblade has its file open as long as it runs."""
+        folder = Path(f"/proc/{pid}/fd")
+        with contextlib.suppress(OSError):
+            wanted = root.file.stat()
+            for each in folder.iterdir():
+                with contextlib.suppress(OSError):
+                    if os.path.samestat(each.stat(), wanted):
+                        return True
+        return False
+
+    def ask(self, pid: int, root: Root) -> str:
+        """vblade cannot be asked from its own machine: a frame does not come back to where it was sent.
+
+        Seen is whether it has the right file open, and reads the frames that come.
+        """
+        if os.geteuid() == 0 and not self.serves(pid, root):
+            raise OSError(f"it serves a file that was replaced or removed since: {root.file}")
+        waiting, worked = _waiting_frames(pid), _processor_time(pid)
+        if waiting:
+            time.sleep(LOOK_SECONDS)
+            if _waiting_frames(pid) >= waiting and _processor_time(pid) == worked:
+                raise OSError(f"it leaves {waiting} bytes of frames unread")
+        return f"serves {root.file}"
+
+
+def vblade(slot: int, file: Path, *, shelf: int, interface: str, buffer: int) -> Service:
+    """The export of a file, read-only.
+
+    ``buffer`` is the window vblade advertises and sizes its socket buffer by, in frames (vblade(8) -b): at 1024 it
+    served 64 readers fairly, at the default 16 some starved. -m (a list of MACs) is not used: it is not bounds-checked.
+    """
+    found = file.stat() if file.exists() else None
+    return Service(
+        name=_service(slot),
+        argv=["vblade", "-r", "-b", str(buffer), str(shelf), str(slot), interface, str(file)],
+        capabilities=["net_raw"],
+        order=30,
+        # A file that takes the place of the one it has open is another service: it would go on with the old one.
+        environment={"FARM_ROOT": f"{found.st_ino}-{found.st_mtime_ns}" if found else ""},
+    )
+
+
+def _service(slot: int) -> str:
+    return f"aoe-{slot}"
+
+
+def _waiting_frames(pid: int) -> int:
+    """Bytes that wait at the packet sockets of a process (/proc/net/packet: ... Rmem User Inode)."""
+    own = {os.readlink(each) for each in Path(f"/proc/{pid}/fd").iterdir()}
+    lines = [line.split() for line in Path("/proc/net/packet").read_text().splitlines()[1:]]
+    return sum(int(fields[6]) for fields in lines if f"socket:[{fields[8]}]" in own)
+
+
+def _processor_time(pid: int) -> float:
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)

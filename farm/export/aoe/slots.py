@@ -1,0 +1,111 @@
+"""Which slot of its AoE shelf each version has.
+
+A node that runs reads its root over its version's slot for as long as it runs. So a version keeps its slot whatever
+becomes of the farm, and a slot of a removed version is given to another as late as can be: a node that still looks for
+the removed root must find nothing in its place, rather than another root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from farm.errors import NOT_JSON, FarmError
+from farm.export.export import Root
+from farm.home import locked, write_atomic
+
+MAX_SLOT = 254
+"""Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2). 0 is not used."""
+
+
+class Slots(Struct, frozen=True):
+    """The slots of the versions in one store, by their folders' names; the same for all farms that use the store."""
+
+    last: int = 0
+    """The slot that was given most recently."""
+    slots: dict[str, int] = {}
+
+
+class _Manifest(Struct, frozen=True):
+    """A version's manifest, of which slots were a part once: nodes may be running over those."""
+
+    slot: int | None = None
+
+
+def slot_of(root: Root) -> int | None:
+    """The slot of a version; None when it was given none yet. Raises FarmError when the record cannot be read."""
+    slot = _read(root.store).slots.get(root.name)
+    return _former(root) if slot is None else slot
+
+
+def give_slots(store: Path, roots: Sequence[Root]) -> None:
+    """See that each version in a store, the oldest first, has a slot.
+
+    Raises FarmError when there are more than a shelf has slots.
+    """
+    with locked(_path(store).with_suffix(".lock"), "", wait=True):
+        before = _read(store)
+        former = {root.name: slot for root in roots if (slot := _former(root)) is not None}
+        # Another farm may have added versions to the store since these were listed.
+        kept = [name for name in before.slots if (store / name).is_dir()]
+        after = given(before, list(dict.fromkeys([*kept, *(root.name for root in roots)])), former)
+        if after != before:
+            write_atomic(_path(store), msgspec.json.encode(after))
+
+
+def given(slots: Slots, names: Sequence[str], former: Mapping[str, int]) -> Slots:
+    """The slots of ``names``: those they have, or had in their manifests (``former``), or else free ones.
+
+    Raises FarmError when there are more names than slots.
+    """
+    found = {name: slots.slots[name] for name in names if name in slots.slots}
+    for name in names:
+        if name not in found and name in former and former[name] not in found.values():
+            found[name] = former[name]
+    # Of slots that manifests gave the newest version's was given last: it is the last one here.
+    last = slots.last or next(reversed(found.values()), 0)
+    for name in names:
+        if name not in found:
+            last = found[name] = _free(last, found)
+    return Slots(last, found)
+
+
+def _free(last: int, taken: Mapping[str, int]) -> int:
+    for step in range(MAX_SLOT):
+        slot = (last + step) % MAX_SLOT + 1
+        if slot not in taken.values():
+            return slot
+    raise FarmError(
+        f"The image store holds more versions than an AoE shelf has slots, {MAX_SLOT}.",
+        "Nodes read a version's root over a slot of its own.",
+        "Remove some: sudo farm image remove VERSION",
+    )
+
+
+def _former(root: Root) -> int | None:
+    try:
+        slot = msgspec.json.decode((root.folder / "manifest.json").read_bytes(), type=_Manifest).slot
+    except (OSError, *NOT_JSON):
+        return None
+    return slot if slot is not None and 0 <= slot <= MAX_SLOT else None
+
+
+def _path(store: Path) -> Path:
+    return store / ".aoe" / "slots.json"
+
+
+def _read(store: Path) -> Slots:
+    path = _path(store)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Slots)
+    except FileNotFoundError:
+        return Slots()
+    except NOT_JSON as error:
+        raise FarmError(
+            "The record of the images' AoE slots cannot be read.",
+            f"{path}: {error}",
+            f"Remove {path}, bring the farm up again (sudo farm up), and reboot nodes that wait for their root.",
+        ) from error

@@ -1,0 +1,79 @@
+"""What an export says of itself: all that the rest of the farm knows of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from farm.config import Config
+from farm.instance import Instance
+from farm.supervisor import Service
+
+
+@dataclass(frozen=True)
+class Root:
+    """A version's root file system in an image store, a file that is exported read-only."""
+
+    store: Path
+    """The store's folder. Several farms may share it, so what an export remembers of versions is kept there."""
+    name: str
+    """The version's folder in the store."""
+
+    @property
+    def folder(self) -> Path:
+        """All that the version consists of."""
+        return self.store / self.name
+
+    @property
+    def file(self) -> Path:
+        """The file system."""
+        return self.folder / "root.squashfs"
+
+
+class Export(Protocol):
+    """A way by which nodes read their root file system over the network."""
+
+    @property
+    def name(self) -> str:
+        """Its key in EXPORTS, and what stands before the colon in ``farm.root=NAME:...``."""
+
+    @property
+    def programs(self) -> Mapping[str, str]:
+        """Programs that the server needs for it → the Debian package of each."""
+
+    @property
+    def ingress_rules(self) -> Sequence[str]:
+        """Rules for frames that come in from the lab (nft(8), family netdev), before any protocol sees them."""
+
+    @property
+    def advice(self) -> str:
+        """What to look at when a node does not get its root: a question, without its question mark."""
+
+    def socket_buffer(self, config: Config, mtu: int) -> int:
+        """Bytes that the kernel must allow its sockets for what they receive (net.core.rmem_max); 0: any number."""
+
+    def prepare(self, store: Path, roots: Sequence[Root]) -> None:
+        """Get ready to export these of a store, and no others; the oldest is the first. Raises FarmError.
+
+        It is called whenever the versions in the store may have changed, also while the farm is down.
+        """
+
+    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+        """What must run on the server so that nodes can read these, which it was prepared for."""
+
+    def service(self, root: Root) -> str:
+        """The name of the service that serves a root; empty when it was not prepared for it."""
+
+    def address(self, config: Config, root: Root) -> str:
+        """Where a node finds a root: what stands behind the colon in ``farm.root=NAME:...``. Raises FarmError."""
+
+    def facts(self, root: Root) -> dict[str, str | int]:
+        """What people may want to know of a root's export, for `farm image list`."""
+
+    def serves(self, pid: int, root: Root) -> bool:
+        """Whether a process serves this very file, not one that it has replaced; for root."""
+
+    def ask(self, pid: int, root: Root) -> str:
+        """Ask the process that serves a root whether it works, in two seconds at most. Raises OSError if not."""
