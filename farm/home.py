@@ -71,12 +71,12 @@ class Home:
 
     @property
     def farmd_socket(self) -> Path:
-        """farmd's HTTP API."""
+        """The Unix socket of farmd's HTTP API."""
         return self.runtime / "farmd.sock"
 
     @property
     def supervisor_socket(self) -> Path:
-        """supervisord's XML-RPC interface."""
+        """The Unix socket of supervisord's XML-RPC interface."""
         return self.runtime / "supervisor.sock"
 
     @property

@@ -30,7 +30,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     image: str
     """Image version that next boots get."""
     started: float
-    """Unix time."""
+    """Unix time at which the farm was brought up."""
     namespace: str | None = None
     machines: list[VirtualMachine] = []
     mtu: int = 1500

@@ -40,7 +40,7 @@ class PrintableFormatter(logging.Formatter):
     MAX_MESSAGE = 2000
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """The first line."""
+        """The record's first line, without control characters and no longer than MAX_MESSAGE."""
         return printable(super().formatMessage(record), self.MAX_MESSAGE)
 
     def formatException(

@@ -25,9 +25,9 @@ from farm.processes import ENVIRONMENT_MARK, end_processes, processes_with_envir
 from farm.unix_http import UnixHTTPConnection
 
 SUPERVISOR_SECONDS = 20.0
-"""Seconds for supervisord to do something, and"""
+"""Seconds that supervisord has to carry out an order."""
 SUPERVISOR_LOOK_SECONDS = 5.0
-"""to say how its services are."""
+"""Seconds that supervisord has to say how its services are."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from struct import Struct
 LONGEST_SOCKET = 107
 """Bytes of a path in sockaddr_un, without the last NUL (unix(7))."""
 _TIMEVAL = Struct("@ll")
-"""Seconds and microseconds."""
+"""`struct timeval`, which socket options take: seconds and microseconds."""
 
 
 class UnixHTTPConnection(http.client.HTTPConnection):

@@ -90,4 +90,4 @@ SHELL: tuple[Binding, ...] = (
     Binding("q", "quit", "Quit", tooltip="Leave; the farm goes on", id="top.quit"),
     Binding("ctrl+p", "command_palette", "Commands", tooltip="Find a command by its name", id="top.palette"),
 )
-"""What works everywhere."""
+"""Keys that work in every view."""

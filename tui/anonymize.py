@@ -68,7 +68,7 @@ class Pseudonyms:
         return self._addresses[address]
 
     def host(self, key: HostKey) -> HostKey:
-        """Name and address."""
+        """A daemon's name and address, both replaced."""
         return key if key == NOBODY else (self.name(key[0]), self.address(key[1]))
 
     def file(self, file: str) -> str:
@@ -102,11 +102,11 @@ class Mask(Pseudonyms):
     """Records with their names replaced."""
 
     def job(self, job: Job) -> Job:
-        """A job."""
+        """A job with its file, submitter and node replaced."""
         return replace(job, file=self.file(job.file), submitter=self.host(job.submitter), node=self.host(job.node))
 
     def login(self, host: HostStatus) -> HostStatus:
-        """A daemon's login."""
+        """A daemon's login with its name and address replaced."""
         return replace(host, name=self.name(host.name), address=self.address(host.address))
 
     def key(self, key: str) -> str:
@@ -128,7 +128,7 @@ class Mask(Pseudonyms):
         )
 
     def overview(self, overview: Overview) -> Overview:
-        """The farm."""
+        """The farm's overview with all names and addresses replaced."""
         return replace(
             overview,
             farm="farm" if overview.farm else "",
@@ -179,7 +179,7 @@ class Mask(Pseudonyms):
         return masked if isinstance(masked, Snapshot) else replace(masked, gone=[self.key(key) for key in masked.gone])
 
     def build(self, build: Build) -> Build:
-        """A build."""
+        """A build with its submitter and its tag replaced."""
         return replace(
             build,
             submitter=self.name(build.submitter),
@@ -192,11 +192,11 @@ class Mask(Pseudonyms):
         return replace(share, node=self.name(share.node))
 
     def time(self, time: FileTime) -> FileTime:
-        """A compilation."""
+        """A compilation with its file and node replaced."""
         return replace(time, file=self.file(time.file), node=self.name(time.node))
 
     def detail(self, detail: BuildDetail) -> BuildDetail:
-        """A build, whole."""
+        """A build's details with all names in them replaced."""
         return replace(
             detail,
             build=self.build(detail.build),
@@ -214,7 +214,7 @@ class Anonymous:
         self._real = attachment
         self._mask = Mask()
         self._nodes: dict[str, NodeStatus] = {}
-        """By masked key."""
+        """Masked key → the real node, for orders that name it."""
 
     @property
     def title(self) -> str:
@@ -223,11 +223,11 @@ class Anonymous:
 
     @property
     def actions(self) -> frozenset[Action]:
-        """As they are."""
+        """What the real attachment allows."""
         return self._real.actions
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
-        """Masked."""
+        """The real attachment's updates with all names replaced."""
         async with aclosing(self._real.updates()) as updates:
             async for update in updates:
                 if isinstance(update, Lost):
@@ -243,7 +243,7 @@ class Anonymous:
                 yield masked
 
     async def status(self) -> Status:
-        """Masked."""
+        """The real status with all names replaced."""
         status = await self._real.status()
         self._mask.learn(status.nodes)
         overview = self._mask.overview(status)
@@ -256,15 +256,15 @@ class Anonymous:
         return await self._real.readings(self._node(key).key)
 
     async def builds(self, limit: int = 100, submitter: str | None = None, since: float | None = None) -> list[Build]:
-        """Masked."""
+        """The real builds with all names replaced."""
         return [self._mask.build(build) for build in await self._real.builds(limit, submitter, since)]
 
     async def build(self, id: int) -> BuildDetail:
-        """Masked."""
+        """The real build with all names replaced."""
         return self._mask.detail(await self._real.build(id))
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
-        """Masked."""
+        """The real hours with the nodes' names replaced."""
         return [NodeHour(each.hour, self._mask.share(each.share)) for each in await self._real.node_hours(hours)]
 
     async def act(self, action: Action, node: NodeStatus) -> str:
@@ -279,7 +279,7 @@ class Anonymous:
         return await self._real.switch_image(version)
 
     async def images(self) -> list[str]:
-        """Versions."""
+        """The image versions, which name nobody and stay as they are."""
         return await self._real.images()
 
     def _node(self, key: str) -> NodeStatus:

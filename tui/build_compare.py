@@ -65,4 +65,4 @@ class BuildCompare(Detail):
         self._table.set_rows(compare(self._a, self._b))
 
     def show(self, now: float) -> None:
-        """Nothing changes."""
+        """Do nothing: two builds that have ended do not change."""

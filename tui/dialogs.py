@@ -44,7 +44,7 @@ class Question(ModalScreen[Answer]):
     """A screen that asks. What was typed before it was on the screen is no answer: nobody had read the question."""
 
     _drawn = math.inf
-    """Monotonic seconds."""
+    """Monotonic time at which the screen was first drawn."""
 
     def on_mount(self) -> None:
         """The first drawing is told by this signal, at once; `call_after_refresh` waits until all is at rest."""
@@ -104,7 +104,7 @@ class Confirm(Question[bool]):
 
 
 class Choice(Struct, frozen=True):
-    """One of several."""
+    """One line of a list to choose from."""
 
     key: str
     label: str
@@ -124,7 +124,7 @@ class ChooseOne(Question[str | None]):
         self._title, self._choices = title, choices
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """The question and the list of choices."""
         with Vertical():
             yield Static(clean(self._title), classes="title", markup=False)
             yield OptionList(*(Option(_label(each), each.key, each.disabled) for each in self._choices), compact=True)
@@ -152,7 +152,7 @@ class ChooseMany(Question[list[str] | None]):
         self._chosen = {each.key for each in choices if each.chosen}
 
     def compose(self) -> ComposeResult:
-        """The list."""
+        """The question and the list of choices, each with its mark."""
         with Vertical():
             yield Static(clean(self._title), classes="title", markup=False)
             yield OptionList(*(Option(self._marked(each), each.key) for each in self._choices), compact=True)
@@ -182,7 +182,7 @@ class ChooseMany(Question[list[str] | None]):
         self.dismiss([each.key for each in self._choices if each.key in self._chosen])
 
     def action_clear(self) -> None:
-        """Mark none."""
+        """Take all marks away."""
         self._chosen.clear()
         self._draw()
 

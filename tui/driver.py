@@ -49,7 +49,7 @@ class Forgiving:
             self._file.flush()
 
     def fileno(self) -> int:
-        """The descriptor."""
+        """The file descriptor of the terminal."""
         return self._file.fileno()
 
 

@@ -86,7 +86,7 @@ def _plain(why: str) -> str:
 
 
 class Heading(Vertical):
-    """Headline and banner."""
+    """The top of the screen: one line about the farm, and a banner when something is wrong."""
 
     DEFAULT_CSS = """
     Heading { height: auto; }
@@ -102,7 +102,7 @@ class Heading(Vertical):
         self._shown: tuple[Content, str] | None = None
 
     def compose(self) -> ComposeResult:
-        """Two texts."""
+        """The headline and the banner, each a text."""
         yield Static(id="headline", markup=False)
         yield Static(id="banner", markup=False)
 

@@ -161,7 +161,7 @@ class Related(Struct, frozen=True):
     fallback: Job | None = None
     """What the submitter did itself after this one had failed on a node."""
     others: tuple[Job, ...] = ()
-    """The newest first."""
+    """Other jobs of the same file, the newest first."""
 
 
 def related(job: Job, jobs: Iterable[Job]) -> Related:

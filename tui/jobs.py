@@ -313,7 +313,7 @@ class JobsView(View):
         return self.query_one("#jobs-filter", Input)
 
     def action_filter(self) -> None:
-        """Type a filter."""
+        """Open the line in which a filter is typed."""
         self._input.add_class("-open")
         self._input.focus()
 

@@ -232,7 +232,7 @@ class NodeDetail(Detail):
 
     @property
     def chosen(self) -> NodeStatus | None:
-        """The node itself."""
+        """The node that this screen is about; orders go to it."""
         return self._node
 
     async def _read(self) -> None:
@@ -258,7 +258,7 @@ class NodeDetail(Detail):
         self._network.series = {"network/s": Series(rates(readings), "accent", fill=True)}
 
     def show(self, now: float) -> None:
-        """What has changed."""
+        """Draw the node again as it is now."""
         self._now = now
         known = self.live.nodes.get(self._key)
         if known is None:

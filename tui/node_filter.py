@@ -19,7 +19,7 @@ class NodeFilter(Struct, frozen=True):
 
     text: str = ""
     marks: frozenset[tuple[str, str]] = frozenset()
-    """Kind and value."""
+    """Pairs of kind and value that a node must have, such as a stage."""
 
     @property
     def shown(self) -> str:

@@ -180,7 +180,7 @@ class NodesView(View):
     # -- search, filter, columns
 
     def set_filter(self, new: NodeFilter) -> None:
-        """Show only these."""
+        """Show only the nodes that pass a filter."""
         self._filter = new
         self._table.highlight = new.text
         self._table.filter = self._keeps
@@ -193,7 +193,7 @@ class NodesView(View):
         line.focus()
 
     def action_clear(self) -> None:
-        """Show all."""
+        """Clear the search and the filter, so that all nodes show."""
         line = self.query_one("#nodes-search", Input)
         line.value = ""
         line.remove_class("-open")
@@ -224,7 +224,7 @@ class NodesView(View):
 
     @work
     async def action_columns(self) -> None:
-        """Choose the columns."""
+        """Ask which columns to show, and keep the answer."""
         visible = {column.name for column in self._table.columns}
         choices = [Choice(each.name, each.title, chosen=each.name in visible) for each in self._columns]
         chosen = await self.app.push_screen_wait(ChooseMany("Columns", choices))

@@ -51,7 +51,7 @@ class Submitter(Struct, frozen=True):
 
 
 def submitters(live: Live, now: float) -> list[Submitter]:
-    """All of them."""
+    """All daemons that submit jobs, with what they have running and waiting."""
     running: Counter[HostKey] = Counter()
     waiting: Counter[HostKey] = Counter()
     local: Counter[HostKey] = Counter()
@@ -260,7 +260,7 @@ class OverviewView(View):
         return (self._rates[node.host.key], _running(node)) if node.host else (0, 0)
 
     def show(self, now: float) -> None:
-        """All of it."""
+        """Draw the totals, what is wrong, the services and the tables again."""
         live = self.live
         self._write("totals", totals(live))
         self._write("wrong", troubles(wrong(live, now), live.overview is not None))

@@ -26,7 +26,7 @@ class Commands(Provider):
 
     @property
     def top(self) -> FarmTop:
-        """The application."""
+        """The application, by its own type."""
         return cast("FarmTop", self.app)
 
     def bound(self) -> Iterator[Command]:

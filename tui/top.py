@@ -27,12 +27,12 @@ DUMB = ("dumb", "unknown")
 
 
 class Dimensions(click.ParamType[tuple[int, int]]):
-    """``COLUMNSxLINES``."""
+    """A size as an option's value: ``COLUMNSxLINES``, such as ``120x40``."""
 
     name = "COLSxLINES"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Two numbers."""
+        """The columns and lines of a value. Fails with a usage error when it is none."""
         if isinstance(value, tuple):
             return value
         columns, _, lines = str(value).partition("x")

@@ -28,7 +28,7 @@ class View(Vertical):
     """
 
     TITLE = ""
-    """On its tab."""
+    """What its tab is called."""
     ABOUT = ""
     """What it shows and how its figures are defined; for the help screen, in plain text."""
 
@@ -63,7 +63,7 @@ class Detail(Screen[None]):
     TITLE = ""
     """What it is of; the help calls it so, and the sections of its own keys."""
     ABOUT = ""
-    """As a view's."""
+    """What it shows and how its figures are defined; for the help screen, in plain text."""
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,backspace", "app.pop_screen", "Back", tooltip="Back to the view", id="detail.back")
     ]
@@ -95,10 +95,10 @@ class Detail(Screen[None]):
         raise NotImplementedError
 
     def show(self, now: float) -> None:
-        """As a view's."""
+        """Draw again what has changed; ``now`` is Unix time."""
         raise NotImplementedError
 
     @property
     def chosen(self) -> NodeStatus | None:
-        """As a view's."""
+        """The node that orders go to; None: there is none."""
         return None

@@ -24,7 +24,7 @@ class Jobs(Struct, frozen=True, kw_only=True):
     schema: int = 1
     time: float
     jobs: list[Job]
-    """In flight."""
+    """Jobs that wait for a node or run on one."""
     ended: list[Job]
     """The last ones, oldest first; as many as were asked for."""
 

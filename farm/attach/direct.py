@@ -143,7 +143,7 @@ class Direct:
         return self._history.builds(limit, submitter, since)
 
     async def build(self, id: int) -> BuildDetail:
-        """One of them."""
+        """The build of this number, with its files and nodes."""
         return self._history.build(id)
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
@@ -163,9 +163,9 @@ class Direct:
         )
 
     async def switch_image(self, version: str) -> str:
-        """There are none."""
+        """Always raises FarmError: a scheduler without a farm serves no images."""
         raise FarmError("There is no image to switch.", "This is a scheduler without a farm.", "")
 
     async def images(self) -> list[str]:
-        """None."""
+        """No version, since a scheduler without a farm serves no images."""
         return []

@@ -110,7 +110,7 @@ class Farmd:
         return (await self._ask(client.builds(limit, submitter, since))).builds
 
     async def build(self, id: int) -> BuildDetail:
-        """One of them."""
+        """The build of this number, with its files and nodes. Raises FarmError when farmd does not know it."""
         return await self._ask(client.build(id))
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:

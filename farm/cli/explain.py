@@ -95,7 +95,7 @@ class CallFilter(msgspec.Struct, frozen=True):
 
     @property
     def lists(self) -> bool:
-        """Whether any are."""
+        """Whether single calls are asked for, by an option that lists or selects them."""
         return bool(self.each or self.reason or self.part)
 
     def passes(self, call: Call) -> bool:

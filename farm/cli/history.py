@@ -274,7 +274,7 @@ def nodes_table(shares: Sequence[NodeShare], seconds: float) -> Table:
 
 
 def files_table(files: Sequence[FileTime]) -> Table:
-    """Compilations."""
+    """One row for each compilation: the file, the node, where it ran, how long it took, how it ended."""
     table = plain_table("FILE", "NODE", "PLACE", ">TIME", "EXIT")
     for file in files:
         exit = Text(exit_words(file.exit), style="bold red" if file.exit else "dim")

@@ -34,7 +34,7 @@ class JobFilter(Struct, frozen=True):
     """Which jobs are meant; empty: all."""
 
     node: str = ""
-    """Name or address."""
+    """A node's name or address."""
     submitter: str = ""
     states: frozenset[JobState] = frozenset()
 

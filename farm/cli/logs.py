@@ -1,4 +1,4 @@
-"""`farm logs`."""
+"""`farm logs`: print what the farm's services have logged, or go on printing it."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Drawing(Live):
         self._handled = {}
 
     def start(self, refresh: bool = False) -> None:
-        """Begin to draw."""
+        """Begin to draw; from now on a signal that ends or stops the process lets the terminal go first."""
         super().start(refresh)
         if draws(self.console):
             free = [each for each in (*ENDING, signal.SIGTSTP) if signal.getsignal(each) is signal.SIG_DFL]

@@ -37,7 +37,7 @@ class SchedulerReport(Struct, frozen=True, kw_only=True):
     started: float
     """Unix time, by the scheduler's clock; 0: not known."""
     daemons: int
-    """Logged in."""
+    """Number of daemons that are logged in."""
     slots: int
     protocols: dict[int, int]
     """Protocol → daemons that speak it at most."""

@@ -141,7 +141,7 @@ def _bare_summary(status: Status) -> Text:
 
 
 def view(status: Status, now: float) -> RenderableType:
-    """The whole screen."""
+    """All that `farm status` prints, from the summary to the list of problems."""
     parts: list[RenderableType] = [summary(status, now)]
     if status.services:
         parts.append(services_table(status, now))

@@ -74,14 +74,14 @@ class DhcpConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SchedulerConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """icecream's scheduler."""
+    """The `scheduler` section: how icecream's scheduler is reached."""
 
     netname: Annotated[Netname, Meta(description="icecream network name; empty: icecream-NAME")] = ""
     port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = SCHEDULER_PORT
 
 
 class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The node image."""
+    """The `image` section: what nodes boot."""
 
     compression: Annotated[
         Literal["fast", "small"],
@@ -177,7 +177,7 @@ class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
-    """A farm."""
+    """A whole farm.yaml: its sections and top-level keys."""
 
     name: Annotated[Name, Meta(description="the farm's name")] = "farm"
     interface: Annotated[

@@ -134,7 +134,7 @@ def schema() -> dict[str, Any]:
 
 
 def documentation() -> str:
-    """docs/configuration.md."""
+    """The text of docs/configuration.md, which `farm config docs` prints."""
     lines = [_DOCS_HEAD.strip(), "", "## Keys", "", *_table("", keys(Config))]
     for name, key in everything():
         section = key.shape.section or (key.shape.item.section if key.shape.item else None)

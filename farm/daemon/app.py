@@ -48,7 +48,7 @@ def known_machines(instance: Instance) -> dict[str, str]:
 
 
 class Daemon:
-    """One farm's watcher."""
+    """Watches one farm: feeds what its sources say into the state, the history and the API."""
 
     def __init__(self, home: Home, instance: Instance) -> None:
         self.home = home

@@ -22,7 +22,7 @@ from aiohttp.typedefs import Handler
 log = logging.getLogger("farmd")
 
 MAX_CONNECTIONS = 256
-"""At one door."""
+"""Connections that one listening socket serves at the same time."""
 MAX_FROM_ONE = 32
 """From one address, or of one user."""
 OPEN_FILES = 4096

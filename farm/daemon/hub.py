@@ -23,9 +23,9 @@ MAX_WATCHERS = 64
 FOR_ROOT = 8
 """Of these, the places that root alone gets."""
 MAX_WAITING = 16
-"""Messages that may wait for one watcher,"""
+"""Messages that may wait for one watcher; it is sent away when it reads more slowly."""
 MAX_WAITING_BYTES = 8 << 20
-"""and their size; a single one may be larger."""
+"""Bytes that all of these may have together; a single message may be larger."""
 MAX_RECEIVED = 1024
 """Bytes of a message from a watcher; what it says is ignored."""
 HEARTBEAT_SECONDS = 20.0
@@ -55,7 +55,7 @@ class Watcher:
         return True
 
     async def get(self) -> bytes:
-        """The next message."""
+        """The next message; waits until there is one."""
         while not self._messages:
             self._news.clear()
             await self._news.wait()
@@ -64,13 +64,13 @@ class Watcher:
         return message
 
     def end(self, code: WSCloseCode) -> None:
-        """Send it away."""
+        """End the connection, with the code that tells the watcher why."""
         if not self.ended.done():
             self.ended.set_result(code)
 
 
 class Hub:
-    """All watchers."""
+    """Sends each connected watcher a snapshot and then, tick by tick, what has changed."""
 
     def __init__(self, look: Look, seconds: float = DELTA_SECONDS) -> None:
         self._look = look

@@ -45,9 +45,9 @@ class _Turn(Struct, frozen=True):
     due: float = 0.0
     """Monotonic time of the next question."""
     answered: bool = False
-    """The last question."""
+    """Whether the node answered the last question."""
     failures: int = 0
-    """In a row."""
+    """Questions in a row that the node has not answered."""
 
 
 class Turns:

@@ -61,7 +61,7 @@ class Cause(Struct, frozen=True):
 
 
 def fine(*seen: str) -> Outcome:
-    """Nothing is wrong."""
+    """The outcome of a check that found nothing wrong; ``seen`` is the evidence."""
     return Outcome(State.OK, seen)
 
 
@@ -90,7 +90,7 @@ class Check(Generic[Facts]):
     title: str
     """What holds when all is well."""
     why: str
-    """Why it matters."""
+    """What goes wrong for users when this does not hold."""
     look: Callable[[Facts], Outcome]
     causes: tuple[Cause, ...] = ()
     """All that it may find, for the documentation; a FarmError that ``look`` raises is a cause of its own."""

@@ -32,7 +32,7 @@ WRITE_RETRY_SECONDS = 5.0
 """After a failed write."""
 DAY = 86400
 MAX_ID = 2**63 - 1
-"""SQLite's largest number."""
+"""The largest integer that SQLite can hold."""
 
 Answer = TypeVar("Answer")
 

@@ -19,7 +19,7 @@ class Build(Struct, frozen=True, kw_only=True):
     ended: float
     """Of its last job so far."""
     open: bool
-    """More may come."""
+    """Whether further jobs may still belong to this build."""
     tag: str = ""
     """What `farm run` calls it."""
     remote: int = 0
@@ -44,7 +44,7 @@ class Build(Struct, frozen=True, kw_only=True):
 
     @property
     def jobs(self) -> int:
-        """All of them."""
+        """Number of jobs, wherever they ran."""
         return self.remote + self.own + self.local
 
     @property
@@ -92,11 +92,11 @@ class Wait(Struct, frozen=True):
 
 
 class BuildDetail(Struct, frozen=True, kw_only=True):
-    """One build, whole."""
+    """One build with its nodes, slowest files, failures and waits."""
 
     build: Build
     nodes: list[NodeShare]
-    """Most jobs first."""
+    """Each node's share, the node with most jobs first."""
     slowest: list[FileTime]
     failures: list[FileTime]
     waits: list[Wait]

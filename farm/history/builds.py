@@ -27,7 +27,7 @@ MAX_CLOSED = 1000
 MAX_SLOWEST = 20
 MAX_BUILD_FAILURES = 100
 MAX_BUILD_NODES = 1024
-"""Of a build."""
+"""Nodes that are kept for one build."""
 MAX_HOLDERS = 256
 MAX_BLAMED = 32
 """At one moment; the rest are OTHERS."""
@@ -48,7 +48,7 @@ class Burst(Struct, frozen=True):
     nodes: Map[str, NodeShare] = Map()
     slowest: tuple[FileTime, ...] = ()
     failures: tuple[FileTime, ...] = ()
-    """The last ones."""
+    """The last files that failed to compile."""
     waits: Map[str, float] = Map()
 
     def detail(self) -> BuildDetail:
@@ -179,7 +179,7 @@ def _room_for_hour(
 def add_hours(
     hours: Map[tuple[int, str], NodeShare], more: Map[tuple[int, str], NodeShare]
 ) -> Map[tuple[int, str], NodeShare]:
-    """Both together."""
+    """The sum of two tables of hours and nodes."""
     for key, share in more.items():
         old = hours.get(key)
         if old is None:

@@ -103,7 +103,7 @@ def open_to_read(path: Path) -> sqlite3.Connection | None:
 
 
 class Damaged(sqlite3.DatabaseError):
-    """What quick_check found."""
+    """The history's file is damaged; the message is what SQLite's quick_check found."""
 
 
 def is_damaged(error: sqlite3.Error) -> bool:
@@ -213,7 +213,7 @@ def last_id(db: sqlite3.Connection) -> int:
 
 
 def read_builds(db: sqlite3.Connection, limit: int, submitter: str | None, since: float | None) -> list[Build]:
-    """The newest first."""
+    """The stored builds that match, the newest first."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM builds WHERE (?1 IS NULL OR submitter = ?1) AND (?2 IS NULL OR ended >= ?2)"
         " ORDER BY id DESC LIMIT ?3",

@@ -21,7 +21,7 @@ from farm.watch.refusals import NO_ADDRESS
 
 MAX_LINE = 4096
 MAX_UPTIME = 1e8
-"""Seconds; three years."""
+"""The longest uptime that is believed, in seconds: three years."""
 SUMMER = timedelta(hours=1, seconds=10)
 """So far does a log's local time go back when summer ends."""
 

@@ -73,7 +73,7 @@ class NodeStats(Struct, frozen=True, gc=False):
     load_averages: tuple[float, float, float] | None = None
     """Over 1, 5 and 15 minutes; only when a report of the daemon caused the message."""
     free_memory: int | None = None
-    """MiB, likewise."""
+    """In MiB; like the load averages, only when a report of the daemon caused the message."""
 
 
 class NodeOffline(Struct, frozen=True, gc=False):
@@ -93,7 +93,7 @@ class JobRequested(Struct, frozen=True, gc=False):
 
     job: int
     submitter: int
-    """Host id."""
+    """The host id of the daemon that asked for a node."""
     file: str
     """Its last three path parts."""
     language: int
@@ -136,7 +136,7 @@ class LocalBegun(Struct, frozen=True, gc=False):
 
 
 class LocalDone(Struct, frozen=True, gc=False):
-    """It has ended."""
+    """A job that its submitter ran by itself has ended."""
 
     job: int
 
@@ -292,7 +292,7 @@ def _decoders(protocol: int) -> dict[int, _Decoder]:
 
 
 def encode(kind: int, body: bytes = b"") -> bytes:
-    """A message, framed."""
+    """The bytes of a message: its length, its kind and its body."""
     return _TWO.pack(len(body) + 4, kind) + body
 
 

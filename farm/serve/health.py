@@ -38,7 +38,7 @@ PROBE_SECONDS = 2.0
 
 
 class Health(msgspec.Struct, frozen=True):
-    """One service's answer."""
+    """Whether one service answers, and what it said."""
 
     service: str
     ok: bool

@@ -196,7 +196,7 @@ class FakeDaemon(asyncio.Protocol):
 
 
 def _nothing() -> None:
-    """Nobody cares."""
+    """Do nothing, for callers that need not hear when a fake daemon has ended."""
 
 
 def _ignore(_message: wire.Message) -> None:

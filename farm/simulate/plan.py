@@ -33,7 +33,7 @@ class SimulationSettings(Struct, frozen=True, kw_only=True):
 
     nodes: int = 50
     slots: int = 4
-    """Per node."""
+    """Job slots of each node."""
     submitters: int = 6
     submitter_slots: int = 0
     """Per submitter, for its own jobs only."""
@@ -74,7 +74,7 @@ class SimulatedHost(Struct, frozen=True):
     speed: float
     """A job takes its seconds divided by this."""
     memory: int
-    """MiB."""
+    """Memory of the node in MiB."""
 
 
 class PlannedJob(Struct, frozen=True):

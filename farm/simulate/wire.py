@@ -68,7 +68,7 @@ class Asked(Struct, frozen=True):
 
 
 class Goodbye(Struct, frozen=True):
-    """The scheduler ends."""
+    """The scheduler says that it ends."""
 
 
 Message = UseNode | UseNone | Accepted | Asked | Goodbye
@@ -130,7 +130,7 @@ def local_begin(file: str, client: int, started: int) -> bytes:
 
 
 def local_done(client: int) -> bytes:
-    """It has ended."""
+    """Tells the scheduler that a job of this client's own has ended."""
     return encode(DaemonMessage.JOB_LOCAL_DONE, _LENGTH.pack(client))
 
 

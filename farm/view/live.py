@@ -29,7 +29,7 @@ class Snapshot(Struct, frozen=True, kw_only=True, tag="snapshot"):
     nodes: list[NodeStatus]
     """Machines and every other daemon, submitters included."""
     jobs: list[Job]
-    """In flight."""
+    """Jobs that wait for a node or run on one."""
     ended: list[Job]
     """The last ones, oldest first."""
     samples: list[Sample]
@@ -42,7 +42,7 @@ class Delta(Struct, frozen=True, kw_only=True, tag="delta", omit_defaults=True):
     time: float
     overview: Overview | None = None
     nodes: list[NodeStatus] = []
-    """New or changed."""
+    """Nodes that are new or have changed."""
     gone: list[str] = []
     """Keys of nodes that are forgotten."""
     jobs: list[Job] = []
@@ -170,9 +170,9 @@ class Live:
         self.by_host: dict[HostKey, str] = {}
         """Name and address of a login → key in ``nodes``."""
         self.jobs: dict[int, Job] = {}
-        """In flight."""
+        """Jobs that wait for a node or run on one, by id."""
         self.ended: deque[Job] = deque(maxlen=MAX_ENDED_SHOWN)
-        """Oldest first."""
+        """The last jobs that have ended, oldest first."""
         self.samples: deque[Sample] = deque(maxlen=MAX_SAMPLES)
 
     def apply(self, update: Update) -> None:

@@ -43,9 +43,9 @@ class UserCommand:
     jobs: int
     """Compiler calls that run now."""
     started: float
-    """Unix time."""
+    """Unix time at which its first process began."""
     processes: tuple[psutil.Process, ...]
-    """Its own first."""
+    """All its processes, the one that the user started first."""
 
     def __str__(self) -> str:
         place = f" in {self.folder}" if self.folder else ""

@@ -14,7 +14,7 @@ class Stage(enum.StrEnum):
     """How far a node has come in this boot."""
 
     OFF = "off"
-    """Never seen."""
+    """It has not been seen since farmd knows of it."""
     POWERED = "powered"
     LOADER = "loader"
     KERNEL = "kernel"
@@ -41,7 +41,7 @@ class BootEvent(Struct, frozen=True):
 
     stage: Stage | None
     time: float
-    """Unix time."""
+    """Unix time at which it happened."""
     mac: str = ""
     """Empty when the log names the address only."""
     address: str = ""
@@ -95,7 +95,7 @@ class Processors(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """Bytes."""
+    """A node's memory, in bytes."""
 
     total: Bytes = 0
     available: Bytes = 0

@@ -191,7 +191,7 @@ class FoundFarm(Struct, frozen=True):
     name: str
     netname: str
     scheduler: str
-    """Address."""
+    """The scheduler's address."""
     port: int
     api: str
     """Where farmd answers over HTTP, on the scheduler's machine; empty when it does not."""

@@ -22,7 +22,7 @@ class Refusal(Struct, frozen=True):
 
 
 Refusals = Mapping[str, Refusal]
-"""By MAC."""
+"""MAC address → why its node refuses its settings."""
 
 
 def noted(refusals: Refusals, mac: str, refusal: Refusal) -> Refusals:

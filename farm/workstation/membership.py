@@ -28,18 +28,18 @@ class Membership(Struct, frozen=True, kw_only=True):
     farm: str
     netname: str
     scheduler: str
-    """Address."""
+    """The scheduler's address."""
     port: int
     submitter: str
     """The name with which its iceccd logs in."""
     socket: str = SYSTEM_SOCKET
-    """Of its iceccd."""
+    """The socket on which its iceccd answers."""
     how: How
     """The farm's own server; joined by root, iceccd as a service; joined by a user, iceccd as a process of theirs."""
     api: str = ""
     """Where farmd answers over HTTP; empty when it does not, or is asked over its own socket."""
     joined: float = 0.0
-    """Unix time."""
+    """Unix time at which it joined; 0: not known."""
 
 
 def home_folder(environment: Mapping[str, str] = os.environ) -> Path:

@@ -289,7 +289,7 @@ class Gantt(RowView):
 
     @property
     def _width(self) -> int:
-        """Cells of time."""
+        """Cells of a line that are left for time, beside the label."""
         return max(1, self.size.width - self._label_width)
 
     def _lane(self, key: Hashable) -> Lane:
@@ -317,7 +317,7 @@ class Gantt(RowView):
         return self._empty
 
     def draw_header(self) -> list[Segment]:
-        """The time axis."""
+        """The first line: the axis with its times."""
         begin, end = self.span
         step = time_step(self.per_cell, TIME_LABEL_CELLS + 3)
         line = [" "] * self._width

@@ -21,7 +21,7 @@ class News(Message):
 
     @property
     def control(self) -> Widget:
-        """The widget."""
+        """The widget that sent this, which Textual's handlers select by."""
         return self.widget
 
 

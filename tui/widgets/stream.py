@@ -103,7 +103,7 @@ class LiveStream(LiveTable[Row]):
         return key in self._records
 
     def clear_records(self) -> None:
-        """Forget all records."""
+        """Forget all records, and that some were missed."""
         self._records.clear()
         self._missed = 0
         self.rows = self._records

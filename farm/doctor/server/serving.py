@@ -88,7 +88,7 @@ OLD_FILE = Cause(
 
 @dataclass
 class ServerFacts:
-    """A farm's server."""
+    """What the checks of a farm's server look at."""
 
     home: Home
     instance: Instance
@@ -97,7 +97,7 @@ class ServerFacts:
 
     @property
     def supervisor(self) -> Supervisor:
-        """Its supervisord."""
+        """The supervisord that runs the farm's services."""
         return Supervisor(self.home)
 
 

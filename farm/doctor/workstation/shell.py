@@ -98,7 +98,7 @@ def _settings(facts: WorkstationFacts) -> Outcome:
 
 
 def _path(facts: WorkstationFacts) -> Outcome:
-    """CC, CXX, PATH."""
+    """Which compilers a build takes by CC, CXX, CMake's launchers and PATH."""
     environment = facts.environment
     seen = [f"{name}={environment[name]}" for name in ("CC", "CXX", *CMAKE_LAUNCHERS) if environment.get(name)]
     seen += [f"gcc is {path}" for path in in_path("gcc", environment)[:4]]

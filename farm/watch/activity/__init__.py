@@ -106,7 +106,7 @@ def fold(activity: Activity, event: Said, time: float) -> Activity:
 
 
 def sample(activity: Activity, time: float) -> Sample:
-    """The present moment."""
+    """What the farm does at this moment, in numbers for a graph."""
     slots = busy = pending = local = 0
     for host in activity.hosts.values():
         if host.online:

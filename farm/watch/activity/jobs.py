@@ -14,7 +14,7 @@ from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, Jo
 Key = TypeVar("Key")
 
 MAX_JOBS = 65536
-"""Jobs in flight."""
+"""Jobs in flight that are kept; when there are more, the older half is given up as lost."""
 MAX_ENDED = 16384
 """Ended jobs that are kept; a reader that looks after each batch of events misses none."""
 FALLBACK_SECONDS = 120.0
@@ -167,7 +167,7 @@ def local_begun(activity: Activity, event: LocalBegun, time: float) -> Activity:
 
 
 def local_done(activity: Activity, event: LocalDone, time: float) -> Activity:
-    """It has ended."""
+    """Fold in that a job which a daemon ran by itself has ended."""
     job = activity.jobs.get(event.job)
     if job is None or job.place not in SELF_MADE:
         return activity

@@ -115,7 +115,7 @@ class Host(Struct, frozen=True, kw_only=True):
     """0–1000; at 1000 it gets no job."""
     load_averages: tuple[float, float, float] | None = None
     free_memory: int | None = None
-    """MiB."""
+    """Free memory in MiB; None: not reported."""
     installing: float = 0.0
     """Unix time since which it receives an environment; 0: it does not."""
     taken: int = 0
@@ -146,7 +146,7 @@ class Host(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> HostKey:
-        """Name and address."""
+        """A daemon's name and address, by which it is known."""
         return self.name, self.address
 
     @property
@@ -200,7 +200,7 @@ class Sample(Struct, frozen=True, gc=False):
     busy: int = 0
     pending: int = 0
     local: int = 0
-    """Local jobs running."""
+    """Local jobs that run at this moment."""
     totals: Totals = Totals()
 
 
@@ -214,7 +214,7 @@ class Activity(Struct, frozen=True, kw_only=True):
     forged: Map[int, float] = Map()
     """Host ids of daemons whose text is forged → Unix time at which that was first seen."""
     jobs: Map[int, Job] = Map()
-    """In flight."""
+    """Jobs that wait for a node or run on one, by id."""
     made: Map[HostKey, Map[int, None]] = Map()
     """Ids of those that daemons compile by themselves, by daemon."""
     local: Map[tuple[HostKey, str], Map[int, None]] = Map()

@@ -30,7 +30,7 @@ def to_sh(changes: Changes) -> str:
 
 
 def to_fish(changes: Changes) -> str:
-    """Commands for fish."""
+    """Commands that set and unset the variables in a fish shell."""
     lines = []
     for name, value in changes.items():
         if value is None:

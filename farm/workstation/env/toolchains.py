@@ -48,7 +48,7 @@ class Compiler:
 
     @property
     def names(self) -> dict[str, Path]:
-        """Name → program."""
+        """Name → path, for icecc-create-env: the C compiler and, where it needs one, the C++ compiler."""
         return {self.name: self.path} | ({self.cxx_name: self.cxx} if self.cxx else {})
 
     @property
@@ -61,7 +61,7 @@ class KeptEnvironment(Struct, frozen=True, kw_only=True):
     """An environment and what it was made of."""
 
     compiler: str
-    """Path."""
+    """The compiler's path."""
     version: str
     """What the compiler says of itself."""
     digest: str
@@ -70,7 +70,7 @@ class KeptEnvironment(Struct, frozen=True, kw_only=True):
     """File name: icecc-create-env's digest of all that is inside."""
     bytes: int
     made: float
-    """Unix time."""
+    """Unix time at which the environment was made."""
 
 
 def cache() -> Path:

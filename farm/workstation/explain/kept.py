@@ -47,7 +47,7 @@ def look(membership: Membership) -> Look:
 
 
 def node_names(seen: Look) -> dict[str, str]:
-    """Address → name."""
+    """Address → name of each daemon that is known."""
     return {host.address: host.name for host in seen.hosts}
 
 

@@ -23,7 +23,7 @@ class Layout(Struct, frozen=True):
 
 DEBIAN = Layout(Path("/etc/icecc/icecc.conf"), "ICECC_", ("iceccd",), Path("/etc/default/icecc"))
 SYSCONFIG = Layout(Path("/etc/sysconfig/icecream"), "ICECREAM_", ("iceccd", "icecream"))
-"""Fedora and openSUSE."""
+"""Where Fedora and openSUSE keep the settings."""
 LAYOUTS = (DEBIAN, SYSCONFIG)
 
 OUR_KEYS = ("NETNAME", "SCHEDULER_HOST", "ALLOW_REMOTE", "MAX_JOBS")

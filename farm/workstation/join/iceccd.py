@@ -63,7 +63,7 @@ class SystemService(Struct, frozen=True):
 
     @property
     def active(self) -> bool:
-        """Whether it runs."""
+        """Whether the machine's iceccd runs."""
         if self.systemd:
             return self._systemctl("is-active", "--quiet", check=False)
         return answers(SYSTEM_SOCKET)  # its script's "status" means every iceccd, those of users as well

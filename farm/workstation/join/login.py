@@ -35,11 +35,11 @@ class Offer(Struct, frozen=True):
     """What a farm has for a workstation."""
 
     logged_in: bool = False
-    """Its iceccd."""
+    """Whether the workstation's iceccd is logged in."""
     nodes: int = 0
     """That take jobs; some may be too busy at the moment."""
     slots: int = 0
-    """Of those."""
+    """Slots of these nodes together."""
 
 
 def offer(activity: Activity, submitter: str) -> Offer:

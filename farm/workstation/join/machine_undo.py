@@ -34,7 +34,7 @@ class Undo(Struct, frozen=True, kw_only=True):
     """How a machine, or a user's home, was before it joined its first farm."""
 
     files: tuple[SavedFile, ...] = ()
-    """Changed or made."""
+    """Files that were changed or made, as they were before."""
     folders: tuple[str, ...] = ()
     """Made, parents first; they go again when nothing is left in them."""
     trees: tuple[str, ...] = ()
