@@ -44,6 +44,11 @@ def socket_buffer_needed(config: Config, mtu: int) -> int:
     return max(export.socket_buffer(config, mtu) for export in EXPORTS.values())
 
 
+def advice() -> str:
+    """What to look at when a node does not get its root: a question, without its question mark."""
+    return "; ".join(export.advice for export in EXPORTS.values())
+
+
 def serving(store: Store, service: str) -> tuple[Export, Root] | None:
     """What a service exports; None when it is none of an export."""
     found = ((export, root) for export, roots in _roots(store) for root in roots if export.service(root) == service)

@@ -8,6 +8,7 @@ from statistics import median
 
 from msgspec import Struct
 
+from farm.export import advice
 from farm.hints import hint
 from farm.view.status import NodeStatus
 from farm.view.wording import duration
@@ -28,7 +29,7 @@ ADVICE: Mapping[Stage, tuple[str, str]] = {
     Stage.LOADER: ("no kernel fetched", "is HTTP reachable from there? farm logs nginx"),
     Stage.KERNEL: (
         "no root mounted",
-        "does ATA over Ethernet reach it, and is its image served? Its console tells; farm status lists the exports",
+        f"{advice()}? Its console tells; farm status lists the exports",
     ),
     Stage.ROOT: ("nothing heard of its agent", "is it still starting? Its console tells; farm logs farmd"),
     Stage.AGENT: ("not logged in to the scheduler", "does iceccd run? farm node ssh {name} systemctl status iceccd"),

@@ -20,7 +20,6 @@ from farm.view.wording import count
 from farm.watch.activity import NO_JOBS, Host
 from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
-from farm.watch.state import NO_JOBS
 
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment

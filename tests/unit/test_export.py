@@ -1,0 +1,126 @@
+"""A second export, which says of itself what exports say: all parts of a farm go by that."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from farm import export
+from farm.config import Config
+from farm.errors import FarmError
+from farm.export import EXPORTS, Root
+from farm.home import Home
+from farm.image.store import Manifest, Store
+from farm.instance import Instance
+from farm.netboot import render
+from farm.serve import firewall, health, preflight
+from farm.serve.up import services
+from farm.supervisor import Service
+from tests.made_up_store import add_version
+
+
+class Toy:
+    """One program for all versions, found by their names."""
+
+    name = "toy"
+    programs: Mapping[str, str] = {"toyd": "toy-server"}
+    ingress_rules = ("ether type 0x9999 drop",)
+    advice = "does its toy light up"
+
+    def __init__(self) -> None:
+        self.prepared: list[str] = []
+
+    def socket_buffer(self, config: Config, mtu: int) -> int:
+        return 1 << 30
+
+    def prepare(self, store: Path, roots: Sequence[Root]) -> None:
+        self.prepared = [root.name for root in roots]
+
+    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+        return [Service("toy", ["toyd", *(str(root.file) for root in roots)])] if roots else []
+
+    def service(self, root: Root) -> str:
+        return "toy"
+
+    def address(self, config: Config, root: Root) -> str:
+        return f"{config.server}/{root.name}"
+
+    def facts(self, root: Root) -> dict[str, str | int]:
+        return {}
+
+    def serves(self, pid: int, root: Root) -> bool:
+        return True
+
+    def ask(self, pid: int, root: Root) -> str:
+        raise OSError("its battery is empty")
+
+
+@pytest.fixture
+def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
+    """The export of versions whose names begin with a t."""
+    made, others = Toy(), export.export_of
+
+    def export_of(manifest: Manifest) -> export.Export:
+        return made if manifest.version.startswith("t") else others(manifest)
+
+    monkeypatch.setitem(EXPORTS, "toy", made)
+    monkeypatch.setattr(export, "export_of", export_of)
+    return made
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """Three versions, of which the toy exports two."""
+    home = Home.at(tmp_path)
+    home.create()
+    for built, version in enumerate(("v1", "t1", "t2"), 1):
+        add_version(Store(home.images), version, built)
+    return home
+
+
+def instance(version: str) -> Instance:
+    return Instance(config=Config(), interface="lo", image=version, started=0.0)
+
+
+def test_each_export_gets_ready_for_its_own_versions(toy: Toy, home: Home) -> None:
+    store = Store(home.images)
+    export.prepare(store)
+
+    assert ["t1", "t2"] == toy.prepared
+    assert {"v1": "aoe:e7.1", "t1": "toy:10.77.0.1/t1", "t2": "toy:10.77.0.1/t2"} == {
+        manifest.version: export.root_argument(Config(), store, manifest) for manifest in store.list()
+    }
+
+
+def test_its_services_run_and_nodes_are_told_where_their_root_is(toy: Toy, home: Home) -> None:
+    store = Store(home.images)
+    export.prepare(store)
+    assert {"aoe-1", "toy"} <= {service.name for service in services(home, instance("t2"))}
+
+    render.write_boot_files(home, Config(), store, "t2", mtu=1500, farm_key="ssh-ed25519 AAAA farm")
+
+    assert " farm.root=toy:10.77.0.1/t2 farm.image=t2 " in (home.http / "boot/default.ipxe").read_text()
+
+
+def test_it_is_asked_whether_it_works(toy: Toy, home: Home) -> None:
+    answer = health.ask(home, instance("t1"), "toy", os.getpid())
+
+    assert (False, "its battery is empty") == (answer.ok, answer.detail)
+
+
+def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    rules = firewall.ruleset(Config(), "eno2").splitlines()
+    assert [line.strip() for line in rules if "ether type" in line][-1] == "ether type 0x9999 drop"
+    assert 1 << 30 == export.socket_buffer_needed(Config(), 1500)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FarmError) as caught:
+        preflight.require_programs(virtual=False)
+    assert "toyd" in caught.value.what
+    assert "toy-server" in caught.value.mend
+
+
+def test_its_advice_is_given_where_a_boot_hangs(toy: Toy) -> None:
+    assert "does ATA over Ethernet reach it, and is its image served; does its toy light up" == export.advice()
