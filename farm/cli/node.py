@@ -147,7 +147,7 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
         facts.append(("MAC", found.mac))
     facts.append(("address", found.address or "none yet"))
     if found.mac:
-        verified = "yes: heard at the address DHCP gave it" if found.verified else "no: its agent was not heard"
+        verified = "yes: its agent was heard at its address" if found.verified else "no: its agent was not heard"
         outdated = " (its next boot gets another)" if found.outdated else ""
         facts.append(("verified", verified))
         facts.append(("image", (found.image or "unknown") + outdated))

@@ -13,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+from immutables import Map
 from msgspec.structs import replace
 
 from farm.daemon import access, guard, memory, sources, telemetry_polls, watchdog
@@ -123,10 +124,12 @@ class Daemon:
             nodes = machines.nodes
             if machines.started != started:
                 nodes = [addressed(self.farm, node) for node in nodes if node.address]
-            self.farm = resumed(self.farm, nodes)
+            self.farm = replace(resumed(self.farm, nodes), claims=Map(machines.claims))
             self._logs = sources.BootLogs(self.home, machines.seen)
         for event in self._logs.read(time.time()):
             # Of boots before this `farm up` only the addresses are of use, for nodes that were left running.
+            if event.time < started and event.boot_id:
+                event = replace(event, stage=None)
             if (event.stage is None and not event.refused) or event.time >= started:
                 self.publish(event)
         self._logs.taken()

@@ -46,8 +46,8 @@ async def refuse_strangers(home: Home, instance: Now, look: Look, publish: Publi
         present = strangers(farm, config) if blocks else []
         now = time.monotonic()
         seen = {host.key: seen.get(host.key, now) for host in present}
-        leased = {node.address for node in farm.nodes.values()}
-        due = {host.address for host in present if host.address not in leased or now - seen[host.key] > GRACE_SECONDS}
+        coming = {node.address for node in farm.nodes.values()} | set(farm.claims)
+        due = {host.address for host in present if host.address not in coming or now - seen[host.key] > GRACE_SECONDS}
         pardoned = {address for address in refused if not blocks or is_known(address, farm, config)}
         before = set(refused)
         if farm.activity.scheduler.up:

@@ -15,7 +15,7 @@ from farm.daemon.sources import Seen
 from farm.errors import NOT_JSON
 from farm.home import write_atomic
 from farm.watch.events import Remembered, Stage
-from farm.watch.state import Farm, Node
+from farm.watch.state import Claim, Farm, Node
 
 REPORTED_STAGES = (Stage.REGISTERED, Stage.READY)
 """Stages that the scheduler and the agents tell of, and no log."""
@@ -29,6 +29,7 @@ class Machines(Struct, frozen=True):
     seen: Seen
     nodes: list[Node]
     """Without what their agents and the scheduler say, which say it again."""
+    claims: dict[str, Claim] = {}
 
 
 class _Memory(Struct, frozen=True):
@@ -51,7 +52,7 @@ def remember(farm: Farm, started: float = 0.0, seen: Seen | None = None) -> byte
             replace(node, beacon=None, telemetry=None, readings=(), host=None, order=None)
             for node in farm.nodes.values()
         ]
-        machines = Machines(started, seen, nodes)
+        machines = Machines(started, seen, nodes, dict(farm.claims))
     return msgspec.json.encode(_Memory(boots, machines))
 
 

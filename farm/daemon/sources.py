@@ -127,7 +127,7 @@ async def watch_leases(home: Home, look: Look, publish: Publish) -> None:
                 now, known = time.time(), changed
                 for mac, address in addresses(parse_leases(text), now).items():
                     node = look().nodes.get(mac)
-                    if node is None or node.address != address:
+                    if node is None or node.lease != address:
                         publish(BootEvent(None, now, mac, address))
         await asyncio.sleep(LEASE_SECONDS)
 

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from farm.errors import NOT_JSON
 from farm.watch.events import Stage, Telemetry, TelemetryLost, TelemetrySeen
 from farm.watch.scheduler_source import Look, Publish
-from farm.watch.state import Node
+from farm.watch.state import Question, questions
 
 log = logging.getLogger("farmd")
 
@@ -31,6 +31,8 @@ BOOT_FAILURES = 60
 """A node that has not answered so often is not coming up any more."""
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
 MAX_TELEMETRY = 64 * 1024
+_Where = tuple[str, str]
+"""MAC and address."""
 MAX_SURE = 48
 """Nodes asked at a time of those that have answered the last question."""
 MAX_UNSURE = 16
@@ -38,10 +40,9 @@ MAX_UNSURE = 16
 
 
 class _Turn(Struct, frozen=True):
-    """How a node has answered in one boot."""
+    """How a node has answered at one address in one boot."""
 
     boot: tuple[str, float]
-    """Its address, and when the boot began."""
     due: float = 0.0
     """Monotonic time of the next question."""
     answered: bool = False
@@ -51,86 +52,90 @@ class _Turn(Struct, frozen=True):
 
 
 class Turns:
-    """Which nodes are asked when: those that answer have places of their own, the others too. Times: monotonic."""
+    """Which questions are put when: those that are answered have places of their own, the others too.
+
+    Times: monotonic.
+    """
 
     def __init__(self) -> None:
-        self._turns: dict[str, _Turn] = {}
-        self._asked: set[str] = set()
+        self._turns: dict[_Where, _Turn] = {}
+        self._asked: set[_Where] = set()
 
-    def take(self, nodes: Iterable[Node], now: float) -> list[Node]:
-        """The nodes to ask now; each is asked once at a time, until `ended` is told how that went."""
-        turns: dict[str, _Turn] = {}
-        due: list[tuple[tuple[int, float], Node]] = []
-        for node in nodes:
-            if not _answers(node):
-                continue
-            boot, turn = (node.address, node.started), self._turns.get(node.mac)
-            turn = turns[node.mac] = turn if turn and turn.boot == boot else _Turn(boot)
-            if turn.due <= now and node.mac not in self._asked:
-                due.append(((min(turn.failures, FAILURES), turn.due), node))
+    def take(self, questions: Iterable[Question], now: float) -> list[Question]:
+        """What to ask now; each is asked once at a time, until `ended` is told how that went."""
+        turns: dict[_Where, _Turn] = {}
+        due: list[tuple[tuple[int, float], Question]] = []
+        for question in questions:
+            where = _where(question)
+            turn = self._turns.get(where)
+            turn = turns[where] = turn if turn and turn.boot == question.boot else _Turn(question.boot)
+            if turn.due <= now and where not in self._asked:
+                due.append(((min(turn.failures, FAILURES), turn.due), question))
         self._turns = turns
         places = {True: MAX_SURE, False: MAX_UNSURE}
-        for mac in self._asked:
-            places[self._answered(mac)] -= 1
-        taken: list[Node] = []
-        for _, node in sorted(due, key=lambda each: each[0]):
-            sure = turns[node.mac].answered
+        for where in self._asked:
+            places[self._answered(where)] -= 1
+        taken: list[Question] = []
+        for _, question in sorted(due, key=lambda each: each[0]):
+            sure = turns[_where(question)].answered
             if places[sure] > 0:
                 places[sure] -= 1
-                self._asked.add(node.mac)
-                taken.append(node)
+                self._asked.add(_where(question))
+                taken.append(question)
         return taken
 
-    def ended(self, node: Node, answered: bool, now: float) -> int:
-        """A question to the node as it was then has ended; how often in a row it has not answered."""
-        self._asked.discard(node.mac)
-        turn = self._turns.get(node.mac)
-        if turn is None or turn.boot != (node.address, node.started):
+    def ended(self, question: Question, answered: bool, now: float) -> int:
+        """A question has ended; how often in a row it was not answered."""
+        where = _where(question)
+        self._asked.discard(where)
+        turn = self._turns.get(where)
+        if turn is None or turn.boot != question.boot:
             return 0
         turn = replace(turn, answered=answered, failures=0 if answered else turn.failures + 1)
-        if _comes_up(node, turn) or 0 < turn.failures < FAILURES:
+        if _comes_up(question, turn) or 0 < turn.failures < FAILURES:
             pause = BOOTING_POLL_SECONDS
         else:
             pause = STEADY_POLL_SECONDS if answered else SILENT_SECONDS
-        self._turns[node.mac] = replace(turn, due=now + pause)
+        self._turns[where] = replace(turn, due=now + pause)
         return turn.failures
 
-    def _answered(self, mac: str) -> bool:
-        return mac in self._turns and self._turns[mac].answered
+    def _answered(self, where: _Where) -> bool:
+        return where in self._turns and self._turns[where].answered
 
 
-def _answers(node: Node) -> bool:
-    """Its agent may be expected to run."""
-    return bool(node.address) and (node.verified or node.host is not None or Stage.AGENT in node.stages)
+def _where(question: Question) -> _Where:
+    return question.node.mac, question.address
 
 
-def _comes_up(node: Node, turn: _Turn) -> bool:
-    return node.stage in (Stage.AGENT, Stage.REGISTERED) and turn.failures < BOOT_FAILURES
+def _comes_up(question: Question, turn: _Turn) -> bool:
+    return question.node.stage in (Stage.AGENT, Stage.REGISTERED) and turn.failures < BOOT_FAILURES
 
 
 async def poll(look: Look, publish: Publish) -> None:
     """Ask the nodes that run how they do: every few seconds, and every second while one is coming up."""
     turns = Turns()
 
-    async def ask(session: aiohttp.ClientSession, node: Node) -> None:
-        telemetry = None
+    async def ask(session: aiohttp.ClientSession, question: Question) -> None:
+        node, telemetry = question.node, None
         try:
-            telemetry = await fetch(session, node.address, node.port)
+            telemetry = await fetch(session, question.address, node.port)
             if telemetry is not None:
-                publish(TelemetrySeen(node.mac, node.address, telemetry, time.time()))
+                publish(TelemetrySeen(node.mac, question.address, telemetry, time.time()))
         except Exception as error:
             # One node's answer must not end the questions to all others, whatever a library makes of it.
             log.warning("The telemetry of %s cannot be taken: %r", node.mac, error)
-        failures = turns.ended(node, telemetry is not None, time.monotonic())
-        if failures >= FAILURES and not node.silent and (node.telemetry is not None or node.host is not None):
+        failures = turns.ended(question, telemetry is not None, time.monotonic())
+        if failures < FAILURES or question.address != node.address or node.silent:
+            return
+        if node.telemetry is not None or node.host is not None:
             publish(TelemetryLost(node.mac, time.time()))
 
     # auto_decompress: an agent compresses nothing, and a few bytes could become very many.
     session = aiohttp.ClientSession(timeout=POLL_TIMEOUT, auto_decompress=False, cookie_jar=aiohttp.DummyCookieJar())
     async with session, asyncio.TaskGroup() as group:
         while True:
-            for node in turns.take(look().nodes.values(), time.monotonic()):
-                group.create_task(ask(session, node))
+            for question in turns.take(questions(look()), time.monotonic()):
+                group.create_task(ask(session, question))
             await asyncio.sleep(TURN_SECONDS)
 
 

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from farm.errors import NOT_JSON
 from farm.netboot.rival import PROBE
+from farm.node.contract import BOOT_ID
 from farm.watch.events import BootEvent, Stage
 from farm.watch.refusals import NO_ADDRESS
 
@@ -161,8 +162,16 @@ def _requested(uri: str, address: str, time: float, sent: int = 0) -> BootEvent 
     if found := _IMAGE.search(path):
         return BootEvent(Stage.KERNEL, time, mac, address, found["image"], bytes=sent, detail=found["file"])
     if found := _NODE.search(path):
-        return BootEvent(Stage.AGENT, time, _mac(found["mac"]) or mac, address, uptime=_uptime(query), bytes=sent)
+        return _settings(_mac(found["mac"]) or mac, address, time, sent, query)
     return None
+
+
+def _settings(mac: str, address: str, time: float, sent: int, query: dict[str, str]) -> BootEvent:
+    """A question for settings. A node repeats it while it runs, without its boot's numbers, to say where it is."""
+    uptime = _uptime(query)
+    boot_id = query.get("boot", "") if BOOT_ID.fullmatch(query.get("boot", "")) else ""
+    stage = Stage.AGENT if "agent" in uptime or not boot_id else None
+    return BootEvent(stage, time, mac, address, uptime=uptime, bytes=sent, boot_id=boot_id)
 
 
 def _uptime(query: dict[str, str]) -> dict[str, float]:

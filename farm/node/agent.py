@@ -13,7 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from farm.node import metrics
+from farm.node import metrics, witness
 from farm.node.network import address_of, name_now
 from farm.node.retry import pauses
 from farm.node.telemetry import Telemetry
@@ -123,6 +123,8 @@ def main(root: str = "/") -> int:
         node: dict[str, Any] = json.load(file)
     telemetry = Telemetry(node, os.path.join(root, "run/farm/upper"))
     stop = threading.Event()
+    if node["boot_id"]:
+        threading.Thread(target=witness.repeat, args=(node, stop), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     waits = pauses(*PAUSES)
@@ -155,8 +157,6 @@ def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event
 
     from farm.node.beacon import Beacon
 
-    with open("/proc/sys/kernel/random/boot_id") as file:
-        boot_id = file.read(8)
     waits = pauses(*PAUSES)
 
     def stays() -> bool:
@@ -164,7 +164,7 @@ def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event
 
     while stays():
         try:
-            with Beacon(node, boot_id) as beacon:
+            with Beacon(node) as beacon:
                 while stays():
                     stage = telemetry.snapshot()["stage"]
                     beacon.announce(stage)

@@ -17,15 +17,15 @@ TTL = 120
 """Seconds; the library's own default is 75 minutes. Its browsers keep what died without a word for 1125 s anyway."""
 
 
-def service_info(node: dict[str, Any], stage: str, boot_id: str) -> ServiceInfo:
-    """What is advertised; ``boot_id`` tells this boot from the last, so that a browser sees a change."""
+def service_info(node: dict[str, Any], stage: str) -> ServiceInfo:
+    """What is advertised; the boot id tells this boot from the last, so that a browser sees a change."""
     text = {
         "farm": node["farm"],
         "mac": node["mac"],
         "image": node["image"],
         "version": VERSION,
         "stage": stage,
-        "boot": boot_id,
+        "boot": node["boot_id"],
     }
     for role, settings in node["roles"].items():
         text.update(load(role).advertised(settings))
@@ -44,9 +44,8 @@ def service_info(node: dict[str, Any], stage: str, boot_id: str) -> ServiceInfo:
 class Beacon:
     """The advertisement while it stands (a context manager)."""
 
-    def __init__(self, node: dict[str, Any], boot_id: str) -> None:
+    def __init__(self, node: dict[str, Any]) -> None:
         self.node = node
-        self.boot_id = boot_id
         self.stage = ""
 
     def __enter__(self) -> Beacon:
@@ -57,7 +56,7 @@ class Beacon:
         """Say the stage this node is at; nothing is sent when it was said before."""
         if stage == self.stage:
             return
-        info = service_info(self.node, stage, self.boot_id)
+        info = service_info(self.node, stage)
         if self.stage:
             self.zeroconf.update_service(info)
         else:

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 
+from farm.node import witness
 from farm.node.contract import MAX_BYTES, SettingsError
 from farm.node.files import read, write
 from farm.node.network import address_of, ensure_broadcast, mac_of, nic_of
@@ -42,9 +43,10 @@ def main(root: str = "/") -> int:
     address = _wait(f"an IPv4 address on {nic} ({mac}) from DHCP", lambda: address_of(nic))
     ensure_broadcast(nic)
     stages = parse_stages(read(os.path.join(root, "run/farm/boot")))
-    settings = ask(boot, mac, stages)
+    boot_id = witness.boot_id(root)
+    settings = ask(boot, mac, boot_id, stages)
     stages["agent"] = uptime()
-    apply(root, boot, settings, {"mac": mac, "nic": nic, "address": address}, stages)
+    apply(root, boot, settings, {"mac": mac, "nic": nic, "address": address, "boot_id": boot_id}, stages)
     return 0
 
 
@@ -53,16 +55,15 @@ def uptime() -> float:
     return round(time.clock_gettime(time.CLOCK_BOOTTIME), 2)
 
 
-def ask(boot: Boot, mac: str, stages: dict[str, float]) -> Settings:
+def ask(boot: Boot, mac: str, boot_id: str, stages: dict[str, float]) -> Settings:
     """Ask the server what this node is to be, by HTTP and after some tries by TFTP too, for as long as it takes."""
-    name = mac.replace(":", "-")
     complained = time.monotonic()
     waits = pauses(*PAUSES)
     attempt = 0
     while True:
         attempt += 1
         try:
-            return _ask_once(boot, name, stages, tftp=attempt > HTTP_TRIES)
+            return _ask_once(boot, mac, boot_id, stages, tftp=attempt > HTTP_TRIES)
         except (OSError, SettingsError) as error:
             reason = error
         if attempt == HTTP_TRIES or time.monotonic() - complained >= COMPLAIN_SECONDS:
@@ -71,15 +72,15 @@ def ask(boot: Boot, mac: str, stages: dict[str, float]) -> Settings:
         time.sleep(next(waits))
 
 
-def _ask_once(boot: Boot, name: str, stages: dict[str, float], tftp: bool) -> Settings:
-    numbers = "&".join(f"{stage}={seconds:.2f}" for stage, seconds in {**stages, "agent": uptime()}.items())
+def _ask_once(boot: Boot, mac: str, boot_id: str, stages: dict[str, float], tftp: bool) -> Settings:
+    question = witness.question(mac, boot_id, {**stages, "agent": uptime()})
     try:
-        return parse_settings(http_get(boot.server, boot.http_port, f"/nodes/{name}.json?{numbers}"))
+        return parse_settings(http_get(boot.server, boot.http_port, question))
     except (OSError, SettingsError):
         if not tftp:
             raise
     try:
-        return parse_settings(tftp_get(boot.server, f"nodes/{name}.json"))
+        return parse_settings(tftp_get(boot.server, f"nodes/{mac.replace(':', '-')}.json"))
     except FileNotFoundError:
         return parse_settings(tftp_get(boot.server, "nodes/default.json"))
 
@@ -138,6 +139,7 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
         "name": name,
         "image": boot.image,
         "server": boot.server,
+        "http_port": boot.http_port,
         "telemetry_port": settings.telemetry_port,
         "boot": stages,
         "roles": settings.roles,

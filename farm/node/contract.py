@@ -32,6 +32,8 @@ ADDRESS = re.compile(_HOST)
 """IPv4, of a computer: none of network 0, no multicast, nothing reserved."""
 PORT = re.compile(_PORT)
 SCHEDULER = re.compile(f"{_HOST}:{_PORT}")
+BOOT_ID = re.compile("[0-9a-f]{32}")
+"""Of the kernel, without its dashes: random, so it tells this boot of this machine from all others."""
 NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 """Of a farm, a node or a role: a label of a host name (RFC 1123) in lower case."""
 NETNAME = re.compile("[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")

@@ -37,7 +37,10 @@ BOOT_STAGES = tuple(Stage)[1:-1]
 
 
 class BootEvent(Struct, frozen=True):
-    """Something a booting machine did, as a server's log tells it; ``stage`` None: it was given its address."""
+    """Something a booting machine did, as a server's log tells it.
+
+    ``stage`` None: only where it is is told, by a lease of ours, or, with a ``boot_id``, by itself.
+    """
 
     stage: Stage | None
     time: float
@@ -50,6 +53,8 @@ class BootEvent(Struct, frozen=True):
     """Stage → seconds since its kernel started, as the node says it."""
     bytes: int = 0
     detail: str = ""
+    boot_id: str = ""
+    """As the machine says it when it asks for its settings; images of before say none."""
     refused: str = ""
     """What it asked for and could not be given (then ``stage`` is None), as Refusal.what says it."""
 
@@ -131,6 +136,8 @@ class Telemetry(Struct, frozen=True):
     mac: Annotated[str, Meta(max_length=17)]
     uptime: Seconds
     iceccd: bool
+    boot_id: Annotated[str, Meta(max_length=32)] = ""
+    """As it said it when it asked for its settings."""
     image: Text = ""
     version: Text = ""
     slots: Annotated[int, Meta(ge=0, le=4096)] = 0

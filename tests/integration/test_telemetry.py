@@ -52,7 +52,7 @@ def agent(node: Namespace) -> Node:
     (root / "run/farm/upper").mkdir(parents=True)
     told = {"farm": "lab", "name": "pc01", "mac": MAC, "nic": "lab0", "address": NODE, "image": "v1",
             "roles": {"compile": {"slots": 3}},
-            "telemetry_port": 9105, "version": "1", "boot": {}}  # fmt: skip
+            "telemetry_port": 9105, "version": "1", "boot": {}, "boot_id": ""}  # fmt: skip
     (root / "run/farm/node.json").write_text(json.dumps(told))
     node.start("agent", sys.executable, "-m", "farm.node", "agent", "--root", str(root))
     node.wait_for(9105)

@@ -4,17 +4,22 @@ import itertools
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import PROBE
+from farm.node.contract import BOOT_ID
+from farm.node.witness import question
 from farm.watch.events import BootEvent, Stage
 from farm.watch.refusals import NO_ADDRESS
 
 MAC = "52:54:00:00:00:01"
+HYPHENS = "52-54-00-00-00-01"
 NOW = datetime(2026, 11, 23, 2, 0, 0).timestamp()
 STAMP = "Nov 23 01:28:22"
 TIME = datetime(2026, 11, 23, 1, 28, 22).timestamp()
@@ -186,6 +191,45 @@ def test_any_lines_are_tolerated(lines: list[str], written: int) -> None:
     assert all(event.time <= written + 86400 for event in parse_dnsmasq(lines, written))
 
 
+IDS = st.from_regex("[0-9a-f]{32}", fullmatch=True)
+
+
+def asks(query: str) -> BootEvent | None:
+    line = {"time": 9.0, "address": "10.0.0.1", "uri": f"/nodes/{HYPHENS}.json?{query}", "status": 200, "bytes": 1}
+    return parse_nginx(msgspec.json.encode(line).decode())
+
+
+@given(IDS, st.dictionaries(st.sampled_from(["kernel", "nic", "root"]), st.floats(0, 1000)))
+def test_what_a_node_asks_is_what_is_read(boot_id: str, stages: dict[str, float]) -> None:
+    uri = question(MAC, boot_id, {**stages, "agent": 2000.0})
+    event = asks(uri.partition("?")[2])
+    assert event is not None
+    assert (event.stage, event.mac, event.address, event.boot_id) == (Stage.AGENT, MAC, "10.0.0.1", boot_id)
+    assert event.uptime == {**{stage: round(when, 2) for stage, when in stages.items()}, "agent": 2000.0}
+    again = asks(question(MAC, boot_id).partition("?")[2])
+    assert again is not None
+    assert (again.stage, again.uptime, again.boot_id) == (None, {}, boot_id), "it only says where it is"
+
+
+@given(
+    IDS, st.text() | st.characters(categories=["Cc", "Zs", "Nd"]) | st.sampled_from(["%0a", "%00", "\\n", "\x1b[2J"])
+)
+def test_a_boot_id_is_32_digits_or_none(boot_id: str, more: str) -> None:
+    for text in (boot_id[1:], boot_id.upper() + "G", boot_id + quote(more), quote(more) + boot_id, more):
+        event = asks(f"boot={text}&agent=1")
+        assert event is None or event.boot_id == "" or (event.boot_id == boot_id and not more)
+    assert asks(f"boot={boot_id}&boot={boot_id}") is None, "who says a thing twice says nothing"
+
+
+def test_a_node_of_an_older_image_says_no_boot_id() -> None:
+    event = asks("kernel=1.00&agent=2.00")
+    assert event is not None
+    assert (event.stage, event.boot_id) == (Stage.AGENT, "")
+    plain = asks("")
+    assert plain is not None
+    assert plain.stage is Stage.AGENT
+
+
 @given(st.text())
 def test_any_text_is_tolerated(text: str) -> None:
     said(text)
@@ -196,10 +240,9 @@ def test_any_text_is_tolerated(text: str) -> None:
 
 @given(st.text(), st.floats(allow_nan=False), st.integers(), st.text())
 def test_any_request_is_tolerated(uri: str, when: float, size: int, query: str) -> None:
-    import msgspec
-
     line = {"time": when, "address": "10.0.0.1", "uri": f"/nodes/{uri}?{query}", "status": 200, "bytes": size}
     parse_nginx(msgspec.json.encode(line).decode())
     line["uri"] = f"/nodes/52-54-00-00-00-01.json?{query}"
     event = parse_nginx(msgspec.json.encode(line).decode())
     assert event is None or event.mac == MAC
+    assert event is None or event.boot_id == "" or BOOT_ID.fullmatch(event.boot_id)

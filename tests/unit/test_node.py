@@ -214,7 +214,7 @@ def test_a_node_asks_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(configure, "_ask_once", answer)
     monkeypatch.setattr(configure.time, "sleep", slept.append)
-    assert "told" == configure.ask(parse_cmdline("farm.server=10.77.0.1"), "52:54:00:12:34:56", {})
+    assert "told" == configure.ask(parse_cmdline("farm.server=10.77.0.1"), "52:54:00:12:34:56", "", {})
     assert (1500, 5.0) == (len(slept), max(slept))
     assert sum(slept) > 7000
 

@@ -327,6 +327,7 @@ def test_an_order_stands_until_it_is_taken_back_or_the_node_boots_anew() -> None
 
 MACS = st.sampled_from([MAC, OTHER, ""])
 ADDRESSES = st.sampled_from([ADDRESS, "10.77.0.58", ""])
+BOOT_IDS = st.sampled_from(["", "1", "2"])
 TIMES = st.floats(0, 1000)
 IDS = st.integers(0, 3)
 ANY_EVENT = st.one_of(
@@ -337,6 +338,7 @@ ANY_EVENT = st.one_of(
         MACS,
         ADDRESSES,
         uptime=st.sampled_from([{}, UPTIME]),
+        boot_id=BOOT_IDS,
     ),
     st.builds(
         BeaconSeen,
@@ -345,7 +347,10 @@ ANY_EVENT = st.one_of(
     ),
     st.builds(BeaconLost, st.sampled_from("ab"), TIMES),
     st.builds(
-        lambda mac, address, time: TelemetrySeen(mac, address, replace(TELEMETRY, mac=mac), time),
+        lambda boot_id, mac, address, time: TelemetrySeen(
+            mac, address, replace(TELEMETRY, mac=mac, boot_id=boot_id), time
+        ),
+        BOOT_IDS,
         MACS,
         ADDRESSES,
         TIMES,
@@ -374,3 +379,4 @@ def test_whatever_happens_the_state_holds_together(events: list[Event]) -> None:
         assert each.stage is Stage.OFF or each.stages or each.heard
         assert each.host is None or farm.activity.hosts[each.host].address == each.address
         assert not each.verified or each.address
+        assert not each.address or each.leased or each.boot_id

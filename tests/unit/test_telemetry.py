@@ -8,12 +8,13 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from immutables import Map
 from msgspec.structs import replace
 
 from farm.daemon.telemetry_polls import BOOTING_POLL_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, STEADY_POLL_SECONDS, Turns
 from farm.errors import NOT_JSON
 from farm.watch.events import Stage, Telemetry
-from farm.watch.state import Node
+from farm.watch.state import Farm, Node, Question, questions
 
 QUESTION_SECONDS = 2.0
 """As long as one that nobody answers takes."""
@@ -26,17 +27,22 @@ def node(number: int, stage: Stage = Stage.AGENT) -> Node:
                 stage=stage, stages={Stage.AGENT: 1.0})  # fmt: skip
 
 
+def ask(*nodes: Node) -> list[Question]:
+    return questions(Farm(name="lab", nodes=Map({each.mac: each for each in nodes})))
+
+
 def play(nodes: list[Node], answering: set[str], seconds: float) -> tuple[dict[str, list[float]], int]:
     """When each node was asked in so many (pretended) seconds, and how many were asked at a time at most."""
-    turns, open_questions, asked, most = Turns(), list[tuple[float, Node]](), {each.mac: [] for each in nodes}, 0
+    turns, open_questions, most = Turns(), list[tuple[float, Question]](), 0
+    asked: dict[str, list[float]] = {each.mac: [] for each in nodes}
     for tick in range(round(seconds / TICK)):
         now = tick * TICK
         for end, each in [question for question in open_questions if question[0] <= now]:
             open_questions.remove((end, each))
-            turns.ended(each, each.mac in answering, now)
-        for each in turns.take(nodes, now):
-            asked[each.mac].append(now)
-            open_questions.append((now + (0 if each.mac in answering else QUESTION_SECONDS), each))
+            turns.ended(each, each.node.mac in answering, now)
+        for each in turns.take(ask(*nodes), now):
+            asked[each.node.mac].append(now)
+            open_questions.append((now + (0 if each.node.mac in answering else QUESTION_SECONDS), each))
         most = max(most, len(open_questions))
     return asked, most
 
@@ -65,36 +71,37 @@ def test_all_of_a_large_farm_are_asked_whoever_was_first(stage: Stage) -> None:
 
 def test_a_node_that_comes_up_again_is_asked_at_once() -> None:
     turns, quiet = Turns(), node(1, Stage.LOST)
+    (before,) = ask(quiet)
     for turn in range(10):
-        turns.take([quiet], turn * 100.0)
-        turns.ended(quiet, False, turn * 100.0)
-    assert turns.take([quiet], 901.0) == []
-    again = replace(quiet, started=5.0, stage=Stage.AGENT)
-    assert turns.take([again], 901.0) == [again]
-    assert turns.take([again], 902.0) == [], "one question at a time"
-    assert turns.ended(quiet, False, 903.0) == 0, "what was asked of the boot before says nothing of this one"
+        turns.take([before], turn * 100.0)
+        turns.ended(before, False, turn * 100.0)
+    assert turns.take([before], 901.0) == []
+    again = ask(replace(quiet, started=5.0, stage=Stage.AGENT))
+    assert turns.take(again, 901.0) == again
+    assert turns.take(again, 902.0) == [], "one question at a time"
+    assert turns.ended(before, False, 903.0) == 0, "what was asked of the boot before says nothing of this one"
 
 
 def test_one_that_stops_answering_is_soon_known_to_be_silent() -> None:
-    turns, quiet = Turns(), node(1, Stage.READY)
-    assert turns.take([quiet], 0.0) == [quiet]
-    assert turns.ended(quiet, True, 0.0) == 0
+    turns, quiet = Turns(), ask(node(1, Stage.READY))
+    assert turns.take(quiet, 0.0) == quiet
+    assert turns.ended(quiet[0], True, 0.0) == 0
     now = STEADY_POLL_SECONDS
     for failures in range(1, FAILURES + 1):
-        assert turns.take([quiet], now) == [quiet]
-        assert turns.ended(quiet, False, now) == failures
+        assert turns.take(quiet, now) == quiet
+        assert turns.ended(quiet[0], False, now) == failures
         now += BOOTING_POLL_SECONDS
-    assert turns.take([quiet], now) == [], "it has had its chances"
+    assert turns.take(quiet, now) == [], "it has had its chances"
 
 
 @given(st.lists(st.lists(st.tuples(st.integers(0, 60), st.booleans()), max_size=60), max_size=30))
 def test_questions_are_bounded_whoever_answers(rounds: list[list[tuple[int, bool]]]) -> None:
     turns, nodes = Turns(), [node(number) for number in range(61)]
-    asked: dict[str, Node] = {}
+    asked: dict[str, Question] = {}
     for number, ends in enumerate(rounds):
-        for each in turns.take(nodes, number * 20.0):
-            assert each.mac not in asked
-            asked[each.mac] = each
+        for each in turns.take(ask(*nodes), number * 20.0):
+            assert each.node.mac not in asked
+            asked[each.node.mac] = each
         assert len(asked) <= MAX_SURE + MAX_UNSURE
         for which, answered in ends:
             if ended := asked.pop(nodes[which].mac, None):

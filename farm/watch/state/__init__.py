@@ -1,7 +1,7 @@
 """What is known of a farm, and how each event changes it: frozen records and pure functions.
 
 ``fold(farm, event)`` is the only way the state changes. Events come from strangers too (DHCP, HTTP requests,
-multicast), so tables are bounded and claims are checked against what DHCP has given out.
+multicast), so tables are bounded, and what somebody says counts when a lease or the machine's own answer bears it out.
 """
 
 from __future__ import annotations
@@ -35,25 +35,38 @@ from farm.watch.events import (
 from farm.watch.refusals import recent
 from farm.watch.state import agents, boots
 from farm.watch.state.agents import MAX_READINGS, MAX_STRANGERS
-from farm.watch.state.nodes import GUEST_SECONDS, MAX_GUESTS, MAX_NODES, at, put, without_old_guests
-from farm.watch.state.records import ANSWERS, Farm, Node, Reading, default_name, login_keys
+from farm.watch.state.claims import Question, questions
+from farm.watch.state.nodes import GUEST_SECONDS, MAX_CLAIMS, MAX_GUESTS, MAX_NODES, at, put, without_old_guests
+from farm.watch.state.records import (
+    ANSWERS,
+    Claim,
+    Farm,
+    Node,
+    Reading,
+    default_name,
+    login_keys,
+)
 
 __all__ = [
     "ANSWERS",
     "GUEST_SECONDS",
+    "MAX_CLAIMS",
     "MAX_GUESTS",
     "MAX_NODES",
     "MAX_READINGS",
     "MAX_STRANGERS",
     "NO_JOBS",
+    "Claim",
     "Farm",
     "Node",
+    "Question",
     "Reading",
     "addressed",
     "default_name",
     "fold",
     "initial",
     "login_keys",
+    "questions",
     "resumed",
 ]
 
@@ -69,15 +82,25 @@ def resumed(farm: Farm, nodes: Iterable[Node]) -> Farm:
     for node in nodes:
         configured = farm.nodes.get(node.mac)
         name = configured.name if configured else default_name(node.mac) if node.known else node.name
-        node = replace(node, known=configured is not None, name=name)
+        # Farms of before knew an address by a lease alone, and did not write down which it was.
+        lease = node.lease if node.lease or node.boot_id else node.address
+        node = replace(node, known=configured is not None, name=name, lease=lease)
         if len(farm.nodes) < MAX_NODES or configured:
             farm = put(farm, node, node.since)
     return farm
 
 
 def addressed(farm: Farm, node: Node) -> Node:
-    """Of a machine that was seen before this `farm up`, only its address is of use: it may have been left running."""
-    return Node(mac=node.mac, name=node.name, known=node.known, address=node.address, port=farm.telemetry_port)
+    """Of a machine that was seen before this `farm up`, only where it is is of use: it may have been left running."""
+    return Node(
+        mac=node.mac,
+        name=node.name,
+        known=node.known,
+        address=node.address,
+        lease=node.lease,
+        boot_id=node.boot_id,
+        port=farm.telemetry_port,
+    )
 
 
 def fold(farm: Farm, event: Event) -> Farm:

@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from farm.watch.events import BeaconLost, BeaconSeen, Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.watch.state.claims import borne_out
 from farm.watch.state.nodes import put
 from farm.watch.state.records import Farm, Reading
 
@@ -22,10 +23,10 @@ CLOCK_SECONDS = 10.0
 
 
 def beacon_seen(farm: Farm, event: BeaconSeen) -> Farm:
-    """A beacon counts when it comes from the address that DHCP gave to its MAC."""
+    """A beacon counts when it names the address where its MAC is known to be, and unless DHCP says so, its boot id."""
     beacon = event.beacon
     node = farm.nodes.get(beacon.mac)
-    if node is not None and beacon.farm == farm.name and node.address and beacon.address == node.address:
+    if node is not None and beacon.farm == farm.name and node.is_at(beacon.address, beacon.boot):
         farm = replace(farm, strangers=_without(farm.strangers, beacon.instance))
         image = beacon.image or node.image
         node = replace(node, beacon=beacon, beacon_time=event.time, silent=False, port=beacon.port, image=image)
@@ -33,6 +34,15 @@ def beacon_seen(farm: Farm, event: BeaconSeen) -> Farm:
     if beacon.instance not in farm.strangers and len(farm.strangers) >= MAX_STRANGERS:
         return farm
     return replace(farm, strangers={**farm.strangers, beacon.instance: beacon})
+
+
+def recognised(farm: Farm, mac: str, time: float) -> Farm:
+    """What was advertised before it was known that the node is there counts now."""
+    node = farm.nodes[mac]
+    for beacon in farm.strangers.values():
+        if beacon.mac == mac and node.is_at(beacon.address, beacon.boot):
+            return beacon_seen(farm, BeaconSeen(beacon, time))
+    return farm
 
 
 def beacon_lost(farm: Farm, event: BeaconLost) -> Farm:
@@ -47,10 +57,11 @@ def beacon_lost(farm: Farm, event: BeaconLost) -> Farm:
 def telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
     """A node's agent has answered; an answer from another address, or of another machine, does not count."""
     node, told = farm.nodes.get(event.mac), event.telemetry
-    if node is None or not node.address or node.address != event.address:
+    if node is None or told.mac != event.mac or told.farm != farm.name:
         return farm
-    if told.mac != event.mac or told.farm != farm.name:
-        return farm
+    if not node.is_at(event.address, told.boot_id):
+        moved = borne_out(farm, event)
+        return farm if moved is farm else recognised(telemetry_seen(moved, event), event.mac, event.time)
     began = event.time - told.uptime
     if node.started - began > CLOCK_SECONDS:
         # It asked DHCP anew while it ran (its cable was out, say): that was no boot.

@@ -12,6 +12,7 @@ from farm.watch.state.records import Farm, Node, login_keys
 MAX_NODES = 2048
 MAX_GUESTS = 256
 """Of these, the machines that have only asked for something: anybody can ask in any name."""
+MAX_CLAIMS = 512
 GUEST_SECONDS = 3600.0
 """So long after it last asked for something is such a machine forgotten."""
 
@@ -81,13 +82,34 @@ def at(farm: Farm, address: str) -> Node | None:
     return farm.nodes.get(farm.addresses.get(address, ""))
 
 
+def vacated(farm: Farm, address: str, time: float) -> Farm:
+    """The farm when the machine at an address is there no longer.
+
+    An address has one machine. If nothing but its own word vouched for the one before, it is a guest again: who
+    calls itself by many names must not fill the table with them.
+    """
+    node = at(farm, address)
+    if node is None:
+        return farm
+    node = replace(node, lease="") if node.leased else replace(node, heard=False, readings=())
+    return put(farm, moved(node, ""), time)
+
+
+def moved(node: Node, address: str) -> Node:
+    """The node at another address: what was heard from the old one no longer counts."""
+    return node if address == node.address else replace(node, address=address, beacon=None, telemetry=None)
+
+
 def with_room(farm: Farm, *, leased: bool) -> Farm:
     """Room for one more machine: those that only asked give way to one another, and all that were never met to a lease.
 
-    So nothing that somebody makes up costs a machine its place that is configured or was heard.
+    So nothing that somebody makes up costs a machine its place that is configured or was heard. Of those that asked,
+    the last one from each address stays longest: who makes up many names pushes out their own.
     """
-    while not leased and len(farm.guests) >= MAX_GUESTS:
-        farm = _forget(farm, farm.nodes[min(farm.guests, key=farm.guests.__getitem__)])
+    if not leased and len(farm.guests) >= MAX_GUESTS:
+        waiting = {claim.mac for claim in farm.claims.values()}
+        while len(farm.guests) >= MAX_GUESTS:
+            farm = _forget(farm, farm.nodes[min(farm.guests, key=lambda mac: (mac in waiting, farm.guests[mac]))])
     if len(farm.nodes) >= MAX_NODES:
         unmet = [node for node in farm.nodes.values() if not node.met and (leased or not node.address)]
         if unmet:
@@ -96,8 +118,11 @@ def with_room(farm: Farm, *, leased: bool) -> Farm:
 
 
 def without_old_guests(farm: Farm, now: float) -> Farm:
-    """Forget the machines that have asked for nothing more for GUEST_SECONDS."""
+    """Forget the machines that have asked for nothing more for GUEST_SECONDS, and what was claimed before then."""
     for mac, last in farm.guests.items():
         if now - last > GUEST_SECONDS:
             farm = _forget(farm, farm.nodes[mac])
+    for address, claim in farm.claims.items():
+        if now - claim.time > GUEST_SECONDS:
+            farm = replace(farm, claims=farm.claims.delete(address))
     return farm

@@ -30,6 +30,14 @@ class Reading(Struct, frozen=True):
     sent: int
 
 
+class Claim(Struct, frozen=True):
+    """A machine's own word that it is at an address: it asked from there for its settings, in this boot of it."""
+
+    mac: str
+    boot_id: str
+    time: float
+
+
 class Node(Struct, frozen=True, kw_only=True):
     """A machine, keyed by the MAC it boots from."""
 
@@ -38,7 +46,11 @@ class Node(Struct, frozen=True, kw_only=True):
     known: bool = False
     """farm.yaml or the virtual lab names it."""
     address: str = ""
-    """As DHCP gave it."""
+    """Where it is: as our DHCP gave it, or as it said itself and its agent bore out."""
+    lease: str = ""
+    """The address that our DHCP gave it last; a machine that got its own elsewhere has none."""
+    boot_id: str = ""
+    """As it said it in this boot; empty when its image says none."""
     image: str = ""
     stage: Stage = Stage.OFF
     since: float = 0.0
@@ -72,8 +84,23 @@ class Node(Struct, frozen=True, kw_only=True):
 
     @property
     def verified(self) -> bool:
-        """Its agent was heard at the address that DHCP gave to this MAC, in this boot."""
+        """Its agent was heard where it is, in this boot."""
         return self._beacon_counts or self._telemetry_counts
+
+    @property
+    def answers(self) -> bool:
+        """Its agent was heard, and has not stopped answering: what others say in its name does not count."""
+        return self.verified and not self.silent
+
+    @property
+    def leased(self) -> bool:
+        """It is where a lease of ours says."""
+        return bool(self.address) and self.address == self.lease
+
+    def is_at(self, address: str, boot_id: str) -> bool:
+        """Whether what its agent says from there is to be believed: by a lease of ours, or by its own word."""
+        own_word = bool(boot_id) and boot_id == self.boot_id
+        return bool(address) and address == self.address and (self.leased or own_word)
 
     @property
     def _beacon_counts(self) -> bool:
@@ -85,7 +112,7 @@ class Node(Struct, frozen=True, kw_only=True):
 
     @property
     def guest(self) -> bool:
-        """Nothing but requests vouches for it: it is not configured, has no lease of ours, and was never heard."""
+        """Nothing but requests vouches for it: it is not configured, has no address, and was never heard."""
         return not (self.address or self.met)
 
     @property
@@ -110,6 +137,8 @@ class Farm(Struct, frozen=True, kw_only=True):
     nodes: Map[str, Node] = Map()
     addresses: Map[str, str] = Map()
     """Address → MAC of the node that has it."""
+    claims: Map[str, Claim] = Map()
+    """Address → the machine that last said it is there, until its agent bears that out."""
     guests: Map[str, float] = Map()
     """MAC → Unix time of the last news, of nodes that have only asked for something."""
     activity: Activity = Activity()
