@@ -42,22 +42,35 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.option("--scheduler", metavar="HOST[:PORT]", help="Watch this icecream scheduler; needs no farm, no root.")
-@click.option("--netname", metavar="NAME", help="Watch the scheduler of this network, found by broadcast.")
-@click.option("--refresh", type=click.FloatRange(0.1, 60), default=0.5, show_default=True, help="Seconds.")
+@click.option(
+    "--scheduler", metavar="HOST[:PORT]", help="Address of any icecream scheduler; needs no farm and no root."
+)
+@click.option("--netname", metavar="NAME", help="Name of any icecream network, found by broadcast.")
+@click.option(
+    "--refresh", type=click.FloatRange(0.1, 60), default=0.5, show_default=True, help="Seconds between updates."
+)
 @click.option("--anonymize", is_flag=True, help="Show pseudonyms instead of names, addresses and files.")
-@click.option("--theme", metavar="NAME", help="Colours: farm-light, farm-colour-blind, or one of Textual's.")
-@click.option("--keys", type=click.Path(path_type=Path), metavar="FILE", help="Instead of ~/.config/farm/keys.toml.")
-@click.option("--view", metavar="NAME", default="", help="The tab to begin with, such as nodes.")
-@click.option("--web", is_flag=True, help="Show it in a browser on this machine instead.")
-@click.option("--port", type=click.IntRange(1, 65535), default=WEB_PORT, show_default=True, help="With --web: where.")
-@click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture (SVG), leave.")
-@click.option("--after", type=click.FloatRange(0), default=3.0, show_default=True, help="With --screenshot: seconds.")
-@click.option("--press", metavar="KEYS", default="", help="With --screenshot: press these first, such as down,enter.")
-@click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot.  [default: 120x36]")
+@click.option("--theme", metavar="NAME", help="Colour theme: farm-light, farm-colour-blind, or one of Textual's.")
+@click.option(
+    "--keys",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Key bindings to use instead of ~/.config/farm/keys.toml.",
+)
+@click.option("--view", metavar="NAME", default="", help="First tab to show, such as nodes.")
+@click.option("--web", is_flag=True, help="Serve the dashboard to a browser on this machine.")
+@click.option(
+    "--port", type=click.IntRange(1, 65535), default=WEB_PORT, show_default=True, help="With --web: TCP port."
+)
+@click.option("--screenshot", type=click.Path(path_type=Path), metavar="FILE", help="Write a picture (SVG) and exit.")
+@click.option(
+    "--after", type=click.FloatRange(0), default=3.0, show_default=True, help="With --screenshot: seconds to wait."
+)
+@click.option("--press", metavar="KEYS", default="", help="With --screenshot: keys to press first, such as down,enter.")
+@click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot: terminal size.  [default: 120x36]")
 @click.pass_obj
 def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options: Any) -> None:
-    """Watch a farm, or any icecream scheduler: every job, every node, why one is idle; and act."""
+    """Show the dashboard of a farm or any icecream scheduler: jobs, nodes, builds; and give orders."""
     if web:
         _serve(home, port, options)
         return
@@ -82,12 +95,12 @@ def _require_terminal() -> None:
     streams = {"input": sys.stdin, "output": sys.stdout, "error": sys.stderr}
     others = [name for name, stream in streams.items() if stream is None or not stream.isatty()]
     if others:
-        why = f"Standard {others[0]} is none."
+        why = f"Standard {others[0]} is not a terminal."
     elif (term := os.environ.get("TERM", "")) in DUMB:
-        why = f"This one cannot be drawn on: TERM is {term}."
+        why = f"This terminal has no cursor control: TERM is {term}."
     else:
         return
-    mend = "Once: farm status. Again and again: farm status --watch. For scripts: farm status --json"
+    mend = "Try: farm status, farm status --watch, or for scripts: farm status --json"
     raise UsageError("farm top needs a terminal.", why, mend)
 
 

@@ -116,7 +116,7 @@ class Direct:
         """That the scheduler does not answer, and why."""
         return FarmError(
             f"The scheduler at {self.host}:{self.port} does not answer.",
-            self.farm.activity.scheduler.why or f"Nothing came within {SCHEDULER_SILENCE_SECONDS:.0f} s.",
+            self.farm.activity.scheduler.why or f"No message arrived within {SCHEDULER_SILENCE_SECONDS:.0f} s.",
             "Check the address, and that icecc-scheduler runs there: systemctl status icecc-scheduler",
         )
 

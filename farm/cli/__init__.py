@@ -48,9 +48,9 @@ _given: list[str] = []
     "--home",
     type=click.Path(path_type=Path, file_okay=False),
     envvar="FARM_HOME",
-    help="Folder that holds this farm, instead of /etc/farm, /var/lib/farm, /run/farm and /var/log/farm.",
+    help="Folder for all files of this farm, instead of /etc/farm, /var/lib/farm, /run/farm and /var/log/farm.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show what is run.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every program that is run.")
 @click.version_option(package_name="icecream-farm", prog_name="farm")
 @click.pass_context
 def cli(ctx: click.Context, home: Path | None, verbose: bool) -> None:
@@ -78,7 +78,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        told = "Interrupted. The command can be repeated; a farm half up goes with: sudo farm down"
+        told = "Interrupted. You can run the command again; if the farm is only partly up: sudo farm down"
         err.print(at_home(told, _given), soft_wrap=True)
         sys.exit(130)
     except BrokenPipeError:
@@ -86,5 +86,5 @@ def main() -> None:
     except OSError as error:
         logging.getLogger(__name__).debug("where it happened", exc_info=True)
         what = f"{error.filename or 'The system'}: {error.strerror or error}."
-        show_error(FarmError(what, "The system did not let it be used.", "To see where: farm -v …"))
+        show_error(FarmError(what, "The operating system refused access.", "For details: farm -v …"))
         sys.exit(1)

@@ -12,6 +12,8 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def attach_options(command: Command) -> Command:
     """Adds --scheduler and --netname: without them the farm of this machine is meant."""
-    command = click.option("--netname", metavar="NAME", help="Any icecream network, found by its name.")(command)
-    text = "Any icecream scheduler: no farm, configuration or root is needed."
+    command = click.option("--netname", metavar="NAME", help="Name of any icecream network, found by broadcast.")(
+        command
+    )
+    text = "Address of any icecream scheduler; needs no farm, configuration or root."
     return click.option("--scheduler", metavar="HOST[:PORT]", help=text)(command)

@@ -25,19 +25,19 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
-@click.option("--interface", metavar="NAME", help="The lab's network interface; without it, the only one that can be.")
-@click.option("--force", is_flag=True, help="Overwrite the file that is there.")
+@click.option("--interface", metavar="NAME", help="Network interface of the lab (default: the only suitable one).")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @click.option("--stdout", is_flag=True, help="Print the file instead of writing it.")
 @click.pass_obj
 def init(home: Home, interface: str | None, force: bool, stdout: bool) -> None:
-    """Look at this machine and write a farm.yaml in which every key is explained."""
+    """Examine this machine and write a farm.yaml with a comment for every key."""
     path = home.config
     command = " ".join(["farm", *home.options])
     if not stdout and not force and os.path.lexists(path):
         raise ConfigError(
-            f"{path} is there already.",
-            "It is not overwritten unasked.",
-            f"Overwrite it: {command} init --force. Or read what it should say: {command} init --stdout",
+            f"{path} already exists.",
+            "The file is overwritten only with --force.",
+            f"Overwrite it: {command} init --force. Or print the new file: {command} init --stdout",
         )
     found = interfaces()
     chosen = pick(found, interface)
@@ -70,12 +70,12 @@ def server_address(chosen: Interface, found: list[Interface]) -> IPv4Interface:
 
 
 def _report(path: Path, chosen: Interface, server: IPv4Interface, command: str) -> None:
-    err.print(f"{path} is written: lab on {chosen.name}, this server is {server}.", markup=False)
+    err.print(f"{path} written: lab on {chosen.name}, server address {server}.", markup=False)
     if server not in chosen.addresses:
-        err.print(f"{chosen.name} does not have that address yet: `farm up` gives it to it.", markup=False)
+        err.print(f"{chosen.name} does not have that address yet: `farm up` adds it.", markup=False)
     if chosen.uplink:
         err.print(
-            f"The default route goes through {chosen.name}: see that no other DHCP server answers there.",
+            f"The default route goes through {chosen.name}: make sure that no other DHCP server answers there.",
             style="yellow",
             markup=False,
         )
@@ -89,32 +89,32 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", type=FILE, required=False)
-@click.option("--virtual", is_flag=True, help="For the virtual lab: the interface need not exist.")
+@click.option("--virtual", is_flag=True, help="Check for the virtual lab: the interface does not have to exist.")
 @click.pass_obj
 def check(home: Home, file: Path | None, virtual: bool) -> None:
-    """See whether FILE, or this farm's farm.yaml, is right."""
+    """Check FILE (default: this farm's farm.yaml)."""
     path = file or home.config
     loaded = load(path, home.options)
     if not virtual:
         check_interface(loaded, path)
-    out.print(f"{path} is right: {summary(loaded)}.", markup=False, soft_wrap=True)
+    out.print(f"{path} is valid: {summary(loaded)}.", markup=False, soft_wrap=True)
 
 
 def summary(loaded: Config) -> str:
     """A configuration in one line."""
-    place = f" on {loaded.interface}" if loaded.interface else ""
+    interface = f", interface {loaded.interface}" if loaded.interface else ""
     return (
-        f"farm {loaded.name}{place}, server {loaded.address}, "
+        f"name {loaded.name}{interface}, server {loaded.address}, "
         f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count(len(loaded.machines), 'machine')} listed"
     )
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.option("--virtual", is_flag=True, help="As the virtual lab takes it.")
+@click.option("--json", "as_json", is_flag=True, help="Print the configuration as JSON.")
+@click.option("--virtual", is_flag=True, help="Show the configuration of the virtual lab.")
 @click.pass_obj
 def show(home: Home, as_json: bool, virtual: bool) -> None:
-    """Print the configuration that holds, defaults included."""
+    """Print the effective configuration, including defaults."""
     plain = to_yaml_dict(load_or_default(home, virtual))
     if as_json:
         show_json(plain)

@@ -29,15 +29,15 @@ STATE_MARKS = {
 
 
 @click.command()
-@click.option("--fix", is_flag=True, help="Carry out what is safe, and say what was done.")
-@click.option("--deep", is_flag=True, help="Run also what takes long or loads the farm.")
-@click.option("--only", metavar="CODE,...", default="", help="These checks alone, and those they rest on.")
-@click.option("--json", "as_json", is_flag=True, help="The report as JSON.")
+@click.option("--fix", is_flag=True, help="Apply the safe fixes, and report them.")
+@click.option("--deep", is_flag=True, help="Also run checks that take long or load the farm.")
+@click.option("--only", metavar="CODE,...", default="", help="Run only these checks, and those they depend on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_obj
 def doctor(home: Home, fix: bool, deep: bool, only: str, as_json: bool) -> None:
-    """Examine this machine: a server, a developer's machine or a node; it finds out which.
+    """Examine this machine, be it a server, a developer's machine or a node.
 
-    Exits with 3 when something is wrong. docs/troubleshooting.md has all codes.
+    Exits with 3 if a check fails. docs/troubleshooting.md lists all codes.
     """
     place = here(home)
     if place.place is Place.SERVER:
@@ -79,8 +79,9 @@ def _lines(lines: Iterable[str], style: str) -> None:
 
 
 def conclude(report: Report) -> None:
-    """How many of which kind."""
+    """The number of results of each kind."""
     counts = {state: sum(result.state is state for result in report.results) for state in State}
-    words = {State.OK: "fine", State.WARN: "could be better", State.FAIL: "wrong", State.SKIPPED: "skipped"}
+    warnings = "warning" if counts[State.WARN] == 1 else "warnings"
+    words = {State.OK: "OK", State.WARN: warnings, State.FAIL: "failed", State.SKIPPED: "skipped"}
     told = ", ".join(f"{counts[state]} {word}" for state, word in words.items() if counts[state])
     out.print(Text(f"{told}.", style="green" if report.ok else "bold red"), soft_wrap=True)

@@ -38,17 +38,23 @@ FORMATS = ("sh", "fish", "auto", "json", "cmake-preset", "meson", "envrc")
     type=click.Choice(FORMATS),
     default="sh",
     show_default=True,
-    help="For whom; auto: sh or fish, as SHELL says.",
+    help="Output format; auto: sh or fish, according to SHELL.",
 )
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs at a time; sets MAKEFLAGS besides FARM_JOBS.")
-@click.option("--ccache/--no-ccache", default=None, help="Whether ccache is asked first; it is when installed.")
-@click.option("--compiler", "compilers", multiple=True, metavar="NAME|PATH", help="C compiler; the first becomes CC.")
-@click.option("--cross", multiple=True, metavar="TRIPLET=COMPILER", help="A cross compiler, by name or path.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, or to add to.")
-@click.option("--why", is_flag=True, help="Say on standard error what decided.")
-@click.option("--off", is_flag=True, help="Print what takes it back in this shell.")
-@click.option("--toolchains", "listing", is_flag=True, help="List the environments that are kept.")
-@click.option("--prune", is_flag=True, help="Remove those whose compiler is gone or another one now.")
+@click.option(
+    "-j", "--jobs", type=click.IntRange(min=1), help="Number of jobs at a time; sets FARM_JOBS and MAKEFLAGS."
+)
+@click.option("--ccache/--no-ccache", default=None, help="Use ccache first, or not (default: if it is installed).")
+@click.option(
+    "--compiler", "compilers", multiple=True, metavar="NAME|PATH", help="C compiler to use; the first becomes CC."
+)
+@click.option("--cross", multiple=True, metavar="TRIPLET=COMPILER", help="Cross compiler to use, by name or path.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="File to write, or to add the settings to."
+)
+@click.option("--why", is_flag=True, help="Explain the settings on standard error.")
+@click.option("--off", is_flag=True, help="Print the commands that undo it in this shell.")
+@click.option("--toolchains", "listing", is_flag=True, help="List the stored environments.")
+@click.option("--prune", is_flag=True, help="Remove environments whose compiler is gone or has changed.")
 @click.pass_obj
 def env(
     home: Home,
@@ -63,9 +69,9 @@ def env(
     listing: bool,
     prune: bool,
 ) -> None:
-    """Print what to evaluate: eval "$(farm env)", in fish: farm env --format fish | source.
+    """Print settings for a shell or build system: eval "$(farm env)"; in fish: farm env --format fish | source.
 
-    In the shell `farm_off` takes it back. Build systems that bring their own way to name a compiler get a file:
+    To undo it in the shell: farm_off. For build systems with their own compiler settings, write a file:
     farm env --format cmake-preset -o CMakeUserPresets.json, or --format meson -o farm.ini.
     """
     if form == "auto":
@@ -115,8 +121,8 @@ def _refuse_outside(home: Home) -> None:
     name = Instance.load(home).namespace
     if name is not None and not namespace.inside(name):
         raise FarmError(
-            "From here compiler calls do not get to the virtual lab.",
-            f"It lives in the network namespace {name}.",
+            "Compiler calls from here cannot reach the virtual lab.",
+            f"The lab is in the network namespace {name}.",
             "Build inside: sudo farm run -- CMD (or a shell: sudo farm run -- bash)",
         )
 
@@ -125,9 +131,9 @@ def _triplet_and_compiler(word: str) -> tuple[str, str]:
     triplet, separator, compiler = word.partition("=")
     if not (re.fullmatch(r"[\w.-]+", triplet) and separator and compiler):
         raise UsageError(
-            f"--cross {word} is not understood.",
-            "It wants TRIPLET=COMPILER.",
-            "As in: --cross arm-none-eabi=/opt/arm/gcc",
+            f"Invalid option: --cross {word}",
+            "The format is TRIPLET=COMPILER.",
+            "Example: --cross arm-none-eabi=/opt/arm/gcc",
         )
     return triplet, compiler
 
@@ -139,7 +145,11 @@ def _render(setup: Setup, form: str, output: Path | None) -> str:
     if form == "cmake-preset":
         return formats.to_presets(setup, there)
     if there is not None and formats.WRITTEN_MARK not in there.partition("\n")[0]:
-        raise FarmError(f"{output} was not written by farm env.", "It is left as it is.", "Name another file.")
+        raise FarmError(
+            f"{output} exists and was not written by farm env.",
+            "Files that farm env has not written are not changed.",
+            "Name another file.",
+        )
     if form == "meson":
         return formats.to_meson(setup)
     if form == "envrc":
@@ -175,7 +185,7 @@ def _toolchains(as_json: bool, prune: bool) -> None:
     if kept:
         out.print(table)
     else:
-        _say("No environment is kept: iceccd makes those of this machine's gcc and clang.")
+        _say("No environments are stored: iceccd makes those of this machine's gcc and clang.")
 
 
 def _say(text: str) -> None:

@@ -43,15 +43,15 @@ OUTCOMES = {
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--last", "of_last", is_flag=True, help="Explain all calls of the last farm run.")
+@click.option("--last", "of_last", is_flag=True, help="Explain all calls of the last `farm run`.")
 @click.option("--all", "each", is_flag=True, help="With --last: list every call.")
-@click.option("--reason", metavar="CODE", default="", help="With --last: list the calls that have this reason.")
+@click.option("--reason", metavar="CODE", default="", help="With --last: list the calls with this reason.")
 @click.option(
-    "--file", "part", metavar="NAME", default="", help="With --last: list the calls whose file has this in it."
+    "--file", "part", metavar="NAME", default="", help="With --last: list the calls whose file name contains NAME."
 )
-@click.option("--evidence", is_flag=True, help="Show what icecc wrote.")
-@click.option("--list", "listing", is_flag=True, help="List all reasons that there are.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/explain.md).")
+@click.option("--evidence", is_flag=True, help="Show icecc's log of each call.")
+@click.option("--list", "listing", is_flag=True, help="List all reasons and their codes.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/explain.md).")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
 @click.pass_obj
 def explain(
@@ -65,13 +65,13 @@ def explain(
     as_json: bool,
     argv: tuple[str, ...],
 ) -> None:
-    """Say where a compiler call ran, and why not on a node.
+    """Explain where a compiler call ran, and why not on a node.
 
-    COMMAND is one compiler call as a build makes it. It is run, its output and exit code are passed on, and the
-    explanation goes to standard error: farm explain -- gcc -c foo.c
+    COMMAND is one compiler call of a build. Its output and exit code are passed on, and the explanation goes to
+    standard error: farm explain -- gcc -c foo.c
     """
     if reason and reason not in REASONS:
-        raise UsageError(f"There is no reason {reason}.", "", "See which there are: farm explain --list")
+        raise UsageError(f"There is no reason {reason}.", "", "List the reasons: farm explain --list")
     if listing:
         _list(as_json)
     elif of_last and not argv:
@@ -80,9 +80,9 @@ def explain(
         leave(_one(home, argv, evidence, as_json))
     else:
         raise UsageError(
-            "What is to be explained?",
-            "It takes either a command after --, or --last.",
-            "farm explain -- gcc -c foo.c, or: farm explain --last",
+            "Nothing to explain: name a command.",
+            "farm explain needs either a command after --, or --last.",
+            "Try: farm explain -- gcc -c foo.c, or: farm explain --last",
         )
 
 
@@ -143,7 +143,7 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
         show_json(answer)
         return code
     if uncalled:
-        err.print(Text.assemble(("farm: ", "bold"), f"{printable(argv[0], LONGEST_SHOWN)} was not seen by icecc."))
+        err.print(Text.assemble(("farm: ", "bold"), f"icecc was not called by {printable(argv[0], LONGEST_SHOWN)}."))
         _show_causes(err, (uncalled,))
     for call in calls:
         _show(err, call, names, evidence)
@@ -240,11 +240,11 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
         soft_wrap=True,
     )
     if run.obstacle:
-        out.print(Text(f"Compiled here alone from the start: {printable(run.obstacle, LONGEST_SHOWN)}"), soft_wrap=True)
+        out.print(Text(f"Everything was compiled here: {printable(run.obstacle, LONGEST_SHOWN)}"), soft_wrap=True)
     counted = _outcomes(calls)
     parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
     calls_word = count(len(calls), "compiler call")
-    out.print(f"{calls_word}: {', '.join(parts)}" if calls else "No compiler call came by icecc.")
+    out.print(f"{calls_word}: {', '.join(parts)}" if calls else "No compiler call reached icecc.")
 
 
 def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool) -> None:
@@ -255,13 +255,13 @@ def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool
         case CallOutcome.NODE:
             where = f"was compiled on {node}."
         case CallOutcome.HERE:
-            where = "was done here."
+            where = "was not sent to a node."
         case CallOutcome.AGAIN:
             where = f"went to {node}, then was compiled here."
         case CallOutcome.NOWHERE:
             where = "was not compiled."
         case CallOutcome.UNFINISHED:
-            where = "did not come to an end that icecc tells of."
+            where = "did not finish, as far as icecc's log shows."
     console.print(Text.assemble(("farm: ", "bold"), f"{what} {where}"), soft_wrap=True)
     if call.host:
         console.print(Text(f"  {_figures(call)}", style="dim"), soft_wrap=True)

@@ -39,7 +39,7 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float
         return None
     found = re.fullmatch(r"([0-9]{1,6})([smhdw])", value)
     if found is None:
-        raise click.BadParameter(f"{value!r} is no time span; write it like 30m, 12h, 2d or 1w.")
+        raise click.BadParameter(f"{value!r} is not a time span; write it like 30m, 12h, 2d or 1w.")
     return float(int(found[1]) * UNITS[found[2]])
 
 
@@ -48,18 +48,26 @@ def build_id(ctx: click.Context, param: click.Parameter, value: str) -> int:
     if found := LAST.fullmatch(value):
         return -int(found[1] or 0)
     if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
-        raise click.BadParameter(f"{value!r} is no build; name it by its number, or as last, last-1 and so on.")
+        raise click.BadParameter(f"{value!r} is not a build; use its number, or last, last-1 and so on.")
     return int(value)
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1, MAX_BUILDS), default=20, show_default=True, help="So many at most.")
-@click.option("--submitter", metavar="NAME", help="Only those of this machine.")
-@click.option("--since", callback=span, metavar="SPAN", help="Only those that ended lately: 30m, 12h, 2d, 1w.")
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/history.md).")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, MAX_BUILDS),
+    default=20,
+    show_default=True,
+    help="Maximum number of builds to list.",
+)
+@click.option("--submitter", metavar="NAME", help="List only builds of this machine.")
+@click.option(
+    "--since", callback=span, metavar="SPAN", help="List only builds that ended within this time: 30m, 12h, 2d, 1w."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the builds as JSON (docs/history.md).")
 @click.pass_context
 def history(ctx: click.Context, limit: int, submitter: str | None, since: float | None, as_json: bool) -> None:
-    """List builds, the newest first; look at one, compare two."""
+    """List builds, newest first; show one, compare two."""
     if ctx.invoked_subcommand is not None:
         return
     home: Home = ctx.obj
@@ -76,10 +84,10 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
 
 @history.command()
 @click.argument("id", metavar="ID|last", callback=build_id, default="last")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/history.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print the build as JSON (docs/history.md).")
 @click.pass_obj
 def show(home: Home, id: int, as_json: bool) -> None:
-    """One build: its figures, nodes, failures, slowest files, and for whom it waited."""
+    """Show one build: figures, nodes, failures, slowest files, and for whom it waited."""
     (found,) = asyncio.run(fetch(attached(home), id))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, **plain_detail(found)})
@@ -90,10 +98,10 @@ def show(home: Home, id: int, as_json: bool) -> None:
 @history.command(name="compare")
 @click.argument("a", metavar="A", callback=build_id)
 @click.argument("b", metavar="B", callback=build_id)
-@click.option("--json", "as_json", is_flag=True, help="Print both as JSON (docs/history.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print both builds as JSON (docs/history.md).")
 @click.pass_obj
 def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
-    """Two builds side by side: `farm history compare last-1 last`."""
+    """Compare two builds: `farm history compare last-1 last`."""
     first, second = asyncio.run(fetch(attached(home), a, b))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
@@ -103,12 +111,16 @@ def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
 
 @history.command()
 @click.option(
-    "--hours", type=click.IntRange(1, MAX_HOURS), default=24, show_default=True, help="So many, the present included."
+    "--hours",
+    type=click.IntRange(1, MAX_HOURS),
+    default=24,
+    show_default=True,
+    help="Number of hours to show, including the current one.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print each hour as JSON (docs/history.md).")
 @click.pass_obj
 def nodes(home: Home, hours: int, as_json: bool) -> None:
-    """What each node did in the last hours."""
+    """Show what each node did in the last hours."""
     told = asyncio.run(attached(home).node_hours(hours))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
@@ -130,8 +142,8 @@ async def fetch(attachment: Attachment, *ids: int) -> list[BuildDetail]:
             if id <= 0 and -id >= len(newest):
                 raise FarmError(
                     "There is no such build." if newest else "There is no build yet.",
-                    f"The history holds {len(newest)}.",
-                    "See which there are: farm history" if newest else "Begin one: farm run -- make",
+                    f"The history has {len(newest)}.",
+                    "List them: farm history" if newest else "Start one: farm run -- make",
                 )
             numbers[place] = newest[-id].id if id <= 0 else id
     return [await attachment.build(number) for number in numbers]
@@ -224,22 +236,22 @@ def detail_view(detail: BuildDetail, now: float) -> RenderableType:
 
 def summary(build: Build, now: float) -> Text:
     """How fast it was, and how much went where."""
-    ended = "still runs" if build.open else f"ended {when(build.ended, now)}"
+    ended = "still running" if build.open else f"ended {when(build.ended, now)}"
     lines = Text.assemble(
         (f"Build {build.id}", "bold"),
         f"{f' ({build.tag})' if build.tag else ''} of {build.submitter or 'unknown'}"
         f", began {when(build.started, now)}, {ended}\n",
         (milliseconds(build.seconds * 1000), "bold"),
-        f" for {count(build.jobs, 'job')} that took {milliseconds(build.real_ms)} together:"
+        f" for {count(build.jobs, 'job')} with {milliseconds(build.real_ms)} in total:"
         f" {rate(build.parallelism)} at a time, {build.most} at most\n",
-        f"{build.remote} on nodes, {build.own} given back to it by the scheduler, {build.local} local"
+        f"{build.remote} on nodes, {build.own} given back by the scheduler, {build.local} local"
         f" ({build.fallback} after a node failed)\n",
         f"{size(build.in_bytes)} read, {size(build.out_bytes)} written",
     )
     if build.failed:
         lines.append(f"\n{build.failed} failed", style="bold red")
     if build.lost:
-        lines.append(f"\n{build.lost} without news of their end", style="yellow")
+        lines.append(f"\n{build.lost} whose end is not known", style="yellow")
     return lines
 
 
@@ -247,7 +259,7 @@ def waits_text(build: Build, waits: Sequence[Wait]) -> RenderableType:
     """For whom it waited."""
     total = sum(wait.seconds for wait in waits)
     title = Text.assemble(
-        ("Waited", "bold"), f" {milliseconds(build.waited_ms)} for nodes, all jobs together; for others:"
+        ("Waited", "bold"), f" {milliseconds(build.waited_ms)} for nodes, total of all jobs; for others:"
     )
     table = plain_table("SUBMITTER", ">WAITED", ">SHARE")
     for wait in waits:

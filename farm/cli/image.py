@@ -19,21 +19,21 @@ from farm.home import Home
 from farm.image.store import Manifest, Store
 
 _FIRST = "Build one: sudo farm image build"
-_CHOOSE = "Choose one: sudo farm image use VERSION — or name the one to show: farm image show VERSION"
+_CHOOSE = "Choose one: sudo farm image use VERSION. Or name the version to show: farm image show VERSION"
 
 
 @click.group(cls=SuggestingGroup)
 def image() -> None:
-    """The node image: build it, choose what next boots get."""
+    """Build node images, and choose the version for next boots."""
 
 
 @image.command()
-@click.option("--force", is_flag=True, help="Pack again although nothing has changed.")
-@click.option("--refresh", is_flag=True, help="Install the packages anew, to get their updates.")
-@click.option("--json", "as_json", is_flag=True, help="Print the manifest for a script.")
+@click.option("--force", is_flag=True, help="Pack the image again even if nothing has changed.")
+@click.option("--refresh", is_flag=True, help="Install all packages again, to get their updates.")
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.pass_obj
 def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
-    """Build the image if what goes into it has changed; next boots then get it."""
+    """Build the image if any of its inputs has changed, and choose it for next boots."""
     from farm.serve.images import build_image
     from farm.serve.preflight import require_root
 
@@ -49,10 +49,10 @@ def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
 
 
 @image.command(name="list")
-@click.option("--json", "as_json", is_flag=True, help="Print for a script.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def list_(home: Home, as_json: bool) -> None:
-    """All versions, oldest first; * marks what next boots get."""
+    """List all versions, oldest first; * marks the one for next boots."""
     store = Store(home.images)
     current, manifests = store.selection.current, store.list()
     if as_json:
@@ -78,11 +78,11 @@ def list_(home: Home, as_json: bool) -> None:
 
 @image.command()
 @click.argument("version", required=False)
-@click.option("--packages", is_flag=True, help="List its packages too.")
-@click.option("--json", "as_json", is_flag=True, help="Print for a script.")
+@click.option("--packages", is_flag=True, help="List the packages too.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None:
-    """What a version consists of (default: the one next boots get)."""
+    """Show the files of VERSION (default: the one for next boots)."""
     store = Store(home.images)
     wanted = version or store.selection.current
     if wanted is None:
@@ -106,7 +106,7 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
 @click.argument("version")
 @click.pass_obj
 def use(home: Home, version: str) -> None:
-    """Next boots get VERSION; running nodes keep theirs."""
+    """Choose VERSION for next boots; running nodes keep theirs."""
     from farm.serve.images import switch_image
 
     switch_image(home, lambda store: store.use(version))
@@ -116,7 +116,7 @@ def use(home: Home, version: str) -> None:
 @image.command()
 @click.pass_obj
 def rollback(home: Home) -> None:
-    """Next boots get the version that was chosen before."""
+    """Choose the previously chosen version for next boots."""
     from farm.serve.images import switch_image
 
     out.print(f"Next boots get {switch_image(home, Store.rollback)}.")
@@ -126,7 +126,7 @@ def rollback(home: Home) -> None:
 @click.argument("version")
 @click.pass_obj
 def remove(home: Home, version: str) -> None:
-    """Delete VERSION from the store, unless a node runs it or next boots get it."""
+    """Delete VERSION from the store, unless a node runs it or it is chosen for next boots."""
     from farm.serve.images import remove_image
 
     remove_image(home, version)

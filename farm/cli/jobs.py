@@ -110,19 +110,23 @@ def happenings(update: Update, known: dict[int, Job]) -> list[tuple[Happening, J
 
 @click.command()
 @attach_options
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/status-json.md); with -f one a line.")
-@click.option("-f", "--follow", is_flag=True, help="Tell of each job as it begins and ends, until Ctrl-C.")
-@click.option("--ended", type=click.IntRange(min=0), default=20, show_default=True, help="So many that ended last.")
-@click.option("--node", "node_name", default="", metavar="NODE", help="Only those on this node (name or address).")
-@click.option("--submitter", default="", metavar="HOST", help="Only those that this host asked for.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the jobs as JSON (docs/status-json.md); with -f one per line."
+)
+@click.option("-f", "--follow", is_flag=True, help="Print each job as it begins and ends, until Ctrl-C.")
+@click.option(
+    "--ended", type=click.IntRange(min=0), default=20, show_default=True, help="Number of ended jobs to show."
+)
+@click.option("--node", "node_name", default="", metavar="NODE", help="Show only jobs on this node (name or address).")
+@click.option("--submitter", default="", metavar="HOST", help="Show only jobs of this submitter.")
 @click.option(
     "--state",
     "states",
     multiple=True,
     type=click.Choice([state.value for state in JobState]),
-    help="Only those in this state.",
+    help="Show only jobs in this state.",
 )
-@click.option("--failed", is_flag=True, help="Only those that failed.")
+@click.option("--failed", is_flag=True, help="Show only failed jobs.")
 @click.pass_obj
 def jobs(
     home: Home,
@@ -136,9 +140,9 @@ def jobs(
     states: tuple[str, ...],
     failed: bool,
 ) -> None:
-    """Show compilations: those in flight, and the last that have ended.
+    """Show compile jobs: those in flight, and the last ended ones.
 
-    A scheduler remembers none that have ended: with --scheduler or --netname use --follow to see those.
+    A scheduler does not remember ended jobs: with --scheduler or --netname, use --follow to see them.
     """
     wanted = frozenset(JobState(state) for state in (*states, *(["failed"] if failed else [])))
     chosen = JobFilter(node_name, submitter, wanted)
@@ -162,7 +166,7 @@ async def _show(
     elif flying or over:
         out.print(jobs_table([*over, *flying], now))
     else:
-        out.print("No job is in flight." if chosen == JobFilter() else "No such job is in flight.")
+        out.print("No job is in flight." if chosen == JobFilter() else "No matching job is in flight.")
 
 
 async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: JobFilter, as_json: bool) -> None:
@@ -177,7 +181,7 @@ async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen
             await watch.until(partial(_says_else, watch, why), None)
             why = _why(watch)
             if why:
-                err.print(Text(f"Nothing comes: {why}", style="dim"), soft_wrap=True)
+                err.print(Text(f"No events: {why}", style="dim"), soft_wrap=True)
 
 
 def _says_else(watch: Watch, why: str) -> bool:

@@ -34,17 +34,19 @@ ALL_PROCESSORS = "auto"
 
 @click.command()
 @click.argument("server", required=False)
-@click.option("--netname", metavar="NAME", help="Instead of the netname that the scheduler says.")
+@click.option("--netname", metavar="NAME", help="Netname to use instead of the one the scheduler reports.")
 @click.option(
     "--accept-jobs",
     metavar="[=N]",
     is_flag=False,
     flag_value=ALL_PROCESSORS,
-    help="Take jobs from others too, at most N at a time; without N as many as processors. Needs root.",
+    help="Accept jobs from others, at most N at a time (default: the number of processors). Needs root.",
 )
-@click.option("--list", "list_only", is_flag=True, help="Only show what could be joined.")
-@click.option("--status", is_flag=True, help="Show what was joined; exit code 3 when iceccd is not logged in.")
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON; without SERVER, what could be joined.")
+@click.option("--list", "list_only", is_flag=True, help="List farms that can be joined, and change nothing.")
+@click.option("--status", is_flag=True, help="Show the joined farm; exit code 3 if iceccd is not logged in.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON; without SERVER, the farms that can be joined."
+)
 @click.pass_obj
 def join(
     home: Home,
@@ -55,10 +57,10 @@ def join(
     status: bool,
     as_json: bool,
 ) -> None:
-    """Have this machine's compiler calls go to a farm: SERVER is its address, host name or name, or HOST:PORT.
+    """Join a farm, so that compiler calls go there. SERVER: address, host name, HOST:PORT, or the name of a farm.
 
-    As root for all users, by the distribution's icecream service; otherwise for you alone, by an iceccd of your own
-    that takes no jobs. Without SERVER it lists the farms that it finds and asks. Undo it with: farm leave
+    As root, this sets up the distribution's icecream service for all users; otherwise it starts an iceccd of your own,
+    which takes no jobs. Without SERVER, it lists the farms it finds and asks. To undo: farm leave
     """
     if status:
         _status(home, as_json)
@@ -74,7 +76,7 @@ def join(
     target = asyncio.run(reach(server or _choose(), netname))
     if target.rivals:
         others = ", ".join(target.rivals[:8])
-        _say(f"Other schedulers call themselves {target.netname} too: {others}. This machine goes to yours alone.")
+        _say(f"Other schedulers use netname {target.netname} too: {others}. This machine uses only yours.")
     joined = join_farm(target, jobs)
     offer = asyncio.run(wait_for_login(joined.membership))
     if as_json:
@@ -87,10 +89,10 @@ def join(
 
 @click.command()
 def leave() -> None:
-    """Undo `farm join`: files and services are as they were before, to the byte."""
+    """Undo `farm join`: restore files and services to their earlier state, byte for byte."""
     for note in leave_farm():
         _say(note)
-    _say("Left. This machine's files and services are as before it joined.")
+    _say("Left the farm. This machine's files and services are as they were before it joined.")
 
 
 def _jobs(text: str | None) -> int | None:
@@ -98,13 +100,17 @@ def _jobs(text: str | None) -> int | None:
         return None
     if os.geteuid() != 0:
         raise UsageError(
-            "Only root can take jobs from others.", "iceccd compiles them in a chroot.", "sudo farm join …"
+            "Only root can accept jobs from others.",
+            "iceccd compiles them in a chroot, which needs root.",
+            "Try: sudo farm join …",
         )
     if text == ALL_PROCESSORS:
         return 0
     if not (text.isascii() and text.isdigit() and 0 < int(text) <= 1024):
         raise UsageError(
-            f"{text!r} is no number of jobs.", "It is 1 to 1024.", "farm join SERVER --accept-jobs=4, or --accept-jobs"
+            f"{text!r} is not a valid number of jobs.",
+            "The number must be from 1 to 1024.",
+            "Try: farm join SERVER --accept-jobs=4, or --accept-jobs",
         )
     return int(text)
 
@@ -113,7 +119,7 @@ def _refuse_on_server(home: Home) -> None:
     if Instance.path(home).exists():
         name = Instance.load(home).config.name
         raise FarmError(
-            "This machine serves a farm itself, and submits to that one.",
+            "This machine serves a farm itself, and submits jobs to that farm.",
             f"Farm {name} is up here.",
             "Build on it: farm run -- make; or take it down first: sudo farm down",
         )
@@ -125,15 +131,15 @@ def _choose() -> str:
     if not candidates:
         raise FarmError(
             "No farm was found.",
-            "Neither by zeroconf nor by icecream's own broadcast has anybody answered.",
-            "If you know where it is: farm join ADDRESS",
+            "There was no answer by zeroconf or by icecream's own broadcast.",
+            "If you know its address: farm join ADDRESS",
         )
     if not (sys.stdin.isatty() and err.is_terminal):
         _list(candidates, as_json=False)
         raise FarmError(
-            "Which farm is this machine to join?",
-            "There is no terminal to ask at, and none is joined by guess.",
-            f"Name it: farm join {candidates[0].target}",
+            "Name the farm to join.",
+            "There is no terminal to ask on, and farm join does not choose by itself.",
+            f"Try: farm join {candidates[0].target}",
         )
     err.print(_table(candidates))
     termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the table could be read chooses nothing
@@ -185,7 +191,7 @@ def _show(head: str, membership: Membership, offer: Offer) -> None:
     out.print(Text.assemble(f"{head} ", (printable(membership.farm), "bold"), f" ({where})."), soft_wrap=True)
     if offer.logged_in:
         slots = f"{count(offer.slots, 'slot')} on {count(offer.nodes, 'node')}"
-        offered = slots if offer.nodes else "no node is there"
+        offered = slots if offer.nodes else "there is no node"
         out.print(Text(f"This machine's iceccd is logged in as {printable(membership.submitter)}: {offered}."))
 
 
@@ -209,9 +215,9 @@ def _status(home: Home, as_json: bool) -> None:
 def _not_logged_in(membership: Membership) -> FarmError:
     return FarmError(
         "This machine's iceccd has not logged in to the scheduler yet.",
-        f"It runs, as {membership.submitter}, and goes on trying; the scheduler at "
-        f"{membership.scheduler}:{membership.port} does not have it.",
-        "See whether it does later: farm join --status. Is it blocked there (farm scheduler)? Undo it: farm leave",
+        f"iceccd runs, as {membership.submitter}, and keeps trying; the scheduler at "
+        f"{membership.scheduler}:{membership.port} does not list it.",
+        "Check again later: farm join --status. Check whether it is blocked: farm scheduler. To undo: farm leave",
     )
 
 

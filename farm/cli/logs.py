@@ -15,8 +15,10 @@ from farm.printable import printable, without_sequences
 
 @click.command()
 @click.argument("service", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on as the log grows.")
-@click.option("-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="Lines from the end.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as the log grows.")
+@click.option(
+    "-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="Number of lines from the end."
+)
 @click.pass_obj
 def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
     """A service's log; without SERVICE, which logs there are."""
@@ -29,7 +31,7 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
         return
     if service not in known:
         raise UsageError(
-            f"There is no log of {service}.", f"There are: {', '.join(known) or 'none'}.", "See: farm logs"
+            f"There is no log {service}.", f"There are: {', '.join(known) or 'none'}.", "List the logs: farm logs"
         )
     try:
         known[service].open("rb").close()

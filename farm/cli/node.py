@@ -24,9 +24,9 @@ from farm.view.wording import duration, size
 from farm.watch.events import Stage, Telemetry
 
 CANARY_TEXTS: dict[str, str | Text] = {
-    "right": "it made the same object as the server from a small source",
-    "wrong": Text("it made another object than the server from the same source", style="bold red"),
-    "none": "it made no object from a small source: it was busy, or none of the server's compilers fits it",
+    "right": "same object as on the server, from a small source",
+    "wrong": Text("different object than on the server, from the same source", style="bold red"),
+    "none": "no object from a small source: the daemon was busy, or has no suitable compiler",
 }
 MAX_NAMED_NODES = 32
 """Nodes that an error names."""
@@ -41,7 +41,7 @@ def find_node(status: Status, name: str) -> NodeStatus:
 def require_nodes(status: Status) -> None:
     """Raises FarmError when nothing is known of the farm's nodes."""
     if status.farm and not status.farmd:
-        raise FarmError("Nothing is known of the nodes.", "farmd does not answer.", "See why: farm status")
+        raise FarmError("The state of the nodes is not known.", "farmd does not answer.", "Check: farm status")
 
 
 def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
@@ -58,7 +58,7 @@ def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
         raise FarmError(f"There is no node {name}.", f"Known nodes: {names}.", "List them: farm node list")
     if len(found) > 1:
         keys = ", ".join(node.key for node in found)
-        raise FarmError(f"Several nodes are called {name}.", f"They are: {keys}.", "Name one of them like that.")
+        raise FarmError(f"Several nodes have the name {name}.", f"They are: {keys}.", "Use one of these.")
     return found[0]
 
 
@@ -94,15 +94,15 @@ COMMANDS = {
 
 @click.group(cls=LazyGroup, places=COMMANDS)
 def node() -> None:
-    """List the nodes, look at one, tell it what to do."""
+    """List nodes, show one, give orders."""
 
 
 @click.command("list")
 @attach_options
-@click.option("--json", "as_json", is_flag=True, help="Print them as JSON (docs/status-json.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print the nodes as JSON (docs/status-json.md).")
 @click.pass_obj
 def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """List the nodes and how far each has come."""
+    """List the nodes and their boot stages."""
     status = load(home, scheduler, netname)
     require_nodes(status)
     if as_json:
@@ -110,7 +110,7 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
     elif status.nodes:
         out.print(nodes_table(status.nodes))
     elif status.farm:
-        out.print("No node has been seen yet. Switch one on that boots from the network.")
+        out.print("No node has been seen yet. Switch on a PC that boots from the network.")
     else:
         out.print("No daemon that takes jobs is logged in to this scheduler.")
 
@@ -118,10 +118,10 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
 @click.command()
 @click.argument("name", metavar="NODE")
 @attach_options
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print the node as JSON (docs/status-json.md).")
 @click.pass_obj
 def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Show one node: how it does, why it is idle, its boot stage by stage. NODE is its name, MAC or address."""
+    """Show one node: its state, why it is idle, and the stages of its boot. NODE: name, MAC or address."""
     status = load(home, scheduler, netname)
     require_nodes(status)
     nodes = everyone(status)
@@ -148,10 +148,10 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     facts.append(("address", found.address or "none yet"))
     if found.mac:
         verified = "yes: its agent was heard at its address" if found.verified else "no: its agent was not heard"
-        outdated = " (its next boot gets another)" if found.outdated else ""
+        outdated = " (its next boot gets another version)" if found.outdated else ""
         facts.append(("verified", verified))
         facts.append(("image", (found.image or "unknown") + outdated))
-        facts.append(("fetched", f"{size(found.fetched)} to boot"))
+        facts.append(("fetched", f"{size(found.fetched)} for booting"))
     if found.host:
         facts += _host(found.host)
     if found.telemetry:
@@ -165,9 +165,9 @@ def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
     features = f" ({' '.join(host.features)})" if host.features else ""
     slots = f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"
     return [
-        ("slots", slots if host.online else "none: it is not logged in to the scheduler"),
+        ("slots", slots if host.online else "none: not logged in to the scheduler"),
         ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
-        ("asked for", f"{host.jobs_submitted}, {host.jobs_pending} wait, {host.jobs_local} compiled by itself"),
+        ("requested", f"{host.jobs_submitted}, {host.jobs_pending} waiting, {host.jobs_local} compiled locally"),
         *([("canary", CANARY_TEXTS[host.canary])] if host.canary else []),
         ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),
     ]
@@ -175,7 +175,7 @@ def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
 
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
-        ("iceccd", "runs" if told.iceccd else Text("does not run", style="bold red")),
+        ("iceccd", "runs" if told.iceccd else Text("not running", style="bold red")),
         ("up", duration(told.uptime)),
         ("CPU", " ".join(f"{percent:.0f}%" for percent in told.cpu.percent)),
         ("load", " ".join(f"{load:.2f}" for load in told.load)),
@@ -185,7 +185,7 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
     ]
     facts += [("environment", f"{printable(held.name)}, {size(held.bytes)}") for held in told.environments]
     if told.temperatures:
-        facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C at most"))
+        facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C (highest)"))
     return facts
 
 

@@ -26,14 +26,16 @@ ESCAPE = "0x1d"
 """Ctrl-]: leaves the console, as in telnet."""
 
 
-force_option = click.option("--force", is_flag=True, help="Also nodes that run jobs; those are lost there.")
+force_option = click.option("--force", is_flag=True, help="Include nodes that run jobs; these jobs are lost there.")
 
 
 def reachable(home: Home, name: str) -> NodeStatus:
     """A node that has an address; raises FarmError when it has none yet."""
     found = find_node(load(home), name)
     if not found.address:
-        raise FarmError(f"{name} has no address yet.", f"Its stage is {found.stage}.", "Watch it: farm status --watch")
+        raise FarmError(
+            f"{name} has no address yet.", f"Its stage is {found.stage}.", "Watch the boot: farm status --watch"
+        )
     return found
 
 
@@ -52,8 +54,8 @@ def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
         names = " ".join(name for name, _ in busy)
         raise FarmError(
             f"Jobs are running: {told}.",
-            "They would be lost there; the machines that asked for them would compile them again.",
-            f"Let them end first: sudo farm node drain --then {order} {names} — or lose them: "
+            "These jobs would be lost there, and the submitters would compile them again.",
+            f"Let them end first: sudo farm node drain --then {order} {names}. Or lose them: "
             f"sudo farm node {order} --force {names}",
         )
 
@@ -63,7 +65,7 @@ def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
 @click.argument("command", nargs=-1)
 @click.pass_obj
 def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
-    """A root shell on NODE, or COMMAND there, with the farm's own key."""
+    """Open a root shell on NODE, or run COMMAND there, with the farm's own key."""
     require_root("farm node ssh")
     argv = ssh.argv(home, Instance.load(home), reachable(home, name).address, list(command))
     os.execv(find(argv[0]), argv)
@@ -74,7 +76,7 @@ def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
 @force_option
 @click.pass_obj
 def reboot(home: Home, names: tuple[str, ...], force: bool) -> None:
-    """Reboot nodes that run no job; they come back with the image that next boots get."""
+    """Reboot nodes that run no jobs; they boot the image for next boots."""
     _order(home, names, "reboot", force)
 
 
@@ -83,7 +85,7 @@ def reboot(home: Home, names: tuple[str, ...], force: bool) -> None:
 @force_option
 @click.pass_obj
 def off(home: Home, names: tuple[str, ...], force: bool) -> None:
-    """Power off nodes that run no job."""
+    """Power off nodes that run no jobs."""
     _order(home, names, "off", force)
 
 
@@ -105,14 +107,14 @@ def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -
 @click.argument("name", metavar="NODE")
 @click.pass_obj
 def console(home: Home, name: str) -> None:
-    """The serial console of a virtual machine; Ctrl-] leaves it."""
+    """Open the serial console of a virtual machine; leave it with Ctrl-]."""
     require_root("farm node console")
     machine = _machine(home, name)
     socket = console_socket(home, machine.name)
     if not socket.exists():
         raise FarmError(f"{machine.name} is off.", f"{socket} does not exist.", "Start it: sudo farm up")
     log = home.logs / f"{machine.name}.console.log"
-    err.print(f"Console of {machine.name}; Ctrl-] leaves it. What it said so far is in {log}.", markup=False)
+    err.print(f"Console of {machine.name}; leave it with Ctrl-]. Earlier output is in {log}.", markup=False)
     os.execv(find("socat"), ["socat", f"STDIO,raw,echo=0,escape={ESCAPE}", f"UNIX-CONNECT:{socket}"])
 
 
@@ -120,8 +122,8 @@ def _machine(home: Home, name: str) -> VirtualMachine:
     machines = Instance.load(home).machines
     if not machines:
         raise FarmError(
-            "Only a virtual machine's console can be shown.",
-            "A PC's console is its own screen.",
+            "Only virtual machines have a console here.",
+            "The console of a PC is its own screen.",
             "Try: farm node ssh NODE",
         )
     mac = next((m.mac for m in machines if name in (m.name, m.mac)), None) or find_node(load(home), name).mac
@@ -129,4 +131,6 @@ def _machine(home: Home, name: str) -> VirtualMachine:
         if machine.mac == mac:
             return machine
     known = ", ".join(m.name for m in machines)
-    raise FarmError(f"{name} is no virtual machine of this farm.", f"There are: {known}.", "List nodes: farm node list")
+    raise FarmError(
+        f"{name} is not a virtual machine of this farm.", f"There are: {known}.", "List nodes: farm node list"
+    )

@@ -34,7 +34,7 @@ ORDER_SEEN_SECONDS = 15.0
 Act = Callable[[NodeStatus], Awaitable[str]]
 
 names_argument = click.argument("names", metavar="NODE...", nargs=-1, required=True)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print what was done as JSON (docs/status-json.md).")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/status-json.md).")
 
 
 class OrderOutcome(Struct, frozen=True, kw_only=True):
@@ -72,9 +72,9 @@ def carried_out(action: Action, before: NodeStatus, live: Live) -> bool:
 @json_option
 @click.pass_obj
 def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Send nodes away from the scheduler and refuse their log-in, until unblocked or the scheduler ends.
+    """Send nodes away from the scheduler and refuse their log-in, until they are unblocked or the scheduler ends.
 
-    What they compile is lost to the farm and compiled by who asked for it: to let it end first, drain them.
+    Their running jobs are lost to the farm, and the submitters compile them. To let jobs end first, drain the nodes.
     """
     asyncio.run(_give(home, "block", names, scheduler, netname, as_json))
 
@@ -85,7 +85,7 @@ def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: st
 @json_option
 @click.pass_obj
 def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Let nodes that were blocked or drained log in again; they try within a minute. A drain that runs is ended."""
+    """Let blocked or drained nodes log in again, which they try within a minute. Cancels a running drain."""
     asyncio.run(_give(home, "unblock", names, scheduler, netname, as_json))
 
 
@@ -95,7 +95,7 @@ def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: 
 @json_option
 @click.pass_obj
 def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Cut nodes' connections to the scheduler; they log in again by themselves within a minute."""
+    """Cut the nodes' connections to the scheduler; they log in again within a minute."""
     asyncio.run(_give(home, "kick", names, scheduler, netname, as_json))
 
 
@@ -109,10 +109,10 @@ def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str
     type=click.FloatRange(min=1),
     default=DRAIN_SECONDS,
     show_default=True,
-    help="Seconds that running jobs have to end.",
+    help="Seconds to wait for running jobs.",
 )
 @click.option(
-    "--then", type=click.Choice(get_args(Then)), default="block", show_default=True, help="What follows when they have."
+    "--then", type=click.Choice(get_args(Then)), default="block", show_default=True, help="Action after the last job."
 )
 @click.pass_obj
 def drain(
@@ -124,16 +124,16 @@ def drain(
     patience: float,
     then: str,
 ) -> None:
-    """Let nodes end their jobs and give them no new ones, then block them, reboot them or power them off.
+    """Let nodes finish their jobs without getting new ones, then block, reboot or power them off.
 
-    It takes up to 70 seconds until the scheduler gives no more jobs. Ctrl-C undoes it; `farm node unblock` takes the
-    block back.
+    The scheduler takes up to 70 seconds to stop assigning jobs. Ctrl-C cancels the drain; `farm node unblock` removes
+    the block.
     """
     if scheduler is not None or netname is not None:
         raise FarmError(
-            "Only a farm's own scheduler can be told to drain a node.",
-            "icecream has no order for it; a farm keeps its scheduler from connecting to the node.",
-            "On the farm's server: farm node drain NODE. Or cut its jobs off, which who asked for them then compiles: "
+            "A node can be drained only in a farm, not at any scheduler.",
+            "icecream has no command for this; a farm keeps its scheduler from connecting to the node.",
+            "On the farm's server: farm node drain NODE. Or end its jobs, which the submitters then compile: "
             "farm node block NODE --scheduler HOST",
         )
     require_root("farm node drain")

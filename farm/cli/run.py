@@ -70,23 +70,28 @@ class RunOptions:
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
-@click.option("--require-remote", is_flag=True, help="Do not start when no node can take a job.")
-@click.option("-j", "--jobs", type=click.IntRange(min=1), help="Jobs at a time; sets MAKEFLAGS besides FARM_JOBS.")
+@click.option("--require-remote", is_flag=True, help="Do not start CMD if no node can take a job.")
 @click.option(
-    "--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write where the jobs ran to."
+    "-j", "--jobs", type=click.IntRange(min=1), help="Number of jobs at a time; sets FARM_JOBS and MAKEFLAGS."
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File to write a record of the jobs to.",
 )
 @click.option(
     "--trace", "trace_file", type=click.Path(path_type=Path, dir_okay=False),
     help="File to write a Chrome trace of the jobs to, for https://ui.perfetto.dev.",
 )  # fmt: skip
-@click.option("--tag", help="What the farm's history is to call the build; CMD itself unless given.")
-@click.option("--live/--no-live", default=True, help="Keep a line at the bottom of the terminal that shows the jobs.")
+@click.option("--tag", help="Name of the build in the farm's history (default: CMD).")
+@click.option("--live/--no-live", default=True, help="Show the jobs in a line at the bottom of the terminal.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 @click.pass_obj
 def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
-    """Run CMD with its compiler calls going to the farm; its exit code is passed on.
+    """Run CMD and send its compiler calls to the farm; the exit code is that of CMD.
 
-    CMD finds icecc in PATH (or behind ccache, where that is used) and a fitting number of jobs in FARM_JOBS:
+    CMD finds icecc in PATH (or behind ccache, if that is used), and a suitable number of jobs in FARM_JOBS:
     farm run -- sh -c 'make -j$FARM_JOBS'
     """
     options = RunOptions(**given)  # type: ignore[arg-type]  # click has seen to the types
@@ -205,7 +210,7 @@ def _recorded(
         with acting_as(command.user):
             record, log = last_run.begin(folder, record)
     except OSError as error:
-        _say(f"Why calls stay here cannot be written down: {folder}: {error.strerror}.")
+        _say(f"The reasons for local compilation cannot be recorded: {folder}: {error.strerror}.")
         yield command, None, lambda _, __: None
         return
 
@@ -224,7 +229,7 @@ def _say(text: str) -> None:
 def _say_local(slots: Slots, require_remote: bool) -> None:
     """Tell that nothing will be compiled remotely, or refuse to start."""
     if require_remote:
-        mend = "Unset it: unset ICECC" if disabled(os.environ) else "Look: farm status"
+        mend = "Unset it: unset ICECC" if disabled(os.environ) else "Check: farm status"
         raise FarmError("No node can take a job, so the command was not started.", slots.obstacle, mend)
     _say(f"{slots.obstacle} Compiling on this machine alone.")
 
@@ -241,14 +246,14 @@ def _show(summary: Summary) -> None:
     _show_nodes(summary)
     _show_reasons(summary)
     if summary.failed and summary.failed_over is None:
-        err.print("  What failed on a node was compiled here again.")
+        err.print("  Jobs that failed on a node were compiled here again.")
     if summary.saved_seconds is not None:
         err.print(f"  {_saved(summary.saved_seconds)}, by estimate: see docs/compiling.md")
     if not summary.complete:
-        err.print("  The scheduler could not be watched all the time: there may have been more.")
+        err.print("  The connection to the scheduler was interrupted: there may have been more jobs.")
     elif not total and not summary.local:
         why = "does the build name its compiler by a full path, or by a name such as gcc-12?"
-        err.print(f"  No compiler call came by: {why} See docs/compiling.md", soft_wrap=True)
+        err.print(f"  No compiler call reached icecc: {why} See docs/compiling.md", soft_wrap=True)
 
 
 def _show_nodes(summary: Summary) -> None:
@@ -267,7 +272,7 @@ def _show_reasons(summary: Summary) -> None:
     if len(summary.reasons) > SHOWN_REASONS:
         err.print(f"  and {count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
     if any(reason.mend for reason in summary.reasons):
-        err.print(hint("  What to do about them: farm explain --last"))
+        err.print(hint("  For what to do: farm explain --last"))
 
 
 def _saved(seconds: float) -> str:

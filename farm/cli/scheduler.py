@@ -66,12 +66,12 @@ def _features(hosts: Iterable[HostStatus]) -> Counter[str]:
 
 @click.command()
 @attach_options
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/status-json.md).")
 @click.pass_context
 def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Show the scheduler: since when it runs, its network and rivals, its daemons' protocols, what is blocked.
+    """Show the scheduler: its start time, network and rivals, its daemons' protocols, blocked names.
 
-    Exit code 3 when it is down, or another scheduler answers for the same network.
+    Exits with 3 if the scheduler is down or another one answers for the same network.
     """
     home: Home = ctx.obj
     if scheduler is None and netname is None:

@@ -28,14 +28,14 @@ SIMULATE_SCHEMA = 1
 END_PATIENCE = 5.0
 
 SHOWN = {
-    "requested": "asked for a node",
-    "begun": "begun there",
+    "requested": "requested",
+    "begun": "begun on nodes",
     "done": "ended",
     "failed": "  failed",
     "lost": "  lost with their node",
     "own": "  given back to the submitter",
     "local": "local jobs begun",
-    "fallback": "  after a failed or lost one",
+    "fallback": "  after a failed or lost job",
     "local_done": "local jobs ended",
     "unfinished": "not ended",
 }
@@ -43,25 +43,29 @@ SHOWN = {
 
 
 @click.command(context_settings={"allow_interspersed_args": False, "show_default": True})
-@click.option("--nodes", type=click.IntRange(0, 10000), default=50, help="Nodes.")
-@click.option("--slots", type=click.IntRange(1, 1000), default=4, help="Slots of each node.")
-@click.option("--jobs", type=click.FloatRange(0), default=100.0, help="Jobs a second, on average.")
-@click.option("--submitters", type=click.IntRange(1, 240), default=6, help="Machines that submit jobs.")
-@click.option("--submitter-slots", type=click.IntRange(0, 1000), default=0, help="Their slots, for their own jobs.")
+@click.option("--nodes", type=click.IntRange(0, 10000), default=50, help="Number of nodes.")
+@click.option("--slots", type=click.IntRange(1, 1000), default=4, help="Number of slots per node.")
+@click.option("--jobs", type=click.FloatRange(0), default=100.0, help="Jobs per second, on average.")
+@click.option("--submitters", type=click.IntRange(1, 240), default=6, help="Number of machines that submit jobs.")
+@click.option(
+    "--submitter-slots", type=click.IntRange(0, 1000), default=0, help="Slots of each submitter, for its own jobs."
+)
 @click.option("--failures", type=click.FloatRange(0, 1), default=0.02, help="Share of jobs that fail on a node.")
 @click.option("--local", type=click.FloatRange(0, 1), default=0.1, help="Share of jobs done without a node.")
 @click.option(
-    "--seconds", type=click.FloatRange(0, min_open=True), help="Mean duration of a job; else as fits the slots."
+    "--seconds", type=click.FloatRange(0, min_open=True), help="Mean duration of a job (default: fits the slots)."
 )
 @click.option(
-    "--idle", type=click.FloatRange(0, 0.95), default=0.25, help="Share of time between builds; 0: even load."
+    "--idle", type=click.FloatRange(0, 0.95), default=0.25, help="Share of time between builds; 0 makes an even load."
 )
-@click.option("--churn", type=click.FloatRange(0), default=0.0, help="Nodes lost a minute; they come back.")
-@click.option("--seed", type=int, default=1, help="Another seed, other jobs.")
-@click.option("--duration", type=click.FloatRange(0), help="Seconds; then wait for the jobs in flight.")
-@click.option("--name", help="Distinguishes simulated farms that run at the same time.")
-@click.option("--scheduler", "attach", metavar="HOST[:PORT]", help="Use this scheduler instead of one of its own.")
-@click.option("--network", metavar="CIDR", help="With --scheduler: local addresses for the daemons, one each.")
+@click.option("--churn", type=click.FloatRange(0), default=0.0, help="Nodes lost per minute; they come back.")
+@click.option("--seed", type=int, default=1, help="Seed of the random jobs.")
+@click.option("--duration", type=click.FloatRange(0), help="Seconds to run before waiting for the jobs in flight.")
+@click.option("--name", help="Name that distinguishes simulated farms running at the same time.")
+@click.option(
+    "--scheduler", "attach", metavar="HOST[:PORT]", help="Existing scheduler to use, instead of starting one."
+)
+@click.option("--network", metavar="CIDR", help="With --scheduler: local addresses for the daemons, one for each.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as JSON.")
 @click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- CMD...]")
 def simulate(
@@ -75,7 +79,7 @@ def simulate(
 ) -> None:
     """Simulate a farm: fake nodes and submitters at a real scheduler, in a network namespace of its own.
 
-    It goes on for --duration, until Ctrl-C, or until CMD ends, which runs beside it in the namespace:
+    The simulation ends after --duration, at Ctrl-C, or with CMD, which runs in the same namespace:
     sudo farm simulate --nodes 200 --jobs 300 -- farm top --scheduler 10.78.0.1
     """
     settings = msgspec.convert(options, SimulationSettings)
@@ -83,7 +87,7 @@ def simulate(
     if attach is None:
         if network is not None:
             raise UsageError(
-                "--network goes with --scheduler.", "A simulated farm of its own has addresses of its own."
+                "--network needs --scheduler.", "Without --scheduler, the simulated farm chooses its addresses itself."
             )
         simulation = Simulation(settings, own_scheduler.SCHEDULER_ADDRESS, SCHEDULER_PORT, own_scheduler.NETWORK)
         with _stopped_by_signals(simulation, bool(argv)), _own_scheduler(name):
@@ -100,7 +104,7 @@ def simulate(
 @contextlib.contextmanager
 def _own_scheduler(name: str | None) -> Iterator[None]:
     if name is not None and not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
-        raise UsageError("--name may have small letters, digits and hyphens.", f"It is: {name!r}")
+        raise UsageError("--name must consist of lower-case letters, digits and hyphens.", f"The name is: {name!r}")
     full = f"farm-sim-{name}" if name else "farm-sim"
     with own_scheduler.own_namespace(full), own_scheduler.scheduler(full, netname=full):
         look = f"sudo ip netns exec {full} farm top --scheduler {own_scheduler.SCHEDULER_ADDRESS}"
@@ -203,4 +207,4 @@ def _network(text: str | None) -> IPv4Network | None:
     try:
         return None if text is None else IPv4Network(text)
     except ValueError as error:
-        raise UsageError("--network wants a network like 127.78.0.0/16.", str(error)) from error
+        raise UsageError("--network must be a network such as 127.78.0.0/16.", str(error)) from error

@@ -157,11 +157,11 @@ def view(status: Status, now: float) -> RenderableType:
 
 @click.command()
 @attach_options
-@click.option("--json", "as_json", is_flag=True, help="Print it as JSON (docs/status-json.md).")
-@click.option("--watch", is_flag=True, help="Keep showing it, until Ctrl-C.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status as JSON (docs/status-json.md).")
+@click.option("--watch", is_flag=True, help="Show the status continuously, until Ctrl-C.")
 @click.pass_context
 def status(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool, watch: bool) -> None:
-    """Show the farm's services and nodes; exit code 3 when something is wrong."""
+    """Show the farm's services and nodes. Exits with 3 if there are problems."""
     home: Home = ctx.obj
     now = load(home, scheduler, netname)
     if as_json:

@@ -26,24 +26,26 @@ from farm.watch.events import Stage
     "--virtual",
     type=click.IntRange(0, 250),
     metavar="N",
-    help="A virtual lab of N QEMU machines.",
+    help="Bring up a virtual lab with N QEMU machines.",
 )
 @click.option("--nic", type=click.Choice(["virtio", "e1000"]), help="Network adapter of the virtual machines.")
-@click.option("--foreground", is_flag=True, help="Stay, and take the farm down at SIGTERM or Ctrl-C (for systemd).")
+@click.option(
+    "--foreground", is_flag=True, help="Keep running, and take the farm down at SIGTERM or Ctrl-C (for systemd)."
+)
 @click.option("--no-wait", is_flag=True, help="Do not wait for the virtual machines to boot.")
 @click.option(
     "--patience",
     type=click.IntRange(1),
     default=600,
     show_default=True,
-    help="Seconds they may take.",
+    help="Seconds to wait for the virtual machines.",
 )
-@click.option("--force", is_flag=True, help="Also where builds or jobs that run are disturbed.")
+@click.option("--force", is_flag=True, help="Proceed even if this disturbs running builds or jobs.")
 @click.pass_obj
 def up(
     home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int, force: bool
 ) -> None:
-    """Bring the farm up, or make a running one follow its changed configuration."""
+    """Bring the farm up, or apply changes of farm.yaml to a running farm."""
     from farm.serve.down import bring_down
     from farm.serve.images import image_is_outdated
     from farm.serve.preflight import require_root
@@ -60,7 +62,8 @@ def up(
         show_summary(home, instance)
         if image_is_outdated(home, instance.config):
             out.print(
-                hint("This image is not what a build would make now. Build it: sudo farm image build"), soft_wrap=True
+                hint("The inputs of the image have changed since it was built. Build it: sudo farm image build"),
+                soft_wrap=True,
             )
         if foreground:
             stay(home)
@@ -72,15 +75,15 @@ def up(
 
 
 @click.command()
-@click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they wait until the farm is up again.")
-@click.option("--wait", is_flag=True, help="Wait for builds that run inside a virtual lab.")
-@click.option("--force", is_flag=True, help="End builds that run inside a virtual lab.")
+@click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they stand still until the farm is up again.")
+@click.option("--wait", is_flag=True, help="Wait for builds that run in a virtual lab.")
+@click.option("--force", is_flag=True, help="End builds that run in a virtual lab.")
 @click.pass_obj
 def down(home: Home, keep_nodes: bool, wait: bool, force: bool) -> None:
-    """Take the farm down: drain it, power the nodes off, and leave nothing behind.
+    """Take the farm down: drain it, power the nodes off, and remove everything it set up.
 
-    Builds that run inside a virtual lab would end with it: they are named, and nothing is done unless --wait or
-    --force says what to do about them. Nothing is asked, so scripts see the same.
+    Builds that run in a virtual lab would end with it: if there are any, they are listed and nothing is done,
+    unless --wait or --force is given. There are no questions, so scripts see the same.
     """
     from farm.serve.down import bring_down
     from farm.serve.preflight import require_root
@@ -113,7 +116,7 @@ def wait_for_nodes(home: Home, macs: set[str], patience: float) -> None:
                 raise PartialError(
                     f"{len(macs) - len(missing)} of {count(len(macs), 'node')} ready after {patience:.0f} s.",
                     f"Not ready: {', '.join(sorted(missing))}.",
-                    "Where do they hang? farm node list — farm node console NODE",
+                    "See where they hang: farm node list, farm node console NODE",
                 )
             time.sleep(0.5)
 
@@ -150,10 +153,10 @@ def show_summary(home: Home, instance: Instance) -> None:
     if nodes:
         out.print(nodes_table(nodes))
     elif instance.namespace is None:
-        out.print("Now switch the PCs on; let their firmware boot from the network.")
+        out.print("Now switch the PCs on and let their firmware boot from the network.")
     sudo = "sudo " if instance.namespace else ""
     hints = Table(box=None, show_header=False, padding=(0, 2))
-    hints.add_row(f"{farm} status --watch", "see it work")
+    hints.add_row(f"{farm} status --watch", "watch it")
     hints.add_row(f"{sudo}{farm} run -- make -j12", "compile on it")
     hints.add_row(f"sudo {farm} down", "take it down")
     out.print(hints)

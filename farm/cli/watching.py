@@ -74,12 +74,12 @@ async def watching(attachment: Attachment, seen: Seen | None = None) -> AsyncIte
         await watch.until(watch.answered, SCHEDULER_SILENCE_SECONDS)
         overview = watch.live.overview
         if overview is None:
-            raise FarmError("farmd does not answer.", watch.lost, "See whether it runs: farm status")
+            raise FarmError("farmd does not answer.", watch.lost, "Check whether it runs: farm status")
         if not overview.scheduler.up and isinstance(attachment, Direct):
             raise attachment.away()
         if not overview.scheduler.up:
-            why = overview.scheduler.why or f"Nothing came within {SCHEDULER_SILENCE_SECONDS:.0f} s."
-            raise FarmError("The scheduler does not answer.", why, "See why: farm logs scheduler")
+            why = overview.scheduler.why or f"No message arrived within {SCHEDULER_SILENCE_SECONDS:.0f} s."
+            raise FarmError("The scheduler does not answer.", why, "Look at its log: farm logs scheduler")
         if isinstance(attachment, Direct):
             await attachment.settled()
             told = watch.live.time

@@ -115,7 +115,7 @@ def test_nodes(busy: Lab) -> None:
     shown = busy.json("node", "show", name)["node"]
     assert (shown["key"], shown["mac"]) == (nodes[0]["key"], "")
     assert "idle" in shown
-    assert "asked for" in busy.farm("node", "show", nodes[0]["address"], "--scheduler", SERVER)
+    assert "requested" in busy.farm("node", "show", nodes[0]["address"], "--scheduler", SERVER)
     assert "There is no node pc07" in busy.farm("node", "show", "pc07", "--scheduler", SERVER, code=1)
 
 
@@ -200,5 +200,5 @@ def test_block_unblock_kick(busy: Lab) -> None:
 
 def test_draining_needs_a_farm(lab: Lab) -> None:
     said = lab.farm("node", "drain", "pc01", "--scheduler", SERVER, code=1)
-    assert "Only a farm's own scheduler can be told to drain a node." in said
+    assert "A node can be drained only in a farm, not at any scheduler." in said
     assert "node block NODE" in said

@@ -55,7 +55,7 @@ def test_that_there_is_nothing_is_said(lab: Namespace, tmp_path: Path) -> None:
     assert "There are no logs in" in lab.run(*FARM, *home, "logs").stdout
     at = ["--scheduler", SERVER]
     assert lab.run(*FARM, *home, "jobs", *at).stdout == "No job is in flight.\n"
-    assert lab.run(*FARM, *home, "jobs", *at, "--failed").stdout == "No such job is in flight.\n"
+    assert lab.run(*FARM, *home, "jobs", *at, "--failed").stdout == "No matching job is in flight.\n"
     said = lab.run(*FARM, *home, "status", *at).stdout
     assert "Nodes 1, 1 slot, 0 other daemons" in said
     assert "daemons    1, 1 slot " in lab.run(*FARM, *home, "scheduler", *at).stdout

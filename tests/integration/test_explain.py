@@ -231,7 +231,7 @@ def test_what_icecc_does_not_see(farm: Farm, argv: str, code: str) -> None:
 def test_it_is_said_in_words_and_output_and_exit_code_are_passed_on(farm: Farm) -> None:
     code, out, told = farm.say("--evidence", "--", "gcc", "-E", "b.c")
     assert (code, "int b(void)" in out) == (0, True)
-    assert "b.c was done here." in told
+    assert "b.c was not sent to a node." in told
     assert "preprocess-only" in told
     assert "preprocessing, building locally" in told
     code, out, told = farm.say("--", "gcc", "-c", "a.c", **PC01)
@@ -259,9 +259,11 @@ def test_a_whole_run_is_explained(farm: Farm) -> None:
     assert "5 compiler calls: 2 on a node, 3 here" in words
     assert "2  preprocess-only" in words
     listed = farm.say("--last", "--reason", "preprocess-only", "--file", "b.c")[1]
-    assert "b.c was done here." in listed
+    assert "b.c was not sent to a node." in listed
     assert "a.c was" not in listed
-    assert "main.c was done here." in farm.say("--last", "--file", "main.c -o")[1]  # as a name with blanks would be
+    assert (
+        "main.c was not sent to a node." in farm.say("--last", "--file", "main.c -o")[1]
+    )  # as a name with blanks would be
     assert "No call matches." in farm.say("--last", "--file", "absent")[1]
     code, _, told = farm.say("--last", "--reason", "nonsense")
     assert (code, "--list" in told) == (2, True)

@@ -64,7 +64,7 @@ class TestInit:
         assert "no other DHCP server" in done.stderr
         config = load(tmp_path / "farm.yaml")
         assert (config.address, config.dhcp.first, config.dhcp.last) == ("192.0.2.20/26", "192.0.2.32", "192.0.2.62")
-        assert "farm.yaml is right: farm farm on eno1" in farm(tmp_path, "config", "check").stdout
+        assert "farm.yaml is valid: name farm, interface eno1" in farm(tmp_path, "config", "check").stdout
 
     def test_prints_without_writing(self, tmp_path: Path) -> None:
         done = farm(tmp_path, "init", "--stdout")

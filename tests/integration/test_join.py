@@ -309,7 +309,7 @@ def test_what_cannot_be_joined_is_named_and_nothing_changed(
         (["join", "no-such-farm"], "Farms that were found: test."),
         (["join", f"{SERVER}:8766"], "does not answer as a scheduler does"),
         (["join", SERVER, "--netname", "$(reboot)"], "cannot be used"),
-        (["join", SERVER, "--accept-jobs"], "Only root can take jobs"),
+        (["join", SERVER, "--accept-jobs"], "Only root can accept jobs"),
     ):
         done = desk.farm(*words, check=False)
         assert done.returncode in (1, 2)

@@ -68,7 +68,7 @@ def test_who_is_there_goes_before_who_has_moved_away() -> None:
     moved = replace(HOST, address="10.0.0.77", online=False)
     assert node(HOST) == pick([node(moved), node(HOST)], "pc01")
     twin = replace(HOST, address="10.0.0.78")
-    with pytest.raises(FarmError, match=r"Several nodes are called pc01") as error:
+    with pytest.raises(FarmError, match=r"Several nodes have the name pc01") as error:
         pick([node(twin), node(HOST)], "pc01")
     assert "pc01@10.0.0.78" in error.value.why
 

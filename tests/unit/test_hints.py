@@ -96,7 +96,7 @@ def literals(tree: ast.AST) -> Iterator[tuple[ast.Constant, list[str]]]:
 
 
 PRINTS = {"print", "echo", "write", "_say", "say", "Text", "assemble", "add_row", "notify", "update"}
-PROSE = {" does not have that address yet: `farm up` gives it to it.", "farm top is at "}
+PROSE = {" does not have that address yet: `farm up` adds it.", "farm top is at "}
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(TOP)))

@@ -47,8 +47,8 @@ def test_a_build_on_a_screen() -> None:
     text = shown(detail_view(detail, START + 3005))
 
     assert "Build 3 of ws02" in text
-    assert "still runs" in text
-    assert "1 on nodes, 0 given back to it by the scheduler, 1 local" in text
+    assert "still running" in text
+    assert "1 on nodes, 0 given back by the scheduler, 1 local" in text
     assert "1 failed" in text
     assert "ws01" in text.partition("for others:")[2]
     assert "src/f4.cpp  pc01  remote  100 ms  exit 1" in text
