@@ -22,6 +22,7 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from tui.actions import NODE_ACTIONS, SHELL, objection, warning
 from tui.anonymize import Anonymous
+from tui.base_view import Detail, View
 from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.dialogs import Answer, Choice, ChooseMany, ChooseOne, Confirm, Question
@@ -41,7 +42,6 @@ from tui.scheduler import SchedulerView
 from tui.tabs import TabBar
 from tui.themes import DEFAULT, OWN
 from tui.timeline import TimelineView
-from tui.view import Detail, View
 from tui.widgets.gantt import Gantt
 from tui.widgets.safe_text import clean
 from tui.widgets.stream import LiveStream

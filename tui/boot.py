@@ -17,9 +17,9 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.wording import count, duration, size
 from farm.watch.events import Stage
+from tui.base_view import NARROW_SCREEN, View
 from tui.node_detail import NodeDetail
 from tui.state_words import STAGES, natural
-from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, layout
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.safe_text import clean

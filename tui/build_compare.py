@@ -11,7 +11,7 @@ from farm.attach import Attachment
 from farm.history.build_records import Build, BuildDetail
 from farm.history.compare import Row, compare
 from farm.view.live import Live
-from tui.view import Detail
+from tui.base_view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable

@@ -15,8 +15,8 @@ from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.view.live import Live
 from farm.view.wording import count, duration, exit_words, milliseconds, rate, size
+from tui.base_view import Detail
 from tui.page import Page
-from tui.view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.graph import bar
 from tui.widgets.lines import Cell

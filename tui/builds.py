@@ -15,9 +15,9 @@ from farm.errors import FarmError
 from farm.history.build_records import Build
 from farm.view.live import Live
 from farm.view.wording import count, duration, milliseconds, rate
+from tui.base_view import NARROW_SCREEN, View
 from tui.build_compare import BuildCompare
 from tui.build_detail import REFRESH_SECONDS, BuildDetailScreen
-from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell, Tone
 from tui.widgets.safe_text import clean

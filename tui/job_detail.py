@@ -27,9 +27,9 @@ from farm.view.wording import (
 )
 from farm.watch.activity import HostKey, Job, JobPlace, JobState, stem
 from farm.watch.activity.jobs import FALLBACK_SECONDS, SELF_MADE
+from tui.base_view import Detail
 from tui.filter import LOST_STATE, state_of
 from tui.page import Page, sheet
-from tui.view import Detail
 
 RELATED_SECONDS = 3.0
 """So often are other jobs of the same file looked for."""

@@ -20,8 +20,8 @@ from farm.view.wording import duration, exit_words, language, milliseconds, size
 from farm.watch.activity import HostKey, Job, JobPlace, JobState
 from farm.watch.activity.jobs import SELF_MADE
 from tui import filter as terms
+from tui.base_view import NARROW_SCREEN, View
 from tui.job_detail import JobDetail, job_key
-from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column
 from tui.widgets.lines import Cell, Tone
 from tui.widgets.stream import MAX_RECORDS, LiveStream

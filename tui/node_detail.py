@@ -22,8 +22,8 @@ from farm.watch.activity import Job, JobPlace, JobState
 from farm.watch.events import BOOT_STAGES
 from farm.watch.state import NO_JOBS, Reading
 from tui import state_words
+from tui.base_view import Detail
 from tui.page import Page, sheet
-from tui.view import Detail
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series
 from tui.widgets.lines import Cell

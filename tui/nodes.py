@@ -18,10 +18,10 @@ from farm.view.status import HostStatus, NodeStatus
 from farm.view.wording import count, duration
 from farm.watch.state import NO_JOBS
 from tui import state_words
+from tui.base_view import NARROW_SCREEN, View
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
-from tui.view import NARROW_SCREEN, View
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell
 from tui.widgets.table import LiveTable

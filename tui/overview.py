@@ -18,11 +18,11 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.wording import duration, rate, size
 from farm.watch.activity import NOBODY, HostKey, JobPlace, JobState
+from tui.base_view import View
 from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
 from tui.state_words import natural
-from tui.view import View
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series, bar
 from tui.widgets.lines import Cell

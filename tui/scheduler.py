@@ -15,9 +15,9 @@ from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
 from farm.view.wording import count, duration, milliseconds, size
 from farm.watch.activity import Totals
 from farm.watch.events import Stage
+from tui.base_view import View
 from tui.node_detail import NodeDetail
 from tui.state_words import natural
-from tui.view import View
 from tui.widgets.columns import Column
 from tui.widgets.lines import Cell, Paint, Tone
 from tui.widgets.table import LiveTable

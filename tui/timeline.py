@@ -16,9 +16,9 @@ from farm.view.live import Live
 from farm.view.wording import duration, exit_words, milliseconds
 from farm.watch.activity import HostKey, Job, JobPlace, JobState
 from tui import filter as terms
+from tui.base_view import View
 from tui.job_detail import JobDetail, job_key
 from tui.jobs import NewJobs, took
-from tui.view import View
 from tui.widgets.gantt import Gantt
 from tui.widgets.lanes import BAR_KINDS, Bar, BarKind
 from tui.widgets.safe_text import clean

@@ -14,8 +14,8 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.files import write_named
 from farm.cli.output import err, out, show_json
+from farm.cli.output_files import write_named
 from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.instance import Instance

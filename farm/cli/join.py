@@ -20,7 +20,7 @@ from farm.instance import Instance
 from farm.printable import printable
 from farm.view.wording import count
 from farm.virtual import namespace
-from farm.workstation.join.finding import Candidate, check_installed, check_netname, look_around, reach
+from farm.workstation.join.candidates import Candidate, check_installed, check_netname, look_around, reach
 from farm.workstation.join.join_leave import Joined
 from farm.workstation.join.join_leave import join as join_farm
 from farm.workstation.join.join_leave import leave as leave_farm

@@ -20,8 +20,8 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.files import write_named
 from farm.cli.output import err, show_error
+from farm.cli.output_files import write_named
 from farm.errors import FarmError
 from farm.hints import hint
 from farm.home import Home

@@ -8,7 +8,7 @@ import logging
 import sys
 from pathlib import Path
 
-from farm.daemon.app import run
+from farm.daemon.watcher import run
 from farm.errors import FarmError
 from farm.hints import speak_of
 from farm.home import Home

@@ -14,7 +14,7 @@ import msgspec
 import yaml
 
 from farm.api.answers import Refused
-from farm.daemon.api import ROUTES, Parameter, Route
+from farm.daemon.routes import ROUTES, Parameter, Route
 
 REFERENCE = "#/components/schemas/{name}"
 ABOUT = (

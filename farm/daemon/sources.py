@@ -13,8 +13,8 @@ from msgspec import Struct
 from farm.config import Config
 from farm.daemon.follow import Follower, Position, cut
 from farm.home import Home
+from farm.netboot.boot_logs import parse_dnsmasq, parse_nginx
 from farm.netboot.leases import addresses, parse_leases
-from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.nodes import pending
 from farm.scheduler.connection import poke
 from farm.supervisor import Supervisor

@@ -18,7 +18,7 @@ from farm.errors import FarmError
 from farm.export import root_argument
 from farm.home import Home, write_atomic
 from farm.image.store import Store
-from farm.netboot.logs import NONE_FOR
+from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.settings import hyphens, machine_settings
 
 LOADERS = Path("/usr/lib/ipxe")

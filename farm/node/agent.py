@@ -16,7 +16,7 @@ from typing import Any
 from farm.node import metrics, witness
 from farm.node.network import address_of, name_now
 from farm.node.retry import pauses
-from farm.node.telemetry import Telemetry
+from farm.node.telemetry import Sampler
 
 MAX_REQUESTS = 16
 """Requests answered at a time; one more takes the place of another."""
@@ -24,7 +24,7 @@ REQUEST_SECONDS = 5.0
 """A request's time, from its connection to the last byte of the answer."""
 WATCH_SECONDS = {"agent": 0.5, "ready": 5.0}
 """How often its roles are looked at, by the stage the node is at."""
-PAUSES = 0.5, 5.0
+SERVE_PAUSES = 0.5, 5.0
 """Seconds between attempts to serve, at first and in the end."""
 
 
@@ -34,7 +34,7 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], telemetry: Telemetry) -> None:
+    def __init__(self, address: tuple[str, int], telemetry: Sampler) -> None:
         super().__init__(address, Handler)
         self.telemetry = telemetry
         self._lock = threading.Lock()
@@ -121,27 +121,27 @@ def main(root: str = "/") -> int:
     """Serve and advertise until SIGTERM, at whatever address the boot NIC has."""
     with open(os.path.join(root, "run/farm/node.json"), encoding="utf-8") as file:
         node: dict[str, Any] = json.load(file)
-    telemetry = Telemetry(node, os.path.join(root, "run/farm/upper"))
+    telemetry = Sampler(node, os.path.join(root, "run/farm/upper"))
     stop = threading.Event()
     if node["boot_id"]:
         threading.Thread(target=witness.repeat, args=(node, stop), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    waits = pauses(*PAUSES)
+    waits = pauses(*SERVE_PAUSES)
     while not stop.is_set():
         node["nic"] = name_now(node["nic"], node["mac"])
         address = address_of(node["nic"])
         try:
             if address:
                 _serve({**node, "address": address}, telemetry, stop)
-                waits = pauses(*PAUSES)
+                waits = pauses(*SERVE_PAUSES)
         except OSError as error:  # the address went before it could be used, or something else has the port
             _say(f"{address}:{node['telemetry_port']}: {error.strerror or error}; trying again")
         stop.wait(next(waits))
     return 0
 
 
-def _serve(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> None:
+def _serve(node: dict[str, Any], telemetry: Sampler, stop: threading.Event) -> None:
     """Serve and advertise at the node's address until it has another, or none. Raises OSError."""
     with Server((node["address"], node["telemetry_port"]), telemetry) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -151,20 +151,20 @@ def _serve(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) ->
             server.shutdown()
 
 
-def _advertise(node: dict[str, Any], telemetry: Telemetry, stop: threading.Event) -> None:
+def _advertise(node: dict[str, Any], telemetry: Sampler, stop: threading.Event) -> None:
     """Advertise, again when that fails, until the node has another address, or none."""
     from zeroconf import Error  # takes long to import: /status.json must not wait for it
 
-    from farm.node.beacon import Beacon
+    from farm.node.beacon import Advertiser
 
-    waits = pauses(*PAUSES)
+    waits = pauses(*SERVE_PAUSES)
 
     def stays() -> bool:
         return not stop.is_set() and address_of(node["nic"]) == node["address"]
 
     while stays():
         try:
-            with Beacon(node) as beacon:
+            with Advertiser(node) as beacon:
                 while stays():
                     stage = telemetry.snapshot()["stage"]
                     beacon.announce(stage)

@@ -41,14 +41,14 @@ def service_info(node: dict[str, Any], stage: str) -> ServiceInfo:
     )
 
 
-class Beacon:
+class Advertiser:
     """The advertisement while it stands (a context manager)."""
 
     def __init__(self, node: dict[str, Any]) -> None:
         self.node = node
         self.stage = ""
 
-    def __enter__(self) -> Beacon:
+    def __enter__(self) -> Advertiser:
         self.zeroconf = Zeroconf(interfaces=[self.node["address"]], ip_version=IPVersion.V4Only)
         return self
 

@@ -20,9 +20,9 @@ from farm.node.retry import pauses
 from farm.node.roles import load
 from farm.node.settings import Boot, Settings, node_name, parse_cmdline, parse_settings, parse_stages
 
-POLL_SECONDS = 0.05
+LINK_POLL_SECONDS = 0.05
 COMPLAIN_SECONDS = 30.0
-PAUSES = 0.2, 5.0
+ASK_PAUSES = 0.2, 5.0
 """Seconds between questions to the server, at first and in the end."""
 HTTP_TRIES = 3
 """So often is HTTP asked before TFTP is tried as well."""
@@ -58,7 +58,7 @@ def uptime() -> float:
 def ask(boot: Boot, mac: str, boot_id: str, stages: dict[str, float]) -> Settings:
     """Ask the server what this node is to be, by HTTP and after some tries by TFTP too, for as long as it takes."""
     complained = time.monotonic()
-    waits = pauses(*PAUSES)
+    waits = pauses(*ASK_PAUSES)
     attempt = 0
     while True:
         attempt += 1
@@ -167,7 +167,7 @@ def _wait(what: str, check: Callable[[], str | None]) -> str:
         if time.monotonic() - complained >= COMPLAIN_SECONDS:
             complained = time.monotonic()
             _say(f"waiting for {what}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(LINK_POLL_SECONDS)
     return found
 
 

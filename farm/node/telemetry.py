@@ -17,7 +17,7 @@ FRESH_SECONDS = 1.0
 MAX_SENSORS = 32
 
 
-class Telemetry:
+class Sampler:
     """Takes snapshots of this machine; safe to call from several threads.
 
     ``node``: what `configure` left in /run/farm/node.json. ``overlay``: the RAM file system that takes all writes.

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from farm.scheduler import control
-from farm.view.status import ADDRESS, NodeStatus
+from farm.view.status import IPV4, NodeStatus
 from farm.watch.state import Farm, login_keys
 
 Order = Literal["block", "unblock", "kick"]
@@ -28,9 +28,7 @@ def word(node: NodeStatus, names: Collection[str] = (), blocked: Collection[str]
         if each and each in blocked:
             return each
     alone = sum(each == name for each in names) <= 1
-    return (
-        name if not node.address or (PLAIN.fullmatch(name) and not ADDRESS.fullmatch(name) and alone) else node.address
-    )
+    return name if not node.address or (PLAIN.fullmatch(name) and not IPV4.fullmatch(name) and alone) else node.address
 
 
 def names(farm: Farm) -> list[str]:

@@ -24,7 +24,7 @@ from farm.netboot.render import ula_prefix
 from farm.processes import ENVIRONMENT_MARK
 from farm.serve import firewall
 from farm.supervisor import Supervisor
-from farm.virtual import network as virtual_network
+from farm.virtual import bridge as virtual_network
 from farm.virtual.namespace import inside, namespace_name, namespace_path
 
 

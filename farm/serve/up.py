@@ -34,7 +34,7 @@ from farm.serve.remains import config_of, own_namespaces, remove_network, requir
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Service, Supervisor
 from farm.view.wording import count
-from farm.virtual import network as virtual_network
+from farm.virtual import bridge as virtual_network
 from farm.virtual import qemu as virtual_machine
 from farm.virtual.namespace import (
     BIND_AGAIN_AND_RUN,

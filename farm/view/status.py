@@ -16,7 +16,7 @@ from farm.watch.activity import Canary, Host, HostKey, Scheduler, Totals
 from farm.watch.events import Finding, Stage, Telemetry, WatchedService
 from farm.watch.state import NO_JOBS, Farm, Node, login_keys
 
-ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
+IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 
 
 class ServiceStatus(Struct, frozen=True):
@@ -370,7 +370,7 @@ def unseen_status(farm: Farm) -> list[NodeStatus]:
         NodeStatus(
             key=word,
             name=word,
-            address=word if ADDRESS.fullmatch(word) else "",
+            address=word if IPV4.fullmatch(word) else "",
             stage=Stage.LOST,
             since=0.0,
             blocked=True,

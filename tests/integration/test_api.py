@@ -26,8 +26,8 @@ from farm.attach import Lost
 from farm.attach.farmd import Farmd
 from farm.config import ApiConfig, Config
 from farm.daemon.access import token_path
-from farm.daemon.api import MAX_BUILDS, ROUTES
 from farm.daemon.openapi import plain_path
+from farm.daemon.routes import MAX_BUILDS, ROUTES
 from farm.errors import FarmError
 from farm.history.build_history import BuildHistory
 from farm.home import Home

@@ -18,7 +18,7 @@ from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
 from farm.config import Config, SchedulerConfig
 from farm.watch.events import BeaconLost, BeaconSeen
 from farm.watch.mdns import FoundFarm, discovering, farm_advertisement, find_farms, find_nodes
-from farm.workstation.join.finding import look_around
+from farm.workstation.join.candidates import look_around
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 SERVER, DESK, STRANGER = "10.99.61.1", "10.99.61.2", "10.99.61.3"

@@ -13,7 +13,7 @@ import pytest
 from farm.config import Config, DhcpConfig
 from farm.home import Home
 from farm.netboot import render
-from farm.netboot.logs import parse_dnsmasq
+from farm.netboot.boot_logs import parse_dnsmasq
 from farm.serve import firewall
 from farm.view.refused import refused
 from farm.watch.events import BootEvent

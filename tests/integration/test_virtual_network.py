@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from farm.virtual import network
+from farm.virtual import bridge
 from farm.virtual.namespace import namespace_path
 from farm.virtual.qemu import kvm_works
 from tests.lab import until
@@ -29,18 +29,18 @@ def attributes(name: str) -> str:
 
 
 def test_it_has_a_bridge_and_a_tap_per_machine_with_the_labs_frame_size(name: str) -> None:
-    network.create(name, 9000, 2)
+    bridge.create(name, 9000, 2)
 
-    assert {"lo", "farm0", "tap1", "tap2"} == network.links(name)
+    assert {"lo", "farm0", "tap1", "tap2"} == bridge.links(name)
     assert 3 == attributes(name).count("mtu 9000")
     assert 2 == attributes(name).count("master farm0")
 
 
 def test_made_again_it_stays_as_it_is(name: str) -> None:
-    network.create(name, 9000, 2)
+    bridge.create(name, 9000, 2)
     before = attributes(name)
 
-    network.create(name, 9000, 2)
+    bridge.create(name, 9000, 2)
 
     assert before == attributes(name)
 
@@ -49,36 +49,36 @@ def test_made_again_it_stays_as_it_is(name: str) -> None:
     "harm", [("link", "del", "farm0"), ("link", "set", "tap1", "nomaster"), ("link", "set", "tap1", "down")]
 )
 def test_a_machine_that_was_cut_off_is_found_and_put_back(name: str, harm: tuple[str, ...]) -> None:
-    network.create(name, 1500, 2)
-    assert [] == network.cut_off(name, 2)
+    bridge.create(name, 1500, 2)
+    assert [] == bridge.cut_off(name, 2)
 
     subprocess.run(["ip", "-n", name, *harm], check=True)
-    assert 1 in network.cut_off(name, 2)
-    network.create(name, 1500, 2)
+    assert 1 in bridge.cut_off(name, 2)
+    bridge.create(name, 1500, 2)
 
-    assert [] == network.cut_off(name, 2)
+    assert [] == bridge.cut_off(name, 2)
     assert 2 == attributes(name).count("master farm0")
 
 
 def test_more_and_fewer_machines_leave_the_others_alone(name: str) -> None:
-    network.create(name, 1500, 1)
-    network.create(name, 1500, 3)
-    assert {"lo", "farm0", "tap1", "tap2", "tap3"} == network.links(name)
+    bridge.create(name, 1500, 1)
+    bridge.create(name, 1500, 3)
+    assert {"lo", "farm0", "tap1", "tap2", "tap3"} == bridge.links(name)
 
-    network.create(name, 1500, 1)
+    bridge.create(name, 1500, 1)
 
-    assert {"lo", "farm0", "tap1"} == network.links(name)
+    assert {"lo", "farm0", "tap1"} == bridge.links(name)
 
 
 def test_removed_it_leaves_nothing_and_ends_what_ran_in_it(name: str) -> None:
-    network.create(name, 1500, 1)
+    bridge.create(name, 1500, 1)
     stubborn = ["ip", "netns", "exec", name, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 1; done"]
     process = subprocess.Popen(stubborn, stdout=subprocess.PIPE)
     assert process.stdout is not None
     with process.stdout:
         process.stdout.readline()
 
-    network.remove(name)
+    bridge.remove(name)
 
     until(lambda: process.poll() is not None, "it still runs")
     assert not psutil.pid_exists(process.pid)
@@ -87,8 +87,8 @@ def test_removed_it_leaves_nothing_and_ends_what_ran_in_it(name: str) -> None:
 
 
 def test_removing_what_is_not_there_is_no_error(name: str) -> None:
-    network.remove(name)
-    network.remove(name)
+    bridge.remove(name)
+    bridge.remove(name)
 
 
 def test_whether_kvm_works_is_found_out_without_hanging() -> None:

@@ -20,8 +20,8 @@ from farm.image.build import parse_packages
 from farm.image.kiwi import parse_log_line
 from farm.image.store import Manifest, Selection
 from farm.instance import Instance
+from farm.netboot.boot_logs import parse_dnsmasq, parse_nginx
 from farm.netboot.leases import parse_leases
-from farm.netboot.logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import client_payload, discover_packet, offering_server
 from farm.node.contract import SettingsError
 from farm.node.settings import parse_cmdline, parse_settings, parse_stages

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from farm.daemon.server import serving
+from farm.daemon.api_server import serving
 from farm.home import Home
 from farm.node.agent import Server
-from farm.node.telemetry import Telemetry
+from farm.node.telemetry import Sampler
 from tests.lab import PATIENCE, until
 from tests.slow.fuzz import fuzz
 from tests.unit.test_api import Watched
@@ -52,7 +52,7 @@ def test_a_nodes_agent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Non
         "boot_id": "",
         "roles": {"compile": {"slots": 2}},
     }  # fmt: skip
-    server = Server(("127.0.0.1", 0), Telemetry(node, str(tmp_path)))
+    server = Server(("127.0.0.1", 0), Sampler(node, str(tmp_path)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
 

@@ -19,9 +19,9 @@ from farm.api.answers import PrometheusTarget
 from farm.config import Config
 from farm.daemon import access, farm_metrics, openapi
 from farm.daemon.access import ApiError
-from farm.daemon.api import ROUTES, WATCHING, find
+from farm.daemon.api_server import application
 from farm.daemon.hub import Hub
-from farm.daemon.server import application
+from farm.daemon.routes import ROUTES, WATCHING, find
 from farm.errors import FarmError
 from farm.history.build_history import BuildHistory
 from farm.home import Home

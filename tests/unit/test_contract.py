@@ -22,7 +22,7 @@ from farm.netboot.render import boot_scripts
 from farm.netboot.settings import machine_settings
 from farm.node.contract import KEY, KEYS_BYTES, MAX_BYTES, MAX_KEYS, NAME, NETNAME, SCHEDULER, SettingsError
 from farm.node.settings import parse_cmdline, parse_settings
-from farm.workstation.join.finding import check_netname
+from farm.workstation.join.candidates import check_netname
 
 FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
 VERSION = "20260101.1"

@@ -16,10 +16,10 @@ from rich.console import Console
 from farm.cli import node as node_cli
 from farm.cli.status import view
 from farm.config import Config, MachineConfig
-from farm.daemon import app, memory
-from farm.daemon.app import Daemon, known_machines
+from farm.daemon import memory, watcher
 from farm.daemon.follow import MAX_LOG_LINE, Follower, Position
 from farm.daemon.sources import Seen
+from farm.daemon.watcher import Daemon, known_machines
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
@@ -271,7 +271,7 @@ async def test_what_cannot_be_written_down_is_said_and_tried_again(
     home = Home.at(tmp_path)
     home.create()
     daemon = Daemon(home, RUNNING)
-    monkeypatch.setattr(app, "SAVE_SECONDS", 0.01)
+    monkeypatch.setattr(watcher, "SAVE_SECONDS", 0.01)
     aside = home.runtime.rename(tmp_path / "aside")
     home.runtime.write_text("no folder")
     writing = asyncio.create_task(daemon._write_down())

@@ -102,7 +102,9 @@ PROSE = {" does not have that address yet: `farm up` adds it.", "farm top is at 
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(TOP)))
 def test_no_command_is_printed_without_its_home(path: Path) -> None:
     """Errors, causes and `problems` see to it themselves; what is shown as it stands must pass through `hint`."""
-    shows = PRINTS | ({"Finding"} if path.name == "app.py" else set())  # farmd's own troubles, which it adds at last
+    shows = PRINTS | (
+        {"Finding"} if path.name == "watcher.py" else set()
+    )  # farmd's own troubles, which it adds at last
     for node, calls in literals(ast.parse(path.read_text())):
         names_a_command = at_home(node.value, HOME) != node.value
         if names_a_command and shows & {*calls} and node.value not in PROSE:

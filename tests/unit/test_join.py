@@ -18,7 +18,7 @@ from farm.scheduler.protocol import NodeOffline, NodeStats
 from farm.watch.activity import Activity, Said, fold
 from farm.watch.mdns import FoundFarm
 from farm.workstation.join import machine_undo
-from farm.workstation.join.finding import (
+from farm.workstation.join.candidates import (
     Candidate,
     check_netname,
     check_protocol,

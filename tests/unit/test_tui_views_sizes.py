@@ -10,12 +10,12 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
+from tui.base_view import View
 from tui.boot import BootView
 from tui.builds import BuildsView
 from tui.jobs import JobsView
 from tui.scheduler import SchedulerView
 from tui.timeline import TimelineView
-from tui.view import View
 
 VIEWS = [JobsView, TimelineView, BuildsView, BootView, SchedulerView]
 LONG = "x" * 300

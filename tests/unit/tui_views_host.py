@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 
 from farm.attach import Attachment
 from farm.view.live import Live
-from tui.view import Detail, View
+from tui.base_view import Detail, View
 
 
 class Stage(App[None]):

@@ -26,7 +26,7 @@ from farm.serve import firewall, health, preflight
 from farm.supervisor import Supervisor
 from farm.view.status import Status
 from farm.view.wording import count
-from farm.virtual.network import cut_off
+from farm.virtual.bridge import cut_off
 
 LOW_SPACE = 2 << 30
 JUMP_SECONDS = 1.0

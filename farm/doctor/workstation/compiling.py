@@ -11,7 +11,7 @@ from pathlib import Path
 from farm import command
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation import canary
-from farm.doctor.workstation.environment import ENVIRONMENT
+from farm.doctor.workstation.environment import ENVIRONMENT_CHECK
 from farm.doctor.workstation.facts import Canary, WorkstationFacts
 from farm.doctor.workstation.farm_nodes import LOAD_PATIENCE, ask_until
 from farm.hints import hint
@@ -197,7 +197,7 @@ def _quickest(argv: list[str], facts: WorkstationFacts, folder: Path) -> float:
 
 
 CHECKS: tuple[Check[WorkstationFacts], ...] = (
-    ENVIRONMENT,
+    ENVIRONMENT_CHECK,
     Check(
         "scheduler-to-node",
         "The scheduler gives a job to each node",

@@ -240,7 +240,7 @@ def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
         )
 
 
-ENVIRONMENT: Check[WorkstationFacts] = Check(
+ENVIRONMENT_CHECK: Check[WorkstationFacts] = Check(
     "environment",
     "The compilers pack, unpack and compile",
     "Nodes have no compiler: each is sent this machine's.",

@@ -17,7 +17,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.scheduler.protocol import OLDEST_PROTOCOL
 from farm.workstation import local_iceccd
 from farm.workstation.join import iceccd
-from farm.workstation.join.finding import Target
+from farm.workstation.join.candidates import Target
 from farm.workstation.join.icecc_conf import layout
 
 LOGIN_PATIENCE = 5.0

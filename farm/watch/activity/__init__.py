@@ -22,7 +22,7 @@ from farm.scheduler.protocol import (
     NodeStats,
 )
 from farm.watch.activity import daemons, jobs
-from farm.watch.activity.records import (
+from farm.watch.activity.scheduler_records import (
     NO_JOBS,
     NOBODY,
     Activity,

@@ -12,7 +12,7 @@ from farm.scheduler.control import ListedJob, ListedNode
 from farm.scheduler.monitor import Connected, Seeded
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
 from farm.watch.activity.jobs import MAX_ENDED, lose, lowest_free, shown_path, with_room
-from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, Listed
+from farm.watch.activity.scheduler_records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, Listed
 
 MAX_HOSTS = 4096
 MAX_FORGED = 256

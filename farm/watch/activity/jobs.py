@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from farm.printable import printable
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone
-from farm.watch.activity.records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, stem
+from farm.watch.activity.scheduler_records import NOBODY, Activity, Host, HostKey, Job, JobPlace, JobState, stem
 
 Key = TypeVar("Key")
 

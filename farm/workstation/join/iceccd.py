@@ -26,7 +26,7 @@ from farm.workstation.join.icecc_conf import Layout
 from farm.workstation.membership import SYSTEM_SOCKET, home_folder, user_folder
 
 if TYPE_CHECKING:
-    from farm.workstation.join.finding import Target  # it brings zeroconf, which farm run needs not wait for
+    from farm.workstation.join.candidates import Target  # it brings zeroconf, which farm run needs not wait for
 
 WORKSTATION_MARK = "FARM_WORKSTATION"
 UNIT = "farm-iceccd.service"

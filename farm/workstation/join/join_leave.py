@@ -18,7 +18,7 @@ from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
 from farm.workstation.join import machine_undo
-from farm.workstation.join.finding import Target, check_installed, own_name
+from farm.workstation.join.candidates import Target, check_installed, own_name
 from farm.workstation.join.icecc_conf import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.join.iceccd import (
     SYSTEMD,

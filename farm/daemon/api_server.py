@@ -14,8 +14,8 @@ from aiohttp import web
 
 from farm.daemon import door
 from farm.daemon.access import BROKEN_REQUESTS, admit, explain
-from farm.daemon.api import ROUTES, WATCHING, Watching
 from farm.daemon.door import Busy, Door
+from farm.daemon.routes import ROUTES, WATCHING, Watching
 
 MAX_BODY = 4096
 """Bytes; the only request with a body tags a build."""

@@ -1,4 +1,4 @@
-"""farmd: folds what its sources see into the farm's state, remembers builds, and answers questions (`farm.daemon.api`).
+"""farmd: folds what its sources see into the state, remembers builds, and answers questions (`farm.daemon.routes`).
 
 Nothing that serves the farm depends on it: it may be killed at any time, and knows the boots again when it is back.
 """
@@ -17,9 +17,9 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.daemon import access, guard, memory, sources, telemetry_polls, watchdog
+from farm.daemon.api_server import Serving, serving
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
-from farm.daemon.server import Serving, serving
 from farm.errors import FarmError
 from farm.hints import hint
 from farm.history.build_history import BuildHistory

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.netboot.logs import parse_dnsmasq, parse_nginx
+from farm.netboot.boot_logs import parse_dnsmasq, parse_nginx
 from farm.netboot.rival import PROBE
 from farm.node.contract import BOOT_ID
 from farm.node.witness import question

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.cli.files import write_named
+from farm.cli.output_files import write_named
 from farm.errors import FarmError
 
 MAIN = (sys.executable, "-c", "from farm.cli import main; main()")
@@ -46,8 +46,8 @@ def test_what_is_no_file_stays_what_it_is(tmp_path: Path) -> None:
 
 
 def test_standard_output_is_added_to(tmp_path: Path) -> None:
-    script = "import pathlib, farm.cli.files; print('first', flush=True)\n"
-    script += "farm.cli.files.write_named(pathlib.Path('/dev/stdout'), b'then')"
+    script = "import pathlib, farm.cli.output_files; print('first', flush=True)\n"
+    script += "farm.cli.output_files.write_named(pathlib.Path('/dev/stdout'), b'then')"
     with (tmp_path / "out").open("ab") as out:
         subprocess.run([sys.executable, "-c", script], stdout=out, check=True)
     assert (tmp_path / "out").read_bytes() == b"first\nthen"
