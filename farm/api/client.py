@@ -24,7 +24,7 @@ from farm.home import Home
 from farm.unix_http import UnixHTTPConnection
 from farm.view.status import Status
 
-TIMEOUT = 5.0
+ANSWER_SECONDS = 5.0
 ORDER_TIMEOUT = 15.0
 """The scheduler may take some seconds for an order."""
 MAX_ANSWER = 256 << 20
@@ -35,7 +35,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Question(Generic[Answer]):
+class ApiQuestion(Generic[Answer]):
     """A request to farmd, and what answers it."""
 
     path: str
@@ -61,44 +61,44 @@ class Question(Generic[Answer]):
 _AGAIN = "Start it again: sudo farm up"
 
 
-STATUS = Question("/status", Status)
-JOBS = Question("/jobs", Jobs)
-IMAGES = Question("/images", Images)
+STATUS = ApiQuestion("/status", Status)
+JOBS = ApiQuestion("/jobs", Jobs)
+IMAGES = ApiQuestion("/images", Images)
 
 
-def readings(key: str) -> Question[Readings]:
+def readings(key: str) -> ApiQuestion[Readings]:
     """What a node's agent measured lately."""
-    return Question(f"/nodes/{quote(key, safe='')}/readings", Readings)
+    return ApiQuestion(f"/nodes/{quote(key, safe='')}/readings", Readings)
 
 
-def builds(limit: int, submitter: str | None, since: float | None) -> Question[Builds]:
+def builds(limit: int, submitter: str | None, since: float | None) -> ApiQuestion[Builds]:
     """The newest; only those of one submitter, and those that ended at Unix time ``since`` or later."""
     query = {"limit": f"{limit}"}
     if submitter is not None:
         query["submitter"] = submitter
     if since is not None:
         query["since"] = f"{max(0, math.floor(since))}"
-    return Question(f"/builds?{urlencode(query)}", Builds)
+    return ApiQuestion(f"/builds?{urlencode(query)}", Builds)
 
 
-def build(id: int) -> Question[BuildDetail]:
+def build(id: int) -> ApiQuestion[BuildDetail]:
     """One of them."""
-    return Question(f"/builds/{id}", BuildDetail)
+    return ApiQuestion(f"/builds/{id}", BuildDetail)
 
 
-def node_hours(hours: int) -> Question[NodeHours]:
+def node_hours(hours: int) -> ApiQuestion[NodeHours]:
     """What each node did in the last hours."""
-    return Question(f"/nodes/hours?hours={hours}", NodeHours)
+    return ApiQuestion(f"/nodes/hours?hours={hours}", NodeHours)
 
 
-def order(key: str, action: str) -> Question[Done]:
+def order(key: str, action: str) -> ApiQuestion[Done]:
     """Block, unblock or kick a node."""
-    return Question(f"/nodes/{quote(key, safe='')}/{action}", Done, "POST")
+    return ApiQuestion(f"/nodes/{quote(key, safe='')}/{action}", Done, "POST")
 
 
-def tag(given: Tag) -> Question[Done]:
+def tag(given: Tag) -> ApiQuestion[Done]:
     """Give a build its name."""
-    return Question("/builds/tag", Done, "POST", msgspec.json.encode(given))
+    return ApiQuestion("/builds/tag", Done, "POST", msgspec.json.encode(given))
 
 
 def no_answer(where: str, why: str) -> FarmError:
@@ -111,12 +111,12 @@ def silence(seconds: float) -> str:
     return f"It has said nothing for {seconds:.0f} s."
 
 
-def ask(home: Home, question: Question[Answer], timeout: float = TIMEOUT) -> Answer:
+def ask(home: Home, question: ApiQuestion[Answer], timeout: float = ANSWER_SECONDS) -> Answer:
     """The answer of a home's farmd; ``timeout`` in seconds. Raises FarmError."""
     return _ask(UnixHTTPConnection(home.farmd_socket, timeout), question, str(home.farmd_socket), {})
 
 
-def ask_elsewhere(api: str, token: str, question: Question[Answer], timeout: float) -> Answer:
+def ask_elsewhere(api: str, token: str, question: ApiQuestion[Answer], timeout: float) -> Answer:
     """The answer of the farmd at a URL, or at HOST:PORT, to who has its token. Raises FarmError."""
     address = urlsplit(api if "//" in api else f"//{api}")
     kind = http.client.HTTPSConnection if address.scheme == "https" else http.client.HTTPConnection
@@ -128,7 +128,7 @@ def ask_elsewhere(api: str, token: str, question: Question[Answer], timeout: flo
 
 
 def _ask(
-    connection: http.client.HTTPConnection, question: Question[Answer], where: str, headers: dict[str, str]
+    connection: http.client.HTTPConnection, question: ApiQuestion[Answer], where: str, headers: dict[str, str]
 ) -> Answer:
     if question.body:
         headers = {**headers, "Content-Type": "application/json"}

@@ -15,7 +15,7 @@ from farm.nodes import blocking
 from farm.scheduler import discovery
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.control import list_nodes
-from farm.scheduler.monitor import Seeded
+from farm.scheduler.monitor import SETTLE_SECONDS, Seeded
 from farm.scheduler.protocol import ProtocolError
 from farm.view.live import Update, delta, snapshot
 from farm.view.status import NodeStatus, Status, bare_overview, build_bare
@@ -25,8 +25,6 @@ from farm.watch.events import Event, SchedulerSaid
 from farm.watch.state import Farm, Reading, fold, initial
 
 UPDATE_SECONDS = 0.5
-SETTLE_SECONDS = 0.3
-"""After the log-in the scheduler tells of all its daemons at once."""
 
 
 class Direct:

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 import aiohttp
 
 from farm.api import client
-from farm.api.client import Answer, Question
+from farm.api.client import Answer, ApiQuestion
 from farm.attach import Action, Lost
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import Build, BuildDetail, NodeHour
@@ -20,11 +20,11 @@ from farm.view.live import Update, decode
 from farm.view.status import NodeStatus, Status
 from farm.watch.state import Reading
 
-SHORTEST_RETRY = 0.5
-LONGEST_RETRY = 5.0
+SHORTEST_FARMD_RETRY = 0.5
+LONGEST_FARMD_RETRY = 5.0
 SILENCE_SECONDS = 10.0
 """farmd says something twice a second; after such a silence it hangs."""
-TIMEOUT = aiohttp.ClientTimeout(total=client.ORDER_TIMEOUT)
+QUESTION_TIMEOUT = aiohttp.ClientTimeout(total=client.ORDER_TIMEOUT)
 
 Orders = Mapping[Action, Callable[[NodeStatus], str]]
 """What can be done to nodes besides what farmd does; run in threads."""
@@ -43,17 +43,17 @@ class Farmd:
     @contextlib.asynccontextmanager
     async def _session(self) -> AsyncIterator[aiohttp.ClientSession]:
         connector = aiohttp.UnixConnector(str(self.home.farmd_socket))
-        async with aiohttp.ClientSession("http://localhost", connector=connector, timeout=TIMEOUT) as session:
+        async with aiohttp.ClientSession("http://localhost", connector=connector, timeout=QUESTION_TIMEOUT) as session:
             yield session
 
     async def updates(self) -> AsyncGenerator[Update | Lost, None]:
         """farmd's snapshot, then its deltas; after a loss the same again as soon as it answers."""
-        waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
+        waits = pauses(SHORTEST_FARMD_RETRY, LONGEST_FARMD_RETRY)
         while True:
             try:
                 async with contextlib.aclosing(self._watch()) as watch:
                     async for update in watch:
-                        waits = pauses(SHORTEST_RETRY, LONGEST_RETRY)
+                        waits = pauses(SHORTEST_FARMD_RETRY, LONGEST_FARMD_RETRY)
                         yield update
                 why = "It closed the connection."
             except TimeoutError:
@@ -82,7 +82,7 @@ class Farmd:
                         self.title = f"farm {update.overview.farm}"
                     yield update
 
-    async def _ask(self, question: Question[Answer]) -> Answer:
+    async def _ask(self, question: ApiQuestion[Answer]) -> Answer:
         """farmd's answer. Raises FarmError."""
         where, data = str(self.home.farmd_socket), question.body or None
         try:
@@ -92,7 +92,7 @@ class Farmd:
             ):
                 status, body = response.status, await response.read()
         except TimeoutError:
-            raise client.no_answer(where, client.silence(TIMEOUT.total or 0)) from None
+            raise client.no_answer(where, client.silence(QUESTION_TIMEOUT.total or 0)) from None
         except (OSError, aiohttp.ClientError) as error:
             raise client.no_answer(where, _reason(error)) from error
         return question.answer(status, body)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from farm.config import Config
 from farm.export.aoe import Aoe
-from farm.export.export import Export, Root
+from farm.export.description import Export, Root
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service

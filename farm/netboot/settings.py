@@ -12,7 +12,7 @@ from farm.node import contract
 
 Document = dict[str, object]
 
-ROLES = ("compile",)
+USUAL_ROLES = ("compile",)
 """What machines are for."""
 
 
@@ -23,7 +23,7 @@ def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
 
 
 def machine_document(
-    config: Config, machine: MachineConfig | None, farm_key: str, roles: tuple[str, ...] = ROLES
+    config: Config, machine: MachineConfig | None, farm_key: str, roles: tuple[str, ...] = USUAL_ROLES
 ) -> Document:
     """What one machine is told (None: one that is not listed)."""
     document: Document = {

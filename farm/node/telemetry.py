@@ -12,7 +12,7 @@ import psutil
 from farm.node import VERSION
 from farm.node.roles import load
 
-FRESH_SECONDS = 1.0
+SAMPLE_SECONDS = 1.0
 """Younger answers are given again: however many ask, the node looks at most so often."""
 MAX_SENSORS = 32
 
@@ -36,7 +36,7 @@ class Sampler:
     def snapshot(self) -> dict[str, Any]:
         """The answer to /status.json (schema 1); bytes, seconds, degrees Celsius, percent of one processor."""
         with self._lock:
-            if not self._last or time.monotonic() - self._taken >= FRESH_SECONDS:
+            if not self._last or time.monotonic() - self._taken >= SAMPLE_SECONDS:
                 self._last = self._look()
                 self._taken = time.monotonic()
             return self._last

@@ -18,6 +18,8 @@ from farm.scheduler.protocol import Event, JobDone, LocalDone, MonitorSession, P
 SOCKET_CHUNK = 1 << 16
 SHORTEST_RETRY = 1.0
 LONGEST_RETRY = 30.0
+SETTLE_SECONDS = 0.3
+"""After the log-in the scheduler tells of all its daemons at once."""
 
 
 class Connected(Struct, frozen=True):

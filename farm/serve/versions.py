@@ -12,7 +12,7 @@ from farm.image.store import Store
 from farm.image.uses import User, noted, users
 from farm.instance import Instance
 
-FRESH_SECONDS = 300.0
+JUST_UP_SECONDS = 300.0
 """After a farm has come up: by then its nodes that were left running have been heard of."""
 
 
@@ -47,7 +47,7 @@ def _versions(store: Store, user: User) -> dict[str, Use]:
         use = Use("farmd does not answer, so what the nodes run is not known.", f"Start it again: sudo {farm} up")
         return {manifest.version: use for manifest in store.list()}
     live = Use("A running node has its root on it.", reboot)
-    fresh = time.time() - instance.started < FRESH_SECONDS
+    fresh = time.time() - instance.started < JUST_UP_SECONDS
     kept = Use("Nodes were left running it, and may not have been heard of yet.", f"Wait, then look: {farm} node list")
     return {
         **dict.fromkeys(user.kept if fresh else [], kept),

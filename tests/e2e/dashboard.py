@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
+from farm.attach.choice import attached
 from farm.home import Home
 from tests.e2e.conftest import Lab
 from tui.app import FarmTop
-from tui.top import attach
 
 SIZE = (120, 36)
 PATIENCE = 240.0
@@ -57,6 +57,6 @@ class Dashboard:
 @asynccontextmanager
 async def watching(lab: Lab) -> AsyncIterator[Dashboard]:
     """The dashboard of a lab, as `farm top --view nodes` shows it."""
-    app = FarmTop(attach(Home.at(lab.home), None, None), view="nodes")
+    app = FarmTop(attached(Home.at(lab.home)), view="nodes")
     async with app.run_test(size=SIZE) as pilot:
         yield Dashboard(app, pilot)

@@ -15,7 +15,7 @@ from farm.config import Config, ExportConfig
 from farm.errors import FarmError
 from farm.export import prepare, root_argument, root_of
 from farm.export.aoe import slots
-from farm.export.aoe.slots import MAX_SLOT, Slots, slot_of
+from farm.export.aoe.slots import MAX_SLOT, SlotTable, slot_of
 from farm.image.store import Store
 from tests.made_up_store import add_version
 
@@ -156,7 +156,7 @@ def test_a_damaged_record_is_named_with_what_mends_it(store: Store, damage: Call
 
 @given(NAMES, NAMES, st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, MAX_SLOT)))
 def test_no_two_versions_share_a_slot_and_none_moves(one: list[str], two: list[str], former: dict[str, int]) -> None:
-    first = slots.given(Slots(), one, former)
+    first = slots.given(SlotTable(), one, former)
     second = slots.given(first, two, former)
 
     for names, found in ((one, first), (two, second)):

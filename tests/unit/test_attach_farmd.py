@@ -27,13 +27,13 @@ def silent(home: Home) -> Iterator[None]:
 
 async def test_a_farmd_that_hangs_is_said_to_be_silent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(farmd, "SILENCE_SECONDS", 0.2)
-    monkeypatch.setattr(farmd, "TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+    monkeypatch.setattr(farmd, "QUESTION_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
     home = Home.at(tmp_path)
     home.create()
     attachment = Farmd(home)
     with silent(home):
         async with contextlib.aclosing(attachment.updates()) as updates:
-            assert Lost("It has said nothing for 0 s.", farmd.SHORTEST_RETRY) == await anext(updates)
+            assert Lost("It has said nothing for 0 s.", farmd.SHORTEST_FARMD_RETRY) == await anext(updates)
         with pytest.raises(FarmError) as caught:
             await attachment.status()
     assert ("farmd does not answer.", f"{home.farmd_socket}: It has said nothing for 0 s.") == (

@@ -12,9 +12,9 @@ from farm.scheduler.monitor import listing
 from farm.watch.activity import Activity, fold
 from farm.workstation.join.login import daemons
 
-QUIET_SECONDS = 1.0
+PEERS_QUIET_SECONDS = 1.0
 """After the last daemon that the scheduler told of: here it matters more to know all than to be quick."""
-CONNECT_SECONDS = 3.0
+PEER_CONNECT_SECONDS = 3.0
 ROUNDS = 3
 AT_A_TIME = 32
 
@@ -24,7 +24,7 @@ async def peers(host: str, port: int) -> tuple[Activity, bool]:
 
     It does not behind the filter of a farm's server. Raises FarmError when the scheduler does not answer.
     """
-    activity = await daemons(host, port, QUIET_SECONDS)
+    activity = await daemons(host, port, PEERS_QUIET_SECONDS)
     try:
         return fold(activity, await listing(host, port), time.time()), True
     except FarmError:
@@ -43,7 +43,7 @@ async def round_trips(targets: Mapping[str, int]) -> dict[str, float | str]:
             try:
                 return min([await _connect(address, port) for _ in range(ROUNDS)])
             except TimeoutError:
-                return f"no answer within {CONNECT_SECONDS:.0f} s, as when a firewall drops it"
+                return f"no answer within {PEER_CONNECT_SECONDS:.0f} s, as when a firewall drops it"
             except OSError as error:
                 return (error.strerror or str(error)).lower()
 
@@ -55,6 +55,6 @@ async def _connect(address: str, port: int) -> float:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as connection:
         connection.setblocking(False)
         started = time.perf_counter()
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(PEER_CONNECT_SECONDS):
             await asyncio.get_running_loop().sock_connect(connection, (address, port))
         return time.perf_counter() - started

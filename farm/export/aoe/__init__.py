@@ -13,7 +13,7 @@ import psutil
 from farm.config import Config
 from farm.errors import FarmError
 from farm.export.aoe.slots import give_slots, slot_of
-from farm.export.export import Root
+from farm.export.description import Root
 from farm.instance import Instance
 from farm.supervisor import Service
 

@@ -14,14 +14,14 @@ import msgspec
 from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
-from farm.export.export import Root
+from farm.export.description import Root
 from farm.home import locked, write_atomic
 
 MAX_SLOT = 254
 """Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2). 0 is not used."""
 
 
-class Slots(Struct, frozen=True):
+class SlotTable(Struct, frozen=True):
     """The slots of the versions in one store, by their folders' names; the same for all farms that use the store."""
 
     last: int = 0
@@ -56,7 +56,7 @@ def give_slots(store: Path, roots: Sequence[Root]) -> None:
             write_atomic(_path(store), msgspec.json.encode(after))
 
 
-def given(slots: Slots, names: Sequence[str], former: Mapping[str, int]) -> Slots:
+def given(slots: SlotTable, names: Sequence[str], former: Mapping[str, int]) -> SlotTable:
     """The slots of ``names``: those they have, or had in their manifests (``former``), or else free ones.
 
     Raises FarmError when there are more names than slots.
@@ -70,7 +70,7 @@ def given(slots: Slots, names: Sequence[str], former: Mapping[str, int]) -> Slot
     for name in names:
         if name not in found:
             last = found[name] = _free(last, found)
-    return Slots(last, found)
+    return SlotTable(last, found)
 
 
 def _free(last: int, taken: Mapping[str, int]) -> int:
@@ -97,12 +97,12 @@ def _path(store: Path) -> Path:
     return store / ".aoe" / "slots.json"
 
 
-def _read(store: Path) -> Slots:
+def _read(store: Path) -> SlotTable:
     path = _path(store)
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Slots)
+        return msgspec.json.decode(path.read_bytes(), type=SlotTable)
     except FileNotFoundError:
-        return Slots()
+        return SlotTable()
     except NOT_JSON as error:
         raise FarmError(
             "The record of the images' AoE slots cannot be read.",

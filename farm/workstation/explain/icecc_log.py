@@ -27,7 +27,13 @@ from farm.workstation.explain.reasons.compiler_call import (
     SIDE_FILE_LOST,
     without_dash_c,
 )
-from farm.workstation.explain.reasons.farm_side import ASSIGNED_HERE, FILE_MISSING, HEADER_USED, NODE_REFUSED, STATUS
+from farm.workstation.explain.reasons.farm_side import (
+    ASSIGNED_HERE,
+    FILE_MISSING,
+    HEADER_USED,
+    LOOK_AT_STATUS,
+    NODE_REFUSED,
+)
 from farm.workstation.explain.reasons.machine import DAEMON_LOST, DISABLED, NO_DAEMON, PREPROCESSING
 
 PREFIX = re.compile(rb"ICECC\[(\d{1,10})\] (\d{4})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d): ")
@@ -244,7 +250,7 @@ def _add(call: _Open, reason: Reason, text: str) -> None:
     code = without_dash_c(call.words) if reason.code == LINKING else reason.code
     if code in (NO_OUTPUT, PREPROCESSING) and overlooks(call.words):
         code = OVERLOOKED
-    if code == NODE_REFUSED and any(re.match(STATUS, cause.line) for cause in call.causes.values()):
+    if code == NODE_REFUSED and any(re.match(LOOK_AT_STATUS, cause.line) for cause in call.causes.values()):
         return  # the node's own words have told already
     if code == FILE_MISSING and CLANG_HEADER in call.words.split(" "):
         code = HEADER_USED

@@ -12,7 +12,7 @@ import time
 from msgspec import Struct
 
 from farm.scheduler.connection import poking
-from farm.scheduler.monitor import Connected, Disconnected, Watched, watch_batches, watch_once
+from farm.scheduler.monitor import SETTLE_SECONDS, Connected, Disconnected, Watched, watch_batches, watch_once
 from farm.scheduler.protocol import NodeForged, NodeOffline, NodeStats
 from farm.watch.activity import Activity, Host, fold
 from farm.watch.activity.daemons import MAX_HOSTS
@@ -24,8 +24,6 @@ LOGIN_SECONDS = 60.0
 NUDGE_SECONDS = 0.5
 FIRST_SECONDS = 3.0
 """A scheduler without daemons tells nothing, and a busy one is late."""
-SETTLE_SECONDS = 0.3
-"""After the log-in the scheduler tells of all its daemons at once."""
 LISTEN_SECONDS = 10.0
 """For all of that, though new daemons log in without end."""
 ABOUT_DAEMONS = (Connected, Disconnected, NodeStats, NodeForged, NodeOffline)

@@ -17,7 +17,7 @@ from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobSta
 from farm.watch.activity.jobs import SELF_MADE
 from farm.workstation.run.own_calls import OwnCalls
 
-MAX_ENDED = 500_000
+MAX_TIMED = 500_000
 """Jobs whose times are kept."""
 MAX_STRAYS = 10_000
 UNKNOWN = "unknown"
@@ -69,7 +69,7 @@ class Tally:
     """Address → name of nodes, in case it ends before the scheduler has told."""
     activity: Activity = field(default_factory=Activity)
     """The daemons that were told of, and of jobs the submitter's alone."""
-    ended: deque[Job] = field(default_factory=lambda: deque(maxlen=MAX_ENDED))
+    ended: deque[Job] = field(default_factory=lambda: deque(maxlen=MAX_TIMED))
     """Those that some machine has begun."""
     over: set[int] = field(default_factory=set)
     """Their ids."""

@@ -22,7 +22,7 @@ REFUSED = "compile-error"
 HEADER_USED = "precompiled-header-used"
 FILE_MISSING = "remote-file-missing"
 
-STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
+LOOK_AT_STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
 """Before the words of a node that refuses."""
 
 SCHEDULER_REASONS = (
@@ -89,21 +89,21 @@ NODE_REASONS = (
         "The node no longer has the compiler's environment, or it lacks parts.",
         "Make it again (icecc-create-env), or unset ICECC_VERSION so that iceccd makes it.",
         says=(
-            STATUS + r".* is not executable.*",
-            STATUS + "(?:verify_env: |empty environment|compiler did not start).*",
+            LOOK_AT_STATUS + r".* is not executable.*",
+            LOOK_AT_STATUS + "(?:verify_env: |empty environment|compiler did not start).*",
         ),
     ),
     Reason(
         "node-cannot-chroot",
         "The node's iceccd may not enter the compiler's environment.",
         "Start iceccd on the node as root.",
-        says=(STATUS + r"(?:chdir to |chroot |cannot chroot|setgroups|setgid|setuid|UID is 0).*",),
+        says=(LOOK_AT_STATUS + r"(?:chdir to |chroot |cannot chroot|setgroups|setgid|setuid|UID is 0).*",),
     ),
     Reason(
         "node-tmp",
         "The node has no temporary folder that can be used.",
         "Look at the node's disk and memory: farm node show NODE",
-        says=(STATUS + r"(?:can't write to /tmp|/tmp dir missing|could not create |open of object file).*",),
+        says=(LOOK_AT_STATUS + r"(?:can't write to /tmp|/tmp dir missing|could not create |open of object file).*",),
     ),
     Reason(
         "environment-install-failed",
@@ -146,7 +146,7 @@ NODE_REASONS = (
         NODE_REFUSED,
         "The node refused the job; its own words are in the evidence.",
         "Look at the node: farm node show NODE",
-        says=(error(23), STATUS + ".*"),
+        says=(error(23), LOOK_AT_STATUS + ".*"),
     ),
     Reason(
         "remote-out-of-memory",
