@@ -91,13 +91,13 @@ class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The root file system's export over ATA over Ethernet."""
+    """Exports of root file systems to nodes. ``shelf`` and ``buffer`` are AoE's."""
 
     shelf: Annotated[
         int, Meta(ge=0, le=65534, description="AoE shelf; every image version gets a slot of its own on it")
     ] = 7
     buffer: Annotated[
-        int, Meta(ge=16, le=4096, description="frames a target holds for its clients; 1024 keeps 64 clients fair")
+        int, Meta(ge=16, le=4096, description="frames an AoE target holds for its clients; 1024 keeps 64 clients fair")
     ] = 1024
 
 
@@ -202,9 +202,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=SchedulerConfig
     )
     image: Annotated[ImageConfig, Meta(description="the node image")] = field(default_factory=ImageConfig)
-    export: Annotated[ExportConfig, Meta(description="the root over ATA over Ethernet")] = field(
-        default_factory=ExportConfig
-    )
+    export: Annotated[
+        ExportConfig, Meta(description="how nodes read their root file system: over ATA over Ethernet (AoE)")
+    ] = field(default_factory=ExportConfig)
     nodes: Annotated[NodesConfig, Meta(description="what holds for every node")] = field(default_factory=NodesConfig)
     api: Annotated[ApiConfig, Meta(description="farmd's HTTP API on the lab's network")] = field(
         default_factory=ApiConfig

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from socket import SocketKind
 from typing import Protocol
 
 from farm.config import Config
@@ -50,6 +51,9 @@ class Export(Protocol):
     @property
     def advice(self) -> str:
         """What to look at when a node does not get its root: a question, without its question mark."""
+
+    def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
+        """Ports on which its services listen, by TCP (SOCK_STREAM) or UDP (SOCK_DGRAM)."""
 
     def socket_buffer(self, config: Config, mtu: int) -> int:
         """Bytes that the kernel must allow its sockets for what they receive (net.core.rmem_max); 0: any number."""

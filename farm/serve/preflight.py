@@ -107,6 +107,7 @@ def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
         (socket.SOCK_STREAM, ICECCD_PORT, "iceccd"),
         *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
+        *((kind, port, "the export of images") for export in EXPORTS.values() for kind, port in export.ports(config)),
     ]
     strangers = {
         (connection.type, connection.laddr.port): connection.pid

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from socket import SocketKind
 
 import pytest
 
@@ -32,6 +34,10 @@ class Toy:
 
     def __init__(self) -> None:
         self.prepared: list[str] = []
+        self.port = 1
+
+    def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
+        return [(socket.SOCK_STREAM, self.port)]
 
     def socket_buffer(self, config: Config, mtu: int) -> int:
         return 1 << 30
@@ -120,6 +126,16 @@ def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, 
         preflight.require_programs(virtual=False)
     assert "toyd" in caught.value.what
     assert "toy-server" in caught.value.mend
+
+
+def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as other:
+        toy.port = other.getsockname()[1]
+        with pytest.raises(FarmError) as caught:
+            preflight.require_free_ports(Config(), frozenset())
+
+    assert f"TCP port {toy.port}, wanted for the export of images, is in use." == caught.value.what
+    assert f"(pid {os.getpid()})" in caught.value.why
 
 
 def test_its_advice_is_given_where_a_boot_hangs(toy: Toy) -> None:

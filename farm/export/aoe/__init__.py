@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from socket import SocketKind
 
 import psutil
 
@@ -44,6 +45,10 @@ class Aoe:
     programs: Mapping[str, str] = {"vblade": "vblade"}
     ingress_rules = INGRESS_RULES
     advice = "does ATA over Ethernet reach it, and is its image served"
+
+    def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
+        """None: AoE is not IP."""
+        return ()
 
     def socket_buffer(self, config: Config, mtu: int) -> int:
         """With less, vblade's window is silently smaller (aoetools, vblade linux.c)."""
