@@ -333,6 +333,7 @@ def _programs(configuration: str) -> dict[str, str]:
 
 def _apply_changes(rpc: Any, left_off: Collection[str]) -> None:
     ((added, changed, removed),) = rpc.reloadConfig()
+    # First what is no longer wanted: what is added may need its port.
     for name in removed:
         rpc.stopProcessGroup(name)
         rpc.removeProcessGroup(name)

@@ -139,6 +139,7 @@ class ChooseMany(Question[list[str] | None]):
     """A list to mark some of; their keys in the order of the list, or None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # With priority, or the list would take both keys for itself.
         Binding("space", "mark", "Mark", tooltip="Mark it, or no longer", priority=True, id="mark.mark"),
         Binding("enter", "take", "Take", tooltip="Take what is marked", priority=True, id="mark.take"),
         Binding("x", "clear", "None", tooltip="Mark none", id="mark.none"),

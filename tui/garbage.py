@@ -29,6 +29,7 @@ class Collector:
     def begin(self) -> None:
         """Take over from the interpreter, for as long as the process lives."""
         gc.freeze()  # What is loaded by now stays.
+        # The oldest generation is collected by `collect` alone; the young ones are small, and quick.
         youngest, young, _ = gc.get_threshold()
         gc.set_threshold(youngest, young, NEVER)
         self._begun = True

@@ -52,6 +52,7 @@ def _nodes(live: Live, now: float) -> Iterable[str]:
     yield from _hanging(nodes, now)
     yield from _blocked(nodes, live.overview.scheduler.blocked)
     full = [n for n in nodes if n.host and n.host.online and n.host.slots and n.host.load >= NO_JOBS]
+    # A node that is full for a moment is at work; one that stays full compiles nothing.
     full = [node for node in full if now - node.since > RECENT_SECONDS / 2]
     if full:
         yield f"{count(len(full), 'node says', 'nodes say')} that the load is 1000 and {_gets(full)}: {named(full)}."

@@ -116,6 +116,7 @@ class Door:
             try:
                 connection, _ = await loop.sock_accept(listener)
             except OSError as error:
+                # Those two are of a client that has gone (accept(2)); anything else would fail again at once.
                 if error.errno not in (errno.ECONNABORTED, errno.EPROTO):
                     log.warning("No connection can be taken: %s", error.strerror)
                     await asyncio.sleep(PAUSE_SECONDS)

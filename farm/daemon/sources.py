@@ -110,7 +110,7 @@ async def follow_boots(logs: BootLogs, publish: Publish) -> None:
         for number, event in enumerate(await asyncio.to_thread(logs.read, time.time()), 1):
             publish(event)
             if number % EVENTS_AT_ONCE == 0:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0)  # after an outage there are many, and clients wait for their answers
         logs.taken()
         await asyncio.to_thread(logs.tidy)
         await asyncio.sleep(LOG_SECONDS)

@@ -189,6 +189,7 @@ def shrink(db: sqlite3.Connection, most: int) -> None:
         with db:
             db.execute("BEGIN IMMEDIATE")
             for table, key in (("builds", "id"), ("node_hours", "hour")):
+                # A tenth at a time: how much room that gives is known only when it is done.
                 number = db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
                 db.execute(
                     f"DELETE FROM {table} WHERE {key} <= (SELECT {key} FROM {table} ORDER BY {key} LIMIT 1 OFFSET ?)",
@@ -245,7 +246,7 @@ def _build(row: tuple[object, ...]) -> Build:
 def _take_open(db: sqlite3.Connection) -> list[BuildDetail]:
     found = []
     for (id,) in db.execute("SELECT id FROM builds WHERE open").fetchall():
-        with contextlib.suppress(FarmError):
+        with contextlib.suppress(FarmError):  # one build less is better than a farmd that does not start
             if detail := read_build(db, id):
                 found.append(detail)
     with db:

@@ -109,6 +109,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         report("network", instance.interface)
         # Written before anything is made, so that `farm down` knows what to look for whatever happens now.
         instance.save(home)
+        # Before a node can boot from the image: what is noted, `farm image remove` of no other farm deletes.
         _note_image(home, instance)
         instance = _set_up_network(home, instance)
         report("boot files", f"image {version}")
@@ -241,6 +242,7 @@ def _plan(config: Config, request: Request, old: Instance | None, version: str) 
     nic = request.nic or (old.machines[0].nic if old and old.machines else config.virtual.nic)
     machines = virtual_machine.machines(number, nic)
     listed = {machine.mac for machine in config.machines}
+    # So the farm knows virtual machines as if farm.yaml listed them: they get their names, and are no strangers.
     named = [MachineConfig(mac=machine.mac, name=machine.name) for machine in machines if machine.mac not in listed]
     return Instance(
         config=msgspec.structs.replace(config, machines=[*config.machines, *named]),
@@ -266,7 +268,8 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
     instance = msgspec.structs.replace(instance, addresses_added=added)
     instance.save(home)
     for address in missing:
-        # The broadcast address must be set: icecream uses it for discovery.
+        # The broadcast address must be set: icecream uses it for discovery. nodad: the IPv6 prefix is this farm's alone,
+        # and while the kernel looks for a duplicate, for a second or more, the address cannot be used.
         options = ["nodad"] if ":" in address else ["brd", "+"]
         command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
     firewall.apply(config, instance.interface, prefix)
@@ -302,6 +305,8 @@ def _note_image(home: Home, instance: Instance) -> None:
 
 def services(home: Home, instance: Instance) -> list[Service]:
     """Everything that supervisord keeps running for this farm."""
+    # supervisord restarts a service whose environment has changed. One that is bound to an interface must restart when
+    # the interface is made again under the same name. Virtual machines go on: they are plugged into the new one.
     bound = {INTERFACE: _interface_index(instance)}
     return [
         replace(service, environment={**service.environment, **bound}) if service.restart else service

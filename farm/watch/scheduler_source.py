@@ -81,6 +81,7 @@ async def watch_answers(host: str, port: int, publish: Publish) -> None:
             hung = not hung
             why = Finding("service-silent", "It is connected, but answers nothing.", "", "scheduler")
             publish(Examined(ANSWERS, (why,) if hung else ()))
+        # After a first silence the scheduler is asked again at once: a packet may have been lost.
         await asyncio.sleep(SCHEDULER_ANSWER_SECONDS if silences in (0, SILENCES) else 0)
 
 

@@ -20,7 +20,7 @@ def duration(seconds: float) -> str:
     """A time short and exact enough for a scale: 250ms, 2.5s, 40s, 2m30s, 3h, 2d."""
     if seconds < 1:
         return f"{seconds * 1000:.0f}ms" if seconds > 0 else "0s"
-    if seconds < 10 and seconds % 1 > 0.05:
+    if seconds < 10 and seconds % 1 > 0.05:  # rounded to tenths, it is no whole number
         return f"{seconds:.1f}s"
     left = round(seconds)
     units = []
@@ -35,7 +35,7 @@ def short(value: float) -> str:
     """A value in at most five cells or so: 0.25, 12, 3.4k, 120M."""
     size = abs(value)
     for unit, factor in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
-        if size >= factor * 0.9995:
+        if size >= factor * 0.9995:  # rounded, it would need a digit more: 1.0k, not 1000
             scaled = value / factor
             return f"{scaled:.0f}{unit}" if abs(scaled) >= 9.95 or scaled == int(scaled) else f"{scaled:.1f}{unit}"
     return f"{value:.0f}" if size >= 9.95 or value == int(value) else f"{value:.2g}"

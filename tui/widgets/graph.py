@@ -29,7 +29,7 @@ def bar(part: float, whole: float, width: int, style: str | Style = "") -> Text:
     share = part / whole if whole > 0 and math.isfinite(part) else 0.0
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     if share > 0 and width:
-        eighths = max(1, eighths)
+        eighths = max(1, eighths)  # little is not nothing
     full, rest = divmod(eighths, 8)
     text = Text("█" * full + (EIGHTHS[rest] if rest else ""), style="", no_wrap=True, end="")
     text.stylize(style or "default")
