@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, boot_id, write_atomic
 
@@ -27,8 +27,8 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     config: Config
     interface: str
-    image: str
-    """Image version that next boots get."""
+    images: dict[str, str]
+    """The image that next boots get, by its kind."""
     started: float
     """Unix time at which the farm was brought up."""
     namespace: str | None = None
@@ -55,7 +55,7 @@ class Instance(Struct, frozen=True, kw_only=True):
         """Read that of any farm, by its runtime folder; raises FarmError when it is not up."""
         path = runtime / INSTANCE_FILE
         try:
-            return msgspec.json.decode(path.read_bytes(), type=cls)
+            return decode(path.read_bytes())
         except FileNotFoundError:
             raise FarmError("The farm is not up.", f"{path} does not exist.", "Start it: sudo farm up") from None
         except PermissionError:
@@ -84,7 +84,7 @@ class Instance(Struct, frozen=True, kw_only=True):
         except FarmError:
             pass
         try:
-            copy = msgspec.json.decode(_copy(home).read_bytes(), type=cls)
+            copy = decode(_copy(home).read_bytes())
         except (OSError, *NOT_JSON):
             return None
         return copy if copy.boot == boot_id() else None
@@ -93,6 +93,14 @@ class Instance(Struct, frozen=True, kw_only=True):
     def forget(home: Home) -> None:
         """The farm is down: there is nothing to look for."""
         _copy(home).unlink(missing_ok=True)
+
+
+def decode(content: bytes) -> Instance:
+    """The record of a farm, also one of a release that knew a single kind of image. Raises one of NOT_JSON."""
+    record = msgspec.json.decode(content)
+    if isinstance(record, dict) and "images" not in record and "image" in record:
+        record["images"] = {FIRST_KIND: record["image"]}
+    return msgspec.convert(record, Instance)
 
 
 def _copy(home: Home) -> Path:

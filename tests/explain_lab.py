@@ -15,7 +15,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler.control import list_nodes
@@ -116,7 +116,9 @@ def explain_lab(server_address: str, node_address: str) -> Iterator[Farm]:
         home = Home.at(server.folder / "home")
         home.create()
         config = Config(name="test", address=f"{server_address}/24")
-        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "test"}, started=0.0, namespace=server.name).save(
+            home
+        )
         sources = server.folder / "sources"
         sources.mkdir(mode=0o777)
         sources.chmod(0o777)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler.control import list_nodes
@@ -80,7 +80,9 @@ def farm_of_two(server_address: str, node_address: str) -> Iterator[Farm]:
         config = Config(name="test", address=f"{server_address}/24")
         home = Home.at(server.folder / "home")
         home.create()
-        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "test"}, started=0.0, namespace=server.name).save(
+            home
+        )
         sources, state = server.folder / "sources", server.folder / "state"
         for folder in (sources, state):
             folder.mkdir()

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from farm.api.client import fetch_status
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
 from farm.export import prepare
 from farm.home import Home
@@ -33,7 +33,9 @@ class Server:
         self.home = Home.at(place.folder / "home")
         self.home.create()
         self.store = Store(self.home.images)
-        self.instance = Instance(config=config, interface="lab0", image=VERSION, started=0.0, namespace=place.name)
+        self.instance = Instance(
+            config=config, interface="lab0", images={FIRST_KIND: VERSION}, started=0.0, namespace=place.name
+        )
         self.supervisor = Supervisor(self.home)
 
     def up(self) -> None:
@@ -42,7 +44,9 @@ class Server:
         if not self.store.list():
             self._add_image()
         prepare(self.store)
-        write_boot_files(self.home, self.config, self.store, VERSION, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
+        write_boot_files(
+            self.home, self.config, self.store, {FIRST_KIND: VERSION}, mtu=1500, farm_key="ssh-ed25519 AAAA farm"
+        )
         (self.home.runtime / "nginx.conf").write_text(nginx_conf(self.config, self.home))
         (self.home.runtime / "dnsmasq.conf").write_text(dnsmasq_conf(self.config, self.home, "lab0"))
         (icecc_folder(self.home) / "environments").mkdir(parents=True, exist_ok=True)

@@ -274,9 +274,9 @@ class Anonymous:
         except FarmError as error:
             raise FarmError(*map(self._mask.text, (error.what, error.why, error.mend))) from error
 
-    async def switch_image(self, version: str) -> str:
+    async def switch_image(self, image: str) -> str:
         """Versions are no secret."""
-        return await self._real.switch_image(version)
+        return await self._real.switch_image(image)
 
     async def images(self) -> list[str]:
         """The image versions, which name nobody and stay as they are."""

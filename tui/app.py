@@ -335,15 +335,15 @@ class FarmTop(App[None]):
     async def action_image(self) -> None:
         """Choose the image that next boots get."""
         try:
-            versions = await self.attachment.images()
+            images = await self.attachment.images()
         except FarmError as error:
             self._tell(error)
             return
-        if not versions:
+        if not images:
             self.notify("There are no images to choose from here.", severity="warning")
             return
-        present = self.live.overview.image if self.live.overview else ""
-        choices = [Choice(each, each, "next boots get it now" if each == present else "") for each in versions]
+        present = self.live.overview.images.values() if self.live.overview else ()
+        choices = [Choice(each, each, "next boots get it now" if each in present else "") for each in images]
         chosen = await self._ask(ChooseOne("Image for next boots", choices))
         if chosen is None:
             return

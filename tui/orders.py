@@ -39,6 +39,6 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
     return {"drain": drain, "reboot": by_ssh("reboot"), "off": by_ssh("off")}
 
 
-def switch(home: Home, version: str) -> str:
-    """Choose the image for next boots; returns the version. Raises FarmError."""
-    return switch_image(home, lambda store: store.use(version))
+def switch(home: Home, image: str) -> str:
+    """Choose the image for next boots of its kind; returns it. Raises FarmError."""
+    return switch_image(home, lambda store: store.use(image))

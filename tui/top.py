@@ -132,7 +132,7 @@ def _of_farm(home: Home) -> Attachment:
     from farm.attach.farmd import Farmd
     from tui.orders import orders, switch
 
-    return Farmd(home, orders(home), lambda version: switch(home, version))
+    return Farmd(home, orders(home), lambda image: switch(home, image))
 
 
 async def _picture(app: FarmTop, after: float, press: str, size: tuple[int, int]) -> str:

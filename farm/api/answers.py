@@ -71,20 +71,26 @@ class Builds(Struct, frozen=True, kw_only=True):
 class ImageStatus(Struct, frozen=True, kw_only=True):
     """A version in the image store; ``built``: Unix time, ``size``: bytes."""
 
+    image: str
+    """What it is called among all kinds: the version, or KIND/VERSION."""
+    kind: str
     version: str
     built: float
     size: int
     selected: bool
-    """Next boots get it."""
+    """Next boots of its kind get it."""
     nodes: int
     """Nodes that run it."""
 
 
 class Images(Struct, frozen=True, kw_only=True):
-    """The image store, newest version first; ``selected``: what next boots get, null when there is none."""
+    """The image store, newest version first."""
 
     schema: int = 1
     selected: str | None
+    """What machines that farm.yaml does not list boot next; null when no image was chosen."""
+    kinds: dict[str, str]
+    """The image that next boots get, by kind."""
     images: list[ImageStatus]
 
 

@@ -67,10 +67,10 @@ class Attachment(Protocol):
         """Do it, and say what was done in a sentence. Raises FarmError."""
         ...
 
-    async def switch_image(self, version: str) -> str:
-        """Choose the image that next boots get, and say so. Raises FarmError."""
+    async def switch_image(self, image: str) -> str:
+        """Choose the image that next boots of its kind get, and say so. Raises FarmError."""
         ...
 
     async def images(self) -> list[str]:
-        """Versions that next boots may get, newest first; empty where there are none."""
+        """Images that next boots may get, of all kinds, newest first; empty where there are none."""
         ...

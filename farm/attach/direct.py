@@ -160,7 +160,7 @@ class Direct:
             f"On the farm's server: farm node {action} {node.name}",
         )
 
-    async def switch_image(self, version: str) -> str:
+    async def switch_image(self, image: str) -> str:
         """Always raises FarmError: a scheduler without a farm serves no images."""
         raise FarmError("There is no image to switch.", "This is a scheduler without a farm.", "")
 

@@ -31,7 +31,7 @@ Orders = Mapping[Action, Callable[[NodeStatus], str]]
 
 
 class Farmd:
-    """The farm of a home. ``orders`` and ``switch`` (takes and returns a version) do what farmd does not."""
+    """The farm of a home. ``orders`` and ``switch`` (takes and returns an image) do what farmd does not."""
 
     def __init__(self, home: Home, orders: Orders | None = None, switch: Callable[[str], str] | None = None) -> None:
         self.home = home
@@ -127,16 +127,16 @@ class Farmd:
             )
         return await asyncio.to_thread(self._orders[action], node)
 
-    async def switch_image(self, version: str) -> str:
+    async def switch_image(self, image: str) -> str:
         """In the store, and in the farm that is up."""
         if self._switch is None:
-            raise FarmError("The image cannot be switched from here.", "", f"Try: sudo farm image use {version}")
-        chosen = await asyncio.to_thread(self._switch, version)
+            raise FarmError("The image cannot be switched from here.", "", f"Try: sudo farm image use {image}")
+        chosen = await asyncio.to_thread(self._switch, image)
         return f"Next boots get {chosen}."
 
     async def images(self) -> list[str]:
         """Those in the store."""
-        return [image.version for image in (await self._ask(client.IMAGES)).images]
+        return [each.image for each in (await self._ask(client.IMAGES)).images]
 
 
 def _reason(error: Exception) -> str:

@@ -11,52 +11,66 @@ from rich.text import Text
 
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json, step_display
+from farm.config import FIRST_KIND
 from farm.config.file import load_or_default
 from farm.errors import FarmError
 from farm.export import export_of, root_of
 from farm.hints import hint
 from farm.home import Home
+from farm.image.kinds import KINDS, find
 from farm.image.store import Manifest, Store
 
+_KIND = click.argument("kind", required=False, default=FIRST_KIND, metavar="[KIND]")
+_IMAGE = click.argument("image", metavar="[KIND/]VERSION")
 _FIRST = "Build one: sudo farm image build"
 _CHOOSE = "Choose one: sudo farm image use VERSION. Or name the version to show: farm image show VERSION"
 
 
 @click.group(cls=SuggestingGroup)
 def image() -> None:
-    """Build node images, and choose the version for next boots."""
+    """Build node images, and choose the version for next boots.
+
+    The kind of image is icecream-node unless you name another KIND.
+    """
 
 
 @image.command()
+@_KIND
 @click.option("--force", is_flag=True, help="Pack the image again even if nothing has changed.")
 @click.option("--refresh", is_flag=True, help="Install all packages again, to get their updates.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.pass_obj
-def build(home: Home, force: bool, refresh: bool, as_json: bool) -> None:
-    """Build the image if any of its inputs has changed, and choose it for next boots."""
+def build(home: Home, kind: str, force: bool, refresh: bool, as_json: bool) -> None:
+    """Build an image if any of its inputs has changed, and choose it for next boots."""
     from farm.serve.images import build_image
     from farm.serve.preflight import require_root
 
     require_root("farm image build")
+    wanted = find(kind)
     with step_display() as report:
-        manifest, built = build_image(home, load_or_default(home, virtual=True), report, force=force, refresh=refresh)
+        config = load_or_default(home, virtual=True)
+        manifest, built = build_image(home, wanted, config, report, force=force, refresh=refresh)
     if as_json:
         show_json(_plain(Store(home.images), manifest))
     elif built:
-        out.print(f"Image {manifest.version} built in {manifest.seconds:.0f} s; next boots get it.")
+        out.print(f"Image {manifest.image} built in {manifest.seconds:.0f} s; next boots get it.")
     else:
-        out.print(f"Image {manifest.version} is up to date; nothing was built.")
+        out.print(f"Image {manifest.image} is up to date; nothing was built.")
 
 
 @image.command(name="list")
+@click.argument("kind", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def list_(home: Home, as_json: bool) -> None:
-    """List all versions, oldest first; * marks the one for next boots."""
+def list_(home: Home, kind: str | None, as_json: bool) -> None:
+    """List all versions, or those of KIND, oldest first; * marks those for next boots."""
     store = Store(home.images)
-    current, manifests = store.selection.current, store.list()
+    manifests = store.list(find(kind).name if kind else None)
+    selected = {each: store.selected(each) for each in dict.fromkeys(manifest.kind for manifest in manifests)}
     if as_json:
-        show_json({"schema": 1, "current": current, "images": [_summary(store, manifest) for manifest in manifests]})
+        current = store.selection(kind or FIRST_KIND).current
+        images = [{**_plain(store, manifest), "packages": len(manifest.packages)} for manifest in manifests]
+        show_json({"schema": 1, "current": current, "selected": selected, "images": images})
         return
     if not manifests:
         err.print(hint(f"No image was built yet. {_FIRST}"), soft_wrap=True)
@@ -66,8 +80,8 @@ def list_(home: Home, as_json: bool) -> None:
         table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
-            "*" if manifest.version == current else "",
-            manifest.version,
+            "*" if manifest.image == selected[manifest.kind] else "",
+            manifest.image,
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
@@ -77,14 +91,14 @@ def list_(home: Home, as_json: bool) -> None:
 
 
 @image.command()
-@click.argument("version", required=False)
+@click.argument("image", required=False, metavar="[KIND/]VERSION | KIND")
 @click.option("--packages", is_flag=True, help="List the packages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None:
+def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     """Show the files of VERSION (default: the one for next boots)."""
     store = Store(home.images)
-    wanted = version or store.selection.current
+    wanted = store.selected(image or FIRST_KIND) if image is None or image in KINDS else image
     if wanted is None:
         raise FarmError("No image version is chosen for next boots.", "", _FIRST if not store.list() else _CHOOSE)
     manifest = store.get(wanted)
@@ -92,7 +106,7 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
         show_json(_plain(store, manifest))
         return
     count, exported = len(manifest.packages), _export(store, manifest)
-    out.print(f"[bold]{manifest.version}[/]  kernel {manifest.kernel}, exported by {exported}, {count} packages")
+    out.print(f"[bold]{manifest.image}[/]  kernel {manifest.kernel}, exported by {exported}, {count} packages")
     built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
     out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
     for name, entry in manifest.files.items():
@@ -103,34 +117,36 @@ def show(home: Home, version: str | None, packages: bool, as_json: bool) -> None
 
 
 @image.command()
-@click.argument("version")
+@_IMAGE
 @click.pass_obj
-def use(home: Home, version: str) -> None:
+def use(home: Home, image: str) -> None:
     """Choose VERSION for next boots; running nodes keep theirs."""
     from farm.serve.images import switch_image
 
-    switch_image(home, lambda store: store.use(version))
-    out.print(f"Next boots get {version}.")
+    switch_image(home, lambda store: store.use(image))
+    out.print(f"Next boots get {image}.")
 
 
 @image.command()
+@_KIND
 @click.pass_obj
-def rollback(home: Home) -> None:
+def rollback(home: Home, kind: str) -> None:
     """Choose the previously chosen version for next boots."""
     from farm.serve.images import switch_image
 
-    out.print(f"Next boots get {switch_image(home, Store.rollback)}.")
+    wanted = find(kind).name
+    out.print(f"Next boots get {switch_image(home, lambda store: store.rollback(wanted))}.")
 
 
 @image.command()
-@click.argument("version")
+@_IMAGE
 @click.pass_obj
-def remove(home: Home, version: str) -> None:
+def remove(home: Home, image: str) -> None:
     """Delete VERSION from the store, unless a node runs it or it is chosen for next boots."""
     from farm.serve.images import remove_image
 
-    remove_image(home, version)
-    out.print(f"Removed {version}.")
+    remove_image(home, image)
+    out.print(f"Removed {image}.")
 
 
 def _export(store: Store, manifest: Manifest) -> str:
@@ -142,8 +158,4 @@ def _export(store: Store, manifest: Manifest) -> str:
 
 def _plain(store: Store, manifest: Manifest) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(manifest)
-    return {**plain, **export_of(manifest).facts(root_of(store, manifest))}
-
-
-def _summary(store: Store, manifest: Manifest) -> dict[str, object]:
-    return {**_plain(store, manifest), "packages": len(manifest.packages)}
+    return {**plain, "image": manifest.image, **export_of(manifest).facts(root_of(store, manifest))}

@@ -122,7 +122,7 @@ def summary(status: Status, now: float) -> Text:
         (f"Farm {status.farm}", "bold"), f" on {status.interface}{where}, up {up}\n",
         "Scheduler ", scheduler.address, " ", ("up", "green") if scheduler.up else ("down", "bold red"),
         f", network {scheduler.netname}\n",
-        "Image ", (status.image or "none", "bold"), " for next boots\n",
+        "Image ", (", ".join(status.images.values()) or "none", "bold"), " for next boots\n",
         f"Nodes {len(ready)} of {len(status.nodes)} ready, {count(slots, 'slot')}\n",
     )  # fmt: skip
 

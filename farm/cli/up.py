@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import Drawing, draws, err, out, step_display
+from farm.config import FIRST_KIND
 from farm.errors import FarmError, PartialError
 from farm.hints import hint
 from farm.home import Home
@@ -47,7 +48,7 @@ def up(
 ) -> None:
     """Bring the farm up, or apply changes of farm.yaml to a running farm."""
     from farm.serve.down import bring_down
-    from farm.serve.images import image_is_outdated
+    from farm.serve.images import outdated_images
     from farm.serve.preflight import require_root
     from farm.serve.up import Request, bring_up
 
@@ -60,11 +61,11 @@ def up(
         if instance.machines and not no_wait:
             wait_for_nodes(home, {machine.mac for machine in instance.machines}, patience)
         show_summary(home, instance)
-        if image_is_outdated(home, instance.config):
-            out.print(
-                hint("The inputs of the image have changed since it was built. Build it: sudo farm image build"),
-                soft_wrap=True,
-            )
+        for kind in outdated_images(home, instance):
+            which = "the image" if len(instance.images) == 1 else f"the image {instance.images[kind]}"
+            build = "sudo farm image build" if kind == FIRST_KIND else f"sudo farm image build {kind}"
+            text = f"The inputs of {which} have changed since it was built. Build it: {build}"
+            out.print(hint(text), soft_wrap=True)
         if foreground:
             stay(home)
     except KeyboardInterrupt:
@@ -148,7 +149,8 @@ def show_summary(home: Home, instance: Instance) -> None:
         if instance.namespace
         else f"lab on {instance.interface}"
     )
-    out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {instance.image}, server {config.server}")
+    image = ", ".join(instance.images.values())
+    out.print(f"\n[bold]The farm {config.name} is up[/]: {where}, image {image}, server {config.server}")
     nodes = nodes_or_none(home)
     if nodes:
         out.print(nodes_table(nodes))

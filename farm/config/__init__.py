@@ -56,9 +56,13 @@ KnownAddress = Annotated[
         description="an IPv4 address, or a network with its prefix length (10.77.0.20, 10.77.0.128/26)",
     ),
 ]
+KindName = Literal["icecream-node"]
+"""A kind of image; what each is, farm/image/kinds.py says."""
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
+FIRST_KIND: KindName = "icecream-node"
+"""The kind of image that was once the only one: records that name no kind mean it."""
 VIRTUAL_NAME = "lab"
 """The name of a virtual lab that has no farm.yaml."""
 VIRTUAL_MTU = 9000
@@ -108,6 +112,9 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Literal["boot", "local"],
         Meta(description="a machine that `machines` does not list: boot it as a node, or send it to its local disk"),
     ] = "boot"
+    image: Annotated[
+        KindName, Meta(description="kind of image that machines boot, but for those that `machines` gives another")
+    ] = FIRST_KIND
     slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
     kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
     authorized_keys: Annotated[
@@ -158,6 +165,10 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     boot: Annotated[
         Literal["node", "local"], Meta(description="node: it boots as a node; local: it is sent to its own disk")
     ] = "node"
+    image: Annotated[
+        KindName | None,
+        Meta(description="kind of image that it boots; unset: as nodes.image says"),
+    ] = None
     kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
 
 
@@ -223,6 +234,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def netname(self) -> str:
         """The icecream network name, private to this farm unless set."""
         return self.scheduler.netname or f"icecream-{self.name}"
+
+    @property
+    def kinds(self) -> dict[str, str]:
+        """The kind of image that each machine in ``machines`` boots, by its MAC; all others boot nodes.image."""
+        return {machine.mac: machine.image or self.nodes.image for machine in self.machines}
 
     @property
     def submitter(self) -> str:

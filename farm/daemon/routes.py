@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -120,11 +120,11 @@ SINCE = Parameter("since", "Only builds that ended at this Unix time or later.",
 HOURS = Parameter("hours", "So many hours back.", 24, 1, MAX_HOURS)
 
 
-def find(farm: Farm, image: str, key: str) -> NodeStatus:
-    """The node or other daemon that a request's key means; raises ApiError."""
+def find(farm: Farm, images: Mapping[str, str], key: str) -> NodeStatus:
+    """The node or other daemon that a request's key means; raises ApiError. ``images``: see `node_status`."""
     ours = farm.nodes.get(key.lower().replace("-", ":"))
     if ours is not None:
-        return node_status(farm, ours, image)
+        return node_status(farm, ours, images)
     by_host = {login: node for node in farm.nodes.values() for login in login_keys(node)}
     name, _, address = key.rpartition("@")
     nodes = [node for node in farm.nodes.values() if key and key in (node.name, node.address)]
@@ -139,7 +139,7 @@ def find(farm: Farm, image: str, key: str) -> NodeStatus:
         keys = [*(node.mac for node in nodes), *(f"{host.name}@{host.address}" for host in hosts)]
         raise ApiError(409, "Several nodes are called that.", f"They are {', '.join(keys[:8])}.", "Name one of these.")
     if nodes:
-        return node_status(farm, nodes[0], image)
+        return node_status(farm, nodes[0], images)
     if hosts:
         return other_status(hosts[0], farm.activity.scheduler)
     raise ApiError(
@@ -177,7 +177,7 @@ async def _nodes(request: web.Request) -> web.Response:
 
 async def _readings(request: web.Request) -> web.Response:
     farm, key = request.app[WATCHING].farm, request.match_info["key"]
-    found = find(farm, "", key)
+    found = find(farm, {}, key)
     node = farm.nodes.get(found.mac)
     return answer(Readings(key=found.key, readings=list(node.readings) if node else []))
 
@@ -224,18 +224,22 @@ async def _images(request: web.Request) -> web.Response:
 
     def look() -> Images:
         store = Store(watching.home.images)
-        selected = store.selection.current
+        manifests = store.list()
+        kinds = dict.fromkeys(each.kind for each in manifests)
+        selected = {kind: image for kind in kinds if (image := store.selected(kind))}
         found = [
             ImageStatus(
+                image=each.image,
+                kind=each.kind,
                 version=each.version,
                 built=each.built,
                 size=sum(file.size for file in each.files.values()),
-                selected=each.version == selected,
-                nodes=used.count(each.version),
+                selected=each.image == selected.get(each.kind),
+                nodes=used.count(each.image),
             )
-            for each in reversed(store.list())
+            for each in reversed(manifests)
         ]
-        return Images(selected=selected, images=found)
+        return Images(selected=selected.get(watching.farm.kind), kinds=selected, images=found)
 
     return answer(await asyncio.to_thread(look))
 
@@ -266,7 +270,7 @@ async def _order(order: Order, request: web.Request) -> web.Response:
     if order == "unblock" and key in blocked:
         name = key  # farmd may have been started after it was blocked, and never have seen it
     else:
-        node = find(watching.farm, instance.image, key)
+        node = find(watching.farm, instance.images, key)
         name = blocking.word(node, blocking.names(watching.farm), blocked)
         if order == "unblock" and name not in blocked and pending.drains(watching.home, node.mac or node.key):
             pending.strike(watching.home, node.mac or node.key)

@@ -111,18 +111,18 @@ def _interface(instance: Instance) -> Iterator[Finding]:
 
 
 def _files(home: Home, instance: Instance) -> Iterator[Finding]:
-    missing = [name for name in served_files(instance.config, instance.image) if not _whole(home.http / name)]
+    missing = [name for name in served_files(instance.config, instance.images.values()) if not _whole(home.http / name)]
     if missing:
         what = f"Files that machines need to boot are missing or empty: {few(missing)}."
         yield Finding("file-missing", what, "Write them again: sudo farm up")
     with contextlib.suppress(FarmError):
         for manifest in Store(home.images).list():
-            folder = Store(home.images).path(manifest.version)
+            folder = Store(home.images).path(manifest.image)
             lost = [name for name, file in manifest.files.items() if not _whole(folder / name, file.size)]
             if lost:
-                what = f"The image {manifest.version} is damaged: {few(lost)} is missing or of another size."
+                what = f"The image {manifest.image} is damaged: {few(lost)} is missing or of another size."
                 fix = "Build it again (sudo farm image build --force), or choose another: sudo farm image use VERSION"
-                yield Finding("image-damaged", what, fix, manifest.version)
+                yield Finding("image-damaged", what, fix, manifest.image)
 
 
 def _whole(path: Path, size: int = 0) -> bool:

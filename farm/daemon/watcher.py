@@ -53,7 +53,14 @@ class Daemon:
 
     def __init__(self, home: Home, instance: Instance) -> None:
         self.home = home
-        self.farm: Farm = initial(instance.config.name, known_machines(instance), instance.config.nodes.telemetry_port)
+        config = instance.config
+        self.farm: Farm = initial(
+            config.name,
+            known_machines(instance),
+            config.nodes.telemetry_port,
+            kind=config.nodes.image,
+            kinds=config.kinds,
+        )
         keep = instance.config.history
         self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
         self.hub = Hub(lambda: (self.farm, self.overview()))

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
+from farm.image.kinds import KINDS
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -19,13 +20,13 @@ EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(),)}
 
 
 def export_of(manifest: Manifest) -> Export:
-    """How nodes read the root of a version."""
-    return next(iter(EXPORTS.values()))
+    """How nodes read the root of a version; one of a kind that is gone stays exported to nodes that run it."""
+    return EXPORTS[KINDS.get(manifest.kind, KINDS[FIRST_KIND]).export]
 
 
 def root_of(store: Store, manifest: Manifest) -> Root:
     """The root file system of a version."""
-    return Root(store.directory, str(store.path(manifest.version).relative_to(store.directory)))
+    return Root(store.directory, manifest.image)
 
 
 def prepare(store: Store) -> None:

@@ -1,4 +1,4 @@
-"""Build the node image: packages with KIWI into a base tree that is kept; our files, initrd, squashfs on a copy."""
+"""Build an image: packages with KIWI into a base tree that is kept; our files, initrd, squashfs on a copy."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from xml.etree import ElementTree
 
 from farm import command
 from farm.config import Config
@@ -16,14 +17,13 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.image import kiwi
 from farm.image.apt_sources import AptSource, host_sources, proxy_environment
+from farm.image.kinds import ImageKind
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 
 BASE_FILES = ("appliance.kiwi", "post_bootstrap.sh", "config.sh")
 """Files of the description that decide the packages; all others are cheap to change."""
 
 SQUASHFS = {"fast": "-b 128K -Xcompression-level 3", "small": "-b 256K -Xcompression-level 19"}
-NEEDED_SPACE = 3 << 30
-"""Bytes a build wants free: base tree, working copy, package cache and result."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class Inputs:
     all: str
 
 
-def description_dir() -> Path:
-    """The KIWI description: in the checkout, or inside the installed package."""
-    packaged = Path(str(resources.files("farm"))) / "_images" / "icecream-node"
-    checkout = Path(__file__).parents[2] / "images" / "icecream-node"
+def description_dir(kind: ImageKind) -> Path:
+    """Its KIWI description: in the checkout, or inside the installed package."""
+    packaged = Path(str(resources.files("farm"))) / "_images" / kind.description
+    checkout = Path(__file__).parents[2] / "images" / kind.description
     return packaged if packaged.is_dir() else checkout
 
 
@@ -71,13 +71,14 @@ def _hash_file(into: hashlib._Hash, top: Path, path: Path) -> None:
     into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o100, len(content))).encode() + content)
 
 
-def current_inputs(config: Config, sources: Iterable[AptSource]) -> Inputs:
+def current_inputs(kind: ImageKind, config: Config, sources: Iterable[AptSource]) -> Inputs:
     """What a build would be made from now."""
-    return hash_inputs(description_dir(), node_package(), sources, config.image.compression)
+    return hash_inputs(description_dir(kind), node_package(), sources, config.image.compression)
 
 
 def build(
     home: Home,
+    kind: ImageKind,
     config: Config,
     progress: kiwi.Progress,
     *,
@@ -85,7 +86,7 @@ def build(
     force: bool = False,
     refresh: bool = False,
 ) -> tuple[Manifest, bool]:
-    """Build the image unless its inputs were built before; returns its manifest and whether anything was built.
+    """Build a kind's image unless its inputs were built before; returns its manifest and whether anything was built.
 
     ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
     next boots get; the oldest versions go, but none that is ``in_use`` by a node then. Raises FarmError; whatever
@@ -94,14 +95,14 @@ def build(
     store = Store(home.images)
     with store.lock():
         sources = host_sources()
-        inputs = current_inputs(config, sources)
-        known = store.with_inputs(inputs.all)
+        inputs = current_inputs(kind, config, sources)
+        known = store.with_inputs(kind.name, inputs.all)
         if known is not None and not force and not refresh:
-            store.use(known.version)
+            store.use(known.image)
             return known, False
-        manifest = _Build(home, store, config, sources, inputs, progress).run(refresh)
-        store.use(manifest.version)
-        _prune(store, config.image.keep, in_use())
+        manifest = _Build(home, store, kind, config, sources, inputs, progress).run(refresh)
+        store.use(manifest.image)
+        _prune(store, kind.name, config.image.keep, in_use())
         return manifest, True
 
 
@@ -110,19 +111,22 @@ class _Build:
         self,
         home: Home,
         store: Store,
+        kind: ImageKind,
         config: Config,
         sources: list[AptSource],
         inputs: Inputs,
         progress: kiwi.Progress,
     ) -> None:
         self.store = store
+        self.kind = kind
         self.config = config
         self.sources = sources
         self.inputs = inputs
         self.progress = progress
-        self.description = description_dir()
-        self.scratch = home.images / ".build"
-        self.base = home.images / ".base" / inputs.base
+        self.description = description_dir(kind)
+        folder = store.folder(kind.name)
+        self.scratch = folder / ".build"
+        self.base = folder / ".base" / inputs.base
         self.log = home.logs / "image-build.log"
         self.environment = {**proxy_environment(), "SOURCE_DATE_EPOCH": str(int(time.time()))}
 
@@ -144,9 +148,10 @@ class _Build:
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.store.directory).free
-        if free < NEEDED_SPACE:
+        wanted = self.kind.build_space
+        if free < wanted:
             raise FarmError(
-                f"Too little room to build an image: {free >> 20} MiB free, {NEEDED_SPACE >> 20} MiB wanted.",
+                f"Too little room to build an image: {free >> 20} MiB free, {wanted >> 20} MiB wanted.",
                 f"The image store is {self.store.directory}.",
                 "Make room, or remove old versions: farm image remove VERSION",
             )
@@ -161,7 +166,7 @@ class _Build:
             shutil.copy(self.description / name, packages_only)
         argv = kiwi.prepare_argv(packages_only, root, self.scratch / "cache", self.log, self.sources)
         kiwi.run_contained(argv, self.log, self.progress, self.environment)
-        # One base is kept: an older one would serve only inputs that nobody has any more.
+        # One base is kept of a kind: an older one would serve only inputs that nobody has any more.
         shutil.rmtree(self.base.parent, ignore_errors=True)
         self.base.parent.mkdir(parents=True)
         root.rename(self.base)
@@ -179,17 +184,9 @@ class _Build:
         (packages / "__init__.py").touch(0o644)
         for name in ("images.sh", "initramfs"):
             _copy(self.description / name, root / "image")
-        self._set_squashfs_options(root)
+        set_squashfs_options(root / "image" / "config.xml", SQUASHFS[self.config.image.compression])
         kiwi.run_contained(kiwi.create_argv(root, result, self.log), self.log, self.progress, self.environment)
         return result
-
-    def _set_squashfs_options(self, root: Path) -> None:
-        description = root / "image" / "config.xml"
-        text = description.read_text()
-        marked = text.replace(
-            'image="kis"', f'image="kis" fscreateoptions="{SQUASHFS[self.config.image.compression]}"', 1
-        )
-        description.write_text(marked)
 
     def _register(self, result: Path, started: float) -> Manifest:
         self.progress("checksums", "hashing the result")
@@ -202,7 +199,9 @@ class _Build:
         shutil.move(self.scratch / "root/boot/initrd", folder / "initrd")
         for name in FILES:
             (folder / name).chmod(0o644)
+            self._check_size(name, (folder / name).stat().st_size)
         manifest = Manifest(
+            kind=self.kind.name,
             version=self._version(started),
             built=started,
             seconds=round(time.time() - started, 1),
@@ -215,12 +214,33 @@ class _Build:
         self.store.add(folder, manifest)
         return manifest
 
+    def _check_size(self, name: str, size: int) -> None:
+        if size > self.kind.limits[name]:
+            raise FarmError(
+                f"The image that was built is too large: {name} has {size >> 20} MiB.",
+                f"An image of the kind {self.kind.name} may have {self.kind.limits[name] >> 20} MiB of it: "
+                "machines fetch it when they boot, and hold kernel and initrd in RAM.",
+                f"See what was packed: {self.description}, farm logs image-build",
+            )
+
     def _version(self, started: float) -> str:
         day = time.strftime("%Y%m%d", time.gmtime(started))
-        taken = {manifest.version for manifest in self.store.list()}
-        return next(
-            name for n in range(1, 10_000) if (name := f"{day}.{n}") not in taken and not self.store.path(name).exists()
+        folder = self.store.folder(self.kind.name)
+        return next(name for n in range(1, 10_000) if not (folder / (name := f"{day}.{n}")).exists())
+
+
+def set_squashfs_options(description: Path, options: str) -> None:
+    """Say in a KIWI description how mksquashfs packs the root. Raises FarmError when it makes no network boot image."""
+    tree = ElementTree.parse(description)
+    made = tree.find("preferences/type[@image='kis']")
+    if made is None:
+        raise FarmError(
+            "The description makes no image that boots from the network.",
+            f'{description} has no <type image="kis">: kernel, initrd and root file system as files of their own.',
+            "Give its <preferences> that type.",
         )
+    made.set("fscreateoptions", options)
+    tree.write(description, encoding="utf-8", xml_declaration=True)
 
 
 def parse_packages(text: str) -> dict[str, str]:
@@ -252,9 +272,9 @@ def _is_squashfs(path: Path) -> bool:
         return file.read(4) == b"hsqs"
 
 
-def _prune(store: Store, keep: int, in_use: Collection[str]) -> None:
-    """Forget the oldest versions beyond ``keep``, except what is selected or run by a node."""
-    wanted = {store.selection.current, *in_use}
-    spare = [manifest.version for manifest in store.list() if manifest.version not in wanted]
-    for version in spare[: max(0, len(spare) - keep)]:
-        store.remove(version, in_use)
+def _prune(store: Store, kind: str, keep: int, in_use: Collection[str]) -> None:
+    """Forget a kind's oldest versions beyond ``keep``, except what is selected or run by a node."""
+    wanted = {store.selected(kind), *in_use}
+    spare = [manifest.image for manifest in store.list(kind) if manifest.image not in wanted]
+    for image in spare[: max(0, len(spare) - keep)]:
+        store.remove(image, in_use)

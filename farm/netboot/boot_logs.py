@@ -16,7 +16,7 @@ from msgspec import Struct
 
 from farm.errors import NOT_JSON
 from farm.netboot.rival import PROBE
-from farm.node.contract import BOOT_ID
+from farm.node.contract import BOOT_ID, IMAGE
 from farm.watch.events import BootEvent, Stage
 from farm.watch.refusals import NO_ADDRESS
 
@@ -46,7 +46,7 @@ _SENT = re.compile(rf"sent (?P<path>/.*) to (?P<address>{_ADDRESS})", re.ASCII)
 _MISSING = re.compile(rf"file (?P<path>/.*) not found for (?P<address>{_ADDRESS})", re.ASCII)
 _NONE_FOR = re.compile(rf"/loader/{NONE_FOR}(?P<firmware>[A-Za-z0-9_-]{{1,32}})\Z", re.ASCII)
 _BOOT = re.compile(rf"/boot/(?P<mac>{_MAC}|default|start)\.ipxe\Z", re.ASCII | re.IGNORECASE)
-_IMAGE = re.compile(r"/images/(?P<image>[A-Za-z0-9][A-Za-z0-9._+-]{0,127})/(?P<file>kernel|initrd)\Z", re.ASCII)
+_IMAGE = re.compile(rf"/images/(?P<image>{IMAGE.pattern})/(?P<file>kernel|initrd)\Z", re.ASCII)
 _NODE = re.compile(rf"/nodes/(?P<mac>{_MAC}|default)\.json\Z", re.ASCII | re.IGNORECASE)
 
 

@@ -6,7 +6,8 @@ import hashlib
 import ipaddress
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
@@ -54,6 +55,14 @@ _templates = jinja2.Environment(
 )
 
 
+@dataclass(frozen=True)
+class Booted:
+    """What machines of a kind boot: the image's name, and where its root is (farm.export.root_argument)."""
+
+    image: str
+    root: str
+
+
 def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
     """Configuration of dnsmasq (dnsmasq(8)): full DHCP and TFTP on the lab's interface."""
     return _templates.get_template("dnsmasq.conf.j2").render(
@@ -86,69 +95,74 @@ def ula_prefix(name: str) -> str:
     return str(network.network_address).removesuffix("::")
 
 
-def kernel_command_line(config: Config, version: str, root: str, mtu: int, extra: str) -> str:
-    """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node.
-
-    ``root``: where the version's root file system is (farm.export.root_argument).
-    """
+def kernel_command_line(config: Config, booted: Booted, mtu: int, extra: str) -> str:
+    """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
-        f"farm.root={root} farm.image={version} "
+        f"farm.root={booted.root} farm.image={booted.image} "
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
     return " ".join(part for part in (own, config.nodes.kernel_options, extra) if part)
 
 
-def boot_scripts(config: Config, version: str, root: str, mtu: int, extra: str = "") -> dict[str, str]:
-    """File name → iPXE script: start.ipxe, default.ipxe, and one for each machine that differs."""
+def boot_scripts(config: Config, kinds: Mapping[str, Booted], mtu: int, extra: str = "") -> dict[str, str]:
+    """File name → iPXE script: start.ipxe, default.ipxe, and one for each machine that differs.
 
-    def node(options: str) -> str:
-        cmdline = kernel_command_line(config, version, root, mtu, " ".join(part for part in (extra, options) if part))
-        return _templates.get_template("node.ipxe.j2").render(config=config, image=version, cmdline=cmdline)
+    ``kinds``: what machines boot, by their kind of image.
+    """
+
+    def node(kind: str, options: str = "") -> str:
+        booted = kinds[kind]
+        options = " ".join(part for part in (extra, options) if part)
+        cmdline = kernel_command_line(config, booted, mtu, options)
+        return _templates.get_template("node.ipxe.j2").render(config=config, image=booted.image, cmdline=cmdline)
 
     local = _templates.get_template("local.ipxe.j2").render()
     scripts = {
         "start.ipxe": _templates.get_template("start.ipxe.j2").render(config=config),
-        "default.ipxe": node("") if config.nodes.unknown == "boot" else local,
+        "default.ipxe": node(config.nodes.image) if config.nodes.unknown == "boot" else local,
     }
     for machine in config.machines:
-        scripts[f"{hyphens(machine.mac)}.ipxe"] = local if machine.boot == "local" else node(machine.kernel_options)
+        boots = machine.boot == "node"
+        script = node(config.kinds[machine.mac], machine.kernel_options) if boots else local
+        scripts[f"{hyphens(machine.mac)}.ipxe"] = script
     return scripts
 
 
-def served_files(config: Config, version: str) -> list[str]:
-    """Paths, below what is served, of all that machines need to boot this version; `write_boot_files` writes them."""
+def served_files(config: Config, images: Iterable[str]) -> list[str]:
+    """Paths, below what is served, of all that machines need to boot these; `write_boot_files` writes them."""
     names = [hyphens(machine.mac) for machine in config.machines]
     return [
         *(f"boot/{name}.ipxe" for name in ("start", "default", *names)),
         *(f"nodes/{name}.json" for name in ("default", *names)),
-        *(f"images/{version}/{file}" for file in ("kernel", "initrd")),
+        *(f"images/{image}/{file}" for image in images for file in ("kernel", "initrd")),
         *(f"loader/{loader}" for loader in OWN_LOADERS),
     ]
 
 
 def write_boot_files(
-    home: Home, config: Config, store: Store, version: str, *, mtu: int, farm_key: str, extra: str = ""
+    home: Home, config: Config, store: Store, images: Mapping[str, str], *, mtu: int, farm_key: str, extra: str = ""
 ) -> None:
     """Write all that is served by HTTP and TFTP; a node that boots meanwhile sees each file old or new, never half.
 
-    The version's files are linked where they can be, else copied; what belongs to machines no longer listed or to
-    versions no longer in the store is removed.
+    ``images``: the image that next boots get, by its kind. Its files are linked where they can be, else copied; what
+    belongs to machines no longer listed or to images no longer in the store is removed.
     """
-    root = root_argument(config, store, store.get(version))
-    _write_all(home.http / "boot", boot_scripts(config, version, root, mtu, extra))
+    booted = {kind: Booted(image, root_argument(config, store, store.get(image))) for kind, image in images.items()}
+    _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     settings = machine_settings(config, farm_key)
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},
     )
-    kept = {manifest.version for manifest in store.list()}
-    for folder in (home.http / "images").glob("*"):
-        if folder.name not in kept:
-            shutil.rmtree(folder)
-    for file in ("kernel", "initrd"):
-        _place(store.path(version) / file, home.http / "images" / version / file)
+    served = home.http / "images"
+    kept = {served / manifest.image for manifest in store.list()}
+    for folder in {path.parent for path in served.rglob("*") if path.is_file()} - kept:
+        shutil.rmtree(folder)
+    for image in images.values():
+        for file in ("kernel", "initrd"):
+            _place(store.path(image) / file, served / image / file)
     for loader in OWN_LOADERS:
         source = LOADERS / loader
         if not source.is_file():

@@ -79,7 +79,7 @@ def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report
     if instance.namespace is not None:
         note_user(store, home)
     elif nodes is None:  # those that run were not asked, and not powered off
-        note_user(store, home, kept=[*user.kept, *user.served, instance.image])
+        note_user(store, home, kept=[*user.kept, *user.served, *instance.images.values()])
     elif keep:
         note_user(store, home, kept=[node.image for node in nodes if node.image])
     else:

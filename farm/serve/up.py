@@ -21,6 +21,7 @@ from farm.config.interfaces import check_interface
 from farm.errors import FarmError
 from farm.export.socket_buffer import allow_socket_buffer
 from farm.home import Home, locked, write_atomic
+from farm.image import kinds
 from farm.image.build import build
 from farm.image.store import Store
 from farm.image.uses import note_user, noted
@@ -94,9 +95,9 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         preflight.require_programs(virtual)
         preflight.require_short_path(home)
         preflight.require_space(home.state)
-        version = _choose_image(home, config, report)
+        images = {kind: _choose_image(home, kinds.find(kind), config, report) for kind in kinds.booted(config)}
         export.prepare(Store(home.images))
-        instance = _plan(config, request, old, version)
+        instance = _plan(config, request, old, images)
         preflight.require_addresses(instance.config)
         if instance.namespace is None:
             _check_real_lab(home, config)
@@ -112,7 +113,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         # Before a node can boot from the image: what is noted, `farm image remove` of no other farm deletes.
         _note_image(home, instance)
         instance = _set_up_network(home, instance)
-        report("boot files", f"image {version}")
+        report("boot files", f"image {', '.join(images.values())}")
         write_files(home, instance)
         report("services", "starting")
         if instance.namespace and supervisor.pid and not inside(instance.namespace, supervisor.pid):
@@ -210,30 +211,31 @@ def _check_real_lab(home: Home, config: Config) -> None:
         preflight.require_no_rival(config)
 
 
-def _choose_image(home: Home, config: Config, report: Report) -> str:
-    """The version next boots get; built when there is none. Raises FarmError when it is damaged."""
+def _choose_image(home: Home, kind: kinds.ImageKind, config: Config, report: Report) -> str:
+    """The image of a kind that next boots get; built when there is none. Raises FarmError when it is damaged."""
     store = Store(home.images)
-    version = store.selection.current
-    if version is None:
+    image = store.selected(kind.name)
+    if image is None:
         manifest, _ = build(
             home,
+            kind,
             config,
             lambda stage, doing: report(f"image: {stage}" if stage else "", doing),
             in_use=lambda: versions_in_use(home),
         )
-        version = manifest.version
-    report("image", f"verifying {version}")
-    store.verify(version)
-    return version
+        image = manifest.image
+    report("image", f"verifying {image}")
+    store.verify(image)
+    return image
 
 
-def _plan(config: Config, request: Request, old: Instance | None, version: str) -> Instance:
+def _plan(config: Config, request: Request, old: Instance | None, images: dict[str, str]) -> Instance:
     started = old.started if old else time.time()
     if request.virtual is None and (old is None or old.namespace is None):
         return Instance(
             config=config,
             interface=config.interface,
-            image=version,
+            images=images,
             started=started,
             mtu=config.mtu,
             addresses_added=old.addresses_added if old else [],
@@ -247,7 +249,7 @@ def _plan(config: Config, request: Request, old: Instance | None, version: str) 
     return Instance(
         config=msgspec.structs.replace(config, machines=[*config.machines, *named]),
         interface=virtual_network.BRIDGE,
-        image=version,
+        images=images,
         started=started,
         namespace=namespace_name(config.name),
         machines=machines,
@@ -286,7 +288,7 @@ def write_files(home: Home, instance: Instance) -> None:
     extra = virtual_machine.EMULATED_KERNEL_OPTIONS if instance.namespace else ""
     key = farm_key(home)
     render.write_boot_files(
-        home, config, Store(home.images), instance.image, mtu=instance.mtu, farm_key=key, extra=extra
+        home, config, Store(home.images), instance.images, mtu=instance.mtu, farm_key=key, extra=extra
     )
     write_atomic(home.runtime / "dnsmasq.conf", render.dnsmasq_conf(config, home, instance.interface))
     write_atomic(home.runtime / "nginx.conf", render.nginx_conf(config, home))
@@ -300,7 +302,7 @@ def _note_image(home: Home, instance: Instance) -> None:
     """Tell whoever else uses the image store what nodes may run from now on."""
     store = Store(home.images)
     user = noted(store, home)
-    note_user(store, home, kept=user.kept, served=[*user.served, instance.image])
+    note_user(store, home, kept=user.kept, served=[*user.served, *instance.images.values()])
 
 
 def services(home: Home, instance: Instance) -> list[Service]:
@@ -333,7 +335,7 @@ def _services(home: Home, instance: Instance) -> list[Service]:
 def _core_services(home: Home, instance: Instance) -> list[Service]:
     config, conf = instance.config, home.runtime
     nginx, dnsmasq = render.nginx_conf(config, home), render.dnsmasq_conf(config, home, instance.interface)
-    settings = msgspec.json.encode(msgspec.structs.replace(instance, started=0, image="", addresses_added=[]))
+    settings = msgspec.json.encode(msgspec.structs.replace(instance, started=0, images={}, addresses_added=[]))
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
     scheduler += ["-i", instance.interface]
     submitter = [

@@ -45,12 +45,13 @@ def _versions(store: Store, user: User) -> dict[str, Use]:
         nodes = fetch_status(home).nodes
     except FarmError:
         use = Use("farmd does not answer, so what the nodes run is not known.", f"Start it again: sudo {farm} up")
-        return {manifest.version: use for manifest in store.list()}
+        return {manifest.image: use for manifest in store.list()}
+    next_boots = Use("It is what next boots get.", f"Choose another first: sudo {farm} image use VERSION")
     live = Use("A running node has its root on it.", reboot)
     fresh = time.time() - instance.started < JUST_UP_SECONDS
     kept = Use("Nodes were left running it, and may not have been heard of yet.", f"Wait, then look: {farm} node list")
     return {
         **dict.fromkeys(user.kept if fresh else [], kept),
         **dict.fromkeys((node.image for node in nodes if node.image), live),
-        instance.image: Use("It is what next boots get.", f"Choose another first: sudo {farm} image use VERSION"),
+        **dict.fromkeys(instance.images.values(), next_boots),
     }

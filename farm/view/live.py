@@ -87,7 +87,7 @@ def snapshot(farm: Farm, overview: Overview, time: float) -> Snapshot:
 def delta(old: Farm, new: Farm, old_overview: Overview, overview: Overview, time: float) -> Delta:
     """What leads from one state to a later one: whatever is not the very same record has changed."""
     before, after = old.activity, new.activity
-    if old.activity.scheduler is after.scheduler and old_overview.image == overview.image:
+    if old.activity.scheduler is after.scheduler and old_overview.images == overview.images:
         nodes = [*_changed_nodes(old, new, overview)]
     else:
         nodes = [*_all_nodes(new, overview)]
@@ -116,7 +116,7 @@ def _ended(activity: Activity, first: int) -> Iterator[Job]:
 def _all_nodes(farm: Farm, overview: Overview) -> Iterator[NodeStatus]:
     ours = _ours(farm)
     for node in farm.nodes.values():
-        yield node_status(farm, node, overview.image)
+        yield node_status(farm, node, overview.images)
     for key, host in farm.activity.hosts.items():
         if key not in ours:
             yield other_status(host, farm.activity.scheduler)
@@ -140,7 +140,7 @@ def _changed_nodes(old: Farm, new: Farm, overview: Overview) -> Iterator[NodeSta
         else:
             others.append(host)
     for node in changed.values():
-        yield node_status(new, node, overview.image)
+        yield node_status(new, node, overview.images)
     for host in others:
         yield other_status(host, new.activity.scheduler)
 

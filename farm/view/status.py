@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -115,6 +116,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     blocked: bool = False
     """The scheduler refuses its log-in."""
     image: str = ""
+    kind: str = ""
+    """The kind of image that its next boot gets; empty for a daemon that is no machine of this farm."""
     outdated: bool = False
     """It runs another image than its next boot would get."""
     order: Literal["", "drain", "reboot", "off"] = ""
@@ -157,6 +160,9 @@ class Overview(Struct, frozen=True, kw_only=True):
     namespace: str | None = None
     server: str = ""
     image: str = ""
+    """What machines that farm.yaml does not list boot next."""
+    images: dict[str, str] = {}
+    """The image that next boots get, by its kind."""
     services: list[ServiceStatus] = []
     scheduler: SchedulerStatus
     strangers: list[StrangerStatus] = []
@@ -177,7 +183,7 @@ class Status(Overview, frozen=True, kw_only=True):
 
 def build(farm: Farm, instance: Instance, farmd_why: str = "") -> Status:
     """The status of a farm. ``farmd_why``: why farmd could not be asked; only the services are known then."""
-    nodes = (node_status(farm, node, instance.image) for node in farm.nodes.values())
+    nodes = (node_status(farm, node, instance.images) for node in farm.nodes.values())
     ours = {key for node in farm.nodes.values() for key in login_keys(node)}
     scheduler = farm.activity.scheduler
     others = [host for key, host in sorted(farm.activity.hosts.items()) if key not in ours]
@@ -231,7 +237,8 @@ def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:
         interface=instance.interface,
         namespace=instance.namespace,
         server=config.server,
-        image=instance.image,
+        image=instance.images.get(config.nodes.image, ""),
+        images=instance.images,
         services=services,
         scheduler=scheduler,
         strangers=[
@@ -311,8 +318,9 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
     )
 
 
-def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
-    """A machine of ours; ``image``: what its next boot gets."""
+def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus:
+    """A machine of ours; ``images``: what next boots get, by kind."""
+    kind = farm.kind_of(node)
     host = farm.last_host(node)
     return NodeStatus(
         key=node.mac,
@@ -328,7 +336,8 @@ def node_status(farm: Farm, node: Node, image: str) -> NodeStatus:
         known=node.known,
         blocked=_blocked(farm.activity.scheduler, node.name, node.address, host.name if host else ""),
         image=printable(node.image),
-        outdated=bool(node.image) and node.image != image,
+        kind=kind,
+        outdated=bool(node.image) and node.image != images.get(kind),
         order=node.order.order if node.order else "",
         ordered=node.order.time if node.order else 0.0,
         host=None if host is None else host_status(host, farm.activity.scheduler),

@@ -57,7 +57,7 @@ def main(folder: Path) -> dict[str, float]:
         history.record(farm.activity, before)
         history.tick(farm.activity, now)
         history.flush()
-    running_record = Instance(config=Config(name="bench"), interface="lab0", image="", started=began)
+    running_record = Instance(config=Config(name="bench"), interface="lab0", images={}, started=began)
     told = len(encode(snapshot(farm, overview(farm, running_record), began + SECONDS)))
     process = psutil.Process()
     totals = farm.activity.totals

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.image import build as image_build
 from farm.image.apt_sources import host_sources, proxy_environment
 from farm.image.build import SQUASHFS, build, description_dir, node_package
+from farm.image.kinds import find
 from farm.image.store import Manifest
 
 LEVEL = "fast"
@@ -43,15 +44,15 @@ def measure(folder: Path) -> ImageCost:
     """Build all of it below ``folder``; takes many minutes."""
     home = Home(folder / "farm.yaml", folder / "state", folder / "run", folder / "log", folder / "images")
     home.create()
-    config = Config()
-    cold = timed(lambda: build(home, config, lambda stage, doing: None))
-    unchanged = timed(lambda: build(home, config, lambda stage, doing: None))
+    config, kind = Config(), find(FIRST_KIND)
+    cold = timed(lambda: build(home, kind, config, lambda stage, doing: None))
+    unchanged = timed(lambda: build(home, kind, config, lambda stage, doing: None))
     node = folder / "node"
     shutil.copytree(node_package(), node)
     (node / "agent.py").write_text((node / "agent.py").read_text() + "\n# changed\n")
     with patch.object(image_build, "node_package", lambda: node):
         started = time.monotonic()
-        manifest, _ = build(home, config, lambda stage, doing: None)
+        manifest, _ = build(home, kind, config, lambda stage, doing: None)
         changed = time.monotonic() - started
     plain = timed(lambda: build_plainly(folder / "plain"))
     return ImageCost(cold, plain, changed, unchanged, manifest)
@@ -60,7 +61,7 @@ def measure(folder: Path) -> ImageCost:
 def build_plainly(folder: Path) -> None:
     """The same packages, pruning, initrd and squashfs by mmdebstrap, mkinitramfs and mksquashfs."""
     folder.mkdir()
-    root, description = folder / "root", description_dir()
+    root, description = folder / "root", description_dir(find(FIRST_KIND))
     tree = ElementTree.parse(description / "appliance.kiwi")
     packages = ",".join(name for package in tree.iter("package") if (name := package.get("name")))
     options = [

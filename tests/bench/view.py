@@ -173,7 +173,7 @@ def farmd(lab: Namespace, folder: Path) -> Iterator[tuple[Home, psutil.Process]]
     home = Home.at(folder)
     home.create()
     config = Config(name="bench", address=f"{SERVER}/16", scheduler=SchedulerConfig(netname=NETNAME))
-    Instance(config=config, interface=lab.interface, image="", started=time.time()).save(home)
+    Instance(config=config, interface=lab.interface, images={}, started=time.time()).save(home)
     argv = [*exec_prefix(lab.name), sys.executable, "-m", "farm.daemon", "--home", str(folder)]
     with (folder / "farmd.log").open("wb") as log:
         process = subprocess.Popen(argv, stdout=log, stderr=log)

@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from farm.api.client import fetch_status
 from farm.attach import Lost
 from farm.attach.farmd import Farmd
-from farm.config import ApiConfig, Config
+from farm.config import FIRST_KIND, ApiConfig, Config
 from farm.daemon.access import token_path
 from farm.daemon.openapi import plain_path
 from farm.daemon.routes import MAX_BUILDS, ROUTES
@@ -57,7 +57,9 @@ class Lab:
     def save(self, api: ApiConfig) -> None:
         config = Config(name="lab", address=f"{SERVER}/24", api=api)
         machines = [VirtualMachine("pc01", "52:54:00:00:00:01", "tap1")]
-        instance = Instance(config=config, interface="lab0", image="v1", started=time.time() - 1, machines=machines)
+        instance = Instance(
+            config=config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1, machines=machines
+        )
         instance.save(self.home)
 
     def farmd(self) -> subprocess.Popen[bytes]:

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from farm.api.client import fetch_status
-from farm.config import ApiConfig, Config
+from farm.config import FIRST_KIND, ApiConfig, Config
 from farm.daemon.access import token_path
 from farm.daemon.door import MAX_CONNECTIONS, MAX_FROM_ONE, OPEN_FILES
 from farm.errors import FarmError
@@ -38,7 +38,7 @@ class Crowd:
         self.home = Home.at(server.folder / "home")
         self.home.create()
         config = Config(name="lab", address=f"{SERVER}/24", api=ApiConfig(port=PORT))
-        Instance(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1).save(self.home)
 
     def farmd(self, *prefix: str) -> psutil.Process:
         argv = [*prefix, sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory)]

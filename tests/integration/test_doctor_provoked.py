@@ -17,7 +17,7 @@ import pytest
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.doctor import node as of_node
 from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import Check, Outcome, State
@@ -41,7 +41,9 @@ from tests.lab import namespaces, until
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.99.36.1"
-RUNNING = Instance(config=Config(name="lab", address=f"{ADDRESS}/24"), interface="lab0", image="1", started=50.0)
+RUNNING = Instance(
+    config=Config(name="lab", address=f"{ADDRESS}/24"), interface="lab0", images={FIRST_KIND: "1"}, started=50.0
+)
 
 
 def look(checks: tuple[Check[Any], ...], code: str, facts: Any) -> Outcome:

@@ -32,7 +32,7 @@ class Server:
         self.server, self.stranger = server, stranger
         self.home = Home.at(server.folder / "home")
         self.home.create()
-        self.instance = Instance(config=CONFIG, interface="lab0", image="", started=0.0, namespace=server.name)
+        self.instance = Instance(config=CONFIG, interface="lab0", images={}, started=0.0, namespace=server.name)
         self.instance.save(self.home)
         self.supervisor = Supervisor(self.home)
 

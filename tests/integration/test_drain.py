@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -100,7 +100,9 @@ def lab() -> Iterator[Lab]:
     with namespaces(f"{SERVER}/24", f"{NODE}/24") as (server, node):
         home = Home.at(server.folder / "home")
         home.create()
-        instance = Instance(config=CONFIG, interface="lab0", image="test", started=0.0, namespace=server.name)
+        instance = Instance(
+            config=CONFIG, interface="lab0", images={FIRST_KIND: "test"}, started=0.0, namespace=server.name
+        )
         instance.save(home)
         sources = server.folder / "sources"
         sources.mkdir(mode=0o777)

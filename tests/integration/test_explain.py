@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.instance import Instance
 from farm.virtual.namespace import icecc_folder
@@ -360,7 +360,9 @@ def lonely() -> Iterator[Farm]:
         home = Home.at(server.folder / "home")
         home.create()
         config = Config(name="test", address="10.99.32.1/24")
-        Instance(config=config, interface="lab0", image="test", started=0.0, namespace=server.name).save(home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "test"}, started=0.0, namespace=server.name).save(
+            home
+        )
         (server.folder / "a.c").write_text("int a;\n")
         yield Farm(home, server, server, server.folder)
 

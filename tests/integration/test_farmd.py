@@ -18,7 +18,7 @@ import pytest
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from farm.api.client import fetch_status
-from farm.config import Config, DhcpConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
@@ -41,9 +41,9 @@ class Lab:
         self.home.create()
         self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=DhcpConfig("10.99.3.50", "10.99.3.60"))
         machines = [VirtualMachine("pc01", MAC, "tap1")]
-        Instance(config=self.config, interface="lab0", image="v1", started=time.time() - 1, machines=machines).save(
-            self.home
-        )
+        Instance(
+            config=self.config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1, machines=machines
+        ).save(self.home)
 
     def serve(self) -> None:
         """Start DHCP, HTTP and the scheduler."""

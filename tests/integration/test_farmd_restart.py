@@ -19,7 +19,7 @@ import pytest
 
 from farm.api.answers import Builds
 from farm.api.client import fetch_status
-from farm.config import Config, DhcpConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig
 from farm.daemon import follow
 from farm.errors import FarmError
 from farm.history.build_records import Build
@@ -47,7 +47,7 @@ class Lab:
         self.supervisor = Supervisor(self.home)
         self.config = Config(name="lab", address=f"{SERVER}/24", dhcp=DhcpConfig("10.99.5.50", "10.99.5.60"))
         self.instance = Instance(
-            config=self.config, interface="lab0", image="v1", started=time.time() - 1,
+            config=self.config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1,
             machines=[VirtualMachine("pc01", MAC, "tap1")],
         )  # fmt: skip
         self.instance.save(self.home)

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from farm.api.client import fetch_status
 from farm.cli import cli
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
 from farm.history.build_history import BuildHistory
 from farm.home import Home
@@ -34,7 +34,9 @@ def home() -> Iterator[Home]:
         _remember(home)
         namespace.scheduler()
         config = Config(name="lab", address=f"{SERVER}/24")
-        Instance(config=config, interface="lab0", image="v1", started=time.time(), machines=[]).save(home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time(), machines=[]).save(
+            home
+        )
         namespace.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(home.directory))
         until(lambda: _answers(home), "farmd does not answer")
         yield home

@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from farm.config import FIRST_KIND
 from farm.image.build import description_dir
+from farm.image.kinds import find
 
-SCRIPT = description_dir() / "initramfs/scripts/farm"
+SCRIPT = description_dir(find(FIRST_KIND)) / "initramfs/scripts/farm"
 WANTED, OTHER, THIRD = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"
 FIND_THE_NETWORK = """
 mount --bind "$1/cmdline" /proc/cmdline

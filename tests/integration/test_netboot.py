@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from farm.config import Config, DhcpConfig, MachineConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig, MachineConfig
 from farm.errors import FarmError
 from farm.export import prepare
 from farm.home import Home
@@ -70,7 +70,9 @@ class Server:
         self.write("20260101.1")
 
     def write(self, version: str) -> None:
-        render.write_boot_files(self.home, CONFIG, Store(self.home.images), version, mtu=1500, farm_key=KEY)
+        render.write_boot_files(
+            self.home, CONFIG, Store(self.home.images), {FIRST_KIND: version}, mtu=1500, farm_key=KEY
+        )
 
     def start_dnsmasq(self) -> None:
         conf = self.home.runtime / "dnsmasq.conf"
@@ -269,7 +271,7 @@ def test_a_home_across_file_systems_gets_copies(tmp_path: Path) -> None:
     add_version(Store(home.images), "1.1")
     try:
         for _ in range(2):
-            render.write_boot_files(home, CONFIG, Store(home.images), "1.1", mtu=1500, farm_key=KEY)
+            render.write_boot_files(home, CONFIG, Store(home.images), {FIRST_KIND: "1.1"}, mtu=1500, farm_key=KEY)
 
         assert "kernel of 1.1" == (home.http / "images/1.1/kernel").read_text()
     finally:

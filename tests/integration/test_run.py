@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.instance import Instance
 from farm.virtual.user_commands import find_builds
@@ -240,7 +240,9 @@ def test_a_lost_lab_is_named(farm: Farm, tmp_path: Path) -> None:
     home = Home.at(tmp_path)
     home.create()
     config = Config(name="test", address=f"{SERVER}/24")
-    Instance(config=config, interface="lab0", image="test", started=0.0, namespace="ft-no-such").save(home)
+    Instance(config=config, interface="lab0", images={FIRST_KIND: "test"}, started=0.0, namespace="ft-no-such").save(
+        home
+    )
     done = replace(farm, home=home, nodes=[]).run("--", "true")
     assert done.returncode == 1
     assert "There is no network namespace ft-no-such." in done.stderr

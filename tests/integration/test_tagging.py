@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from farm.config import ApiConfig, Config
+from farm.config import FIRST_KIND, ApiConfig, Config
 from farm.daemon.access import token_path
 from farm.home import Home
 from farm.instance import Instance
@@ -31,7 +31,7 @@ class Server:
         self.home = Home.at(namespace.folder / "home")
         self.home.create()
         config = Config(name="lab", address=f"{SERVER}/24", api=ApiConfig(port=PORT))
-        Instance(config=config, interface="lab0", image="v1", started=time.time() - 1).save(self.home)
+        Instance(config=config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1).save(self.home)
         namespace.start("scheduler", "icecc-scheduler", "-n", config.netname, "-r", "-vvv")
         namespace.wait_for(8765)
         namespace.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory))

@@ -19,10 +19,12 @@ import farm
 from farm.config import Config
 from farm.home import Home
 from farm.image.build import description_dir, hash_inputs, node_package
+from farm.image.kinds import find
 from farm.netboot.render import dnsmasq_conf
 print(farm.__file__)
-print(description_dir())
-print(hash_inputs(description_dir(), node_package(), [], "fast").all)
+description = description_dir(find("icecream-node"))
+print(description)
+print(hash_inputs(description, node_package(), [], "fast").all)
 assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
 """
 

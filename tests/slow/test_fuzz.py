@@ -19,7 +19,7 @@ from farm.image.apt_sources import parse_targets
 from farm.image.build import parse_packages
 from farm.image.kiwi import parse_log_line
 from farm.image.store import Manifest, Selection
-from farm.instance import Instance
+from farm.instance import decode
 from farm.netboot.boot_logs import parse_dnsmasq, parse_nginx
 from farm.netboot.leases import parse_leases
 from farm.netboot.rival import client_payload, discover_packet, offering_server
@@ -158,6 +158,11 @@ def record(kind: type[msgspec.Struct]) -> Callable[[bytes], None]:
             msgspec.json.decode(data, type=kind)
 
     return read
+
+
+def instance(data: bytes) -> None:
+    with contextlib.suppress(*NOT_JSON):
+        decode(data)
 
 
 def configuration(data: bytes) -> None:
@@ -306,7 +311,8 @@ READERS: dict[str, Reader] = {
     "boot stages": (lambda data: parse_stages(text(data)), [b"kernel 0.5\nnic 1.25\nroot 3\n"]),
     "node's settings": (node_settings, [SETTINGS]),
     "telemetry": (record(Telemetry), [TELEMETRY]),
-    "running.json": (record(Instance), [as_json(config={"name": "a"}, interface="e", image="1", started=1.0)]),
+    "running.json": (instance, [as_json(config={"name": "a"}, interface="e", images={"k": "1"}, started=1.0)]),
+    "running.json of before": (instance, [as_json(config={"name": "a"}, interface="e", image="1", started=1.0)]),
     "manifest": (record(Manifest), [as_json(schema=1, version="1", created=1.0, files=[])]),
     "selection": (record(Selection), [as_json(current="1", previous="2")]),
     "membership": (record(Membership), [as_json(farm="a", scheduler="10.77.0.1", port=8765, netname="lab")]),

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from farm.api.answers import PrometheusTarget
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.daemon import access, farm_metrics, openapi
 from farm.daemon.access import ApiError
 from farm.daemon.api_server import application
@@ -36,7 +36,7 @@ from tests.scheduler_says import login
 
 DOCS = Path(__file__).parents[2] / "docs"
 MAC = "52:54:00:00:00:01"
-RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0)
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v2"}, started=50.0)
 
 
 def farm() -> Farm:
@@ -120,7 +120,7 @@ def test_every_route_is_in_the_page() -> None:
     ],
 )
 def test_a_node_is_found(key: str, name: str) -> None:
-    assert find(farm(), "v1", key).name == name
+    assert find(farm(), {}, key).name == name
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_node_is_found(key: str, name: str) -> None:
 )
 def test_a_node_that_is_not_there_or_not_the_only_one(key: str, status: int) -> None:
     with pytest.raises(ApiError) as raised:
-        find(farm(), "v1", key)
+        find(farm(), {}, key)
     assert raised.value.status == status
 
 
@@ -136,11 +136,11 @@ def test_a_machine_that_is_logged_in_no_more_is_found_by_its_name() -> None:
     before = farm()
     gone = replace(before, nodes=before.nodes.set(MAC, replace(before.nodes[MAC], host=None)))
     for key in ("pc01", "10.77.0.57", "pc01@10.77.0.57"):
-        assert find(gone, "v1", key).mac == MAC
+        assert find(gone, {}, key).mac == MAC
 
 
 def test_the_scheduler_is_told_a_word_that_it_understands() -> None:
-    node = find(farm(), "", MAC)
+    node = find(farm(), {}, MAC)
     assert node.host is not None
     odd = replace(node, host=replace(node.host, name="a name"))
 
@@ -158,11 +158,11 @@ def test_whoever_hides_behind_a_name_is_named_by_address(name: str) -> None:
 
 def test_a_name_that_two_have_means_neither() -> None:
     farm_with_rogue = fold(farm(), login(200.0, 77, "pc01", "10.77.0.66"))
-    genuine, rogue = (find(farm_with_rogue, "", key) for key in (MAC, "pc01@10.77.0.66"))
+    genuine, rogue = (find(farm_with_rogue, {}, key) for key in (MAC, "pc01@10.77.0.66"))
     known = names(farm_with_rogue)
     assert (word(genuine, known), word(rogue, known)) == ("10.77.0.57", "10.77.0.66")
     off = fold(initial("lab", {MAC: "pc01"}), login(200.0, 77, "pc01", "10.77.0.66"))
-    assert word(find(off, "", "pc01@10.77.0.66"), names(off)) == "10.77.0.66", "the genuine one may come back"
+    assert word(find(off, {}, "pc01@10.77.0.66"), names(off)) == "10.77.0.66", "the genuine one may come back"
 
 
 # -- who may do what

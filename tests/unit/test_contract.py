@@ -14,11 +14,11 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.config import Config, MachineConfig, NodesConfig, SchedulerConfig
+from farm.config import FIRST_KIND, Config, MachineConfig, NodesConfig, SchedulerConfig
 from farm.config.file import parse
 from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
-from farm.netboot.render import boot_scripts
+from farm.netboot.render import Booted, boot_scripts
 from farm.netboot.settings import machine_settings
 from farm.node.contract import KEY, KEYS_BYTES, MAX_BYTES, MAX_KEYS, NAME, NETNAME, SCHEDULER, SettingsError
 from farm.node.settings import parse_cmdline, parse_settings
@@ -35,7 +35,7 @@ def key(number: int = 0, kind: str = "ssh-ed25519", comment: str = "") -> str:
 
 def command_lines(config: Config) -> Iterator[str]:
     """What iPXE gives the kernel of each machine that boots as a node."""
-    for script in boot_scripts(config, VERSION, "aoe:e7.5", config.mtu, "console=ttyS0").values():
+    for script in boot_scripts(config, {FIRST_KIND: Booted(VERSION, "aoe:e7.5")}, config.mtu, "console=ttyS0").values():
         for line in script.splitlines():
             if line.startswith("kernel "):
                 command, _, _ = line.partition(" || ")  # as iPXE ends a command

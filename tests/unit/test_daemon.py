@@ -15,7 +15,7 @@ from rich.console import Console
 
 from farm.cli import node as node_cli
 from farm.cli.status import view
-from farm.config import Config, MachineConfig
+from farm.config import FIRST_KIND, Config, MachineConfig
 from farm.daemon import memory, watcher
 from farm.daemon.follow import MAX_LOG_LINE, Follower, Position
 from farm.daemon.sources import Seen
@@ -45,7 +45,9 @@ from tests.scheduler_says import done, down, login, up
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"
-RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+RUNNING = Instance(
+    config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v2"}, started=50.0, namespace="farm-lab"
+)
 
 
 # -- log files

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from immutables import Map
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import (
     Cause,
@@ -297,7 +297,7 @@ def test_a_node_with_another_image_is_not_said_to_have_an_older_one(chosen: str,
     node = Node(
         mac=MAC, name="pc01", address="10.77.0.57", stage=Stage.READY, image="20260101.1", heard=True, known=True
     )
-    instance = Instance(config=Config(name="lab"), interface="farm0", image=chosen, started=50.0)
+    instance = Instance(config=Config(name="lab"), interface="farm0", images={FIRST_KIND: chosen}, started=50.0)
     status = build(Farm(name="lab", nodes=Map({MAC: node})), instance)
     (check,) = [each for each in fleet.CHECKS if each.code == "nodes-image"]
     outcome = check.look(ServerFacts(Home.at(tmp_path), instance, status=status))

@@ -71,7 +71,7 @@ def test_every_command_is_known() -> None:
 @pytest.mark.usefixtures("elsewhere")
 def test_whatever_tells_what_to_do_names_the_home() -> None:
     farm = fold(initial("f", {}), ServicesSeen((), 1.0, "gone"))
-    instance = Instance(config=Config(), interface="lab0", image="", started=0.0)
+    instance = Instance(config=Config(), interface="lab0", images={}, started=0.0)
     told = [
         FarmError("what", "why", "Start it: sudo farm up").mend,
         NOT_RUNNING.found().command,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from farm.config import FIRST_KIND
 from farm.errors import FarmError
 from farm.image.build import _prune
 from farm.image.store import FILES, FileEntry, Manifest, Selection, Store, sha256
@@ -49,15 +50,15 @@ def test_an_empty_store_has_no_choice_and_no_versions(tmp_path: Path) -> None:
     store = Store(tmp_path / "missing")
 
     assert [] == store.list()
-    assert Selection() == store.selection
+    assert Selection() == store.selection(FIRST_KIND)
 
 
 def test_versions_are_listed_as_they_were_built_and_found_by_their_inputs(store: Store) -> None:
     again = add(store, "1.10", inputs="inputs of 1.1")
 
     assert ["1.1", "1.2", "1.3", "1.10"] == [manifest.version for manifest in store.list()]
-    assert again == store.with_inputs("inputs of 1.1")
-    assert store.with_inputs("others") is None
+    assert again == store.with_inputs(FIRST_KIND, "inputs of 1.1")
+    assert store.with_inputs(FIRST_KIND, "others") is None
     assert again == store.get("1.10")
 
 
@@ -71,33 +72,33 @@ def test_a_version_that_is_not_there_is_named_with_those_that_are(store: Store, 
 
 
 def test_rollback_goes_back_step_by_step_and_then_says_no(store: Store) -> None:
-    assert "1.2" == store.rollback()
-    assert "1.1" == store.rollback()
+    assert "1.2" == store.rollback(FIRST_KIND)
+    assert "1.1" == store.rollback(FIRST_KIND)
     with pytest.raises(FarmError) as caught:
-        store.rollback()
+        store.rollback(FIRST_KIND)
 
     assert ("There is no earlier version to go back to.", "See: farm image list") == refusal(caught)
-    assert "1.1" == store.selection.current
+    assert "1.1" == store.selected(FIRST_KIND)
 
 
 def test_rollback_passes_over_versions_that_were_removed(store: Store) -> None:
     store.remove("1.2", in_use=())
 
-    assert "1.1" == store.rollback()
+    assert "1.1" == store.rollback(FIRST_KIND)
 
 
 def test_choosing_the_same_again_changes_nothing(store: Store) -> None:
-    before = store.selection
+    before = store.selection(FIRST_KIND)
 
     assert "1.3" == store.use("1.3")
-    assert before == store.selection
+    assert before == store.selection(FIRST_KIND)
 
 
 def test_choosing_an_old_one_keeps_the_way_back(store: Store) -> None:
     store.use("1.1")
 
-    assert Selection("1.1", ["1.3", "1.2"]) == store.selection
-    assert "1.3" == store.rollback()
+    assert Selection("1.1", ["1.3", "1.2"]) == store.selection(FIRST_KIND)
+    assert "1.3" == store.rollback(FIRST_KIND)
 
 
 def test_what_next_boots_get_cannot_be_removed(store: Store) -> None:
@@ -137,12 +138,12 @@ def test_a_damaged_version_is_neither_verified_nor_chosen_nor_rolled_back_to(
     else:
         path.unlink()
 
-    for attempt in (lambda: store.verify("1.2"), lambda: store.use("1.2"), store.rollback):
+    for attempt in (lambda: store.verify("1.2"), lambda: store.use("1.2"), lambda: store.rollback(FIRST_KIND)):
         with pytest.raises(FarmError) as caught:
             attempt()
         assert f"Image 1.2 is damaged: {name} is not what was built." == caught.value.what
         assert "sudo farm image use VERSION" in caught.value.mend
-    assert "1.3" == store.selection.current
+    assert "1.3" == store.selected(FIRST_KIND)
     store.verify("1.3")
 
 
@@ -163,7 +164,7 @@ def test_a_damaged_choice_is_named_with_what_mends_it(store: Store, damaged: byt
     (store.directory / "selection.json").write_bytes(damaged)
 
     with pytest.raises(FarmError) as caught:
-        _ = store.selection
+        store.selection(FIRST_KIND)
 
     assert "The record of the chosen image version cannot be read." == caught.value.what
     assert "sudo farm image use VERSION" in caught.value.mend
@@ -198,6 +199,6 @@ def test_only_one_command_at_a_time_changes_the_store(store: Store) -> None:
 def test_old_versions_go_but_none_that_is_chosen_or_run(
     store: Store, keep: int, in_use: set[str], left: list[str]
 ) -> None:
-    _prune(store, keep, in_use)
+    _prune(store, FIRST_KIND, keep, in_use)
 
     assert left == [manifest.version for manifest in store.list()]

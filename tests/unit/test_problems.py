@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.config import Config, DhcpConfig, NodesConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig, NodesConfig
 from farm.config.rules import check
 from farm.instance import Instance
 from farm.netboot.leases import Lease, addresses, parse_leases, used_up
@@ -40,7 +40,7 @@ from tests.scheduler_says import login, logout, up
 
 ROOT = Path(__file__).parents[2]
 MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.57"
-RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v1", started=50.0)
+RUNNING = Instance(config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v1"}, started=50.0)
 DHCP = DhcpConfig("10.77.0.50", "10.77.0.52")
 
 

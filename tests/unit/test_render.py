@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from farm.config import Config, DhcpConfig, ExportConfig, MachineConfig, NodesConfig, SchedulerConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig, ExportConfig, MachineConfig, NodesConfig, SchedulerConfig
 from farm.errors import FarmError
 from farm.export.aoe import Aoe, vblade
 from farm.home import Home
@@ -22,6 +22,7 @@ from farm.supervisor import render as supervisor_conf
 
 VERSION = "20260101.1"
 ROOT = "aoe:e7.5"
+KINDS = {FIRST_KIND: render.Booted(VERSION, ROOT)}
 PC01 = MachineConfig(mac="52:54:00:00:00:01", name="pc01", address="10.77.0.11", slots=3, kernel_options="nomodeset")
 PC02 = MachineConfig(mac="52:54:00:00:00:02", name="pc02", boot="local")
 CONFIG = Config(
@@ -38,7 +39,7 @@ def options(script: str) -> dict[str, str]:
 
 
 def test_the_kernel_is_told_what_a_node_needs_to_find_its_server_and_root() -> None:
-    told = options(render.boot_scripts(CONFIG, VERSION, ROOT, 9000)["default.ipxe"])
+    told = options(render.boot_scripts(CONFIG, KINDS, 9000)["default.ipxe"])
 
     expected = {
         "boot": "farm",
@@ -56,7 +57,7 @@ def test_the_kernel_is_told_what_a_node_needs_to_find_its_server_and_root() -> N
 
 
 def test_kernel_and_initrd_are_those_of_the_version_and_a_failure_leads_to_the_local_disk() -> None:
-    script = render.boot_scripts(CONFIG, VERSION, ROOT, 1500)["default.ipxe"]
+    script = render.boot_scripts(CONFIG, KINDS, 1500)["default.ipxe"]
 
     assert script.startswith("#!ipxe\n")
     assert "kernel ${farm}/images/20260101.1/kernel?mac=${netX/mac:hexhyp} " in script
@@ -66,7 +67,7 @@ def test_kernel_and_initrd_are_those_of_the_version_and_a_failure_leads_to_the_l
 
 
 def test_each_listed_machine_has_its_own_script_and_options() -> None:
-    scripts = render.boot_scripts(CONFIG, VERSION, ROOT, 1500, extra="console=ttyS0")
+    scripts = render.boot_scripts(CONFIG, KINDS, 1500, extra="console=ttyS0")
 
     assert {"start.ipxe", "default.ipxe", "52-54-00-00-00-01.ipxe", "52-54-00-00-00-02.ipxe"} == scripts.keys()
     assert {"nomodeset", "quiet2", "console"} <= options(scripts["52-54-00-00-00-01.ipxe"]).keys()
@@ -78,14 +79,14 @@ def test_each_listed_machine_has_its_own_script_and_options() -> None:
 def test_a_machine_nobody_listed_boots_or_goes_to_its_disk_as_configured(unknown: str, boots: bool) -> None:
     config = msgspec.convert({"nodes": {"unknown": unknown}}, Config)
 
-    script = render.boot_scripts(config, VERSION, ROOT, 1500)["default.ipxe"]
+    script = render.boot_scripts(config, KINDS, 1500)["default.ipxe"]
 
     assert boots == ("\nkernel " in script)
     assert script.endswith("exit\n")
 
 
 def test_the_first_script_tries_http_then_tftp_then_the_local_disk() -> None:
-    script = render.boot_scripts(CONFIG, VERSION, ROOT, 1500)["start.ipxe"]
+    script = render.boot_scripts(CONFIG, KINDS, 1500)["start.ipxe"]
 
     places = [script.index(mark) for mark in ("http://10.77.0.1:8069", "tftp://10.77.0.1", "default.ipxe", "\nexit")]
     assert sorted(places) == places

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image.store import Store
@@ -39,7 +39,7 @@ def homes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Homes:
 
 def bring_up(home: Home, image: str) -> None:
     """A farm that is up, but whose farmd does not answer."""
-    Instance(config=Config(), interface="lab0", image=image, started=1.0).save(home)
+    Instance(config=Config(), interface="lab0", images={FIRST_KIND: image}, started=1.0).save(home)
     note_user(Store(home.images), home, served=[image])
 
 
@@ -114,4 +114,4 @@ def test_a_farm_that_is_taken_down_meanwhile_is_not_noted_as_up(homes: Homes) ->
 
     assert not switch.is_alive()
     assert not Instance.path(home).exists()
-    assert "v1" == Store(home.images).selection.current
+    assert "v1" == Store(home.images).selected(FIRST_KIND)

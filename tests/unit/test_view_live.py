@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.view.live import Live, Update, decode, delta, encode, snapshot
@@ -22,7 +22,9 @@ from tests.scheduler_says import done, down, login, logout, stats, up
 
 MAC = "52:54:00:00:00:01"
 ADDRESS = "10.77.0.57"
-RUNNING = Instance(config=Config(name="lab"), interface="farm0", image="v2", started=50.0, namespace="farm-lab")
+RUNNING = Instance(
+    config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v2"}, started=50.0, namespace="farm-lab"
+)
 TOLD = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1")
 
 
@@ -97,7 +99,7 @@ def test_a_delta_holds_only_what_has_changed() -> None:
 
 def test_another_image_makes_nodes_outdated_at_once() -> None:
     farm = after(*BUSY)
-    other = overview(farm, replace(RUNNING, image="v1"))
+    other = overview(farm, replace(RUNNING, images={FIRST_KIND: "v1"}))
     change = delta(farm, farm, of(farm), other, 3.0)
     assert [False] == [node.outdated for node in change.nodes if node.mac]
 

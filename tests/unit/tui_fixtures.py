@@ -260,6 +260,7 @@ def overview() -> Overview:
         interface="eth1",
         server="10.0.0.1",
         image=IMAGE,
+        images={"icecream-node": IMAGE},
         services=services(),
         scheduler=SchedulerStatus(
             up=True, address="10.0.0.1:8765", netname="lab", since=NOW - 4990, why="", protocol=44
@@ -344,7 +345,7 @@ class FakeAttachment:
         self.title = title
         self.actions = frozenset(actions)
         self.done: list[tuple[str, str]] = []
-        """Action and node, or ``switch`` and version."""
+        """Action and node, or ``switch`` and image."""
         self.error: FarmError | None = None
         """Raised by whatever is asked, when set."""
         self.closed = False
@@ -402,10 +403,10 @@ class FakeAttachment:
         self.done.append((action, node.name))
         return f"{action} of {node.name} is done."
 
-    async def switch_image(self, version: str) -> str:
+    async def switch_image(self, image: str) -> str:
         self._check()
-        self.done.append(("switch", version))
-        return f"Next boots get {version}."
+        self.done.append(("switch", image))
+        return f"Next boots get {image}."
 
     async def images(self) -> list[str]:
         self._check()

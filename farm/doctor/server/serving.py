@@ -244,9 +244,9 @@ def _images(facts: ServerFacts) -> Outcome:
     store = Store(facts.home.images)
     manifests = store.list()
     for manifest in manifests:
-        store.verify(manifest.version)
-    checked = ((manifest.version, count(len(manifest.files), "file")) for manifest in manifests)
-    return fine(*(f"{version}: as it was built, by the hashes of {files}" for version, files in checked))
+        store.verify(manifest.image)
+    checked = ((manifest.image, count(len(manifest.files), "file")) for manifest in manifests)
+    return fine(*(f"{image}: as it was built, by the hashes of {files}" for image, files in checked))
 
 
 def _exports(facts: ServerFacts) -> Outcome:
@@ -257,12 +257,12 @@ def _exports(facts: ServerFacts) -> Outcome:
         way, root = export.export_of(manifest), export.root_of(store, manifest)
         service = services.get(way.service(root))
         if service is None or not service.up:
-            found.append(NOT_EXPORTED.found(version=manifest.version))
+            found.append(NOT_EXPORTED.found(version=manifest.image))
         elif os.geteuid() == 0 and not way.serves(service.pid, root):
-            found.append(OLD_FILE.found(f"pid {service.pid} does not serve {root.file}.", version=manifest.version))
+            found.append(OLD_FILE.found(f"pid {service.pid} does not serve {root.file}.", version=manifest.image))
         else:
             argument = export.root_argument(facts.instance.config, store, manifest)
-            found.append(fine(f"{manifest.version}: {service.name}, {argument}"))
+            found.append(fine(f"{manifest.image}: {service.name}, {argument}"))
     return together(found)
 
 

@@ -7,11 +7,13 @@ multicast), so tables are bounded, and what somebody says counts when a lease or
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import assert_never
 
 from immutables import Map
 from msgspec.structs import replace
 
+from farm.config import FIRST_KIND
 from farm.node.ports import TELEMETRY_PORT
 from farm.scheduler.monitor import Connected, Disconnected
 from farm.scheduler.protocol import NodeOffline, NodeStats
@@ -71,10 +73,17 @@ __all__ = [
 ]
 
 
-def initial(name: str, known: Mapping[str, str], telemetry_port: int = TELEMETRY_PORT) -> Farm:
-    """A farm of which only the configuration is known; ``known``: MAC → name."""
+def initial(
+    name: str,
+    known: Mapping[str, str],
+    telemetry_port: int = TELEMETRY_PORT,
+    *,
+    kind: str = FIRST_KIND,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+) -> Farm:
+    """A farm of which only the configuration is known; ``known``: MAC → name; ``kind``, ``kinds``: see `Farm`."""
     nodes = {mac: Node(mac=mac, name=node, known=True, port=telemetry_port) for mac, node in known.items()}
-    return Farm(name=name, telemetry_port=telemetry_port, nodes=Map(nodes))
+    return Farm(name=name, telemetry_port=telemetry_port, kind=kind, kinds=kinds, nodes=Map(nodes))
 
 
 def resumed(farm: Farm, nodes: Iterable[Node]) -> Farm:

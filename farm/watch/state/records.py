@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.config import FIRST_KIND
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
 from farm.watch.events import Beacon, Finding, Ordered, Stage, Telemetry, WatchedService
@@ -134,6 +137,10 @@ class Farm(Struct, frozen=True, kw_only=True):
     name: str
     telemetry_port: int = TELEMETRY_PORT
     """Where agents answer unless their beacon says otherwise."""
+    kind: str = FIRST_KIND
+    """The kind of image that machines boot which ``kinds`` does not list."""
+    kinds: Mapping[str, str] = {}
+    """MAC → the kind of image that a machine boots."""
     nodes: Map[str, Node] = Map()
     addresses: Map[str, str] = Map()
     """Address → MAC of the node that has it."""
@@ -153,6 +160,10 @@ class Farm(Struct, frozen=True, kw_only=True):
 
     refused: frozenset[str] = frozenset()
     """Addresses of strangers that farmd has had blocked."""
+
+    def kind_of(self, node: Node) -> str:
+        """The kind of image that a machine's next boot gets."""
+        return self.kinds.get(node.mac, self.kind)
 
     def silent(self, service: str) -> str:
         """Why a service that runs does not answer; empty when it does."""
