@@ -25,7 +25,7 @@ from tui.anonymize import Anonymous
 from tui.base_view import Detail, View
 from tui.boot import BootView
 from tui.builds import BuildsView
-from tui.dialogs import Answer, Choice, ChooseMany, ChooseOne, Confirm, Question
+from tui.dialogs import Answer, AskingScreen, Choice, ChooseMany, ChooseOne, Confirm
 from tui.driver import DRIVERS
 from tui.garbage import KEY_ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
@@ -196,7 +196,7 @@ class FarmTop(App[None]):
     async def on_event(self, event: events.Event) -> None:
         """All that happens comes by here first."""
         if isinstance(event, events.InputEvent):
-            if self.screen_stack and isinstance(self.screen, Question) and not self.screen.is_answer(event):
+            if self.screen_stack and isinstance(self.screen, AskingScreen) and not self.screen.is_answer(event):
                 return
             self.collector.pressed(now := self._clock())
             if self.collector.wanted(now):
@@ -324,9 +324,9 @@ class FarmTop(App[None]):
         if await self._ask(Confirm(f"{each.title} {name}?", text, each.title)):
             await self._report(self.attachment.act(action, node))
 
-    async def _ask(self, question: Question[Answer]) -> Answer | None:
+    async def _ask(self, question: AskingScreen[Answer]) -> Answer | None:
         """What is answered; None besides when another question is on the screen: of two keys that came at once."""
-        if isinstance(self.screen, Question):
+        if isinstance(self.screen, AskingScreen):
             return None
         answer: Answer = await self.push_screen_wait(question)
         return answer

@@ -40,7 +40,7 @@ BOX = """
 Answer = TypeVar("Answer")
 
 
-class Question(ModalScreen[Answer]):
+class AskingScreen(ModalScreen[Answer]):
     """A screen that asks. What was typed before it was on the screen is no answer: nobody had read the question."""
 
     _drawn = math.inf
@@ -71,7 +71,7 @@ class Question(ModalScreen[Answer]):
         return event.time >= self._drawn
 
 
-class Confirm(Question[bool]):
+class Confirm(AskingScreen[bool]):
     """A question before something is done; escape and the first focus are on the safe side."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -113,7 +113,7 @@ class Choice(Struct, frozen=True):
     chosen: bool = False
 
 
-class ChooseOne(Question[str | None]):
+class ChooseOne(AskingScreen[str | None]):
     """A list to choose one of by enter; None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Leave", id="choose.leave")]
@@ -135,7 +135,7 @@ class ChooseOne(Question[str | None]):
         self.dismiss(event.option_id)
 
 
-class ChooseMany(Question[list[str] | None]):
+class ChooseMany(AskingScreen[list[str] | None]):
     """A list to mark some of; their keys in the order of the list, or None when it was left."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # `typing` itself takes long to import, and this is imported 
 
 AGAIN_SECONDS = 600.0
 """Between two questions of a node that runs: so long may a server that has lost its logs not know where it is."""
-LOOK_SECONDS = 2.0
+ADDRESS_POLL_SECONDS = 2.0
 """Between two looks whether the node has another address: then it asks at once."""
 
 
@@ -50,7 +50,7 @@ def repeat(node: dict[str, Any], stop: threading.Event) -> None:
     from farm.node.configure import http_get
 
     asked, due = node["address"], time.monotonic() + AGAIN_SECONDS
-    while not stop.wait(LOOK_SECONDS):
+    while not stop.wait(ADDRESS_POLL_SECONDS):
         address = address_of(name_now(node["nic"], node["mac"]))
         if address is None or (address == asked and time.monotonic() < due):
             continue

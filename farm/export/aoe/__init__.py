@@ -34,7 +34,7 @@ The last rule: the kernel strips VLAN tags that belong to no interface only afte
 they hid.
 """
 
-LOOK_SECONDS = 1.0
+HANG_SECONDS = 1.0
 """A vblade that leaves frames unread for so long, and does not work meanwhile, hangs."""
 
 
@@ -105,7 +105,7 @@ class Aoe:
             raise OSError(f"it serves a file that was replaced or removed since: {root.file}")
         waiting, worked = _waiting_frames(pid), _processor_time(pid)
         if waiting:
-            time.sleep(LOOK_SECONDS)
+            time.sleep(HANG_SECONDS)
             if _waiting_frames(pid) >= waiting and _processor_time(pid) == worked:
                 raise OSError(f"it leaves {waiting} bytes of frames unread")
         return f"serves {root.file}"
