@@ -1,6 +1,6 @@
 """Exports: the ways by which nodes read their root file systems over the network.
 
-Each way is a module of this room, which says of itself what export.py declares. Everything else asks the functions
+Each way is a module of this room, which says of itself what description.py declares. Everything else asks the functions
 below, and knows no way by its name.
 """
 

@@ -79,5 +79,5 @@ class Export(Protocol):
     def serves(self, pid: int, root: Root) -> bool:
         """Whether a process serves this very file, not one that it has replaced; for root."""
 
-    def ask(self, pid: int, root: Root) -> str:
+    def ask(self, instance: Instance, pid: int, root: Root) -> str:
         """Ask the process that serves a root whether it works, in two seconds at most. Raises OSError if not."""

@@ -150,9 +150,10 @@ def _probe(home: Home, instance: Instance, service: str, pid: int, quiet: bool) 
             return lambda: _unix_http(home.farmd_socket)
         case "iceccd":
             return lambda: _iceccd(Path(ICECC_SOCKETS, "iceccd.socket"))
-    if served := serving(Store(home.images), service):
+    machines = {machine.name for machine in instance.machines}
+    if service not in machines and (served := serving(Store(home.images), service)):
         export, root = served
-        return lambda: export.ask(pid, root)
+        return lambda: export.ask(instance, pid, root)
     return None
 
 
@@ -165,6 +166,8 @@ def ask(home: Home, instance: Instance, service: str, pid: int, *, quiet: bool =
         return Health(service, True, probe() if probe else "runs")
     except psutil.NoSuchProcess:
         return Health(service, False, "its process has just ended")
+    except FarmError as error:
+        return Health(service, False, error.what)
     except (OSError, http.client.HTTPException, psutil.Error) as error:
         return Health(service, False, str(error))
 

@@ -60,7 +60,7 @@ class Toy:
     def serves(self, pid: int, root: Root) -> bool:
         return True
 
-    def ask(self, pid: int, root: Root) -> str:
+    def ask(self, instance: Instance, pid: int, root: Root) -> str:
         raise OSError("its battery is empty")
 
 
@@ -115,6 +115,15 @@ def test_it_is_asked_whether_it_works(toy: Toy, home: Home) -> None:
     answer = health.ask(home, instance("t1"), "toy", os.getpid())
 
     assert (False, "its battery is empty") == (answer.ok, answer.detail)
+
+
+def test_a_service_whose_version_cannot_be_told_is_not_well(toy: Toy, home: Home) -> None:
+    export.prepare(Store(home.images))
+    (home.images / ".aoe" / "slots.json").write_text("{")
+
+    answer = health.ask(home, instance("t1"), "aoe-1", os.getpid())
+
+    assert (False, "The record of the images' AoE slots cannot be read.") == (answer.ok, answer.detail)
 
 
 def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ class Aoe:
                         return True
         return False
 
-    def ask(self, pid: int, root: Root) -> str:
+    def ask(self, instance: Instance, pid: int, root: Root) -> str:
         """vblade cannot be asked from its own machine: a frame does not come back to where it was sent.
 
         Seen is whether it has the right file open, and reads the frames that come.

@@ -103,7 +103,7 @@ def _read(store: Path) -> SlotTable:
         return msgspec.json.decode(path.read_bytes(), type=SlotTable)
     except FileNotFoundError:
         return SlotTable()
-    except NOT_JSON as error:
+    except (OSError, *NOT_JSON) as error:
         raise FarmError(
             "The record of the images' AoE slots cannot be read.",
             f"{path}: {error}",
