@@ -20,7 +20,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.scheduler.control import list_nodes
 from farm.virtual.namespace import icecc_folder, namespace_path
-from farm.workstation.explain.explained_calls import needs_look, tell
+from farm.workstation.explain.explained_calls import needs_scheduler, tell
 from farm.workstation.explain.one_call import Explained, explain_call
 from farm.workstation.membership import of_server
 from tests.lab import CLONE_NEWNET, PATIENCE, Namespace, namespaces, until
@@ -76,7 +76,7 @@ class Farm:
 
         with standing_in(self.server), Path(os.devnull).open("w") as nowhere:
             found = explain_call(argv, member, base, stdout=nowhere, stderr=nowhere)
-            asked = member if needs_look(found.calls) else None
+            asked = member if needs_scheduler(found.calls) else None
             return replace(found, calls=tell(found.calls, asked, found.settings).calls)
 
     def wait_until_ready(self, *names: str) -> None:

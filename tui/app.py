@@ -25,6 +25,7 @@ from tui.anonymize import Anonymous
 from tui.base_view import Detail, View
 from tui.boot import BootView
 from tui.builds import BuildsView
+from tui.command_palette import Commands
 from tui.dialogs import Answer, AskingScreen, Choice, ChooseMany, ChooseOne, Confirm
 from tui.driver import DRIVERS
 from tui.garbage import KEY_ANSWER_SECONDS, Collector
@@ -37,7 +38,6 @@ from tui.node_detail import NodeDetail
 from tui.nodes import NodesView
 from tui.overview import OverviewView
 from tui.page import Page
-from tui.palette import Commands
 from tui.scheduler import SchedulerView
 from tui.tabs import TabBar
 from tui.themes import DEFAULT, OWN

@@ -26,7 +26,7 @@ from textual.driver import Driver
 from textual.drivers.linux_driver import LinuxDriver
 from textual.drivers.web_driver import WebDriver
 
-from farm.cli.ending import ENDING
+from farm.cli.end_signals import ENDING
 
 INPUT_POLL_SECONDS = 0.1
 INPUT_CHUNK = 4096

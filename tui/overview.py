@@ -22,13 +22,13 @@ from tui.base_view import View
 from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
 from tui.node_detail import NodeDetail
 from tui.page import Page
+from tui.problem_texts import recent, wrong
 from tui.state_words import natural
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series, bar
 from tui.widgets.lines import Cell
 from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
-from tui.wrong import recent, wrong
 
 GRAPH_SPAN = 300.0
 """Seconds that the graph and the efficiency cover."""

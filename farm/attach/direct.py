@@ -152,7 +152,9 @@ class Direct:
         """Block, unblock or kick, by the scheduler's control port."""
         for order in blocking.ORDERS:
             if action == order:
-                word = blocking.word(node, blocking.names(self.farm), self.farm.activity.scheduler.blocked)
+                word = blocking.name_for_scheduler(
+                    node, blocking.names(self.farm), self.farm.activity.scheduler.blocked
+                )
                 return await blocking.give(order, self.host, self.port, word)
         raise FarmError(
             f"{node.name} cannot be told to {action} from here.",

@@ -190,7 +190,7 @@ def _last(home: Home, chosen: CallFilter, evidence: bool, as_json: bool) -> None
 
 def _reachable(home: Home, calls: list[Call]) -> membership.Membership | None:
     """The farm to ask about a run that is over; None when there is none to be asked, or nothing to ask."""
-    if not any(call.host for call in calls) and not core.needs_look(calls) and not core.needs_daemon(calls):
+    if not any(call.host for call in calls) and not core.needs_scheduler(calls) and not core.needs_daemon(calls):
         return None
     try:
         member = membership.find(home)

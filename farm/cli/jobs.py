@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.attach.choice import attachment
-from farm.cli.attaching import attach_options
+from farm.cli.attach_options import attach_options
 from farm.cli.output import end_with_reader, err, out, show_json
 from farm.cli.status import plain_table
 from farm.cli.watching import Watch, watching

@@ -11,7 +11,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.attaching import attach_options
+from farm.cli.attach_options import attach_options
 from farm.cli.lazy import LazyGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text

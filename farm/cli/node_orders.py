@@ -14,7 +14,7 @@ from rich.text import Text
 
 from farm.attach import Action
 from farm.attach.choice import attachment
-from farm.cli.attaching import attach_options
+from farm.cli.attach_options import attach_options
 from farm.cli.node import pick
 from farm.cli.output import Drawing, draws, err, out, show_error, show_json
 from farm.cli.watching import Watch, watching

@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.spinner import Spinner
 from rich.text import Text
 
-from farm.cli.ending import ENDING
+from farm.cli.end_signals import ENDING
 from farm.errors import FarmError
 from farm.printable import printable_lines
 

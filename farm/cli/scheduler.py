@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.attach.choice import attachment
-from farm.cli.attaching import attach_options
+from farm.cli.attach_options import attach_options
 from farm.cli.node import everyone
 from farm.cli.output import out, show_json
 from farm.cli.status import load

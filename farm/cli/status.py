@@ -15,7 +15,7 @@ from rich.text import Text
 
 from farm.api.client import fetch_status
 from farm.attach.choice import attachment, instance_here
-from farm.cli.attaching import attach_options
+from farm.cli.attach_options import attach_options
 from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
 from farm.home import Home
@@ -48,7 +48,7 @@ def load(home: Home, scheduler: str | None = None, netname: str | None = None) -
     try:
         return fetch_status(home)
     except FarmError as error:
-        farm = fold(initial(instance.config.name, {}), service_source.look(Supervisor(home)))
+        farm = fold(initial(instance.config.name, {}), service_source.ask_supervisor(Supervisor(home)))
         return build(farm, instance, farmd_why=error.what)
 
 

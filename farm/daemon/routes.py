@@ -271,7 +271,7 @@ async def _order(order: Order, request: web.Request) -> web.Response:
         name = key  # farmd may have been started after it was blocked, and never have seen it
     else:
         node = find(watching.farm, instance.images, key)
-        name = blocking.word(node, blocking.names(watching.farm), blocked)
+        name = blocking.name_for_scheduler(node, blocking.names(watching.farm), blocked)
         if order == "unblock" and name not in blocked and pending.drains(watching.home, node.mac or node.key):
             pending.strike(watching.home, node.mac or node.key)
             return answer(Done(done=f"{node.name} is drained no longer: {RESUMES}."))

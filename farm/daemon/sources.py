@@ -148,7 +148,7 @@ async def watch_services(home: Home, publish: Publish) -> None:
     """What supervisord says of the farm's processes."""
     supervisor = Supervisor(home)
     while True:
-        seen = await asyncio.to_thread(service_source.look, supervisor)
+        seen = await asyncio.to_thread(service_source.ask_supervisor, supervisor)
         publish(seen)
         starts = any(service.state == "STARTING" for service in seen.services)
         await asyncio.sleep(STARTING_SECONDS if starts else SERVICES_SECONDS)

@@ -16,7 +16,7 @@ PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
 ORDERS: tuple[Order, ...] = ("block", "unblock", "kick")
 
 
-def word(node: NodeStatus, names: Collection[str] = (), blocked: Collection[str] = ()) -> str:
+def name_for_scheduler(node: NodeStatus, names: Collection[str] = (), blocked: Collection[str] = ()) -> str:
     """By what the scheduler is told of a node: the name it logged in with, or its address.
 
     A name is what a daemon says of itself, the address is what the scheduler sees: a name that could mean another

@@ -25,7 +25,7 @@ from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
-from farm.nodes.blocking import give, word
+from farm.nodes.blocking import give, name_for_scheduler
 from farm.nodes.pending import noted
 from farm.nodes.power import POWER_WORDS, PowerOrder, power
 from farm.printable import printable
@@ -131,7 +131,7 @@ async def drain_node(
     async with Control(config.server, config.scheduler.port) as scheduler:
         names = [each.name for each in parse_nodes(await scheduler.ask("listcs"))]
         # What is no machine of ours may have the name of one that is off.
-        name = word(node, names if node.mac else [*names, *names, node.name])
+        name = name_for_scheduler(node, names if node.mac else [*names, *names, node.name])
         if name in parse_blocks(await scheduler.ask("listblocks")):
             return f"{name} is blocked already."
         listed = await _listed(scheduler, node)

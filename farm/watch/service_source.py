@@ -9,7 +9,7 @@ from farm.supervisor import Supervisor
 from farm.watch.events import ServicesSeen, WatchedService
 
 
-def look(supervisor: Supervisor) -> ServicesSeen:
+def ask_supervisor(supervisor: Supervisor) -> ServicesSeen:
     """Ask supervisord once; blocks."""
     try:
         states = supervisor.status()

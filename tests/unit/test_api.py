@@ -27,7 +27,7 @@ from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance
 from farm.node.metrics import render as render_node
-from farm.nodes.blocking import names, word
+from farm.nodes.blocking import name_for_scheduler, names
 from farm.view.status import NodeStatus, Status, build
 from farm.watch.activity import Activity, Host, Totals
 from farm.watch.events import Stage
@@ -144,25 +144,27 @@ def test_the_scheduler_is_told_a_word_that_it_understands() -> None:
     assert node.host is not None
     odd = replace(node, host=replace(node.host, name="a name"))
 
-    assert word(node) == "pc01"
-    assert word(odd) == "10.77.0.57"
-    assert word(node, [], ["10.77.0.57"]) == "10.77.0.57"
-    assert word(replace(node, host=None)) == "pc01"
+    assert name_for_scheduler(node) == "pc01"
+    assert name_for_scheduler(odd) == "10.77.0.57"
+    assert name_for_scheduler(node, [], ["10.77.0.57"]) == "10.77.0.57"
+    assert name_for_scheduler(replace(node, host=None)) == "pc01"
 
 
 @pytest.mark.parametrize("name", ["esc\ufffd[31m", "a name", "10.77.0.58", "pc01", "x" * 127 + "…", "jürgen", ""])
 def test_whoever_hides_behind_a_name_is_named_by_address(name: str) -> None:
     rogue = NodeStatus(key="x", name=name, address="10.77.0.66", stage=Stage.READY, since=0.0, host=None)
-    assert word(rogue, ["pc01", "pc02", name]) == "10.77.0.66"
+    assert name_for_scheduler(rogue, ["pc01", "pc02", name]) == "10.77.0.66"
 
 
 def test_a_name_that_two_have_means_neither() -> None:
     farm_with_rogue = fold(farm(), login(200.0, 77, "pc01", "10.77.0.66"))
     genuine, rogue = (find(farm_with_rogue, {}, key) for key in (MAC, "pc01@10.77.0.66"))
     known = names(farm_with_rogue)
-    assert (word(genuine, known), word(rogue, known)) == ("10.77.0.57", "10.77.0.66")
+    assert (name_for_scheduler(genuine, known), name_for_scheduler(rogue, known)) == ("10.77.0.57", "10.77.0.66")
     off = fold(initial("lab", {MAC: "pc01"}), login(200.0, 77, "pc01", "10.77.0.66"))
-    assert word(find(off, {}, "pc01@10.77.0.66"), names(off)) == "10.77.0.66", "the genuine one may come back"
+    assert name_for_scheduler(find(off, {}, "pc01@10.77.0.66"), names(off)) == "10.77.0.66", (
+        "the genuine one may come back"
+    )
 
 
 # -- who may do what

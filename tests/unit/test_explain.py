@@ -14,7 +14,7 @@ from farm.watch.activity import Host, Scheduler, Totals
 from farm.workstation.explain import last_run
 from farm.workstation.explain.explained_calls import (
     GivenBack,
-    Look,
+    SchedulerAnswer,
     failed_there,
     kept_here,
     refine,
@@ -35,18 +35,18 @@ NODE = host_status(
 CALL = Call(pid=1, time=0.0, command="gcc -c a.c", file="a.c", outcome=CallOutcome.HERE)
 
 
-def seen(*hosts: HostStatus) -> Look:
-    return Look(Status(farm="", farmd=False, scheduler=UP, nodes=[], hosts=list(hosts), totals=Totals()))
+def seen(*hosts: HostStatus) -> SchedulerAnswer:
+    return SchedulerAnswer(Status(farm="", farmd=False, scheduler=UP, nodes=[], hosts=list(hosts), totals=Totals()))
 
 
-def kept(look: Look, elsewhere: bool = False, **settings: str) -> GivenBack:
+def kept(look: SchedulerAnswer, elsewhere: bool = False, **settings: str) -> GivenBack:
     return kept_here(look, MEMBER, settings, elsewhere=elsewhere, now=1000.0)
 
 
 @pytest.mark.parametrize(
     ("look", "code"),
     [
-        (Look(None, "Connection refused."), "no-scheduler"),
+        (SchedulerAnswer(None, "Connection refused."), "no-scheduler"),
         (seen(NODE), "not-logged-in"),
         (seen(OWN), "no-eligible-node"),
         (seen(OWN, replace(NODE, no_remote=True)), "no-eligible-node"),
@@ -61,7 +61,7 @@ def kept(look: Look, elsewhere: bool = False, **settings: str) -> GivenBack:
         (seen(replace(OWN, slots=2), replace(NODE, load=1000)), "no-eligible-node"),
     ],
 )
-def test_why_the_farm_gave_a_job_back(look: Look, code: str) -> None:
+def test_why_the_farm_gave_a_job_back(look: SchedulerAnswer, code: str) -> None:
     assert kept(look).code == code
 
 

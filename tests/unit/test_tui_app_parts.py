@@ -40,9 +40,9 @@ from tui.heading import Link, banner, fitting, headline
 from tui.keys import read_keys
 from tui.node_detail import facts as node_facts
 from tui.overview import services_line, submitters, totals
+from tui.problem_texts import wrong
 from tui.state_words import stage_words
 from tui.themes import theme_named
-from tui.wrong import wrong
 
 # -- figures
 

@@ -18,8 +18,8 @@ from farm.hints import hint
 from farm.workstation.env import outdated
 from farm.workstation.env.variables import disabled
 from farm.workstation.explain import icecc_log, last_run
+from farm.workstation.explain.given_back import SchedulerAnswer, ask_scheduler, kept_here, node_names
 from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
-from farm.workstation.explain.kept import Look, kept_here, look, node_names
 from farm.workstation.explain.last_run import LastRun, last_run_folder
 from farm.workstation.explain.reasons import Reason, farm_side, find, machine
 from farm.workstation.explain.reasons.compiler_call import DEPENDENCIES_LOST, SIDE_FILE_LOST
@@ -28,9 +28,9 @@ from farm.workstation.membership import Membership
 from farm.workstation.run.execution import Command, execute
 
 __all__ = [
-    "GivenBack", "Look", "NodeWhy", "ReasonCount", "Told", "call_reason", "failed_there", "find_outdated", "kept_here",
-    "last", "last_run_folder", "look", "needs_daemon", "needs_look", "node_names", "refine", "run", "summarise", "tell",
-    "uncalled",
+    "GivenBack", "NodeWhy", "ReasonCount", "SchedulerAnswer", "Told", "ask_scheduler", "call_reason", "failed_there",
+    "find_outdated", "kept_here", "last", "last_run_folder", "needs_daemon", "needs_scheduler", "node_names",
+    "refine", "run", "summarise", "tell", "uncalled",
 ]  # fmt: skip
 
 MAX_EXAMPLES = 5
@@ -123,7 +123,7 @@ def is_compiler(name: str) -> bool:
     return name in ("cc", "c++") or any(part in name for part in ("gcc", "g++", "clang"))
 
 
-def needs_look(calls: Iterable[Call]) -> bool:
+def needs_scheduler(calls: Iterable[Call]) -> bool:
     """Whether the scheduler must be asked why it gave jobs back."""
     return any(cause.code == farm_side.ASSIGNED_HERE for call in calls for cause in call.causes)
 
@@ -148,8 +148,8 @@ def tell(
     if membership is None:
         return Told(refine(calls, kept, settings), kept)
     calls = find_outdated(calls, membership.socket, settings, folder)
-    needs = needs_look(calls) and kept is None
-    seen = look(membership) if needs or any(call.host for call in calls) else Look(None)
+    needs = needs_scheduler(calls) and kept is None
+    seen = ask_scheduler(membership) if needs or any(call.host for call in calls) else SchedulerAnswer(None)
     if needs:
         elsewhere = any(call.outcome is CallOutcome.NODE for call in calls)
         kept = kept_here(seen, membership, settings, elsewhere=elsewhere)

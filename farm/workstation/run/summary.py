@@ -76,7 +76,7 @@ def tell(log: Path | None, membership: Membership, settings: Mapping[str, str]) 
         calls = icecc_log.read(log)
     except OSError:
         return Told([])
-    unclear = explained_calls.needs_look(calls) or explained_calls.needs_daemon(calls)
+    unclear = explained_calls.needs_scheduler(calls) or explained_calls.needs_daemon(calls)
     return explained_calls.tell(calls, membership if unclear else None, settings, working_folder())
 
 

@@ -23,7 +23,7 @@ FREE = frozenset(("nothing-queued", "next", "passed-over"))
 """What `idle_reason` says of a node that could take a job."""
 
 
-class Look(Struct, frozen=True):
+class SchedulerAnswer(Struct, frozen=True):
     """What the scheduler says at one moment; None with ``why`` when it does not answer."""
 
     status: Status | None
@@ -38,21 +38,21 @@ class Look(Struct, frozen=True):
         return [host for host in found if host is not None and host.online]
 
 
-def look(membership: Membership) -> Look:
+def ask_scheduler(membership: Membership) -> SchedulerAnswer:
     """Ask the farm's scheduler."""
     try:
-        return Look(asyncio.run(Direct(membership.scheduler, membership.port, membership.netname).status()))
+        return SchedulerAnswer(asyncio.run(Direct(membership.scheduler, membership.port, membership.netname).status()))
     except FarmError as error:
-        return Look(None, f"{error.what} {error.why}".strip())
+        return SchedulerAnswer(None, f"{error.what} {error.why}".strip())
 
 
-def node_names(seen: Look) -> dict[str, str]:
+def node_names(seen: SchedulerAnswer) -> dict[str, str]:
     """Address → name of each daemon that is known."""
     return {host.address: host.name for host in seen.hosts}
 
 
 def kept_here(
-    seen: Look,
+    seen: SchedulerAnswer,
     membership: Membership,
     settings: Mapping[str, str],
     *,
