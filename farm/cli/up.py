@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.cli.output import Drawing, draws, err, out, step_display
-from farm.config import FIRST_KIND
 from farm.errors import FarmError, PartialError
 from farm.hints import hint
 from farm.home import Home
@@ -47,6 +46,7 @@ def up(
     home: Home, virtual: int | None, nic: str | None, foreground: bool, no_wait: bool, patience: int, force: bool
 ) -> None:
     """Bring the farm up, or apply changes of farm.yaml to a running farm."""
+    from farm.image.kinds import build_command
     from farm.serve.down import bring_down
     from farm.serve.images import outdated_images
     from farm.serve.preflight import require_root
@@ -63,8 +63,7 @@ def up(
         show_summary(home, instance)
         for kind in outdated_images(home, instance):
             which = "the image" if len(instance.images) == 1 else f"the image {instance.images[kind]}"
-            build = "sudo farm image build" if kind == FIRST_KIND else f"sudo farm image build {kind}"
-            text = f"The inputs of {which} have changed since it was built. Build it: {build}"
+            text = f"The inputs of {which} have changed since it was built. Build it: {build_command(kind)}"
             out.print(hint(text), soft_wrap=True)
         if foreground:
             stay(home)

@@ -236,14 +236,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         return self.scheduler.netname or f"icecream-{self.name}"
 
     @property
-    def kinds(self) -> dict[str, str]:
-        """The kind of image that each machine in ``machines`` boots, by its MAC; all others boot nodes.image."""
-        return {machine.mac: machine.image or self.nodes.image for machine in self.machines}
-
-    @property
     def submitter(self) -> str:
         """The name by which the server's own iceccd, which submits jobs, logs in to the scheduler."""
         return f"submitter-{self.name}"
+
+    def kind_of(self, machine: MachineConfig | None) -> str:
+        """The kind of image that a machine boots (None: one that is not listed)."""
+        return machine.image if machine and machine.image else self.nodes.image
 
     @property
     def server(self) -> str:

@@ -58,8 +58,8 @@ class Daemon:
             config.name,
             known_machines(instance),
             config.nodes.telemetry_port,
-            kind=config.nodes.image,
-            kinds=config.kinds,
+            kind=config.kind_of(None),
+            kinds={machine.mac: config.kind_of(machine) for machine in config.machines},
         )
         keep = instance.config.history
         self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)

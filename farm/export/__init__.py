@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from farm.config import FIRST_KIND, Config
+from farm.config import Config
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
-from farm.image.kinds import KINDS
+from farm.image import kinds
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -20,8 +20,8 @@ EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(),)}
 
 
 def export_of(manifest: Manifest) -> Export:
-    """How nodes read the root of a version; one of a kind that is gone stays exported to nodes that run it."""
-    return EXPORTS[KINDS.get(manifest.kind, KINDS[FIRST_KIND]).export]
+    """How nodes read the root of a version."""
+    return EXPORTS[kinds.export_of(manifest.kind)]
 
 
 def root_of(store: Store, manifest: Manifest) -> Root:

@@ -48,8 +48,18 @@ KINDS: Mapping[str, ImageKind] = MappingProxyType({kind.name: kind for kind in _
 
 def booted(config: Config) -> list[str]:
     """The kinds that machines of a farm boot, the one of machines that are not listed first."""
-    listed = (config.kinds[machine.mac] for machine in config.machines if machine.boot == "node")
-    return list(dict.fromkeys([config.nodes.image, *listed]))
+    listed = (config.kind_of(machine) for machine in config.machines if machine.boot == "node")
+    return list(dict.fromkeys([config.kind_of(None), *listed]))
+
+
+def export_of(name: str) -> str:
+    """By which export nodes read images of a kind; one that is gone stays exported to the nodes that run it."""
+    return KINDS.get(name, KINDS[FIRST_KIND]).export
+
+
+def build_command(name: str) -> str:
+    """The command that builds an image of a kind, for messages."""
+    return "sudo farm image build" if name == FIRST_KIND else f"sudo farm image build {name}"
 
 
 def find(name: str) -> ImageKind:

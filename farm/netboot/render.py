@@ -121,11 +121,11 @@ def boot_scripts(config: Config, kinds: Mapping[str, Booted], mtu: int, extra: s
     local = _templates.get_template("local.ipxe.j2").render()
     scripts = {
         "start.ipxe": _templates.get_template("start.ipxe.j2").render(config=config),
-        "default.ipxe": node(config.nodes.image) if config.nodes.unknown == "boot" else local,
+        "default.ipxe": node(config.kind_of(None)) if config.nodes.unknown == "boot" else local,
     }
     for machine in config.machines:
         boots = machine.boot == "node"
-        script = node(config.kinds[machine.mac], machine.kernel_options) if boots else local
+        script = node(config.kind_of(machine), machine.kernel_options) if boots else local
         scripts[f"{hyphens(machine.mac)}.ipxe"] = script
     return scripts
 

@@ -5,15 +5,13 @@ A role takes its settings from the same document; what `SETTINGS` holds for it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from farm.config import Config, MachineConfig
+from farm.image.kinds import find
 from farm.node import contract
 
 Document = dict[str, object]
-
-USUAL_ROLES = ("compile",)
-"""What machines are for."""
 
 
 def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
@@ -23,9 +21,10 @@ def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
 
 
 def machine_document(
-    config: Config, machine: MachineConfig | None, farm_key: str, roles: tuple[str, ...] = USUAL_ROLES
+    config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str] | None = None
 ) -> Document:
-    """What one machine is told (None: one that is not listed)."""
+    """What one machine is told (None: one that is not listed); ``roles``: those of its kind of image unless given."""
+    roles = find(config.kind_of(machine)).roles if roles is None else roles
     document: Document = {
         "schema": contract.SCHEMA,
         "farm": config.name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import typing
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -20,6 +21,8 @@ from farm.image.store import FILES, Selection, Store
 from farm.image.uses import note_user
 from farm.instance import Instance, decode
 from farm.netboot.render import Booted, boot_scripts, write_boot_files
+from farm.netboot.settings import machine_settings
+from farm.node.contract import ROLES
 from farm.node.settings import parse_cmdline
 from farm.serve.versions import versions_in_use
 from farm.view.status import build
@@ -27,9 +30,17 @@ from farm.watch.events import BootEvent, Stage
 from farm.watch.state import fold, initial
 from tests.made_up_store import add_version
 
+REAL = kinds.KINDS
 OTHER = "toy-client"
 MAC, OTHER_MAC = "52:54:00:00:00:01", "52:54:00:00:00:02"
 MACHINES = [MachineConfig(mac=MAC, name="pc01"), MachineConfig(mac=OTHER_MAC, name="toy01", image=OTHER)]
+
+
+@pytest.fixture(autouse=True)
+def two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second kind besides the first one."""
+    other = replace(kinds.find(FIRST_KIND), name=OTHER, roles=())
+    monkeypatch.setattr(kinds, "KINDS", {FIRST_KIND: kinds.find(FIRST_KIND), OTHER: other})
 
 
 @pytest.fixture
@@ -61,11 +72,10 @@ def older_selection(folder: Path) -> str:
 
 
 def test_farm_yaml_takes_the_kinds_that_there_are() -> None:
-    assert set(typing.get_args(KindName)) == kinds.KINDS.keys()
-    assert kinds.find(FIRST_KIND).name == FIRST_KIND
+    assert set(typing.get_args(KindName)) == REAL.keys()
 
 
-@pytest.mark.parametrize("kind", kinds.KINDS.values(), ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", REAL.values(), ids=lambda kind: kind.name)
 def test_every_kind_has_a_description_that_boots_from_the_network(kind: kinds.ImageKind, tmp_path: Path) -> None:
     page = tmp_path / "config.xml"
     page.write_bytes((description_dir(kind) / "appliance.kiwi").read_bytes())
@@ -75,7 +85,7 @@ def test_every_kind_has_a_description_that_boots_from_the_network(kind: kinds.Im
     (made,) = ElementTree.parse(page).findall("preferences/type")
     assert ("kis", "-b 128K") == (made.get("image"), made.get("fscreateoptions"))
     assert set(FILES) == kind.limits.keys()
-    assert kind.roles
+    assert set(ROLES) >= set(kind.roles) > set()
     assert kind.export in EXPORTS
 
 
@@ -139,8 +149,9 @@ def test_what_was_built_for_one_kind_is_nothing_to_another(store: Store) -> None
     assert store.get("toy-client/1") == store.with_inputs(OTHER, "toy-client/1")
 
 
-def test_a_version_of_a_kind_that_is_gone_stays_exported(store: Store) -> None:
-    assert OTHER not in kinds.KINDS
+def test_a_version_of_a_kind_that_is_gone_stays_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kinds, "KINDS", REAL)
+
     assert export_of(store.get("toy-client/1")).name == kinds.find(FIRST_KIND).export
     assert len({root_argument(Config(), store, manifest) for manifest in store.list()}) == 4
 
@@ -223,6 +234,14 @@ def test_every_machine_boots_its_kind(store: Store, tmp_path: Path) -> None:
         assert (home.http / "images" / image / "initrd").read_bytes() == (store.path(image) / "initrd").read_bytes()
 
 
+def test_a_machine_plays_the_roles_of_its_kind() -> None:
+    told = machine_settings(Config(machines=MACHINES), "")
+
+    assert {"default.json": ["compile"], "52-54-00-00-00-01.json": ["compile"], "52-54-00-00-00-02.json": []} == {
+        name: document["roles"] for name, document in told.items()
+    }
+
+
 def test_unlisted_machines_boot_the_kind_that_is_set_for_them(store: Store) -> None:
     config = Config(nodes=NodesConfig(image=OTHER))
 
@@ -246,7 +265,7 @@ def test_only_served_files_of_images_that_went_go(store: Store, tmp_path: Path) 
 
 def test_a_machine_is_outdated_by_what_its_own_kind_boots_next() -> None:
     config = Config(machines=MACHINES)
-    state = initial("lab", {MAC: "pc01", OTHER_MAC: "toy01"}, kind=config.nodes.image, kinds=config.kinds)
+    state = initial("lab", {MAC: "pc01", OTHER_MAC: "toy01"}, kind=FIRST_KIND, kinds={OTHER_MAC: OTHER})
     for mac, address, image in ((MAC, "10.77.0.11", "1"), (OTHER_MAC, "10.77.0.12", "toy-client/1")):
         state = fold(state, BootEvent(Stage.KERNEL, 100.0, mac, address, image, detail="kernel"))
 

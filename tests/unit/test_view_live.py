@@ -49,7 +49,7 @@ BUSY: list[Event] = [
 
 
 def after(*events: Event, farm: Farm | None = None) -> Farm:
-    return reduce(fold, events, farm or initial("lab", {MAC: "pc01"}))
+    return reduce(fold, events, farm or initial("lab", {MAC: "pc01"}, kind=FIRST_KIND))
 
 
 def of(farm: Farm) -> Overview:

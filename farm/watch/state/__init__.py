@@ -13,7 +13,6 @@ from typing import assert_never
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.config import FIRST_KIND
 from farm.node.ports import TELEMETRY_PORT
 from farm.scheduler.monitor import Connected, Disconnected
 from farm.scheduler.protocol import NodeOffline, NodeStats
@@ -78,7 +77,7 @@ def initial(
     known: Mapping[str, str],
     telemetry_port: int = TELEMETRY_PORT,
     *,
-    kind: str = FIRST_KIND,
+    kind: str = "",
     kinds: Mapping[str, str] = MappingProxyType({}),
 ) -> Farm:
     """A farm of which only the configuration is known; ``known``: MAC → name; ``kind``, ``kinds``: see `Farm`."""

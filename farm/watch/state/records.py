@@ -8,7 +8,6 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.config import FIRST_KIND
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
 from farm.watch.events import Beacon, Finding, Ordered, Stage, Telemetry, WatchedService
@@ -137,8 +136,8 @@ class Farm(Struct, frozen=True, kw_only=True):
     name: str
     telemetry_port: int = TELEMETRY_PORT
     """Where agents answer unless their beacon says otherwise."""
-    kind: str = FIRST_KIND
-    """The kind of image that machines boot which ``kinds`` does not list."""
+    kind: str = ""
+    """The kind of image that machines boot which ``kinds`` does not list; empty for a scheduler without a farm."""
     kinds: Mapping[str, str] = {}
     """MAC → the kind of image that a machine boots."""
     nodes: Map[str, Node] = Map()
