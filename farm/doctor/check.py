@@ -163,14 +163,14 @@ class Examination(Generic[Facts]):
     def _one(self, check: Check[Facts], results: dict[str, Result]) -> Result:
         missing = [code for code in check.needs if code in results and results[code].state in _NO_GROUND]
         if missing:
-            return _result(check, skip(f"It rests on {', '.join(missing)}."), 0.0)
+            return _result(check, skip(f"Skipped because of: {', '.join(missing)}."), 0.0)
         started = time.monotonic()
         outcome, fixed = _look(check, self.facts), ""
         if self.selection.fix and check.fix and outcome.state in (State.WARN, State.FAIL):
             try:
                 fixed = check.fix(self.facts)
             except (FarmError, OSError) as error:
-                outcome = together([outcome, fine(f"It could not be mended: {' '.join(str(error).splitlines())}")])
+                outcome = together([outcome, fine(f"The fix failed: {' '.join(str(error).splitlines())}")])
             if fixed:
                 outcome = _look(check, self.facts)
         return _result(check, outcome, time.monotonic() - started, fixed)
@@ -185,7 +185,7 @@ def _look(check: Check[Facts], facts: Facts) -> Outcome:
     except FarmError as error:
         return Outcome(State.FAIL, tuple(error.why.splitlines()), error.what, error.mend)
     except OSError as error:  # this machine is in a bad way: no room, no more processes, a disk that fails
-        return Outcome(State.FAIL, (str(error),), "It could not be looked at.", "See to what the system says.")
+        return Outcome(State.FAIL, (str(error),), "The check could not run.", "See the error above.")
 
 
 def _result(check: Check[Facts], outcome: Outcome, seconds: float, fixed: str = "") -> Result:
@@ -224,7 +224,7 @@ def require_known(only: Iterable[str], codes: Collection[str]) -> None:
     unknown = sorted(set(only) - set(codes))
     if unknown:
         raise UsageError(
-            f"There is no check {', '.join(unknown)} for this machine.",
-            f"There are: {', '.join(codes)}.",
-            "Leave --only out to run all of them.",
+            f"Unknown check for this machine: {', '.join(unknown)}.",
+            f"Known checks: {', '.join(codes)}.",
+            "Leave out --only to run all checks.",
         )

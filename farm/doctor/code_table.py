@@ -32,7 +32,7 @@ class _Names(dict[str, str]):
 
 def table(checks: Iterable[Check[Any]]) -> list[str]:
     """A row for each cause, the code where it begins."""
-    lines = ["| code | holds when well | cause | do |", "|---|---|---|---|"]
+    lines = ["| code | expected state | possible cause | fix |", "|---|---|---|---|"]
     for check in checks:
         first = f"`{check.code}`", check.title
         for cause in check.causes or (Cause("see its evidence", ""),):

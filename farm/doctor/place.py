@@ -45,8 +45,8 @@ def here(home: Home, root: Path = Path("/")) -> Here:
             return Here(Place.WORKSTATION, f"This is a workstation of farm {found.farm} ({path}).", found)
     return Here(
         Place.UNKNOWN,
-        "This machine belongs to no farm: what its iceccd says of itself is taken for what is meant. It becomes a "
-        "server by `farm up`, a workstation by `farm join`.",
+        "This machine belongs to no farm, so its iceccd's own settings are used. Make it a server with `farm up`, or a "
+        "workstation with `farm join`.",
     )
 
 

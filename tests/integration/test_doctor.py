@@ -202,7 +202,7 @@ def test_the_desk_does_not_reach_the_node(healthy: Desk) -> None:
     try:
         found = healthy.faults("--only", "node-port")
         assert "This machine cannot connect to pc01 at TCP port 10245" in found["node-port"]["cause"]
-        assert "as when a firewall drops it" in found["node-port"]["cause"]
+        assert "perhaps because a firewall drops it" in found["node-port"]["cause"]
     finally:
         pass_again(healthy.node)
 
@@ -254,7 +254,7 @@ def test_the_nodes_folder_is_full(bare: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "what"), [("missing", "it has no assembler"), ("mode", "its as may not be executed"), ("damaged", "")]
+    ("name", "what"), [("missing", "assembler is missing"), ("mode", "its as is not executable"), ("damaged", "")]
 )
 def test_a_broken_environment(healthy: Desk, name: str, what: str) -> None:
     path = environment_tar(healthy.folder / f"{name}.tar", name)
@@ -289,7 +289,7 @@ def environment_tar(path: Path, how: str) -> Path:
         ({"PATH": "/usr/lib/icecc/bin:/usr/lib/ccache:/usr/bin:/bin"}, "ccache-order", "takes it for the compiler"),
         ({"CC": "/usr/bin/gcc"}, "compiler-path", "CC=/usr/bin/gcc names a compiler by its full path"),
         ({"CC": "gcc-12"}, "compiler-path", "CC=gcc-12 is a name that /usr/lib/icecc/bin does not have"),
-        ({"ICECC": "disable"}, "icecc-settings", "icecc keeps every job here"),
+        ({"ICECC": "disable"}, "icecc-settings", "icecc compiles everything here"),
         ({"ICECC_VERSION": "/no/such.tar"}, "environment", "/no/such.tar, which cannot be read"),
     ],
 )

@@ -98,17 +98,17 @@ def test_good_ones(packed: Path, tmp_path: Path, change: Callable[[Path], object
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        (link("bin/true", "../usr/bin/true"), "its bin/true is a link to what is not there"),
-        (link("bin/true", "/bin/true"), "its bin/true is a link to what is not there"),
-        (remove("true"), "it has no bin/true"),
+        (link("bin/true", "../usr/bin/true"), "its bin/true is a broken link"),
+        (link("bin/true", "/bin/true"), "its bin/true is a broken link"),
+        (remove("true"), "bin/true is missing"),
         (remove("cc1"), "its gcc does not compile"),
         (remove("cc1plus"), "its g++ does not compile"),
         (remove("libmpfr.so.6"), "its gcc does not compile"),
-        (remove("libc.so.6"), "its bin/true does not run"),
+        (remove("libc.so.6"), "its bin/true, with which nodes test it, does not run"),
         (remove("libbfd*"), "its assembler does not run"),
-        (remove("as"), "it has no assembler"),
-        (remove("bin/gcc", "bin/g++"), "it has no compiler"),
-        (not_executable("usr/bin/gcc"), "its gcc may not be executed"),
+        (remove("as"), "assembler is missing"),
+        (remove("bin/gcc", "bin/g++"), "there is no compiler"),
+        (not_executable("usr/bin/gcc"), "its gcc is not executable"),
         (clang_without("cc1"), "its clang does not compile"),
         (clang_without("libmpfr.so.6"), "its clang does not compile"),
     ],
@@ -137,7 +137,7 @@ def test_without_root(packed: Path) -> None:
         for each, mode in ((folder, 0o755), (path, 0o644), (denied, 0o755)):
             each.chmod(mode)
         usual = os.environ["PATH"]
-        for search, told in ((usual, "it compiles"), (f"{folder}:{usual}", "not run, as only root")):
+        for search, told in ((usual, "environment compiles"), (f"{folder}:{usual}", "only root can run them here")):
             argv = [*AS_NOBODY, sys.executable, "-c", EXAMINE, str(path)]
             environment = {**os.environ, "PATH": search}
             done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)

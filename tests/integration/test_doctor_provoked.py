@@ -64,10 +64,10 @@ def status(stage: Stage = Stage.READY, since: float = 0.0, **more: Any) -> Statu
 @pytest.mark.parametrize(
     ("code", "known", "cause"),
     [
-        ("nodes-lost", status(Stage.LOST), "pc01: was up, and nothing is heard of it any more."),
+        ("nodes-lost", status(Stage.LOST), "pc01: was running, and is no longer heard of."),
         ("nodes-ready", status(Stage.KERNEL), "No node takes jobs."),
-        ("nodes-full", status(findings=[Finding("node-full", "Full.", "", "pc01")]), "pc01: the RAM that takes writes"),
-        ("nodes-strangers", status(findings=[Finding("stranger", "Who?", "", "x@10.99.36.66")]), "Daemons that this"),
+        ("nodes-full", status(findings=[Finding("node-full", "Full.", "", "pc01")]), "pc01: the RAM for writes"),
+        ("nodes-strangers", status(findings=[Finding("stranger", "Who?", "", "x@10.99.36.66")]), "Unknown daemons"),
     ],
 )
 def test_nodes(tmp_path: Path, code: str, known: Status, cause: str) -> None:
@@ -169,7 +169,7 @@ def test_no_slot_is_free() -> None:
     busy = Host(name="pc01", address="10.99.36.57", slots=2, running=2)
     facts = workstation(peers=[busy], reachable={busy.address})
     found = look(compiling.CHECKS, "slots", facts)
-    assert (found.state, found.cause) == (State.WARN, "No node has a free slot now: builds will wait.")
+    assert (found.state, found.cause) == (State.WARN, "No node has a free slot: builds will wait.")
 
 
 def test_a_preprocessor_that_cannot_feed_so_many_nodes() -> None:

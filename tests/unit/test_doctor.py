@@ -110,7 +110,7 @@ def test_a_machine_in_a_bad_way_is_a_finding_too() -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "/tmp/x")
 
     (result,) = Examination([Check("a", "A", "why", look)], None).run(lambda check: None, lambda result: None)
-    assert (result.state, result.cause) == (State.FAIL, "It could not be looked at.")
+    assert (result.state, result.cause) == (State.FAIL, "The check could not run.")
     assert "No space left on device: '/tmp/x'" in result.evidence[0]
 
 

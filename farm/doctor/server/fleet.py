@@ -15,40 +15,43 @@ from farm.watch.events import Stage
 NO_FARMD = Cause("farmd does not answer.", "Look at its log", "farm logs farmd")
 DOWN = Cause("The scheduler does not answer farmd: {why}", "Look at its log", "farm logs scheduler")
 RIVALS = Cause(
-    "Other schedulers answer for netname {netname}: {rivals}. Daemons that were given no address may go there.",
-    "Stop them, or give the farm a netname of its own (scheduler: netname in farm.yaml)",
+    "Other schedulers answer for netname {netname}: {rivals}. Daemons without a fixed scheduler may use them.",
+    "Stop them, or give the farm its own netname (scheduler: netname in farm.yaml)",
 )
 STUCK = Cause("{node} hangs at stage {stage}: {sentence}", "Look at it", "farm node show {node}")
 STRANGER = Cause(
-    "{node}, which farm.yaml does not list, asked for an address and has fetched nothing since.",
-    "If it is to be a node, let it boot from the network first; if not, nothing",
+    "{node}, which is not in farm.yaml, asked for an address and has fetched nothing since.",
+    "If it should be a node, set it to boot from the network first; otherwise do nothing",
     "farm node show {node}",
     warns=True,
 )
 LOST = Cause(
-    "{nodes}: was up, and nothing is heard of it any more.",
+    "{nodes}: was running, and is no longer heard of.",
     "Look at its screen, or switch it on",
     "farm node show {first}",
 )
-NOBODY = Cause("No node takes jobs.", "Switch nodes on, and look", "farm node list")
+NOBODY = Cause("No node takes jobs.", "Switch nodes on, and check", "farm node list")
 OUTDATED = Cause(
-    "{nodes}: runs another image than its next boot gets.", "Reboot it", "sudo farm node reboot {first}", warns=True
+    "{nodes}: runs another image than the one chosen for next boots.",
+    "Reboot it",
+    "sudo farm node reboot {first}",
+    warns=True,
 )
 FORGOTTEN = Cause(
-    "{names}: blocked at the scheduler, so it compiles nothing. It stays so until the scheduler ends.",
-    "If nobody wants that any more, let it in again",
+    "{names}: blocked at the scheduler until the scheduler ends, so it compiles nothing.",
+    "If the block is no longer needed, remove it",
     "farm node unblock {first}",
     warns=True,
 )
 
 
 FOREIGN = Cause(
-    "Daemons that this farm does not know take its jobs, or make other objects than this server: {names}.",
-    "Add those that are yours to nodes.known in farm.yaml, and block the others",
+    "Unknown daemons take this farm's jobs, or make different objects than this server: {names}.",
+    "Add your own to nodes.known in farm.yaml, and block the others",
     "sudo farm node block {first}",
 )
 FULL = Cause(
-    "{names}: the RAM that takes writes is full, so no job is given there.",
+    "{names}: the RAM for writes is full, so it gets no jobs.",
     "Reboot to empty it",
     "sudo farm node reboot {first}",
 )
@@ -58,7 +61,7 @@ def _status(facts: ServerFacts) -> Outcome:
     facts.status = status = fetch_status(facts.home)
     scheduler = status.scheduler
     if not scheduler.up:
-        return DOWN.found(why=scheduler.why or "it has just started.")
+        return DOWN.found(why=scheduler.why or "farmd has just started.")
     if scheduler.rivals:
         rivals = ", ".join(f"{rival.address}:{rival.port}" for rival in scheduler.rivals[:8])
         return RIVALS.found(netname=scheduler.netname, rivals=rivals)
@@ -92,7 +95,7 @@ def _boots(facts: ServerFacts) -> Outcome:
 
 def _lost(facts: ServerFacts) -> Outcome:
     lost = [node for node in _nodes(facts) if node.stage is Stage.LOST]
-    return LOST.found(**_names(lost)) if lost else fine("None was lost.")
+    return LOST.found(**_names(lost)) if lost else fine("No node was lost.")
 
 
 def _ready(facts: ServerFacts) -> Outcome:
@@ -106,21 +109,21 @@ def _ready(facts: ServerFacts) -> Outcome:
 
 def _outdated(facts: ServerFacts) -> Outcome:
     old = [node for node in _nodes(facts) if node.outdated]
-    return OUTDATED.found(**_names(old)) if old else fine("All run what their next boot gets.")
+    return OUTDATED.found(**_names(old)) if old else fine("All nodes run the image chosen for next boots.")
 
 
 def _blocked(facts: ServerFacts) -> Outcome:
     if facts.status is None:
         return skip("farmd does not answer.")
     names = facts.status.scheduler.blocked
-    return FORGOTTEN.found(names=", ".join(names[:8]), first=names[0]) if names else fine("Nobody is blocked.")
+    return FORGOTTEN.found(names=", ".join(names[:8]), first=names[0]) if names else fine("No daemon is blocked.")
 
 
 def _found(facts: ServerFacts, cause: Cause, *codes: str) -> Outcome:
     """What farmd has found of these codes (docs/status-json.md)."""
     findings = [each for each in (facts.status.findings if facts.status else ()) if each.code in codes]
     if not findings:
-        return fine("farmd has found none.")
+        return fine("farmd has found no such daemon.")
     names = few([each.about or "a daemon" for each in findings])
     return cause.found(*(each.sentence for each in findings), names=names, first=findings[0].about.rpartition("@")[2])
 
@@ -137,20 +140,20 @@ _TOLD = ("farm-status",)
 
 CHECKS: tuple[Check[ServerFacts], ...] = (
     Check(
-        "farm-status", "farmd answers and sees one scheduler", "It knows how the nodes are.", _status,
+        "farm-status", "farmd answers and sees one scheduler", "farmd watches the nodes and the scheduler.", _status,
         (NO_FARMD, DOWN, RIVALS),
     ),
-    Check("nodes-booting", "No node hangs in its boot", "It does not come up.", _boots, (STUCK, STRANGER), _TOLD),
-    Check("nodes-lost", "No node was lost", "It compiles nothing.", _lost, (LOST,), _TOLD),
-    Check("nodes-ready", "Nodes take jobs", "They are who compiles.", _ready, (NOBODY,), _TOLD),
+    Check("nodes-booting", "No node hangs while booting", "A stuck node is idle.", _boots, (STUCK, STRANGER), _TOLD),
+    Check("nodes-lost", "No node was lost", "A lost node compiles nothing.", _lost, (LOST,), _TOLD),
+    Check("nodes-ready", "Nodes take jobs", "Nodes do the compiling.", _ready, (NOBODY,), _TOLD),
     Check(
-        "nodes-image", "Nodes run the chosen image", "It runs what was chosen as it booted.", _outdated,
+        "nodes-image", "Nodes run the chosen image", "A node runs the image that was chosen when it booted.", _outdated,
         (OUTDATED,), _TOLD,
     ),
     Check(
-        "nodes-strangers", "Only the farm's own machines compile", "icecream takes objects from anyone.",
+        "nodes-strangers", "Only the farm's own machines compile", "icecream accepts objects from any daemon.",
         _strangers, (FOREIGN,), _TOLD,
     ),
-    Check("nodes-full", "Nodes have room for writes", "A node without room takes no job.", _room, (FULL,), _TOLD),
-    Check("nodes-blocked", "No block was forgotten", "A blocked node is idle.", _blocked, (FORGOTTEN,), _TOLD),
+    Check("nodes-full", "Nodes have space for writes", "Without it a node takes no jobs.", _room, (FULL,), _TOLD),
+    Check("nodes-blocked", "No node is blocked", "A blocked node compiles nothing.", _blocked, (FORGOTTEN,), _TOLD),
 )  # fmt: skip

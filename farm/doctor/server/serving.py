@@ -38,51 +38,54 @@ NO_ADDRESS = Cause(
 BAD_LINK = Cause(
     "The interface is down, or carries smaller frames than farm.yaml says.", "Bring it up", "sudo ip link set IF up"
 )
-CUT_OFF = Cause("The lab's bridge does not reach {machines}.", "Connect it again", "sudo farm up")
-TAKEN = Cause("A port that the farm needs is held by another program.", "Stop it; see", "sudo ss -lnp")
-SICK = Cause("{services}: {why}.", "Look, then bring the farm up again", "farm logs {first}")
+CUT_OFF = Cause("The lab's bridge does not reach {machines}.", "Reconnect them", "sudo farm up")
+TAKEN = Cause("Another program uses a port that the farm needs.", "Stop it; find it with", "sudo ss -lnp")
+SICK = Cause("{services}: {why}.", "Look at the log, then run farm up again", "farm logs {first}")
 NOT_RUNNING = Cause("The farm's services are not running.", "Start them", "sudo farm up")
 DHCP = Cause(
-    "Another DHCP server answers on {interface}: {rivals}. Nodes take the first answer, and half of them do not boot.",
+    "Another DHCP server answers on {interface}: {rivals}. Nodes take the first answer, so many of them do not boot.",
     "Turn it off, or put the lab on a network of its own",
 )
 TFTP = Cause(
-    "Another TFTP server answers on {interface}: {rivals}. It matters if a DHCP server there names it.",
-    "Turn it off, or see that no DHCP server points to it",
+    "Another TFTP server answers on {interface}: {rivals}. This matters if a DHCP server there names it.",
+    "Turn it off, or make sure that no DHCP server names it",
     warns=True,
 )
-NO_FILTER = Cause("The nftables table {table} is not in place: {what}.", "Put it in force again", "sudo farm up")
+NO_FILTER = Cause("The nftables table {table} is not in place: {what}.", "Restore it", "sudo farm up")
 SMALL_BUFFER = Cause(
-    "net.core.rmem_max is {value}, the exports want {wanted}: their windows are smaller than they say.",
+    "net.core.rmem_max is {value}, the exports need {wanted}: their actual buffers are smaller than they announce.",
     "Raise it",
     "sudo sysctl net.core.rmem_max={wanted}",
 )
 DISK = Cause(
-    "The disk below {folder} is almost full: {free} MiB are free.", "Make room", "sudo farm image remove VERSION"
+    "The disk below {folder} is almost full: {free} MiB are free.", "Free some space", "sudo farm image remove VERSION"
 )
 DISK_LOW = Cause(
-    "Little disk is left below {folder}: {free} MiB.", "Old images can go", "sudo farm image remove VERSION", warns=True
+    "Little disk space is left below {folder}: {free} MiB.",
+    "Remove old images",
+    "sudo farm image remove VERSION",
+    warns=True,
 )
 UNSYNCHRONISED = Cause(
-    "Nothing keeps this machine's clock right: dates of objects and logs will drift apart.",
+    "This machine's clock is not synchronised: dates of objects and logs will drift apart.",
     "Turn time synchronisation on",
     "sudo timedatectl set-ntp true",
     warns=True,
 )
 JUMPED = Cause(
-    "The clock was set by {seconds} s within the last moments.",
-    "See what sets it",
+    "The clock was recently changed by {seconds} s.",
+    "Find out what sets it",
     "timedatectl timesync-status",
     warns=True,
 )
 DAMAGED = Cause(
-    "An image is damaged: a file is missing or has another hash than when it was built.",
+    "An image is damaged: a file is missing, or its hash has changed since it was built.",
     "Choose another, or build it again",
     "sudo farm image build --force",
 )
 NOT_EXPORTED = Cause("Image {version} has no running export.", "Bring the farm up again", "sudo farm up")
 OLD_FILE = Cause(
-    "The export of {version} serves a file that was replaced or removed since.", "Start it again", "sudo farm up"
+    "The export of {version} serves a file that has been replaced or removed.", "Restart it", "sudo farm up"
 )
 
 
@@ -114,7 +117,7 @@ def _interface(facts: ServerFacts) -> Outcome:
     addresses = [each.address for each in psutil.net_if_addrs().get(name, [])]
     stats = psutil.net_if_stats().get(name)
     if address not in addresses:
-        return NO_ADDRESS.found(f"It has: {', '.join(addresses) or 'none'}.", interface=name, address=address)
+        return NO_ADDRESS.found(f"Its addresses: {', '.join(addresses) or 'none'}.", interface=name, address=address)
     if instance.namespace and (lost := cut_off(instance.namespace, len(instance.machines))):
         taps = ", ".join(f"tap{number}" for number in lost)
         machines = ", ".join(instance.machines[number - 1].name for number in lost)
@@ -124,9 +127,9 @@ def _interface(facts: ServerFacts) -> Outcome:
 
 def _ports(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
-        return skip("Only root sees whose ports they are.")
+        return skip("Only root can see which programs use the ports.")
     preflight.require_free_ports(facts.instance.config, frozenset(p.pid for p in facts.supervisor.orphans()))
-    return fine("Nobody else holds DHCP's, TFTP's, HTTP's, the scheduler's or iceccd's port.")
+    return fine("No other program uses the ports of DHCP, TFTP, HTTP, the scheduler or iceccd.")
 
 
 def _services(facts: ServerFacts) -> Outcome:
@@ -152,11 +155,11 @@ def _start_services(facts: ServerFacts) -> str:
 
 def _rival_dhcp(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
-        return skip("Only root may ask for DHCP servers.")
+        return skip("Only root can ask for DHCP servers.")
     name = facts.instance.interface
     found = find_dhcp_servers(name, seconds=4.0)
     rivals = sorted(found - {facts.instance.config.server})
-    seen = f"Answered: {', '.join(sorted(found)) or 'nobody (the farm does not answer its own server)'}."
+    seen = f"Answered: {', '.join(sorted(found)) or 'none (the farm does not answer its own server)'}."
     return DHCP.found(seen, interface=name, rivals=", ".join(rivals)) if rivals else fine(seen)
 
 
@@ -167,12 +170,12 @@ def _rival_tftp(facts: ServerFacts) -> Outcome:
     rivals = sorted(find_tftp_servers(str(broadcast)) - own)
     if rivals:
         return TFTP.found(interface=facts.instance.interface, rivals=", ".join(rivals))
-    return fine("Nobody else answers a broadcast; servers that ignore broadcasts are not seen.")
+    return fine("No other server answers a broadcast; servers that ignore broadcasts are not found.")
 
 
 def _filter(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
-        return skip("Only root may see the filter.")
+        return skip("Only root can see the filter.")
     found = [
         NO_FILTER.found(f"nft list table {table}: not as it was made", table=table, what=danger)
         for table, danger in firewall.flaws(facts.instance.config, facts.instance.interface)
@@ -182,14 +185,14 @@ def _filter(facts: ServerFacts) -> Outcome:
 
 def _apply_filter(facts: ServerFacts) -> str:
     firewall.apply(facts.instance.config, facts.instance.interface)
-    return f"Made the nftables tables {firewall.table(facts.instance.config)} anew."
+    return f"Made the nftables tables again: {firewall.table(facts.instance.config)}."
 
 
 def _buffer(facts: ServerFacts) -> Outcome:
     wanted = export.socket_buffer_needed(facts.instance.config, facts.instance.mtu)
     value = _rmem_max()
     if value is None:
-        return skip("net.core.rmem_max cannot be seen from inside this network namespace.")
+        return skip("net.core.rmem_max is not visible in this network namespace.")
     seen = f"net.core.rmem_max = {value}, wanted {wanted}"
     return SMALL_BUFFER.found(seen, value=value, wanted=wanted) if value < wanted else fine(seen)
 
@@ -234,10 +237,13 @@ def _clock(facts: ServerFacts) -> Outcome:
     if abs(jumped) > JUMP_SECONDS:
         return JUMPED.found(seconds=f"{jumped:+.1f}")
     right = clock.synchronised()
-    seen = f"It says {time.strftime('%Y-%m-%d %H:%M:%S %Z')}."
+    seen = f"The clock shows {time.strftime('%Y-%m-%d %H:%M:%S %Z')}."
     if right is False:
         return UNSYNCHRONISED.found(seen, "The kernel says that it is not synchronised (adjtimex).")
-    return fine(seen, "The kernel says that it is synchronised." if right else "Whether it is right is not known.")
+    return fine(
+        seen,
+        "The kernel says that it is synchronised." if right else "The kernel does not say whether it is synchronised.",
+    )
 
 
 def _images(facts: ServerFacts) -> Outcome:
@@ -279,41 +285,41 @@ def _check(
 
 
 CHECKS: tuple[Check[ServerFacts], ...] = (
-    _check("programs", "All programs are installed", "The farm runs them as they stand in PATH.", _programs, MISSING),
+    _check("programs", "All programs are installed", "The farm runs these programs from PATH.", _programs, MISSING),
     _check(
         "interface", "The lab's interface is up and has the server's address",
-        "Everything is served there and nowhere else.", _interface, NO_ADDRESS, BAD_LINK, CUT_OFF,
+        "The farm serves everything there.", _interface, NO_ADDRESS, BAD_LINK, CUT_OFF,
     ),
-    _check("ports", "The farm's ports are its own", "Who holds a port answers in the farm's place.", _ports, TAKEN),
+    _check("ports", "The farm's ports are not taken", "Another program would answer instead.", _ports, TAKEN),
     _check(
-        "services", "Every service answers as a client would ask it",
+        "services", "Every service answers a client",
         "A process that runs may still serve nothing.", _services, SICK, NOT_RUNNING, fix=_start_services,
     ),
     _check(
         "rival-dhcp", "No other DHCP server is on the lab's network",
-        "A node takes the first answer.", _rival_dhcp, DHCP, needs=("interface",),
+        "A node uses the first answer.", _rival_dhcp, DHCP, needs=("interface",),
     ),
     _check(
         "rival-tftp", "No other TFTP server is on the lab's network",
-        "A loader from elsewhere boots something else.", _rival_tftp, TFTP, needs=("interface",),
+        "A loader from another server boots something else.", _rival_tftp, TFTP, needs=("interface",),
     ),
     _check(
-        "filter", "The firewall's tables are in force",
+        "filter", "The firewall tables are in place",
         "Neither the exports nor the scheduler's control port have access control of their own.", _filter, NO_FILTER,
         needs=("interface",), fix=_apply_filter,
     ),
     _check(
-        "images", "Image files have the hashes they were built with",
-        "A damaged root boots, and then fails anywhere.", _images, DAMAGED,
+        "images", "Image files are undamaged",
+        "A damaged root file system can boot and then fail anywhere.", _images, DAMAGED,
     ),
     _check(
         "exports", "Every image is exported",
-        "Without its export a node has no root.", _exports, NOT_EXPORTED, OLD_FILE,
+        "Without its export a node has no root file system.", _exports, NOT_EXPORTED, OLD_FILE,
     ),
     _check(
-        "socket-buffer", "The kernel allows the export its buffer",
-        "With less, some of many nodes starve as they boot.", _buffer, SMALL_BUFFER, fix=_raise_buffer,
+        "socket-buffer", "The kernel allows the export's socket buffer",
+        "With a smaller buffer, some nodes starve when many boot at once.", _buffer, SMALL_BUFFER, fix=_raise_buffer,
     ),
-    _check("disk", "The disk has room", "Logs, leases and images are written.", _disk, DISK, DISK_LOW),
-    _check("clock", "The clock is right", "Build tools compare the dates of files.", _clock, UNSYNCHRONISED, JUMPED),
+    _check("disk", "The disk has free space", "The farm writes logs, leases and images.", _disk, DISK, DISK_LOW),
+    _check("clock", "The clock is synchronised", "Build tools compare file dates.", _clock, UNSYNCHRONISED, JUMPED),
 )  # fmt: skip

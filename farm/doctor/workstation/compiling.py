@@ -28,33 +28,33 @@ SLOW_RATE = 8.0
 LOAD_ROUNDS = 3
 
 NOT_GIVEN = Cause(
-    "The scheduler gives {nodes} no job and sends it back instead: most likely it cannot connect to TCP port {port} "
+    "The scheduler gives {nodes} no jobs and sends them back: most likely it cannot connect to TCP port {port} "
     "there (inferred; an iceccd that may not chroot, or that has refused this compiler, looks the same).",
     "Let TCP {port} through from the scheduler's machine to the nodes (it tries again by itself); try there",
     "nc -vz {address} {port}",
 )
 WAITED = Cause(
-    "{nodes} could have been given a job, but was not within {seconds} s: others were in front, or its load rose.",
-    "Look again when the farm is less busy",
+    "{nodes} could take a job, but got none within {seconds} s: other jobs were first, or its load rose.",
+    "Try again when the farm is less busy",
     "farm status",
     warns=True,
 )
 LOCAL = Cause(
-    "A canary for {node} was compiled here instead: {reason}",
+    "A test job for {node} was compiled here instead: {reason}",
     "{mend}",
 )
 UNTOLD = Reason("untold", "icecc does not say why.", "Look at the node: farm node list")
 DIFFERENT = Cause(
-    "{nodes} made another object than this machine from the same source.",
-    "Its environment is not this compiler's, or its memory is bad: boot it again",
+    "{nodes} made a different object than this machine from the same source.",
+    "Its environment does not match this compiler, or its memory is faulty: reboot it",
     "farm node reboot {first}",
 )
 SLOW = Cause(
-    "The way to {node} carries {rate} MB/s.",
+    "The connection to {node} carries {rate} MB/s.",
     "Look for a link of 100 Mbit/s (ethtool), Wi-Fi, or a busy switch",
     warns=True,
 )
-FEW_SLOTS = Cause("No node has a free slot now: builds will wait.", "See who compiles", "farm jobs", warns=True)
+FEW_SLOTS = Cause("No node has a free slot: builds will wait.", "See which jobs are running", "farm jobs", warns=True)
 BOTTLENECK = Cause(
     "This machine's preprocessor is the bottleneck: preprocessing takes {share} of the compiler's time, so {cpus} "
     "processors here can feed about {fed} slots of {slots}.",
@@ -66,19 +66,19 @@ BOTTLENECK = Cause(
 def _given(facts: WorkstationFacts) -> Outcome:
     ask_until(facts, lambda: bool(facts.able), LOAD_PATIENCE)
     if not facts.able:
-        return skip("No node can be given a job now: its load is 1000, or it cannot be reached.")
+        return skip("No node can take a job now: every load is 1000, or the nodes cannot be reached.")
     facts.canaries = asyncio.run(canary.release(facts.able, facts.icecc, facts.compiler(), facts.compiling()))
     returned = [each for each in facts.canaries if each.reason == ASSIGNED_HERE]
     waited = [each for each in facts.canaries if each.waited]
     given = [each for each in facts.canaries if each.given]
-    found = [fine(*(f"{each.node}: the scheduler gave it the job that was meant for it." for each in given))]
+    found = [fine(*(f"{each.node}: the scheduler assigned the test job to it." for each in given))]
     if returned:
-        told = [f"{each.node}: asked for by name, and sent back at once." for each in returned]
+        told = [f"{each.node}: requested by name, but the scheduler sent the job back at once." for each in returned]
         first = returned[0]
         found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=ICECCD_PORT, address=first.address))
     if waited:
         found.append(WAITED.found(nodes=_names(waited), seconds=f"{canary.GIVEN_SECONDS:.0f}"))
-    found.append(fine("How the scheduler reaches them is inferred: it gives jobs only to nodes it can connect to."))
+    found.append(fine("This is inferred: the scheduler assigns jobs only to nodes it can connect to."))
     return together(found)
 
 
@@ -89,7 +89,7 @@ def _names(canaries: list[Canary]) -> str:
 def _canaries(facts: WorkstationFacts) -> Outcome:
     sent = [each for each in facts.canaries or [] if not each.waited and each.reason != ASSIGNED_HERE]
     if not sent:
-        return skip("No node was given a canary.")
+        return skip("No node got a test job.")
     found = [fine(*(_sung(each) for each in sent if each.same))]
     for each in sent:
         if not each.ran:
@@ -111,13 +111,13 @@ def _sung(each: Canary) -> str:
 def _throughput(facts: WorkstationFacts) -> Outcome:
     """One node after another, so that they do not share the way."""
     if not facts.able:
-        return skip("No node can be given a job.")
+        return skip("No node can take a job.")
     compiler, environment = facts.compiler(), facts.compiling()
     found = []
     for node in facts.able:
         (sent,) = asyncio.run(canary.release([node], facts.icecc, compiler, environment, FILLER_BYTES))
         if not sent.ran or not sent.send_ms:
-            found.append(skip(f"{node.name}: the large canary was not compiled there."))
+            found.append(skip(f"{node.name}: the large test job was not compiled there."))
             continue
         rate = sent.sent / sent.send_ms / 1000
         seen = f"{node.name}: {sent.sent / 1e6:.1f} MB sent in {sent.send_ms} ms, {rate:.1f} MB/s with preprocessing"
@@ -130,12 +130,11 @@ def _slots(facts: WorkstationFacts) -> Outcome:
     able, cpus = facts.able, len(os.sched_getaffinity(0))
     total = sum(node.slots for node in able)
     if not able:
-        return skip("No node can be given a job.")
+        return skip("No node can take a job.")
     if not facts.free_known:
         free, seen = (
             total,
-            f"{count(total, 'slot')} on {count(len(able), 'node')}; "
-            "how many are free, the scheduler does not tell here.",
+            f"{count(total, 'slot')} on {count(len(able), 'node')}; the number of free slots is not known here.",
         )
     else:
         free = sum(max(0, node.offered - node.running) for node in able)
@@ -166,7 +165,7 @@ def _preprocessor(facts: WorkstationFacts) -> Outcome:
     suffix, sample = (".cpp", SAMPLE_CXX) if compiler else (".c", SAMPLE_C)
     compiler = compiler or facts.compiler()
     if not compiler:
-        return skip("There is no compiler.")
+        return skip("There is no compiler to measure.")
     with tempfile.TemporaryDirectory(prefix="farm-doctor-") as folder:
         file = Path(folder, f"sample{suffix}")
         file.write_text(sample)
@@ -177,7 +176,7 @@ def _preprocessor(facts: WorkstationFacts) -> Outcome:
     fed = fed_slots(cpus, before, whole)
     first, all_ = f"{before * 1000:.0f} ms", f"{whole * 1000:.0f} ms"
     seen = [
-        f"{Path(compiler).name}: {first} to preprocess, {all_} to compile a file with usual headers.",
+        f"{Path(compiler).name}: {first} to preprocess, {all_} to compile a file with common headers.",
         f"Rule: {cpus} processors × {all_} / {first} feed about {fed} slots; there are {slots}.",
     ]
     if slots > fed:
@@ -200,8 +199,8 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     ENVIRONMENT_CHECK,
     Check(
         "scheduler-to-node",
-        "The scheduler gives a job to each node",
-        "It leaves out nodes to which it cannot connect, and tells nobody.",
+        "The scheduler assigns jobs to each node",
+        "The scheduler silently leaves out nodes that it cannot connect to.",
         _given,
         causes=(NOT_GIVEN, WAITED),
         needs=("iceccd-login", "nodes", "environment"),
@@ -209,8 +208,8 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     ),
     Check(
         "canary",
-        "Every node compiles to the same bytes as this machine",
-        "What a node makes must not differ from what you would have made.",
+        "Every node makes the same objects as this machine",
+        "An object must not depend on where it was compiled.",
         _canaries,
         causes=(LOCAL, DIFFERENT),
         needs=("iceccd-login", "nodes", "environment"),
@@ -218,8 +217,8 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     ),
     Check(
         "throughput",
-        "Sources travel fast",
-        "Each job's source goes to a node, and the compiler once to each.",
+        "Connections to nodes are fast",
+        "Each job's source is sent to a node, and the compiler once to every node.",
         _throughput,
         causes=(SLOW,),
         needs=("iceccd-login", "nodes", "environment"),
@@ -229,7 +228,7 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "slots",
         "Slots are free",
-        "More jobs than slots wait, fewer leave nodes idle.",
+        "Builds wait when all slots are busy.",
         _slots,
         causes=(FEW_SLOTS,),
         needs=("nodes",),
@@ -237,8 +236,8 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     ),
     Check(
         "preprocessor",
-        "This machine can feed the farm",
-        "icecc merges includes here before it sends a file.",
+        "This machine preprocesses fast enough for the farm",
+        "icecc preprocesses each file here before it sends it.",
         _preprocessor,
         causes=(BOTTLENECK,),
         needs=("nodes",),

@@ -31,8 +31,8 @@ PACKED_COMPILERS = {"usr/bin/gcc": "cpp-output", "usr/bin/g++": "c++-cpp-output"
 
 NO_COMPILER = Cause("There is no C compiler in PATH.", "Install one", "sudo apt-get install gcc")
 NOT_MADE = Cause(
-    "iceccd cannot pack {compiler} into an environment, so no node can be sent it.",
-    "See what fails",
+    "iceccd cannot pack {compiler} into an environment for the nodes.",
+    "See the error",
     "icecc --build-native {compiler}",
 )
 OUTDATED = Cause(
@@ -42,8 +42,8 @@ OUTDATED = Cause(
     "{restart}",
 )
 NOT_READABLE = Cause(
-    "iceccd has packed {compiler} into {path}, which you may not read.",
-    "Look at the rights of its folders",
+    "iceccd has packed {compiler} into {path}, which you cannot read.",
+    "Check the permissions of its folders",
     "namei -l {path}",
 )
 UNREADABLE = Cause(
@@ -129,7 +129,7 @@ def _restart(facts: WorkstationFacts) -> str:
     if not any(is_gone(path) for path in _answers(facts, facts.daemon.where) if path):
         return ""
     restart(member, facts.home)
-    return "Restarted iceccd, when no compiler call used it."
+    return "Restarted iceccd while no compiler call used it."
 
 
 def _answers(facts: WorkstationFacts, where: str) -> Iterator[str]:
@@ -156,7 +156,7 @@ def examine(path: Path, anew: str, foreign: str = "") -> Outcome:
         if what:
             return LACKS.found(f"Unpacked, {path} has: {_listing(root)}", path=path, what=what, anew=anew)
         if foreign:
-            return fine(f"{path}: It unpacks and has what it needs; only a machine that is {foreign} can run it.")
+            return fine(f"{path}: unpacks and is complete; only a machine that is {foreign} can run it.")
         return _try(path, root, anew)
 
 
@@ -170,15 +170,15 @@ def _missing(root: Path) -> str:
     """What keeps an environment from being of use, as far as can be seen without running anything in it."""
     here = _compilers_in(root)
     if not {"usr/bin/gcc", CLANG} & set(here):
-        return "it has no compiler (usr/bin/gcc or usr/bin/clang)"
+        return "there is no compiler (usr/bin/gcc or usr/bin/clang)"
     names = {ASSEMBLER: "assembler", TESTED_BY: "bin/true", **{name: Path(name).name for name in here}}
     for name, word in names.items():
         file = _inside(root, name)
         if file is None:
             link = root / name
-            return f"its {name} is a link to what is not there" if link.is_symlink() else f"it has no {word}"
+            return f"its {name} is a broken link" if link.is_symlink() else f"{word} is missing"
         if not file.stat().st_mode & 0o111:
-            return f"its {Path(name).name} may not be executed"
+            return f"its {Path(name).name} is not executable"
     return ""
 
 
@@ -211,7 +211,7 @@ def _try(path: Path, root: Path, anew: str) -> Outcome:
     except FarmError:
         return fine(
             str(path),
-            "It unpacks, and has bin/true, an assembler and a compiler; not run, as only root may enter it here.",
+            "The environment has bin/true, an assembler and a compiler; only root can run them here.",
         )
     # A user's PATH may lack the sbin folder that chroot is in.
     prefix = [*enter, command.find("chroot"), str(root)]
@@ -224,13 +224,14 @@ def _try(path: Path, root: Path, anew: str) -> Outcome:
             version = done.stdout.partition("\n")[0]
     tried = ", ".join(Path(name).name for name in _compilers_in(root))
     return fine(
-        f"{path}, {path.stat().st_size / 1e6:.1f} MB", f"Unpacked, it compiles ({tried}); its assembler says: {version}"
+        f"{path}, {path.stat().st_size / 1e6:.1f} MB",
+        f"The unpacked environment compiles ({tried}); its assembler reports: {version}",
     )
 
 
 def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
     """What is run, after what is wrong should it fail."""
-    yield "its bin/true does not run, and by that nodes test it", [f"/{TESTED_BY}"]
+    yield "its bin/true, with which nodes test it, does not run", [f"/{TESTED_BY}"]
     yield "its assembler does not run", [f"/{ASSEMBLER}", "--version"]
     for name in _compilers_in(root):
         what = f"its {Path(name).name} does not compile"
@@ -242,8 +243,8 @@ def _trials(root: Path) -> Iterator[tuple[str, Sequence[str]]]:
 
 ENVIRONMENT_CHECK: Check[WorkstationFacts] = Check(
     "environment",
-    "The compilers pack, unpack and compile",
-    "Nodes have no compiler: each is sent this machine's.",
+    "The compilers can be packed and run",
+    "Nodes have no compiler of their own: each gets this machine's.",
     _environment,
     causes=(NO_COMPILER, NOT_MADE, OUTDATED, NOT_READABLE, UNREADABLE, NOT_A_FILE, DAMAGED, LACKS),
     needs=("iceccd",),

@@ -29,33 +29,33 @@ LONG_SECONDS = 30.0
 TELEMETRY_SECONDS = 2.0
 MAX_NODE_ANSWER = 1 << 20
 
-NO_NODES = Cause("No node is logged in: there is nobody to compile.", "Switch nodes on, and look", "farm node list")
+NO_NODES = Cause("No node is logged in to compile jobs.", "Switch nodes on, and check", "farm node list")
 UNREACHABLE = Cause(
     "This machine cannot connect to {nodes} at TCP port {port} ({why}): icecc sends sources to nodes directly.",
-    "Let TCP {port} through from here to the nodes; on a node with a firewall: nft insert rule inet filter input tcp "
+    "Allow TCP {port} from here to the nodes; on a node with a firewall: nft insert rule inet filter input tcp "
     "dport {port} accept",
 )
 FULL_NODES = Cause(
-    "{nodes}: load 1000, so no job is given there. Less than 25 MiB for each free slot is left in the environment "
+    "{nodes}: load 1000, so it gets no jobs. Less than 25 MiB for each free slot is left in the environment "
     "folder, or its memory is full, or other programs take all of its processors.",
-    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
+    "Give it more RAM or fewer slots, or reboot it to empty its RAM",
     "farm node reboot {first}",
 )
 NO_ROOM = Cause(
-    "{nodes}: its RAM disk is full ({free} MiB are left, {wanted} are wanted), so its load is 1000 and no job is given "
-    "there.",
-    "Give it more RAM or fewer slots, or boot it again to empty its RAM",
+    "{nodes}: its RAM disk is full ({free} MiB are left, {wanted} are needed), so its load is 1000 and it gets "
+    "no jobs.",
+    "Give it more RAM or fewer slots, or reboot it to empty its RAM",
     "farm node reboot {first}",
 )
 BUSY = Cause(
-    "{nodes}: something else takes all of its processors, so its load is 1000 and no job is given there.",
-    "See what runs there",
+    "{nodes}: another program uses all of its processors, so its load is 1000 and it gets no jobs.",
+    "See which program runs there",
     "farm node ssh {first} -- top -bn1",
     warns=True,
 )
 STUCK = Cause(
-    "{nodes}: busy receiving an environment for {seconds} s.",
-    "The way from the submitter to it is slow, or its RAM is full: look",
+    "{nodes}: has been receiving an environment for {seconds} s.",
+    "The connection from the submitter is slow, or the node's RAM is full: check",
     "farm node show {first}",
     warns=True,
 )
@@ -83,7 +83,7 @@ def _nodes(facts: WorkstationFacts) -> Outcome:
         ask(facts)
     nodes = facts.nodes
     if not nodes:
-        seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
+        seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'none'}."
         return NO_NODES.found(seen)
     return fine(f"Nodes that take jobs: {len(nodes)}, with {count(sum(node.slots for node in nodes), 'slot')}.")
 
@@ -96,14 +96,14 @@ def _ports(facts: WorkstationFacts) -> Outcome:
     for node in nodes:
         answer = answers[node.address]
         if isinstance(answer, float):
-            found.append(fine(f"{node.name} ({node.address}): {answer * 1000:.2f} ms there and back"))
+            found.append(fine(f"{node.name} ({node.address}): round trip {answer * 1000:.2f} ms"))
     lost = [node for node in nodes if node.address not in facts.reachable]
     if lost:
         why = answers[lost[0].address]
         told = [f"{node.name} ({node.address}:{node.port}): {answers[node.address]}" for node in lost]
         names = ", ".join(node.name for node in lost[:8])
         found.append(UNREACHABLE.found(*told, nodes=names, port=lost[0].port, why=why))
-    found.append(fine("From here to the nodes is measured; nodes never connect to a machine that only submits."))
+    found.append(fine("Only connections from here are tested; nodes never connect to a machine that only submits."))
     return together(found)
 
 
@@ -132,7 +132,7 @@ def _full(node: Host, told: Telemetry | None) -> Outcome:
     """Why a node's load is 1000: a node of a farm's tells how much room it has."""
     names = {"nodes": node.name, "first": node.name}
     if told is None or not told.overlay.total:
-        return FULL_NODES.found(f"{node.name} answers no question about its RAM.", **names)
+        return FULL_NODES.found(f"{node.name} does not report its RAM.", **names)
     free, wanted = told.overlay.total - told.overlay.used, ROOM_PER_SLOT * (node.slots + 1)
     seen = f"{node.name}: {free >> 20} MiB of its RAM disk free, {told.memory.available >> 20} MiB of memory available"
     if free < wanted:
@@ -163,7 +163,7 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "nodes",
         "Nodes are logged in",
-        "They are who compiles.",
+        "Nodes do the compiling.",
         _nodes,
         causes=(NO_NODES,),
         needs=("scheduler",),
@@ -171,15 +171,15 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "node-port",
         "Every node can be reached from here",
-        "Sources go from here to the node directly, not through the scheduler.",
+        "Sources are sent directly to the node, not through the scheduler.",
         _ports,
         causes=(UNREACHABLE,),
         needs=("nodes",),
     ),
     Check(
         "node-room",
-        "Nodes have room for jobs",
-        "A node whose load is 1000 gets none.",
+        "Nodes have space for jobs",
+        "A node with load 1000 gets no jobs.",
         _room,
         causes=(NO_ROOM, FULL_NODES, BUSY, STUCK),
         needs=("nodes",),

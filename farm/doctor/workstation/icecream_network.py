@@ -27,69 +27,69 @@ NEWEST_COMPRESSION = 42
 
 DOWN = Cause("No iceccd answers where icecc looks for it, so icecc compiles everything here.", "Start it", "{start}")
 FORBIDDEN = Cause(
-    "The iceccd at {where} may not be talked to by this user.",
-    "Let all get into its folder",
+    "This user cannot connect to the iceccd at {where}.",
+    "Make its folder accessible to all",
     "sudo chmod 755 {folder}",
 )
 SILENT = Cause(
     "The scheduler at {host}:{port} does not answer.",
-    "Start it, and let TCP and UDP {port} in there",
+    "Start it, and allow TCP and UDP {port} there",
     "farm status",
 )
 NOBODY = Cause(
     "No scheduler of netname {netname} answers a broadcast.",
-    "Name the scheduler's host to iceccd, or start one",
+    "Join a scheduler by its address, or start one",
     "farm join SERVER",
 )
 HALF = Cause(
     "The scheduler at {host} answers by UDP, but not at TCP port {port}: {why}.",
-    "Let TCP {port} through to it: a firewall between here and there stops it",
+    "Allow TCP {port} to it: a firewall between here and there blocks it",
 )
 NO_UDP = Cause(
-    "The scheduler at {host} answers at TCP {port}, but not by UDP: discovery does not work, and it may look up late "
-    "from its sleep.",
-    "Let UDP {port} through to it and its answers back",
+    "The scheduler at {host} answers at TCP {port}, but not by UDP: discovery does not work, and the scheduler "
+    "may react late.",
+    "Allow UDP {port} to it, and its answers back",
     warns=True,
 )
 OTHER_NETNAME = Cause(
-    "This machine's iceccd looks for netname {ours}, the scheduler's is {theirs}: they never meet.",
-    'Join the farm anew, or set ICECC_NETNAME="{theirs}" in /etc/icecc/icecc.conf and restart iceccd',
+    "This machine's iceccd looks for netname {ours}, but the scheduler's netname is {theirs}.",
+    'Join the farm again, or set ICECC_NETNAME="{theirs}" in /etc/icecc/icecc.conf and restart iceccd',
     "farm join {host}",
 )
 OTHER_SCHEDULER = Cause(
-    "This machine's iceccd was given the scheduler {ours}, the farm's is {theirs}.",
-    "Join the farm anew",
+    "This machine's iceccd uses the scheduler {ours}, but the farm's is {theirs}.",
+    "Join the farm again",
     "farm join {host}",
 )
 RENAMED = Cause(
     "The scheduler now has netname {theirs}; this machine joined {ours}.",
-    "Join the farm anew",
+    "Join the farm again",
     "farm join {host}",
 )
 RIVALS = Cause(
-    "Other schedulers answer for netname {netname}: {rivals}. Daemons that were given no address may go there.",
-    "Stop them, or give the farm a netname of its own (scheduler: netname in farm.yaml)",
+    "Other schedulers answer for netname {netname}: {rivals}. Daemons without a fixed scheduler may use them.",
+    "Stop them, or give the farm its own netname (scheduler: netname in farm.yaml)",
     "ssh {host} systemctl stop icecc-scheduler",
 )
 TOO_OLD = Cause(
-    "This machine's iceccd speaks protocol {ours}, the scheduler {theirs}: they cannot talk.",
+    "This machine's iceccd has protocol {ours}, the scheduler {theirs}: they are not compatible.",
     "Install the same version of icecream on both",
     "apt-get install icecc",
 )
 OLDER = Cause(
-    "Versions differ: {who}. Below protocol 42 (icecc 1.3), environments packed by xz or zstd cannot be taken.",
+    "Versions differ: {who}. Daemons below protocol 42 (icecc 1.3) do not accept environments packed with xz or zstd.",
     "Install the same version of icecream everywhere",
     "apt-get install icecc",
     warns=True,
 )
 NOT_LOGGED_IN = Cause(
     "This machine's iceccd ({name}) is not logged in at the scheduler.",
-    "After a lost connection it comes back within a minute; then look at its log",
+    "If the connection was lost, wait a minute; otherwise look at iceccd's log",
     "{log}",
 )
 BLOCKED = Cause(
     "The scheduler refuses this machine's iceccd ({name}): it was blocked.",
-    "Let it in again",
+    "Unblock it",
     "farm node unblock {name}",
 )
 
@@ -103,7 +103,7 @@ def _iceccd(facts: WorkstationFacts) -> Outcome:
             return FORBIDDEN.found(*tried, where=where, folder=os.path.dirname(where))
         return DOWN.found(*tried, start=_start_command(facts))
     found = facts.daemon
-    seen = [f"It answers at {found.where}, speaks protocol {found.protocol}, pid {found.pid or 'unknown'}."]
+    seen = [f"iceccd answers at {found.where}, protocol {found.protocol}, pid {found.pid or 'unknown'}."]
     if found.options is not None:
         seen.append(
             f"netname {found.options.netname or '(none given)'}, scheduler "
@@ -133,7 +133,7 @@ def _start_iceccd(facts: WorkstationFacts) -> str:
             farm=member.farm, netname=member.netname, scheduler=member.scheduler, port=member.port, protocol=0
         )
         own.start(own.argv(target, member.submitter))
-        return f"Started iceccd, which listens at {own.socket}."
+        return f"Started iceccd, listening at {own.socket}."
     if os.geteuid() != 0:
         return ""
     service = iceccd.service(layout())
@@ -167,17 +167,17 @@ def _scheduler(facts: WorkstationFacts) -> Outcome:
     answers = asyncio.run(discovery.discover(port, host=host))
     refusal = _tcp(host, port)
     if not answers and refusal:
-        return SILENT.found(f"UDP: nobody answers; TCP: {refusal}.", host=host, port=port)
+        return SILENT.found(f"UDP: no answer; TCP: {refusal}.", host=host, port=port)
     if refusal:
         return HALF.found(f"TCP: {refusal}.", host=host, port=port, why=refusal)
     if not answers:
         facts.scheduler = FoundScheduler(host, port, 0, 0, netname)
-        return NO_UDP.found("TCP: connected; UDP: nobody answers.", host=host, port=port)
+        return NO_UDP.found("TCP: connected; UDP: no answer.", host=host, port=port)
     facts.scheduler = found = answers[0]
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(found.started)) if found.started else "unknown"
     return fine(
         f"{found.address}:{found.port}, netname {found.netname}, protocol {found.protocol}, started {since}",
-        "From here to it TCP and UDP pass, and its answers come back.",
+        "TCP and UDP work in both directions.",
     )
 
 
@@ -190,12 +190,12 @@ def _tcp(host: str, port: int) -> str:
 def _netname(facts: WorkstationFacts) -> Outcome:
     assert facts.scheduler is not None
     theirs, host = facts.scheduler.netname, facts.scheduler.address
-    found = [fine(f"The scheduler's is {theirs}.")]
+    found = [fine(f"The scheduler's netname is {theirs}.")]
     member, options = facts.membership, facts.daemon.options if facts.daemon else None
     if member is not None and theirs.lower() != member.netname.lower() and facts.scheduler.protocol:
         found.append(RENAMED.found(theirs=theirs, ours=member.netname, host=host))
     if options is None:
-        found.append(fine("What iceccd was started with cannot be seen (it belongs to another user's namespace)."))
+        found.append(fine("iceccd's options are not visible (it belongs to another user's namespace)."))
         return together(found)
     given, _ = options.address
     if not given and options.effective_netname.lower() != theirs.lower():
@@ -221,7 +221,7 @@ def _rivals(facts: WorkstationFacts) -> Outcome:
     if found:
         shown = ", ".join(f"{each.address}:{each.port}" for each in found[:8])
         return RIVALS.found(*seen, netname=ours.netname, rivals=shown, host=found[0].address)
-    return fine(*seen or ["No broadcast was answered; the scheduler was asked directly."])
+    return fine(*seen or ["No scheduler answered a broadcast; this one was asked directly."])
 
 
 def _version(facts: WorkstationFacts) -> Outcome:
@@ -242,8 +242,8 @@ def _login(facts: WorkstationFacts) -> Outcome:
     ask_until(facts, lambda: any(peer.name == name for peer in facts.peers), LOGIN_PATIENCE)
     found = [peer for peer in facts.peers if peer.name == name]
     if found:
-        return fine(f"{name}, as {found[0].address}" + (", takes no jobs of others" if not found[0].offered else ""))
-    seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'nobody'}."
+        return fine(f"{name}, as {found[0].address}" + (", takes no jobs from others" if not found[0].offered else ""))
+    seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'none'}."
     if name in facts.blocked:
         return BLOCKED.found(seen, name=name)
     return NOT_LOGGED_IN.found(seen, name=name, log=facts.home_of_log)
@@ -253,7 +253,7 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "iceccd",
         "iceccd answers where icecc looks for it",
-        "icecc asks its own machine's iceccd for everything; without it, it compiles here.",
+        "icecc needs this machine's iceccd; without it, everything is compiled here.",
         _iceccd,
         causes=(DOWN, FORBIDDEN),
         needs=("icecc-installed",),
@@ -262,30 +262,30 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "scheduler",
         "The scheduler answers by TCP and UDP",
-        "It is who gives jobs to nodes.",
+        "The scheduler assigns jobs to nodes.",
         _scheduler,
         causes=(SILENT, NOBODY, HALF, NO_UDP),
     ),
     Check(
         "netname",
-        "iceccd and the scheduler mean the same network",
-        "A daemon takes only a scheduler of its own netname, unless it was given an address.",
+        "iceccd and the scheduler use the same netname",
+        "A daemon uses only a scheduler with its own netname, unless it has the scheduler's address.",
         _netname,
         causes=(OTHER_NETNAME, OTHER_SCHEDULER, RENAMED),
         needs=("iceccd", "scheduler"),
     ),
     Check(
         "rival-scheduler",
-        "One scheduler answers for the netname",
-        "Daemons go to the one of the highest version that has run longest, whoever started it.",
+        "Only one scheduler answers for the netname",
+        "Of several schedulers, daemons use the one with the highest version that has run longest.",
         _rivals,
         causes=(RIVALS,),
         needs=("scheduler",),
     ),
     Check(
         "icecc-version",
-        "iceccd and the scheduler understand each other",
-        "What an older one does not know, newer ones leave out or refuse.",
+        "iceccd and the scheduler have compatible versions",
+        "Functions that an older version does not have are refused or not used.",
         _version,
         causes=(TOO_OLD, OLDER),
         needs=("iceccd", "scheduler"),
@@ -293,7 +293,7 @@ CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "iceccd-login",
         "This machine's iceccd is logged in",
-        "Who is not logged in cannot ask for a node.",
+        "A machine must be logged in to request a node.",
         _login,
         causes=(NOT_LOGGED_IN, BLOCKED),
         needs=("iceccd", "scheduler", "netname"),

@@ -43,7 +43,7 @@ async def round_trips(targets: Mapping[str, int]) -> dict[str, float | str]:
             try:
                 return min([await _connect(address, port) for _ in range(ROUNDS)])
             except TimeoutError:
-                return f"no answer within {PEER_CONNECT_SECONDS:.0f} s, as when a firewall drops it"
+                return f"no answer within {PEER_CONNECT_SECONDS:.0f} s, perhaps because a firewall drops it"
             except OSError as error:
                 return (error.strerror or str(error)).lower()
 

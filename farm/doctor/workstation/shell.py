@@ -27,51 +27,53 @@ NOT_INSTALLED = Cause(
     "icecream is not installed: there is no icecc in PATH.", "Install it", "sudo apt-get install icecc"
 )
 NO_WRAPPERS = Cause(
-    "icecc is there, but not its folder of compiler names, {folder}.",
-    "Install icecream as the distribution packs it",
+    "icecc is installed, but its folder of compiler links, {folder}, is missing.",
+    "Install icecream from the distribution",
     "sudo apt-get install --reinstall icecc",
 )
-DISABLED = Cause("ICECC={value} is set: icecc keeps every job here.", "Take it out of the environment", "unset ICECC")
+DISABLED = Cause(
+    "ICECC={value} is set: icecc compiles everything here.", "Remove it from the environment", "unset ICECC"
+)
 ONE_HOST = Cause(
     "ICECC_PREFERRED_HOST={value} is set: every job waits for that one node.",
-    "Take it out of the environment",
+    "Remove it from the environment",
     "unset ICECC_PREFERRED_HOST",
     warns=True,
 )
 NOT_HERE = Cause(
-    "In this shell compiler calls do not go to icecc.",
-    "Start builds with `farm run`, or prepare the shell",
+    "Compiler calls in this shell do not use icecc.",
+    "Start builds with `farm run`, or set up the shell",
     'eval "$(farm env)"',
     warns=True,
 )
 BY_PATH = Cause(
-    "{variable}={value} names a compiler by its full path, which passes icecc by.",
-    "Name it without a folder",
+    "{variable}={value} names a compiler by its full path, which bypasses icecc.",
+    "Leave out the folder",
     "export {variable}={name}",
 )
 UNKNOWN_NAME = Cause(
-    "{variable}={value} is a name that {folder} does not have, so it passes icecc by.",
-    "Put icecc before it",
+    "{variable}={value} is a name that {folder} does not have, which bypasses icecc.",
+    "Put icecc in front of it",
     "export {variable}={quoted}",
 )
 DOUBLED = Cause(
-    "Compiler calls meet icecc twice ({ways}), and icecc refuses to call itself.",
-    "Take one of the two away; behind ccache, it is the folder in PATH that goes",
+    "Compiler calls reach icecc twice ({ways}), and icecc refuses to call itself.",
+    "Remove one of the two; with ccache, remove the folder from PATH",
     "{command}",
 )
 BEHIND = Cause(
     "ccache comes behind icecc in PATH ({ccache}): icecc takes it for the compiler and sends it to the nodes.",
-    "Let ccache call icecc, and take both folders out of PATH but ccache's",
+    "Let ccache call icecc, and keep only ccache's folder in PATH",
     'export CCACHE_PREFIX=icecc PATH="{path}"',
 )
 CACHE_BYPASS = Cause(
-    "The build folder of {cache} calls {compiler} by its full path, without icecc: CMake found it before.",
-    "Give it a launcher",
+    "The build folder of {cache} calls {compiler} by its full path, without icecc.",
+    "Add a launcher",
     "cmake -DCMAKE_C_COMPILER_LAUNCHER=icecc -DCMAKE_CXX_COMPILER_LAUNCHER=icecc {folder}",
 )
 CACHE_DOUBLED = Cause(
-    "The build folder of {cache} has a launcher before a compiler that is icecc already ({compiler}).",
-    "Take the launcher away",
+    "The build folder of {cache} has a launcher for a compiler that is already icecc ({compiler}).",
+    "Remove the launcher",
     "cmake -DCMAKE_C_COMPILER_LAUNCHER= -DCMAKE_CXX_COMPILER_LAUNCHER= {folder}",
 )
 
@@ -94,7 +96,7 @@ def _settings(facts: WorkstationFacts) -> Outcome:
         found.append(DISABLED.found(value=value))
     if host := environment.get("ICECC_PREFERRED_HOST", ""):
         found.append(ONE_HOST.found(value=host))
-    return together(found or [fine("No variable of icecc's is set.")])
+    return together(found or [fine("None of icecc's variables is set.")])
 
 
 def _path(facts: WorkstationFacts) -> Outcome:
@@ -130,7 +132,9 @@ def _ccache(facts: WorkstationFacts) -> Outcome:
         folders = _without(environment.get("PATH", ""), ICECC_WRAPPERS)
         return BEHIND.found(f"gcc is {', then '.join(in_path('gcc', environment))}", ccache=ccache, path=folders)
     launchers = prefix_launchers(environment)
-    return fine(f"CCACHE_PREFIX={environment['CCACHE_PREFIX']}" if launchers else "ccache is not in front of icecc.")
+    return fine(
+        f"CCACHE_PREFIX={environment['CCACHE_PREFIX']}" if launchers else "ccache is not used in front of icecc."
+    )
 
 
 def _parted(environment: Mapping[str, str]) -> str:
@@ -170,44 +174,44 @@ def _cmake(facts: WorkstationFacts) -> Outcome:
             found.append(fine(seen))
         else:
             found.append(CACHE_BYPASS.found(seen, cache=cache.path, compiler=cache.compiler, folder=folder))
-    return together(found or [fine(f"There is no CMakeCache.txt in {facts.folder} or the folders in it.")])
+    return together(found or [fine(f"There is no CMakeCache.txt in {facts.folder} or its folders.")])
 
 
 CHECKS: tuple[Check[WorkstationFacts], ...] = (
     Check(
         "icecc-installed",
         "icecream's client is installed",
-        "Without icecc every compiler call stays on this machine.",
+        "Without icecc, everything is compiled on this machine.",
         _installed,
         causes=(NOT_INSTALLED, NO_WRAPPERS),
     ),
     Check(
         "icecc-settings",
-        "No setting keeps jobs here",
-        "icecc's variables outlive the session in which they were wanted.",
+        "No setting keeps jobs on this machine",
+        "A forgotten variable of icecc can keep all jobs here.",
         _settings,
         causes=(DISABLED, ONE_HOST),
     ),
     Check(
         "compiler-path",
-        "Compiler calls of this shell go to icecc",
-        "A compiler named by its path never meets icecc, and nothing says so.",
+        "Compiler calls in this shell use icecc",
+        "A compiler that is named by its path silently bypasses icecc.",
         _path,
         causes=(BY_PATH, UNKNOWN_NAME, NOT_HERE),
         needs=("icecc-installed",),
     ),
     Check(
         "ccache-order",
-        "ccache calls icecc, and only once",
-        "Met twice, icecc fails every compilation; before ccache, it sends ccache instead of the compiler.",
+        "ccache calls icecc exactly once",
+        "Called twice, icecc fails; in front of ccache, it sends ccache instead of the compiler.",
         _ccache,
         causes=(DOUBLED, BEHIND),
         needs=("icecc-installed",),
     ),
     Check(
         "cmake-cache",
-        "Build folders here use icecc",
-        "CMake keeps the compiler's full path from the first configuration on.",
+        "CMake's build folders use icecc",
+        "CMake keeps the full path of the compiler from the first configuration.",
         _cmake,
         causes=(CACHE_BYPASS, CACHE_DOUBLED),
         needs=("icecc-installed",),
