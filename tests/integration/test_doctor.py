@@ -113,7 +113,7 @@ def test_all_is_well(healthy: Desk) -> None:
     assert (report["schema"], report["place"]) == (1, "workstation")
     assert found["canary"]["state"] == "ok"
     assert "the same bytes as here" in found["canary"]["evidence"][0]
-    assert "Unpacked, it compiles (gcc, g++); its assembler says: GNU assembler" in " ".join(
+    assert "The unpacked environment compiles (gcc, g++); its assembler reports: GNU assembler" in " ".join(
         found["environment"]["evidence"]
     )
     assert {result["state"] for result in report["results"]} <= {"ok", "warn"}

@@ -100,7 +100,7 @@ def test_a_lost_filter_is_named_and_made_anew(server: Server) -> None:
     found = server.faults("--only", "filter")
     assert "any machine may write to the export" in found["filter"]["cause"]
     fixed = server.results("--only", "filter", "--fix")["filter"]
-    assert (fixed["state"], fixed["fixed"]) == ("ok", "Made the nftables tables farm_doctored anew.")
+    assert (fixed["state"], fixed["fixed"]) == ("ok", "Made the nftables tables again: farm_doctored.")
     assert not server.faults("--only", "filter")
 
 

@@ -82,7 +82,7 @@ def test_what_rests_on_a_failure_is_skipped_and_says_so() -> None:
         "mend it",
     )
     assert results["rest"].state is results["top"].state is State.SKIPPED
-    assert results["rest"].evidence == ("It rests on base.",)
+    assert results["rest"].evidence == ("Skipped because of: base.",)
     assert looked == ["base"]
 
 
@@ -301,5 +301,8 @@ def test_a_node_with_another_image_is_not_said_to_have_an_older_one(chosen: str,
     status = build(Farm(name="lab", nodes=Map({MAC: node})), instance)
     (check,) = [each for each in fleet.CHECKS if each.code == "nodes-image"]
     outcome = check.look(ServerFacts(Home.at(tmp_path), instance, status=status))
-    assert (State.WARN, "pc01: runs another image than its next boot gets.") == (outcome.state, outcome.cause)
+    assert (State.WARN, "pc01: runs another image than the one chosen for next boots.") == (
+        outcome.state,
+        outcome.cause,
+    )
     assert "old" not in f"{check.why} {check.title}".lower().split()

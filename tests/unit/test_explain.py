@@ -147,7 +147,7 @@ def test_what_icecc_did_not_see(tmp_path: Path) -> None:
 def test_the_record_of_the_last_run(tmp_path: Path) -> None:
     folder = last_run_folder({"XDG_STATE_HOME": str(tmp_path)})
     assert folder == tmp_path / "farm"
-    with pytest.raises(FarmError, match="Nothing has been run yet"):
+    with pytest.raises(FarmError, match="No run is recorded yet"):
         last_run.read(folder)
     (tmp_path / "farm").mkdir()
     stale = folder / "run-4194305.log"

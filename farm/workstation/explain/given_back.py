@@ -68,7 +68,9 @@ def kept_here(
     own = next((host for host in seen.hosts if host.name == membership.submitter), None)
     if own is None:
         where = f"{membership.scheduler}:{membership.port}, network {membership.netname}"
-        return GivenBack(farm_side.NOT_LOGGED_IN, f"The scheduler ({where}) knows no {membership.submitter}.")
+        return GivenBack(
+            farm_side.NOT_LOGGED_IN, f"{membership.submitter} is not logged in to the scheduler ({where})."
+        )
     moment = time.time() if now is None else now
     any_platform = "ICECC_VERSION" in settings
     others = [(host, _obstacle(host, own, seen.status, moment, any_platform)) for host in seen.hosts if host != own]
@@ -76,7 +78,7 @@ def kept_here(
     kept = tuple(NodeWhy(host.name, host.address, idle.code, idle.why, idle.mend) for host, idle in others if idle)
     preferred = settings.get("ICECC_PREFERRED_HOST", "")
     if preferred and all(preferred not in host.key for host in able):
-        return GivenBack(farm_side.PREFERRED_ABSENT, f"No node that takes jobs is called {preferred}.", kept)
+        return GivenBack(farm_side.PREFERRED_ABSENT, f"There is no node {preferred} that takes jobs.", kept)
     if not able:
         return GivenBack(
             farm_side.NO_ELIGIBLE_NODE, "" if others else "No other machine is logged in to the scheduler.", kept
@@ -84,13 +86,13 @@ def kept_here(
     if all(host.jobs_running >= host.slots for host in able):
         return GivenBack(farm_side.NODES_BUSY)
     if own.slots and not any_platform:
-        why = "It has --no-remote, but that keeps only jobs of others away." if own.no_remote else ""
+        why = "This machine's iceccd has --no-remote, but that refuses only jobs from others." if own.no_remote else ""
         return GivenBack(farm_side.OWN_SLOT, why)
     if elsewhere:
         return GivenBack(farm_side.NODES_BUSY)
     why = f"Free now: {', '.join(host.name for host in able[:MAX_NAMES])}."
     if own.slots:
-        why += " But this machine has slots of its own, so that the scheduler may just have chosen it (iceccd -m 0)."
+        why += " But this machine offers slots too, so the scheduler may simply have chosen it (see iceccd -m 0)."
     return GivenBack(farm_side.PASSED_OVER, why, kept)
 
 
@@ -109,6 +111,7 @@ def _obstacle(host: HostStatus, own: HostStatus, overview: Overview, now: float,
         return idle
     if host.platform != own.platform and not any_platform:
         return Idle(
-            "platform", f"It is {host.platform}, this machine is {own.platform}, and there is no compiler for it."
+            "platform",
+            f"The node is {host.platform}, this machine {own.platform}, and there is no compiler for the node.",
         )
     return None

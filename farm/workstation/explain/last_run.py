@@ -90,14 +90,14 @@ def read(folder: Path) -> tuple[LastRun, Path]:
     try:
         run = msgspec.json.decode((folder / LAST_RUN_FILE).read_bytes(), type=LastRun)
     except FileNotFoundError:
-        raise FarmError("Nothing has been run yet.", f"There is no {folder / LAST_RUN_FILE}.", mend) from None
+        raise FarmError("No run is recorded yet.", f"There is no {folder / LAST_RUN_FILE}.", mend) from None
     except (OSError, *NOT_JSON) as error:
         raise FarmError(
             "The record of the last run cannot be read.", f"{folder / LAST_RUN_FILE}: {error}", mend
         ) from error
     log = folder / run.log
     if LOG.fullmatch(run.log) is None or not log.is_file():
-        raise FarmError("What icecc said in the last run is not there.", f"There is no {log}.", mend)
+        raise FarmError("icecc's log of the last run is missing.", f"There is no {log}.", mend)
     return run, log
 
 

@@ -19,49 +19,49 @@ SAYS_MISSING = r"file for argument (?:%s)=.* missing, building locally"
 COMMAND = (
     Reason(
         "preprocess-only",
-        "It only preprocesses (-E), which is always done here.",
+        "Preprocessing (-E) is always done here.",
         says=("preprocessing, building locally",),
     ),
     Reason(
         "dependencies-only",
-        "It only lists dependencies (-M, -MM), which needs this machine's headers.",
-        "Where the build allows it, use -MD or -MMD: they write the list while the file is compiled on a node.",
+        "Listing dependencies (-M, -MM) needs this machine's headers.",
+        "If the build allows it, use -MD or -MMD, which write the list while the file is compiled on a node.",
         says=(SAYS_LOCAL % r"-MM?",),
     ),
     Reason(
         "dependency-option",
-        "icecc 1.4 does not know an option about dependencies: one with its value in the same word (-MFFILE), or -MJ.",
-        "Write the value as a word of its own: -MF FILE (likewise -MT, -MQ). In place of -MJ, let the build system "
-        "list the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
+        "icecc 1.4 does not support a dependency option with its value in the same word (-MFFILE), nor -MJ.",
+        "Write the value as a separate word: -MF FILE (likewise -MT, -MQ). Instead of -MJ, let the build system list "
+        "the commands, as CMake does with CMAKE_EXPORT_COMPILE_COMMANDS.",
         says=(SAYS_LOCAL % r"-M.*",),
     ),
     Reason(
         "syntax-only",
-        "It only checks the syntax (-fsyntax-only) and makes no object.",
+        "The call only checks the syntax (-fsyntax-only) and makes no object.",
         says=(SAYS_LOCAL % "-fsyntax-only",),
     ),
     Reason(
         "compiler-dump",
-        "It writes the compiler's internals to files beside the object (-fdump…).",
-        "Leave out -fdump… where it is not needed.",
+        "The compiler dumps internal data to files beside the object (-fdump…).",
+        "Leave out -fdump… if you do not need it.",
         says=(SAYS_LOCAL % r"-fdump.*",),
     ),
     Reason(
         "time-report",
-        "It measures the compiler itself (-ftime-report, -ftime-trace).",
-        "Leave the option out of ordinary builds.",
+        "The call measures the compiler itself (-ftime-report, -ftime-trace).",
+        "Leave the option out in ordinary builds.",
         says=(SAYS_LOCAL % r"-ftime-(?:report|trace).*",),
     ),
     Reason(
         "combine",
-        "It compiles several files into one object (-combine).",
-        "Compile each file by a call of its own.",
+        "The call compiles several files into one object (-combine).",
+        "Compile each file with a call of its own.",
         says=(SAYS_LOCAL % "-combine",),
     ),
     Reason(
         "compiler-path",
-        "It names where the compiler finds its parts (-B), and nodes have them elsewhere.",
-        "Leave out -B when compiling; linking may keep it.",
+        "The call names the folder of the compiler's parts (-B), which is different on nodes.",
+        "Leave out -B when compiling; it can stay when linking.",
         says=(SAYS_LOCAL % r"-B.*",),
     ),
     Reason(
@@ -72,19 +72,19 @@ COMMAND = (
     ),
     Reason(
         "assembler-listing",
-        "The assembler is to write a listing (-Wa,-a…=FILE), which would stay on the node.",
-        "Leave out the listing where it is not needed.",
+        "The assembler writes a listing (-Wa,-a…=FILE), which would stay on the node.",
+        "Leave out the listing if you do not need it.",
         says=(SAYS_LOCAL % r"-Wa,(?:.*,)?-a[a-z]*=.*",),
     ),
     Reason(
         "assembler-file-missing",
-        "A file for the assembler (-Wa,FILE) is not there.",
-        "Name it as seen from the folder in which the compiler is called.",
+        "A file for the assembler (-Wa,FILE) does not exist.",
+        "Check the path; it is relative to the folder in which the compiler is called.",
         says=("file for argument missing, building locally", SAYS_LOCAL % r"-Wa,.*"),
     ),
     Reason(
         "precompiled-header",
-        "It makes a precompiled header, which only the compiler here can use.",
+        "Precompiled headers are made here, because only this machine's compiler can use them.",
         says=(
             SAYS_LOCAL % "-Xclang -building-pch-with-obj",
             r"unknown extension (?:h|hh|hp|hpp|hxx|h\+\+|H|tcc)",
@@ -93,36 +93,37 @@ COMMAND = (
     ),
     Reason(
         "missing-argument",
-        "An optimisation option stands where a folder or file should (such as -I -O2).",
+        "An optimisation option is in the place of a folder or file (such as -I -O2).",
         "Look for an empty variable in the build's flags.",
         says=(SAYS_LOCAL % r".* -O.*",),
     ),
     Reason(
         "assembler",
-        "It is assembler, not C or C++.",
+        "The source is assembler, not C or C++.",
         says=(r"source file .*\.[sS], building locally", r"unsupported -x option: assembler.*; running locally"),
     ),
     Reason(
         "source-language",
-        "icecream distributes C, C++, Objective-C and Objective-C++ only.",
+        "icecream distributes only C, C++, Objective-C and Objective-C++.",
         says=(r"source file .*\.[^.]*, building locally", r"unsupported -x option: .*; running locally"),
     ),
     Reason(
         "coverage",
-        "It is built for measuring coverage, for which the compiler writes a file beside the object.",
-        "Leave out --coverage (-fprofile-arcs, -ftest-coverage) of builds that should be quick.",
+        "For measuring coverage, the compiler writes a file beside the object.",
+        "Leave out --coverage (-fprofile-arcs, -ftest-coverage) in builds that should be quick.",
         says=(EXTRA_FILES % "-fprofile-arcs|-ftest-coverage|--coverage",),
     ),
     Reason(
         "profile",
-        "It makes or uses a profile of the program (-fprofile-generate, -fprofile-use), a file of this machine.",
-        "Keep profiling out of everyday builds.",
+        "The call makes or uses a profile of the program (-fprofile-generate, -fprofile-use), which is a file on "
+        "this machine.",
+        "Leave out profiling in ordinary builds.",
         says=(EXTRA_FILES % "-fprofile-generate|-fprofile-use|-fbranch-probabilities",),
     ),
     Reason(
         "strip-flag",
-        "icecc 1.4 takes -s for the beginning of -save-temps.",
-        "Give -s only when linking.",
+        "icecc 1.4 mistakes -s for -save-temps.",
+        "Use -s only when linking.",
         says=(EXTRA_FILES % "-s",),
     ),
     Reason(
@@ -133,19 +134,19 @@ COMMAND = (
     ),
     Reason(
         "save-temps",
-        "The compiler's intermediate files are to be kept (-save-temps).",
+        "The compiler keeps its intermediate files here (-save-temps).",
         "Leave out -save-temps.",
         says=(EXTRA_FILES % "--?s.*|--",),
     ),
     Reason(
         "repo-templates",
         "Templates are instantiated through a repository file (-frepo).",
-        "Leave out -frepo; compilers after GCC 9 do not have it.",
+        "Leave out -frepo, which compilers after GCC 9 do not have.",
         says=(EXTRA_FILES % "-frepo",),
     ),
     Reason(
         "charset-flag",
-        "It converts character sets, for which nodes may lack the tables.",
+        "The call converts character sets, for which nodes may lack the tables.",
         "Keep sources in UTF-8 and leave the option out.",
         says=(r"-f\*-charset assumes charset conversion in the build environment; must be local",),
     ),
@@ -157,13 +158,13 @@ COMMAND = (
     ),
     Reason(
         "plugin-missing",
-        "The compiler's plugin is not there.",
-        "Check the path in -fplugin=; what is there is sent to the nodes.",
+        "The compiler plugin does not exist.",
+        "Check the path in -fplugin=; an existing plugin is sent to the nodes.",
         says=(SAYS_MISSING % "-fplugin", r"plugin for argument .* missing, building locally"),
     ),
     Reason(
         "extra-file-missing",
-        "A file that the compilation needs besides the source is not there.",
+        "An additional file that the compilation needs does not exist.",
         "Check the path in the option, or in ICECC_EXTRAFILES.",
         says=(
             SAYS_MISSING % "-fsanitize-blacklist|-fprofile-sample-use|-fprofile-instr-use",
@@ -172,86 +173,86 @@ COMMAND = (
     ),
     Reason(
         "multiple-arch",
-        "It compiles for several architectures at once (-arch).",
-        "Compile for each by a call of its own.",
+        "The call compiles for several architectures at once (-arch).",
+        "Compile for each with a call of its own.",
         says=("multiple -arch options, building locally",),
     ),
     Reason(
         DEPENDENCIES_LOST,
-        "clang does not write the file of dependencies that -Wp,-MD or -Wp,-MMD names: icecc 1.4 has it write another "
-        "one, named like the object.",
-        "Write -MMD -MF FILE in place of -Wp,-MMD,FILE (likewise -MD).",
+        "With -Wp,-MD or -Wp,-MMD, icecc 1.4 makes clang write the dependencies to another file, named like the "
+        "object.",
+        "Write -MMD -MF FILE instead of -Wp,-MMD,FILE (likewise -MD).",
     ),
     Reason(
         SIDE_FILE_LOST,
-        "The compiler writes a file besides the object (-fstack-usage, -fcallgraph-info, -fopt-info…=FILE, "
+        "The compiler writes an additional file (-fstack-usage, -fcallgraph-info, -fopt-info…=FILE, "
         "-fsave-optimization-record), which icecc 1.4 leaves on the node.",
-        "To have the file, compile here: ICECC=disable COMMAND. Else leave the option out.",
+        "To get the file, compile here: ICECC=disable COMMAND. Otherwise leave the option out.",
     ),
     Reason(
         LINKING,
-        "It links, which is always done here.",
+        "Linking is always done here.",
         says=("neither -c nor -S argument, building locally",),
     ),
     Reason(
         NO_DASH_C,
-        "It compiles and links in one call (there is no -c), which is done here as a whole.",
-        "Compile with -c, one file a call, and link afterwards.",
+        "A call that compiles and links (without -c) is done here as a whole.",
+        "Compile with -c, one file per call, and link afterwards.",
     ),
     Reason(
         OVERLOOKED,
-        "icecc 1.4 takes the word after -Wp,-MT… (also -Wp,-MQ…, -Wp,-MF…) for its value, and so overlooks it: "
-        "-c, -S or the source. Where no word follows, icecc crashes.",
+        "icecc 1.4 takes the word after -Wp,-MT… (also -Wp,-MQ…, -Wp,-MF…) for its value, and so misses it: -c, -S "
+        "or the source. If no word follows, icecc crashes.",
         "Write the option without -Wp: -MT NAME, -MF FILE.",
     ),
     Reason(
         COMPILER_QUERY,
-        "It asks the compiler about itself (such as --version) and compiles nothing.",
+        "The call only queries the compiler (such as --version).",
     ),
     Reason(
         "configure-test",
-        "It is a test of configure or CMake (conftest.c, CheckIncludeFile.c…), which icecc keeps here.",
+        "icecc does tests of configure and CMake (conftest.c, CheckIncludeFile.c…) here.",
         says=(r"configure tests are run locally: .*",),
     ),
     Reason(
         "several-inputs",
-        "There seem to be two input files in one call.",
-        "Compile one file a call; look for an option whose value stands apart from it.",
+        "The call seems to have two input files.",
+        "Compile one file per call; look for an option that is separated from its value.",
         says=(r"found another non option on command line\. Two input files\? .*",),
     ),
     Reason(
         "unknown-extension",
-        "The source's name does not end as C, C++, Objective-C or Objective-C++ does.",
+        "The source's name does not end like C, C++, Objective-C or Objective-C++.",
         "Name it .c, .cc, .cpp, .cxx, .m or .mm.",
         says=(r"unknown extension .*",),
     ),
     Reason(
         NO_OUTPUT,
-        "The output is no regular file (such as -o /dev/null), or no name for it can be found.",
-        "Name a file with -o. Tests that configure scripts make may stay as they are.",
+        "The output is not a regular file (such as -o /dev/null), or has no name.",
+        "Name a file with -o. Tests by configure scripts are no problem.",
         says=("output file empty or not a regular file, building locally",),
     ),
     Reason(
         "target-unknown",
-        "clang did not say for which machine it compiles (-dumpmachine).",
-        "See that the compiler runs: clang -dumpmachine",
+        "clang did not report its target (-dumpmachine).",
+        "Check that the compiler runs: clang -dumpmachine",
         says=("failed to read default clang host platform, building locally",),
     ),
     Reason(
         "march-native",
-        "The compiler did not say what -march=native (or -mcpu, -mtune) stands for on this machine.",
-        "Name a processor that all machines have (such as -march=x86-64-v2), which also makes all objects the same.",
+        "The compiler did not report what -march=native (or -mcpu, -mtune) means on this machine.",
+        "Name a processor type that all machines have (such as -march=x86-64-v2).",
         says=("failed to read -march/cpu/tune=native flags, building locally",),
     ),
     Reason(
         "icerun",
-        "It was started by icerun, which only gives it a slot of this machine.",
+        "icerun runs commands on this machine; it only waits for a free slot here.",
         says=(r"icerun, running locally\.",),
     ),
     Reason(
         "unsupported-compiler",
-        "icecc knows compilers by their names: cc, c++, and those with gcc, g++ or clang in them.",
-        "Call the compiler by such a name; for another that works alike, make a link named so.",
+        "icecc recognises compilers by name: cc, c++, and names with gcc, g++ or clang in them.",
+        "Call the compiler by such a name, or make a link to it with such a name.",
         says=(r"custom command, running locally\.",),
     ),
 )
