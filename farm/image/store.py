@@ -1,8 +1,7 @@
 """The image store: versions by kind, which of them next boots get, and whether they are still what was built.
 
 An image is called by the path of its folder in the store: KIND/VERSION, as `thin-client/20261123.1`. The first kind's
-versions lie at the top and are called by VERSION alone: so a store is laid out that had no other kind yet, and farms of
-such a release may share it.
+versions lie at the top and are called by VERSION alone: so a store is laid out that had no other kind yet.
 """
 
 from __future__ import annotations

@@ -98,7 +98,22 @@ def test_what_was_copied_from_another_store_takes_no_slot_of_another_version(sto
     assert {"copied": 4, "v1": 1, "v2": 2, "v3": 3} == of(store)
 
 
-@pytest.mark.parametrize("slot", [None, -1, 255, "3", [], 1.5])
+def test_of_slots_that_all_were_used_the_one_comes_next_that_is_free_for_longest(store: Store) -> None:
+    for number in range(4, MAX_SLOT + 1):
+        add_version(store, f"v{number}", number)
+    prepare(store)
+    for version in ("v9", "v2", "v200"):
+        store.remove(version, in_use=())
+        prepare(store)
+
+    for version in ("new1", "new2"):
+        add_version(store, version, MAX_SLOT)
+        prepare(store)
+
+    assert (9, 2) == (of(store)["new1"], of(store)["new2"])
+
+
+@pytest.mark.parametrize("slot", [None, -1, 0, 255, "3", [], 1.5])
 def test_a_slot_that_no_shelf_has_counts_for_nothing(store: Store, slot: object) -> None:
     add_version(store, "odd", 9)
     written_before(store, "odd", slot)
@@ -154,7 +169,7 @@ def test_a_damaged_record_is_named_with_what_mends_it(store: Store, damage: Call
         assert f"Remove {path}, bring the farm up again (sudo farm up)" in caught.value.mend
 
 
-@given(NAMES, NAMES, st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(0, MAX_SLOT)))
+@given(NAMES, NAMES, st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, MAX_SLOT)))
 def test_no_two_versions_share_a_slot_and_none_moves(one: list[str], two: list[str], former: dict[str, int]) -> None:
     first = slots.given(SlotTable(), one, former)
     second = slots.given(first, two, former)
@@ -162,7 +177,7 @@ def test_no_two_versions_share_a_slot_and_none_moves(one: list[str], two: list[s
     for names, found in ((one, first), (two, second)):
         assert {*names} == {*found.slots}
         assert len(names) == len({*found.slots.values()})
-        assert all(0 <= slot <= MAX_SLOT for slot in found.slots.values())
+        assert all(0 < slot <= MAX_SLOT for slot in found.slots.values())
     assert all(first.slots[name] == second.slots[name] for name in {*one} & {*two})
     new = [slot for name, slot in second.slots.items() if name not in one and name not in former]
     assert not {*new} & {*first.slots.values()}

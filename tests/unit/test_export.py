@@ -11,7 +11,7 @@ from socket import SocketKind
 import pytest
 
 from farm import export
-from farm.config import Config
+from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
 from farm.export import EXPORTS, Root
 from farm.home import Home
@@ -88,7 +88,7 @@ def home(tmp_path: Path) -> Home:
 
 
 def instance(version: str) -> Instance:
-    return Instance(config=Config(), interface="lo", image=version, started=0.0)
+    return Instance(config=Config(), interface="lo", images={FIRST_KIND: version}, started=0.0)
 
 
 def test_each_export_gets_ready_for_its_own_versions(toy: Toy, home: Home) -> None:
@@ -106,7 +106,7 @@ def test_its_services_run_and_nodes_are_told_where_their_root_is(toy: Toy, home:
     export.prepare(store)
     assert {"aoe-1", "toy"} <= {service.name for service in services(home, instance("t2"))}
 
-    render.write_boot_files(home, Config(), store, "t2", mtu=1500, farm_key="ssh-ed25519 AAAA farm")
+    render.write_boot_files(home, Config(), store, {FIRST_KIND: "t2"}, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
 
     assert " farm.root=toy:10.77.0.1/t2 farm.image=t2 " in (home.http / "boot/default.ipxe").read_text()
 

@@ -7,7 +7,7 @@ the removed root must find nothing in its place, rather than another root.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -18,7 +18,7 @@ from farm.export.description import Root
 from farm.home import locked, write_atomic
 
 MAX_SLOT = 254
-"""Slots on an AoE shelf: 0 to 254, 255 is the broadcast (AoE specification, section 2.2). 0 is not used."""
+"""Slots are 1 to 254: 255 is the broadcast (AoE specification, section 2.2), and 0 is not used."""
 
 
 class SlotTable(Struct, frozen=True):
@@ -27,6 +27,8 @@ class SlotTable(Struct, frozen=True):
     last: int = 0
     """The slot that was given most recently."""
     slots: dict[str, int] = {}
+    gone: list[int] = []
+    """Free slots that versions had which were removed, in the order in which these went."""
 
 
 class _Manifest(Struct, frozen=True):
@@ -56,27 +58,29 @@ def give_slots(store: Path, roots: Sequence[Root]) -> None:
             write_atomic(_path(store), msgspec.json.encode(after))
 
 
-def given(slots: SlotTable, names: Sequence[str], former: Mapping[str, int]) -> SlotTable:
+def given(before: SlotTable, names: Sequence[str], former: Mapping[str, int]) -> SlotTable:
     """The slots of ``names``: those they have, or had in their manifests (``former``), or else free ones.
 
     Raises FarmError when there are more names than slots.
     """
-    found = {name: slots.slots[name] for name in names if name in slots.slots}
+    found = {name: before.slots[name] for name in names if name in before.slots}
     for name in names:
         if name not in found and name in former and former[name] not in found.values():
             found[name] = former[name]
     # Of slots that manifests gave the newest version's was given last: it is the last one here.
-    last = slots.last or next(reversed(found.values()), 0)
+    last = before.last or next(reversed(found.values()), 0)
+    gone = [*before.gone, *(slot for name, slot in before.slots.items() if name not in names)]
     for name in names:
         if name not in found:
-            last = found[name] = _free(last, found)
-    return SlotTable(last, found)
+            last = found[name] = _free(last, gone, found.values())
+    return SlotTable(last, found, [slot for slot in gone if slot not in found.values()])
 
 
-def _free(last: int, taken: Mapping[str, int]) -> int:
-    for step in range(MAX_SLOT):
-        slot = (last + step) % MAX_SLOT + 1
-        if slot not in taken.values():
+def _free(last: int, gone: Sequence[int], taken: Collection[int]) -> int:
+    """The next slot that no version is known to have had, or the one that has been free for longest."""
+    onward = ((last + step) % MAX_SLOT + 1 for step in range(MAX_SLOT))
+    for slot in (*(slot for slot in onward if slot not in gone), *gone):
+        if slot not in taken:
             return slot
     raise FarmError(
         f"The image store holds more versions than an AoE shelf has slots, {MAX_SLOT}.",
@@ -90,7 +94,7 @@ def _former(root: Root) -> int | None:
         slot = msgspec.json.decode((root.folder / "manifest.json").read_bytes(), type=_Manifest).slot
     except (OSError, *NOT_JSON):
         return None
-    return slot if slot is not None and 0 <= slot <= MAX_SLOT else None
+    return slot if slot is not None and 0 < slot <= MAX_SLOT else None
 
 
 def _path(store: Path) -> Path:
