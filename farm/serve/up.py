@@ -56,6 +56,8 @@ ENVIRONMENTS = "environments"
 INTERFACE = "FARM_INTERFACE"
 """Environment variable of all services but machines: which interface they are bound to. Where one of the same name has
 taken its place, their sockets are deaf."""
+OUTLIVES_INTERFACE = frozenset({"iceccd"})
+"""Services that listen on no interface. A call that meets no iceccd at its end fails (`iceccd-lost`): it goes on."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
     instance = msgspec.structs.replace(instance, addresses_added=added)
     instance.save(home)
     for address in missing:
-        # The broadcast address must be set: icecream uses it for discovery. nodad: the IPv6 prefix is this farm's alone,
+        # The broadcast address must be set: icecream uses it for discovery. nodad: the IPv6 prefix is our own,
         # and while the kernel looks for a duplicate, for a second or more, the address cannot be used.
         options = ["nodad"] if ":" in address else ["brd", "+"]
         command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
@@ -311,7 +313,9 @@ def services(home: Home, instance: Instance) -> list[Service]:
     # the interface is made again under the same name. Virtual machines go on: they are plugged into the new one.
     bound = {INTERFACE: _interface_index(instance)}
     return [
-        replace(service, environment={**service.environment, **bound}) if service.restart else service
+        replace(service, environment={**service.environment, **bound})
+        if service.restart and service.name not in OUTLIVES_INTERFACE
+        else service
         for service in _services(home, instance)
     ]
 

@@ -169,11 +169,13 @@ def building(lab: Lab, *command: str) -> Iterator[subprocess.Popen[str]]:
 @pytest.mark.parametrize("fault", ["the bridge", "the bridge is another", "scheduler is stopped"])
 def test_up_heals_under_a_build_what_is_lost_to_it_already(lab: Lab, fault: str) -> None:
     with building(lab, "sleep", "1234.5") as build:
+        before = lab.pids()
         FAULTS[fault](lab)
 
         lab.up()
 
         assert [] == lab.sick()
+        assert before["iceccd"] == lab.pids()["iceccd"], "a call that compiles here fails when it meets no iceccd"
         assert build.poll() is None
 
 
