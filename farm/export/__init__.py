@@ -19,9 +19,14 @@ from farm.supervisor import Service
 EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(),)}
 
 
+def export_of_kind(kind: str) -> Export:
+    """How nodes read the roots of a kind's images."""
+    return EXPORTS[kinds.export_of(kind)]
+
+
 def export_of(manifest: Manifest) -> Export:
     """How nodes read the root of a version."""
-    return EXPORTS[kinds.export_of(manifest.kind)]
+    return export_of_kind(manifest.kind)
 
 
 def root_of(store: Store, manifest: Manifest) -> Root:
@@ -43,11 +48,6 @@ def services(instance: Instance, store: Store) -> list[Service]:
 def socket_buffer_needed(config: Config, mtu: int) -> int:
     """Bytes that the kernel must allow sockets for what they receive, so that every export has what it wants."""
     return max(export.socket_buffer(config, mtu) for export in EXPORTS.values())
-
-
-def advice() -> str:
-    """What to look at when a node does not get its root: a question, without its question mark."""
-    return "; ".join(export.advice for export in EXPORTS.values())
 
 
 def serving(store: Store, service: str) -> tuple[Export, Root] | None:

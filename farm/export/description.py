@@ -50,7 +50,7 @@ class Export(Protocol):
 
     @property
     def advice(self) -> str:
-        """What to look at when a node does not get its root: a question, without its question mark."""
+        """A question that leads to the cause when a node does not get its root."""
 
     def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
         """Ports on which its services listen, by TCP (SOCK_STREAM) or UDP (SOCK_DGRAM)."""

@@ -8,7 +8,7 @@ from statistics import median
 
 from msgspec import Struct
 
-from farm.export import advice
+from farm.export import export_of_kind
 from farm.hints import hint
 from farm.view.status import NodeStatus
 from farm.view.wording import duration
@@ -27,15 +27,12 @@ ADVICE: Mapping[Stage, tuple[str, str]] = {
         "does TFTP (UDP 69) reach the server, and does it boot from this card first? farm logs dnsmasq",
     ),
     Stage.LOADER: ("no kernel fetched", "is HTTP reachable from there? farm logs nginx"),
-    Stage.KERNEL: (
-        "no root mounted",
-        f"{advice()}? Its console tells; farm status lists the exports",
-    ),
+    Stage.KERNEL: ("no root mounted", "{export} Its console tells; farm status lists the exports"),
     Stage.ROOT: ("nothing heard of its agent", "is it still starting? Its console tells; farm logs farmd"),
     Stage.AGENT: ("not logged in to the scheduler", "does iceccd run? farm node ssh {name} systemctl status iceccd"),
     Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "is it short of memory or busy? farm node show {name}"),
 }
-"""What is missing at a stage, and where to look."""
+"""What is missing at a stage, and where to look; ``{export}`` is what the export of the machine's image advises."""
 
 
 class Span(Struct, frozen=True):
@@ -110,4 +107,10 @@ def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) ->
     if last.seconds <= limit:
         return None
     missing, look = ADVICE[last.stage]
-    return Hang(last.stage, last.seconds, others, missing, hint(look.format(name=node.name)))
+    return Hang(
+        last.stage,
+        last.seconds,
+        others,
+        missing,
+        hint(look.format(name=node.name, export=export_of_kind(node.kind).advice)),
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -11,16 +12,20 @@ from socket import SocketKind
 import pytest
 
 from farm import export
-from farm.config import FIRST_KIND, Config
+from farm.config import FIRST_KIND, Config, MachineConfig
 from farm.errors import FarmError
 from farm.export import EXPORTS, Root
 from farm.home import Home
-from farm.image.store import Manifest, Store
+from farm.image import kinds
+from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot import render
 from farm.serve import firewall, health, preflight
 from farm.serve.up import services
 from farm.supervisor import Service
+from farm.view.boot import hanging, spans
+from farm.view.status import NodeStatus
+from farm.watch.events import Stage
 from tests.made_up_store import add_version
 
 
@@ -30,7 +35,7 @@ class Toy:
     name = "toy"
     programs: Mapping[str, str] = {"toyd": "toy-server"}
     ingress_rules = ("ether type 0x9999 drop",)
-    advice = "does its toy light up"
+    advice = "does its toy light up?"
 
     def __init__(self) -> None:
         self.prepared: list[str] = []
@@ -66,37 +71,39 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The export of versions whose names begin with a t."""
-    made, others = Toy(), export.export_of
-
-    def export_of(manifest: Manifest) -> export.Export:
-        return made if manifest.version.startswith("t") else others(manifest)
-
+    """The export of a kind of image, the toys."""
+    made = Toy()
+    toys = dataclasses.replace(kinds.find(FIRST_KIND), name="toys", export="toy")
     monkeypatch.setitem(EXPORTS, "toy", made)
-    monkeypatch.setattr(export, "export_of", export_of)
+    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, "toys": toys})
     return made
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Three versions, of which the toy exports two."""
+    """Three versions, two of them toys."""
     home = Home.at(tmp_path)
     home.create()
-    for built, version in enumerate(("v1", "t1", "t2"), 1):
-        add_version(Store(home.images), version, built)
+    for built, (version, kind) in enumerate({"v1": FIRST_KIND, "t1": "toys", "t2": "toys"}.items(), 1):
+        add_version(Store(home.images), version, built, kind)
     return home
 
 
-def instance(version: str) -> Instance:
-    return Instance(config=Config(), interface="lo", images={FIRST_KIND: version}, started=0.0)
+IMAGES = {FIRST_KIND: "v1", "toys": "toys/t2"}
+INSTANCE = Instance(
+    config=Config(machines=[MachineConfig(mac="52:54:00:00:00:01", name="toy01", image="toys")]),
+    interface="lo",
+    images=IMAGES,
+    started=0.0,
+)
 
 
 def test_each_export_gets_ready_for_its_own_versions(toy: Toy, home: Home) -> None:
     store = Store(home.images)
     export.prepare(store)
 
-    assert ["t1", "t2"] == toy.prepared
-    assert {"v1": "aoe:e7.1", "t1": "toy:10.77.0.1/t1", "t2": "toy:10.77.0.1/t2"} == {
+    assert ["toys/t1", "toys/t2"] == toy.prepared
+    assert {"v1": "aoe:e7.1", "t1": "toy:10.77.0.1/toys/t1", "t2": "toy:10.77.0.1/toys/t2"} == {
         manifest.version: export.root_argument(Config(), store, manifest) for manifest in store.list()
     }
 
@@ -104,15 +111,18 @@ def test_each_export_gets_ready_for_its_own_versions(toy: Toy, home: Home) -> No
 def test_its_services_run_and_nodes_are_told_where_their_root_is(toy: Toy, home: Home) -> None:
     store = Store(home.images)
     export.prepare(store)
-    assert {"aoe-1", "toy"} <= {service.name for service in services(home, instance("t2"))}
+    assert {"aoe-1", "toy"} <= {service.name for service in services(home, INSTANCE)}
 
-    render.write_boot_files(home, Config(), store, {FIRST_KIND: "t2"}, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
+    render.write_boot_files(home, INSTANCE.config, store, IMAGES, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
 
-    assert " farm.root=toy:10.77.0.1/t2 farm.image=t2 " in (home.http / "boot/default.ipxe").read_text()
+    assert (
+        " farm.root=toy:10.77.0.1/toys/t2 farm.image=toys/t2 "
+        in (home.http / "boot/52-54-00-00-00-01.ipxe").read_text()
+    )
 
 
 def test_it_is_asked_whether_it_works(toy: Toy, home: Home) -> None:
-    answer = health.ask(home, instance("t1"), "toy", os.getpid())
+    answer = health.ask(home, INSTANCE, "toy", os.getpid())
 
     assert (False, "its battery is empty") == (answer.ok, answer.detail)
 
@@ -121,7 +131,7 @@ def test_a_service_whose_version_cannot_be_told_is_not_well(toy: Toy, home: Home
     export.prepare(Store(home.images))
     (home.images / ".aoe" / "slots.json").write_text("{")
 
-    answer = health.ask(home, instance("t1"), "aoe-1", os.getpid())
+    answer = health.ask(home, INSTANCE, "aoe-1", os.getpid())
 
     assert (False, "The record of the images' AoE slots cannot be read.") == (answer.ok, answer.detail)
 
@@ -147,5 +157,15 @@ def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
     assert f"(pid {os.getpid()})" in caught.value.why
 
 
-def test_its_advice_is_given_where_a_boot_hangs(toy: Toy) -> None:
-    assert "does ATA over Ethernet reach it, and is its image served; does its toy light up" == export.advice()
+@pytest.mark.parametrize(
+    ("kind", "advice"), [("toys", "does its toy light up?"), (FIRST_KIND, "does ATA over Ethernet reach it, ")]
+)
+def test_its_advice_is_given_where_a_boot_from_it_hangs(toy: Toy, kind: str, advice: str) -> None:
+    node = NodeStatus(
+        key="a", mac="a", name="a", address="", stage=Stage.KERNEL, since=0.0, stages={}, host=None, kind=kind
+    )
+
+    found = hanging(node, spans(node, 1000.0), {})
+
+    assert found
+    assert found.look.startswith(advice)
