@@ -46,19 +46,17 @@ class ApiQuestion(Generic[Answer]):
     def answer(self, status: int, body: bytes) -> Answer:
         """What farmd says, of which ``body`` was read. Raises FarmError when it refuses, or cannot be understood."""
         if len(body) > MAX_ANSWER:
-            raise FarmError("farmd's answer cannot be understood.", f"It is longer than {MAX_ANSWER} bytes.", _AGAIN)
+            raise FarmError("farmd's answer is not valid.", f"The answer is longer than {MAX_ANSWER} bytes.", _AGAIN)
         try:
             if status != 200:
                 error = msgspec.json.decode(body, type=Refused).error
                 raise FarmError(error.what, error.why, error.mend)
             return msgspec.json.decode(body, type=self.kind)
         except NOT_JSON as error:
-            raise FarmError(
-                "farmd's answer cannot be understood.", f"It is of another version: {error}", _AGAIN
-            ) from error
+            raise FarmError("farmd's answer is not valid.", f"farmd has another version: {error}", _AGAIN) from error
 
 
-_AGAIN = "Start it again: sudo farm up"
+_AGAIN = "Restart it: sudo farm up"
 
 
 STATUS = ApiQuestion("/status", Status)
@@ -108,7 +106,7 @@ def no_answer(where: str, why: str) -> FarmError:
 
 def silence(seconds: float) -> str:
     """Why, when nothing came."""
-    return f"It has said nothing for {seconds:.0f} s."
+    return f"There was no answer for {seconds:.0f} s."
 
 
 def ask(home: Home, question: ApiQuestion[Answer], timeout: float = ANSWER_SECONDS) -> Answer:

@@ -157,14 +157,14 @@ class Direct:
                 )
                 return await blocking.give(order, self.host, self.port, word)
         raise FarmError(
-            f"{node.name} cannot be told to {action} from here.",
-            "Only a farm's own nodes can, and this is a scheduler without one.",
+            f"The order {action} is not available for {node.name} here.",
+            "Only a farm's own nodes accept it, and this scheduler is not part of a farm.",
             f"On the farm's server: farm node {action} {node.name}",
         )
 
     async def switch_image(self, image: str) -> str:
         """Always raises FarmError: a scheduler without a farm serves no images."""
-        raise FarmError("There is no image to switch.", "This is a scheduler without a farm.", "")
+        raise FarmError("There is no image to choose.", "This scheduler is not part of a farm.", "")
 
     async def images(self) -> list[str]:
         """No version, since a scheduler without a farm serves no images."""

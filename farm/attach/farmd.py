@@ -55,13 +55,13 @@ class Farmd:
                     async for update in watch:
                         waits = pauses(SHORTEST_FARMD_RETRY, LONGEST_FARMD_RETRY)
                         yield update
-                why = "It closed the connection."
+                why = "farmd closed the connection."
             except TimeoutError:
                 why = client.silence(SILENCE_SECONDS)
             except (OSError, aiohttp.ClientError) as error:
                 why = _reason(error)
             except NOT_JSON as error:
-                why = f"It is of another version: {error}"
+                why = f"farmd has another version: {error}"
             retry = next(waits)
             yield Lost(why, retry)
             await asyncio.sleep(retry)
@@ -123,14 +123,14 @@ class Farmd:
             return (await self._ask(client.order(node.key, action))).done
         if action not in self._orders:
             raise FarmError(
-                f"{node.name} cannot be told to {action} from here.", "", f"Try: farm node {action} {node.name}"
+                f"The order {action} is not available for {node.name} here.", "", f"Try: farm node {action} {node.name}"
             )
         return await asyncio.to_thread(self._orders[action], node)
 
     async def switch_image(self, image: str) -> str:
         """In the store, and in the farm that is up."""
         if self._switch is None:
-            raise FarmError("The image cannot be switched from here.", "", f"Try: sudo farm image use {image}")
+            raise FarmError("The image cannot be chosen here.", "", f"Try: sudo farm image use {image}")
         chosen = await asyncio.to_thread(self._switch, image)
         return f"Next boots get {chosen}."
 

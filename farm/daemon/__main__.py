@@ -17,8 +17,8 @@ from farm.printable import PrintableFormatter, printable_lines
 
 def main() -> int:
     """Run it in the foreground; its log is standard error."""
-    parser = argparse.ArgumentParser(prog="farmd", description="Watch a farm, and answer what is known of it.")
-    parser.add_argument("--home", type=Path, help="the farm's folder, as of `farm --home`")
+    parser = argparse.ArgumentParser(prog="farmd", description="Watch a farm, and serve its state.")
+    parser.add_argument("--home", type=Path, help="folder of the farm, as for `farm --home`")
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])

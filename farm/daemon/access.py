@@ -84,13 +84,16 @@ def may_order(uid: int | None, *, orders: bool) -> None:
     """See that who asks may also give orders; ``orders``: api.orders of farm.yaml. Raises ApiError."""
     if uid is None and not orders:
         raise ApiError(
-            403, "Orders are not taken over the network.", "", "Set api.orders: true in farm.yaml, then: sudo farm up"
+            403,
+            "Orders are not accepted over the network.",
+            "",
+            "Set api.orders: true in farm.yaml, then: sudo farm up",
         )
     if uid is not None and uid not in (0, os.getuid()):
         raise ApiError(
             403,
-            "You may not give orders to nodes.",
-            f"User id {uid} is neither root nor farmd's.",
+            "You are not allowed to give orders to nodes.",
+            f"User id {uid} is neither root nor farmd's user.",
             "Try again with sudo.",
         )
 
@@ -137,10 +140,10 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
     except ConnectionError:
         raise
     except BROKEN_REQUESTS:
-        return refusal(400, FarmError("The request cannot be read.", "Its body is broken.", "See docs/api.md."))
+        return refusal(400, FarmError("Invalid request.", "The body cannot be read.", "See docs/api.md."))
     except Exception:
         log.exception("%s %.200r failed", request.method, request.path)
-        return refusal(500, FarmError("farmd made a mistake.", "It is in its log.", "Look: farm logs farmd"))
+        return refusal(500, FarmError("Internal error in farmd.", "Details are in its log.", "See: farm logs farmd"))
 
 
 def refusal(status: int, error: FarmError, headers: dict[str, str] | None = None) -> web.Response:

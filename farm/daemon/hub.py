@@ -126,7 +126,7 @@ class Hub:
     async def serve(self, request: web.Request) -> web.WebSocketResponse:
         """One watcher, from its request to its end."""
         if self.count >= (MAX_WATCHERS if caller(request) == 0 else MAX_WATCHERS - FOR_ROOT):
-            raise ApiError(503, "Too many watch already.", f"farmd serves {MAX_WATCHERS} WebSockets.", "Close one.")
+            raise ApiError(503, "Too many WebSockets.", f"farmd serves at most {MAX_WATCHERS}.", "Close one.")
         self.count += 1
         watcher = Watcher()
         try:

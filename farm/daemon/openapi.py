@@ -18,9 +18,10 @@ from farm.daemon.routes import ROUTES, Parameter, Route
 
 REFERENCE = "#/components/schemas/{name}"
 ABOUT = (
-    "What farmd knows of a farm. It answers at the Unix socket /run/farm/farmd.sock, and on the lab's network if "
-    "farm.yaml sets api.port; there every request but /healthz needs the token. Fields may be added; a client ignores "
-    "what it does not know. Times are Unix times in seconds, sizes bytes, unless said otherwise."
+    "The state of a farm, as farmd knows it. farmd serves this API on the Unix socket /run/farm/farmd.sock, and on "
+    "the lab's network if farm.yaml sets api.port; there, every request except /healthz needs the token. Fields may "
+    "be added, so clients must ignore unknown fields. Times are Unix times in seconds and sizes are bytes, unless "
+    "stated otherwise."
 )
 
 
@@ -37,7 +38,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {"title": "farmd", "version": "1", "description": ABOUT, "license": {"name": "GPL-3.0-or-later"}},
         "servers": [
-            {"url": "http://localhost", "description": "At the Unix socket"},
+            {"url": "http://localhost", "description": "On the Unix socket"},
             {
                 "url": "http://{server}:{port}",
                 "description": "On the lab's network",
@@ -49,7 +50,7 @@ def document() -> dict[str, Any]:
         "components": {
             "responses": {
                 "Refused": {
-                    "description": "What failed, why, and what mends it; 401 when the token is missing or wrong.",
+                    "description": "What failed, why, and how to fix it; 401 if the token is missing or wrong.",
                     "content": {"application/json": {"schema": {"$ref": REFERENCE.format(name="Refused")}}},
                 }
             },
@@ -77,7 +78,7 @@ def _operation(route: Route, schema: dict[str, Any] | None) -> dict[str, Any]:
         operation["x-message"] = schema
     else:
         content = {route.content: {"schema": schema or {"type": "string"}}}
-        operation["responses"] = {"200": {"description": "It is so.", "content": content}}
+        operation["responses"] = {"200": {"description": "Success.", "content": content}}
     refused = {"application/json": {"schema": {"$ref": REFERENCE.format(name="Refused")}}}
     for status in route.errors:
         operation["responses"][str(status)] = {"description": HTTPStatus(status).phrase, "content": refused}

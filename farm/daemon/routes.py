@@ -45,7 +45,7 @@ from farm.watch.activity.jobs import MAX_ENDED
 from farm.watch.state import Farm, login_keys
 
 DIGITS = 10
-RESUMES = "it gets jobs again when the scheduler next tries to reach it, which takes it a minute at most"
+RESUMES = "it gets jobs again within a minute, when the scheduler next tries to reach it"
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -90,7 +90,9 @@ class Parameter(Struct, frozen=True):
         given = request.query.get(self.name, str(self.default))
         if not (given.isascii() and given.isdigit() and len(given) <= DIGITS and self.least <= int(given) <= self.most):
             raise ApiError(
-                400, f"{self.name} cannot be {given[:32]!r}.", f"It is a number from {self.least} to {self.most}."
+                400,
+                f"Invalid value for {self.name}: {given[:32]!r}.",
+                f"The value must be a number from {self.least} to {self.most}.",
             )
         return int(given)
 
@@ -111,13 +113,13 @@ class Route(Struct, frozen=True, kw_only=True):
     errors: tuple[int, ...] = ()
 
 
-NODE_KEY = Parameter("key", "A MAC, NAME@ADDRESS as `key` has it, or a name or address that only one node has.")
+NODE_KEY = Parameter("key", "A node's MAC, its `key` (NAME@ADDRESS), or a name or address that only one node has.")
 BUILD = Parameter("id", "Number of a build.")
-ENDED = Parameter("ended", "So many of the jobs that ended last.", 0, 0, MAX_ENDED)
-BUILDS_LIMIT = Parameter("limit", "So many builds at most.", 100, 1, MAX_BUILDS)
-SUBMITTER = Parameter("submitter", "Only builds of the machine of this name.")
-SINCE = Parameter("since", "Only builds that ended at this Unix time or later.", 0, 0, 10**DIGITS - 1)
-HOURS = Parameter("hours", "So many hours back.", 24, 1, MAX_HOURS)
+ENDED = Parameter("ended", "Number of ended jobs to include.", 0, 0, MAX_ENDED)
+BUILDS_LIMIT = Parameter("limit", "Maximum number of builds.", 100, 1, MAX_BUILDS)
+SUBMITTER = Parameter("submitter", "Only builds of the machine with this name.")
+SINCE = Parameter("since", "Only builds that ended at or after this Unix time.", 0, 0, 10**DIGITS - 1)
+HOURS = Parameter("hours", "Number of hours.", 24, 1, MAX_HOURS)
 
 
 def find(farm: Farm, images: Mapping[str, str], key: str) -> NodeStatus:
@@ -137,7 +139,7 @@ def find(farm: Farm, images: Mapping[str, str], key: str) -> NodeStatus:
         nodes = [by_host[name, address]]
     if len(nodes) + len(hosts) > 1:
         keys = [*(node.mac for node in nodes), *(f"{host.name}@{host.address}" for host in hosts)]
-        raise ApiError(409, "Several nodes are called that.", f"They are {', '.join(keys[:8])}.", "Name one of these.")
+        raise ApiError(409, "Several nodes have that name.", f"They are {', '.join(keys[:8])}.", "Use one of these.")
     if nodes:
         return node_status(farm, nodes[0], images)
     if hosts:
@@ -145,8 +147,8 @@ def find(farm: Farm, images: Mapping[str, str], key: str) -> NodeStatus:
     raise ApiError(
         404,
         "There is no such node.",
-        "Neither booted from this farm, nor known to its scheduler.",
-        "See: farm node list",
+        "The node has not booted from this farm, and is not known to its scheduler.",
+        "List the nodes: farm node list",
     )
 
 
@@ -213,7 +215,7 @@ async def _tag(request: web.Request) -> web.Response:
     try:
         tag = msgspec.json.decode(await request.read(), type=Tag)
     except NOT_JSON as error:
-        raise ApiError(400, "That is no tag.", str(error), "See docs/api.md.") from None
+        raise ApiError(400, "Invalid tag.", str(error), "See docs/api.md.") from None
     request.app[WATCHING].history.tag(tag.submitter, tag.text)
     return answer(Done(done=f"The build of {tag.submitter} is called {tag.text}."))
 
@@ -274,7 +276,7 @@ async def _order(order: Order, request: web.Request) -> web.Response:
         name = blocking.name_for_scheduler(node, blocking.names(watching.farm), blocked)
         if order == "unblock" and name not in blocked and pending.drains(watching.home, node.mac or node.key):
             pending.strike(watching.home, node.mac or node.key)
-            return answer(Done(done=f"{node.name} is drained no longer: {RESUMES}."))
+            return answer(Done(done=f"{node.name} is no longer drained: {RESUMES}."))
     return answer(Done(done=await blocking.give(order, config.server, config.scheduler.port, name)))
 
 
@@ -295,41 +297,41 @@ def _order_route(order: Order, text: str) -> Route:
 
 
 ROUTES: tuple[Route, ...] = (
-    Route(path="/status", name="status", text="All of the farm but jobs.", handler=_status, answer=Status),
+    Route(path="/status", name="status", text="The farm, without jobs.", handler=_status, answer=Status),
     Route(
         path="/healthz", name="healthz", text="Whether farmd runs; needs no token.", handler=_healthz,
         content="text/plain",
     ),
     Route(
-        path="/jobs", name="jobs", text="Jobs in flight, and the last that ended.", handler=_jobs, answer=Jobs,
+        path="/jobs", name="jobs", text="Jobs in flight, and the last ended ones.", handler=_jobs, answer=Jobs,
         parameters=(ENDED,), errors=(400,),
     ),
     Route(path="/nodes", name="nodes", text="Machines and other daemons.", handler=_nodes, answer=NodeList),
     Route(
-        path="/nodes/hours", name="hours", text="What each node did, by the hour.", handler=_hours, answer=NodeHours,
+        path="/nodes/hours", name="hours", text="What each node did in each hour.", handler=_hours, answer=NodeHours,
         parameters=(HOURS,), errors=(400, 409),
     ),
     Route(
-        path="/nodes/{key}/readings", name="readings", text="What a node measured in the last quarter of an hour.",
+        path="/nodes/{key}/readings", name="readings", text="A node's measurements in the last 15 minutes.",
         handler=_readings, answer=Readings, parameters=(NODE_KEY,), errors=(404, 409),
     ),
-    _order_route("block", "Send a node away and refuse its log-in until it is unblocked, or the scheduler restarted."),
-    _order_route("unblock", "Let a blocked node log in again, or end its drain."),
+    _order_route("block", "Send a node away, and refuse its log-in until it is unblocked or the scheduler ends."),
+    _order_route("unblock", "Let a blocked node log in again, or cancel its drain."),
     _order_route("kick", "Send a node away; it logs in again by itself."),
     Route(
         path="/scheduler", name="scheduler", text="The scheduler, now and in total.", handler=_scheduler,
         answer=SchedulerNow,
     ),
     Route(
-        path="/builds", name="builds", text="Builds, the newest first.", handler=_builds, answer=Builds,
+        path="/builds", name="builds", text="Builds, newest first.", handler=_builds, answer=Builds,
         parameters=(BUILDS_LIMIT, SUBMITTER, SINCE), errors=(400, 409),
     ),
     Route(
-        path=r"/builds/{id:\d{1,15}}", name="build", text="One build, whole.", handler=_build, answer=BuildDetail,
+        path=r"/builds/{id:\d{1,15}}", name="build", text="One build with details.", handler=_build, answer=BuildDetail,
         parameters=(BUILD,), errors=(404,),
     ),
     Route(
-        method="POST", path="/builds/tag", name="tag", text="Say what a submitter builds, as farm run does.",
+        method="POST", path="/builds/tag", name="tag", text="Name a submitter's current build, as farm run does.",
         handler=_tag, body=Tag, answer=Done, errors=(400,),
     ),
     Route(path="/images", name="images", text="The image store.", handler=_images, answer=Images, errors=(409,)),
@@ -339,7 +341,7 @@ ROUTES: tuple[Route, ...] = (
         handler=_targets, answer=list[PrometheusTarget],
     ),
     Route(
-        path="/ws", name="live", text="A WebSocket: a snapshot, then a delta every half second.", handler=_ws,
+        path="/ws", name="live", text="A WebSocket that sends a snapshot, then a delta every half second.", handler=_ws,
         answer=Update, errors=(503,),
     ),
 )  # fmt: skip

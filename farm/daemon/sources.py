@@ -100,7 +100,7 @@ class BootLogs:
             self.problem = (
                 ""
                 if room.f_bfree * room.f_frsize > MIN_LOG_ROOM
-                else (f"The disk is full: what boots is not logged, and not seen. Make room: df -h {self._folder}")
+                else (f"The disk is full, so boots are not logged and not seen. Free some space: df -h {self._folder}")
             )
 
 

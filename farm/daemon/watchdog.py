@@ -89,8 +89,8 @@ def _disk(folders: Sequence[Path]) -> Iterator[Finding]:
         free, more_files = shutil.disk_usage(folder).free, os.statvfs(folder)
         if free >= HOME_SPACE and (more_files.f_favail or not more_files.f_files):
             continue
-        what = f"{free >> 20} MiB are free" if free < HOME_SPACE else "no further file can be made there"
-        fix = "Make room; old images go with: sudo farm image remove VERSION"
+        what = f"{free >> 20} MiB are free" if free < HOME_SPACE else "no more files can be created there"
+        fix = "Free some space, for example old images: sudo farm image remove VERSION"
         yield Finding("disk-full", f"The disk below {folder} is full: {what}.", fix)
 
 
@@ -102,12 +102,12 @@ def _interface(instance: Instance) -> Iterator[Finding]:
         fix = flaw.mend if instance.namespace is None else "Repair it: sudo farm up"
         yield Finding("interface", flaw.what, fix, name)
     elif (cards := psutil.net_if_addrs().get(name)) is None:
-        yield Finding("interface", f"The interface {name} is gone.", "When it is back: sudo farm up", name)
+        yield Finding("interface", f"The interface {name} does not exist.", "When it is back, run: sudo farm up", name)
     elif address not in [each.address for each in cards]:
-        yield Finding("interface", f"The interface {name} has lost {address}.", "Give it back: sudo farm up", name)
+        yield Finding("interface", f"The interface {name} has lost {address}.", "Restore it: sudo farm up", name)
     elif taken := elsewhere(instance.config.address, name):
-        what = f"The lab's network is not on {name} alone: {few(taken)}. Packets for nodes leave there."
-        yield Finding("interface", what, "Take that address or route away.", name)
+        what = f"The lab's network is not on {name} alone: {few(taken)}. Packets for nodes are sent there instead."
+        yield Finding("interface", what, "Remove that address or route.", name)
 
 
 def _files(home: Home, instance: Instance) -> Iterator[Finding]:
@@ -120,7 +120,7 @@ def _files(home: Home, instance: Instance) -> Iterator[Finding]:
             folder = Store(home.images).path(manifest.image)
             lost = [name for name, file in manifest.files.items() if not _whole(folder / name, file.size)]
             if lost:
-                what = f"The image {manifest.image} is damaged: {few(lost)} is missing or of another size."
+                what = f"The image {manifest.image} is damaged: {few(lost)} is missing or has a different size."
                 fix = "Build it again (sudo farm image build --force), or choose another: sudo farm image use VERSION"
                 yield Finding("image-damaged", what, fix, manifest.image)
 
@@ -140,14 +140,14 @@ def _addresses(path: Path, config: Config) -> Iterator[Finding]:
         return
     expected = {machine.mac for machine in config.machines}
     if size := used_up(config.dhcp, leases, expected, time.time()):
-        what = f"No address is left to lend: all {size} from {config.dhcp.first} to {config.dhcp.last} are lent."
+        what = f"No DHCP address is free: all {size} from {config.dhcp.first} to {config.dhcp.last} are in use."
         yield Finding("dhcp-full", what, "Widen the range (dhcp in farm.yaml), then: sudo farm up")
 
 
 def _filter(instance: Instance) -> Iterator[Finding]:
     for table, danger in firewall.flaws(instance.config, instance.interface):
-        what = f"The firewall's table {table} is not in force: {danger}."
-        yield Finding("filter-missing", what, "Put it in force again: sudo farm up", table)
+        what = f"The firewall's table {table} is not in place: {danger}."
+        yield Finding("filter-missing", what, "Restore it: sudo farm up", table)
 
 
 async def watch_dhcp(instance: Now, publish: Publish) -> None:
@@ -172,4 +172,4 @@ def _rivals(interface: str, servers: list[str]) -> tuple[Finding, ...]:
     if not servers:
         return ()
     what = f"Another DHCP server answers on {interface}: {few(servers)}. Machines take the first answer."
-    return (Finding("rival-dhcp", what, "Turn it off, and look again: sudo farm doctor --only rival-dhcp", servers[0]),)
+    return (Finding("rival-dhcp", what, "Turn it off, then check: sudo farm doctor --only rival-dhcp", servers[0]),)

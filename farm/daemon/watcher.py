@@ -199,8 +199,9 @@ class Daemon:
                     await asyncio.to_thread(memory.save, self._memory, content)
                 except OSError as error:
                     self._memory_problem = (
-                        f"What farmd knows of boots is not written down: {error.strerror or error}. "
-                        f"A restart of farmd would lose some of it. Make room: df -h {self._memory.parent}"
+                        f"farmd cannot save its state: {error.strerror or error}. A restart of farmd would lose some "
+                        "of "
+                        f"it. Free some disk space: df -h {self._memory.parent}"
                     )
                 else:
                     written, self._memory_problem = content, ""
@@ -220,7 +221,7 @@ class Daemon:
                 access.token(self.home)
                 await api.at_port(config.server, config.api.port)
             except OSError as error:
-                self._port_problem = f"The API is not on the network: {error.strerror or error}."
+                self._port_problem = f"The API is not available on the network: {error.strerror or error}."
             await asyncio.sleep(PORT_SECONDS)
 
 

@@ -131,8 +131,8 @@ class BuildHistory:
             stored = self._read(lambda db: database.read_build(db, id)) if id <= MAX_ID else None
             found = next((burst.detail() for burst in self._held() if burst.build.id == id), stored)
         if found is None:
-            why = "It never was, or it is so long ago that it was forgotten."
-            raise FarmError(f"There is no build {id}.", self.problem or why, "See which there are: farm history")
+            why = "The number is wrong, or the build was so long ago that it has been removed."
+            raise FarmError(f"There is no build {id}.", self.problem or why, "List them: farm history")
         return found
 
     def node_hours(self, hours: int = 24) -> list[NodeHour]:
@@ -237,15 +237,19 @@ class BuildHistory:
         """Say it; the next try is later, with a new connection unless room is all that is missing."""
         self._next_try = clock.monotonic() + self._retry
         name = database.name_of(error) if isinstance(error, sqlite3.Error) else ""
-        kept = f"The last {MAX_CLOSED} builds are kept in memory meanwhile."
+        kept = f"Meanwhile, the last {MAX_CLOSED} builds are kept in memory."
         if name == "SQLITE_FULL":
-            self.problem = f"The history is not written: the disk is full. {kept} Make room: df -h {self._folder}"
+            self.problem = (
+                f"The history cannot be written: the disk is full. {kept} Free some space: df -h {self._folder}"
+            )
             return
         if isinstance(error, database.NewerError):
             mend = f"Update this program, or move {self._path} away."
-            self.problem = f"The history is not written: a newer version wrote it, {error}. {kept} {mend}"
+            self.problem = f"The history cannot be written: a newer version wrote it, {error}. {kept} {mend}"
         else:
-            self.problem = f"The history is not written: {error}. {kept} Let farmd write to it: ls -l {self._path}*"
+            self.problem = (
+                f"The history cannot be written: {error}. {kept} Make it writable for farmd: ls -l {self._path}*"
+            )
         if self._writable:
             self._drop()
 
@@ -258,5 +262,6 @@ class BuildHistory:
         self.problem = ""
         if self._aside is not None and self._aside.exists():
             self.problem = (
-                f"The history was damaged and has begun anew. The old one can be looked at or removed: {self._aside}"
+                "The history was damaged, so a new one was started. You can examine or remove the old one: "
+                f"{self._aside}"
             )

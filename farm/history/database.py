@@ -138,7 +138,7 @@ def _connect(uri: str) -> sqlite3.Connection:
 def _check_version(db: sqlite3.Connection) -> None:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version > DATABASE_SCHEMA:
-        raise NewerError(f"it has schema {version}, known is {DATABASE_SCHEMA}")
+        raise NewerError(f"it has schema {version}, but only {DATABASE_SCHEMA} is known")
 
 
 def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
@@ -231,7 +231,7 @@ def read_build(db: sqlite3.Connection, id: int) -> BuildDetail | None:
     try:
         lists = msgspec.json.decode(row[-1], type=_Lists)
     except NOT_JSON as error:
-        raise FarmError(f"What is stored of build {id} cannot be read.", str(error)) from None
+        raise FarmError(f"The record of build {id} cannot be read.", str(error)) from None
     return BuildDetail(
         build=_build(row[:-1]), nodes=lists.nodes, slowest=lists.slowest, failures=lists.failures, waits=lists.waits
     )

@@ -17,20 +17,20 @@ from farm.watch.events import BOOT_STAGES, Stage
 LEAST_SECONDS = 20.0
 """Nothing that took less is called hanging."""
 TIMES = 3.0
-"""So many times what the stage usually takes is hanging."""
+"""A stage hangs after this multiple of its usual duration."""
 UNKNOWN_SECONDS = 60.0
-"""So long is hanging when no other machine tells how long the stage takes."""
+"""A stage hangs after this time when no other machine shows how long it usually takes."""
 
 ADVICE: Mapping[Stage, tuple[str, str]] = {
     Stage.POWERED: (
         "no loader fetched",
-        "does TFTP (UDP 69) reach the server, and does it boot from this card first? farm logs dnsmasq",
+        "check that TFTP (UDP 69) reaches the server, and that it boots from this card first: farm logs dnsmasq",
     ),
-    Stage.LOADER: ("no kernel fetched", "is HTTP reachable from there? farm logs nginx"),
-    Stage.KERNEL: ("no root mounted", "{export} Its console tells; farm status lists the exports"),
-    Stage.ROOT: ("nothing heard of its agent", "is it still starting? Its console tells; farm logs farmd"),
-    Stage.AGENT: ("not logged in to the scheduler", "does iceccd run? farm node ssh {name} systemctl status iceccd"),
-    Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "is it short of memory or busy? farm node show {name}"),
+    Stage.LOADER: ("no kernel fetched", "check that the server's HTTP can be reached: farm logs nginx"),
+    Stage.KERNEL: ("no root mounted", "{export}; see its console, and the exports in farm status"),
+    Stage.ROOT: ("its agent has not been heard", "see its console, and farm logs farmd"),
+    Stage.AGENT: ("not logged in to the scheduler", "check iceccd: farm node ssh {name} systemctl status iceccd"),
+    Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "check its memory and load: farm node show {name}"),
 }
 """What is missing at a stage, and where to look; ``{export}`` is what the export of the machine's image advises."""
 

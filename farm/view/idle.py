@@ -54,24 +54,24 @@ def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
     if not overview.scheduler.up:
         return Idle("scheduler-down", f"The scheduler does not answer. {overview.scheduler.why}", "farm logs scheduler")
     if name in overview.scheduler.blocked or node.address in overview.scheduler.blocked:
-        return Idle("blocked", "The scheduler refuses its log-in: it was blocked.", f"farm node unblock {name}")
+        return Idle("blocked", "The node is blocked: the scheduler refuses its log-in.", f"farm node unblock {name}")
     if host is None or not host.online:
         return _told(node) or _absent(node, time)
     if node.order:
         return _told(node)
     if host.no_remote:
-        why = "was started with --no-remote, or not by root: without the right to chroot it cannot take any"
-        return Idle("no-remote", f"Its daemon takes no jobs of others: it {why}.")
+        why = "was started with --no-remote, or not by root, so it cannot chroot"
+        return Idle("no-remote", f"Its daemon takes no jobs from others: it {why}.")
     if not host.slots:
         return Idle("no-slots", "Its daemon offers no slots (iceccd -m 0): it only submits.")
     if host.installing:
         since = duration(time - host.installing)
-        return Idle("installing", f"It has been receiving or unpacking an environment for {since}.")
+        return Idle("installing", f"The node has been receiving or unpacking an environment for {since}.")
     if host.load >= NO_JOBS:
         return Idle(
             "load-1000",
-            "It says that its load is 1000, at which it is given nothing: it has just logged in, is overloaded, or its "
-            "environment folder has less than 25 MiB left for each free slot.",
+            "The node reports load 1000, so it gets no jobs: it has just logged in, is overloaded, or its "
+            "environment folder has less than 25 MiB for each free slot.",
             f"farm node show {name}",
         )
     return None
@@ -81,28 +81,28 @@ def _told(node: NodeStatus) -> Idle | None:
     """That it was ordered to do something else."""
     match node.order:
         case "drain":
-            return Idle("draining", "It ends the jobs that it has and is given no more, as it was told.")
+            return Idle("draining", "The node is being drained: it finishes its jobs and gets no more.")
         case "reboot":
-            return Idle("rebooting", "It boots anew, as it was told.")
+            return Idle("rebooting", "The node is rebooting, as it was told.")
         case "off" if node.stage in (Stage.LOST, Stage.AGENT, Stage.OFF):
-            return Idle("off", "It was powered off, as it was told.")
+            return Idle("off", "The node was powered off, as it was told.")
         case "off":
-            return Idle("switching-off", "It powers off, as it was told.")
+            return Idle("switching-off", "The node is powering off, as it was told.")
     return None
 
 
 def _absent(node: NodeStatus, time: float) -> Idle:
     if node.stage is Stage.OFF:
-        return Idle("off", "It has not been seen yet: it is off, or does not boot from the network.")
+        return Idle("off", "The node has not been seen yet: it is off, or does not boot from the network.")
     if node.stage is Stage.LOST:
         since = duration(time - node.since)
-        mend = "See whether it is on and its network cable is in."
-        return Idle("unreachable", f"Nothing has been heard of it for {since}.", mend)
+        mend = "Check its power and network cable."
+        return Idle("unreachable", f"The node has not been heard of for {since}.", mend)
     if node.stage is Stage.AGENT:
         told = node.telemetry
-        why = "iceccd does not run there." if told and not told.iceccd else "Its iceccd has not logged in yet."
+        why = "iceccd does not run on the node." if told and not told.iceccd else "Its iceccd has not logged in yet."
         return Idle("not-registered", why, f"farm node ssh {node.name} systemctl status iceccd")
-    return Idle("booting", f"It is booting: {node.stage} for {duration(time - node.since)}.")
+    return Idle("booting", f"The node is booting: {node.stage} for {duration(time - node.since)}.")
 
 
 def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
@@ -112,13 +112,14 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     assert host is not None
     waiting = sum(submitter.jobs_pending for submitter in submitters)
     if not waiting:
-        return Idle("nothing-queued", "No job waits for a node.")
-    wait = count(waiting, "job waits", "jobs wait")
+        return Idle("nothing-queued", "No job is waiting for a node.")
+    wait = count(waiting, "job is waiting", "jobs are waiting")
     platforms = {submitter.platform for submitter in submitters}
     if host.platform not in platforms:
         return Idle(
             "platform",
-            f"It is {host.platform}; those who wait ({', '.join(sorted(platforms))}) may lack a compiler for it.",
+            f"The node is {host.platform}; the waiting submitters ({', '.join(sorted(platforms))}) may lack a "
+            "compiler for it.",
         )
     newest = max(other.host.protocol for other in nodes if other.host and other.host.online)
     if host.protocol < newest and host.protocol < OLDEST_FEATURED:
@@ -126,11 +127,11 @@ def _gets_none(node: NodeStatus, nodes: list[NodeStatus], time: float) -> Idle:
     if time - max(host.last, host.since) > PASSED_OVER_SECONDS:
         return Idle(
             "passed-over",
-            f"{wait} and it is given none: the scheduler may be unable to connect to {host.address}:{ICECCD_PORT},"
-            " or no environment fits it.",
-            "Check that the server reaches that port, and look: farm logs scheduler",
+            f"{wait}, but the node gets none: the scheduler may be unable to connect to "
+            f"{host.address}:{ICECCD_PORT}, or no environment fits the node.",
+            "Check that the server can reach that port: farm logs scheduler",
         )
     return Idle(
         "next",
-        f"It is free. {wait}: the scheduler gives each to a free node, this one or another.",
+        f"The node is free. {wait}: the scheduler assigns them to this or another free node.",
     )

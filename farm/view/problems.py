@@ -64,7 +64,7 @@ def _services(farm: Farm, instance: Instance) -> Iterator[Finding]:
 
 
 def _silent_farmd(why: str) -> Finding:
-    what = f"Nothing is known of the nodes: {printable(why)}"
+    what = f"The state of the nodes is not known: {printable(why)}"
     return Finding("farmd-silent", what, "Restart it: sudo farm up. Its log: farm logs farmd", "farmd")
 
 
@@ -83,7 +83,7 @@ def _down(farm: Farm, fix: str) -> Iterator[Finding]:
 def _rivals(scheduler: Scheduler, netname: str) -> Iterator[Finding]:
     for rival in scheduler.rivals:
         where = f"{printable(rival.address)}:{rival.port}"
-        what = f"Another scheduler, at {where}, answers for the same network {printable(rival.netname) or netname}."
+        what = f"Another scheduler, at {where}, answers for the same netname {printable(rival.netname) or netname}."
         yield Finding("rival-scheduler", what, "Stop it: daemons without a fixed scheduler may join it.", where)
 
 
@@ -92,8 +92,8 @@ def _silent_nodes(farm: Farm) -> Iterator[Finding]:
     silent = [node.name for node in farm.nodes.values() if node.silent and farm.host(node) and not node.order]
     if silent:
         verb = "does" if len(silent) == 1 else "do"
-        what = f"{few(silent)} {verb} not answer, but the scheduler still gives jobs there."
-        fix = f"Is it on, and is its cable in? farm node show {silent[0]} — until then: farm node block {silent[0]}"
+        what = f"{few(silent)} {verb} not answer, but the scheduler still assigns jobs."
+        fix = f"Check its power and cable: farm node show {silent[0]}. Until then block it: farm node block {silent[0]}"
         yield Finding("node-silent", what, fix, silent[0])
 
 
@@ -109,7 +109,9 @@ def _full_nodes(farm: Farm) -> Iterator[Finding]:
                 full.append(node.name)
     if full:
         fix = f"Reboot to empty it: sudo farm node reboot {' '.join(full[:NAMED])}"
-        yield Finding("node-full", f"The RAM of {few(full)} is full: no job is given there, or it fails.", fix, full[0])
+        yield Finding(
+            "node-full", f"The RAM of {few(full)} is full: jobs fail there, or are not assigned.", fix, full[0]
+        )
 
 
 def _same_name(farm: Farm) -> Iterator[Finding]:
@@ -117,7 +119,7 @@ def _same_name(farm: Farm) -> Iterator[Finding]:
     now = farm.activity.samples[-1].time if farm.activity.samples else 0.0
     for host in farm.activity.hosts.values():
         if host.evictions >= FIGHTS and now - host.evicted < FIGHT_SECONDS:
-            what = f"Several daemons call themselves {host.name} at {host.address}, and send each other away."
+            what = f"Several daemons at {host.address} have the name {host.name}, and displace each other."
             fix = "Give each a name of its own (iceccd -N NAME), or stop all but one."
             yield Finding("same-name", what, fix, f"{host.name}@{host.address}")
 
@@ -126,6 +128,6 @@ def _forged(farm: Farm) -> Iterator[Finding]:
     count = len(farm.activity.forged)
     if count:
         who = "A daemon is" if count == 1 else f"{count} daemons are"
-        what = f"{who} logged in with a name or platform that holds lines of its own; nothing of it is believed."
+        what = f"{who} logged in with line breaks in its name or platform, so its data is ignored."
         fix = "Find its address among the scheduler's connections, and block it: ss -tn; farm node block ADDRESS"
         yield Finding("forged-login", what, fix)

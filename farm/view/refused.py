@@ -21,7 +21,7 @@ def refused(farm: Farm, config: Config) -> Iterator[Finding]:
         if what == NO_ADDRESS:
             yield Finding(
                 "no-address",
-                f"No address is left for {few(names)}: {config.dhcp.first} to {config.dhcp.last} are all lent out.",
+                f"No address is left for {few(names)}: {config.dhcp.first} to {config.dhcp.last} are all in use.",
                 "Set a larger range in farm.yaml (dhcp.first, dhcp.last), then: sudo farm up",
                 names[0],
             )
@@ -29,6 +29,6 @@ def refused(farm: Farm, config: Config) -> Iterator[Finding]:
             yield Finding(
                 "no-loader",
                 f"The farm has no loader for {few(names)}, which asked as {what}.",
-                "It boots PCs with x86-64 processors, by BIOS or 64-bit UEFI: see their firmware's settings.",
+                "Only PCs with x86-64 processors can boot, by BIOS or 64-bit UEFI: check their firmware's settings.",
                 names[0],
             )

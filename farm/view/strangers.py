@@ -56,20 +56,22 @@ def stranger_problems(farm: Farm, config: Config) -> Iterator[Finding]:
     """Daemons that make other objects than this server, strangers that take jobs, and those that farmd has blocked."""
     for _, host in sorted(farm.activity.hosts.items()):
         if host.canary == "wrong" and host.online:
-            what = f"{host.name} at {host.address} makes other objects than this server does from the same source."
+            what = f"{host.name} at {host.address} makes different objects than this server from the same source."
             yield Finding("wrong-objects", what, f"Block it: sudo farm node block {host.address}", _key(host))
     if config.nodes.strangers != "allow":
         takers = [host for host in strangers(farm, config) if host.offered]
         for host in takers[:NAMED]:
             jobs = f"{host.offered} at a time, {host.done} so far"
-            what = f"{host.name} at {host.address} is no machine of this farm, and takes its jobs ({jobs})."
+            what = f"{host.name} at {host.address} is not a machine of this farm, but takes its jobs ({jobs})."
             fix = f"{_yours(host.address)} If not: sudo farm node block {host.address}"
             yield Finding("stranger", what, fix, _key(host))
         if len(takers) > NAMED:
             more = len(takers) - NAMED
-            yield Finding("stranger", f"{more} more daemons are no machines of this farm.", "See: farm node list")
+            yield Finding(
+                "stranger", f"{more} more daemons are not machines of this farm.", "List them: farm node list"
+            )
     for address in sorted(farm.refused & {*farm.activity.scheduler.blocked}):
-        what = f"The daemon at {address}, which is no machine of this farm, was blocked."
+        what = f"The daemon at {address}, which is not a machine of this farm, was blocked."
         yield Finding("stranger-blocked", what, _yours(address), address)
 
 

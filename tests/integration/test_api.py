@@ -157,7 +157,7 @@ def test_everyone_on_the_server_may_tag_a_build(lab: Lab) -> None:
     wrongs = ("", "[]", '{"submitter": "ws01"}', '{"submitter": "", "text": "x"}', json.dumps({"text": "x" * 300}))
     for wrong in (*wrongs, no_utf8):
         status, body = lab.curl("/builds/tag", *tag, wrong)
-        assert (status, body["error"]["what"]) == (400, "That is no tag.")
+        assert (status, body["error"]["what"]) == (400, "Invalid tag.")
 
 
 def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
@@ -297,9 +297,9 @@ def test_a_taken_port_and_a_damaged_history_are_said_and_end_nothing(lab: Lab) -
     def problems() -> str:
         return " ".join(fetch_status(lab.home).problems)
 
-    until(lambda: "The API is not on the network" in problems(), "the port's trouble is not said")
+    until(lambda: "The API is not available on the network" in problems(), "the port's trouble is not said")
     until(lambda: "history was damaged" in problems(), "the history's trouble is not said")
     assert lab.curl("/builds") == (200, {"schema": 1, "builds": []})
     lab.namespace.stop(holder)
-    until(lambda: "The API is not on the network" not in problems(), "the port is not taken when it is free")
+    until(lambda: "The API is not available on the network" not in problems(), "the port is not taken when it is free")
     assert lab.over_tcp("/healthz") == (200, "ok\n")

@@ -265,7 +265,7 @@ def test_a_full_disk_is_said_and_all_goes_on_when_there_is_room() -> None:
             # More than what is left of the last block of dnsmasq's log.
             for _ in range(60):
                 lab.node.run("curl", "-s", "-o", "/dev/null", f"tftp://{SERVER}/nothing", check=False)
-            until(lambda: "is not logged, and not seen" in lab.problems(), "the full disk is not said")
+            until(lambda: "are not logged and not seen" in lab.problems(), "the full disk is not said")
             assert lab.stage(MAC) is Stage.KERNEL
             (disk / "filler").unlink()
             until(lambda: "The disk is full" not in lab.problems(), "it is said still")

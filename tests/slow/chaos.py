@@ -128,7 +128,7 @@ def stopped(service: str) -> Kind:
         os.kill(_service(lab, service)["pid"], signal.SIGSTOP)
         yield
 
-    return Kind(f"{service} stopped", strike, problem(service, "not answer", "Nothing is known"))
+    return Kind(f"{service} stopped", strike, problem(service, "not answer", "The state of the nodes is not known"))
 
 
 def removed(what: str, *words: str) -> Kind:
@@ -216,7 +216,7 @@ SERVICES = ("scheduler", "farmd", "nginx", "dnsmasq", "aoe", "iceccd")
 KINDS = [
     *map(killed, SERVICES),
     *map(stopped, SERVICES),
-    removed("farmd.sock", "farmd", "Nothing is known"),
+    removed("farmd.sock", "farmd", "The state of the nodes is not known"),
     removed("icecc/iceccd.socket", "iceccd"),
     removed("supervisor.sock", "services"),
     removed("running.json", "running.json"),

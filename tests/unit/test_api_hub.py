@@ -153,7 +153,7 @@ async def test_too_many_watchers_are_turned_away(tmp_path: Path) -> None:
         for _ in range(MAX_WATCHERS):
             await stack.enter_async_context(session.ws_connect("/ws"))
         async with session.get("/ws") as answer:
-            assert (answer.status, (await answer.json())["error"]["what"]) == (503, "Too many watch already.")
+            assert (answer.status, (await answer.json())["error"]["what"]) == (503, "Too many WebSockets.")
 
 
 async def test_watchers_are_told_that_farmd_ends(tmp_path: Path) -> None:

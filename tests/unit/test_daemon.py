@@ -205,7 +205,7 @@ def test_names_are_found_by_name_mac_or_address() -> None:
         node_cli.find_node(status, "pc99")
     with pytest.raises(FarmError, match="Several"):
         node_cli.find_node(replace(status, nodes=[status.nodes[0]] * 2), "pc01")
-    with pytest.raises(FarmError, match="Nothing is known"):
+    with pytest.raises(FarmError, match="The state of the nodes is not known"):
         node_cli.find_node(replace(status, farmd=False), "pc01")
 
 
@@ -280,7 +280,7 @@ async def test_what_cannot_be_written_down_is_said_and_tried_again(
 
     async def until_said(wanted: bool) -> None:
         for _ in range(6000):
-            if wanted is any("is not written down" in problem for problem in daemon.status().problems):
+            if wanted is any("cannot save its state" in problem for problem in daemon.status().problems):
                 return
             await asyncio.sleep(0.01)
         raise AssertionError("it is not said" if wanted else "it is said still")

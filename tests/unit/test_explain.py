@@ -160,7 +160,7 @@ def test_the_record_of_the_last_run(tmp_path: Path) -> None:
     again, same = last_run.read(folder)
     assert (again.exit, again.command, same) == (0, ["make"], log)
     log.unlink()
-    with pytest.raises(FarmError, match="is not there"):
+    with pytest.raises(FarmError, match="is missing"):
         last_run.read(folder)
 
 

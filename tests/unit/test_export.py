@@ -158,7 +158,7 @@ def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "advice"), [("toys", "does its toy light up?"), (FIRST_KIND, "does ATA over Ethernet reach it, ")]
+    ("kind", "advice"), [("toys", "does its toy light up?"), (FIRST_KIND, "check that ATA over Ethernet reaches it")]
 )
 def test_its_advice_is_given_where_a_boot_from_it_hangs(toy: Toy, kind: str, advice: str) -> None:
     node = NodeStatus(

@@ -71,7 +71,7 @@ def test_what_one_damaged_row_says_hides_no_other(tmp_path: Path) -> None:
     with closing(opened(path)) as history:
         assert [(2, ""), (1, "a\N{REPLACEMENT CHARACTER}")] == [(build.id, build.tag) for build in history.builds()]
         assert [] != history.build(2).nodes
-        with pytest.raises(FarmError, match="What is stored of build 1 cannot be read"):
+        with pytest.raises(FarmError, match="The record of build 1 cannot be read"):
             history.build(1)
         assert "" == history.problem
 
@@ -111,7 +111,7 @@ def test_a_path_that_cannot_be_is_said_and_may_mend(tmp_path: Path) -> None:
     with closing(opened(path)) as history:
         burst(history)
         history.flush()
-        assert "not written" in history.problem
+        assert "cannot be written" in history.problem
         assert str(path) in history.problem
         path.rmdir()
         history.flush()
@@ -230,7 +230,7 @@ def _full_from_the_start(folder: Path) -> None:
         for number in range(1, 6):
             burst(history, START + 100 * number, jobs=2)
             history.flush()
-        assert "not written" in history.problem
+        assert "cannot be written" in history.problem
         assert [2, 2, 2, 2, 2, 3] == [build.jobs for build in history.builds()]
         ballast.unlink()
         history.flush()
@@ -261,7 +261,7 @@ def _read_only(folder: Path) -> None:
     with closing(opened(path)) as history:
         burst(history, START + 100, jobs=2)
         history.flush()
-        assert "not written" in history.problem
+        assert "cannot be written" in history.problem
         assert f"ls -l {path}" in history.problem
         assert [(2, 2), (1, 3)] == [(build.id, build.jobs) for build in history.builds()]
         assert 3 == history.build(1).build.jobs

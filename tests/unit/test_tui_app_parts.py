@@ -162,7 +162,7 @@ def test_a_boot_that_does_not_go_on_is_said() -> None:
     slow = [replace(node, stage=Stage.ROOT, since=NOW - 500) for node in [*well.values()][:2]]
     known.apply(Delta(time=NOW + 1, nodes=slow[:1]))
     [said] = [sentence for sentence in wrong(known, NOW + 1) if "hang" in sentence]
-    assert said.startswith(f"{slow[0].name} hangs: nothing heard of its agent for 8m21s (others need ")
+    assert said.startswith(f"{slow[0].name} hangs: its agent has not been heard for 8m21s (others need ")
     known.apply(Delta(time=NOW + 2, nodes=slow))
     named = f"{slow[0].name}, {slow[1].name}"
     assert f"2 nodes hang while they boot: {named}. Boot says where." in wrong(known, NOW + 2)

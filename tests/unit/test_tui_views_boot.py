@@ -83,7 +83,7 @@ def test_no_kernel() -> None:
     node = waiting(BootStage.LOADER, 80.0)
     hang = hanging(node, spans(node, NOW), {})
     assert hang is not None
-    assert "no kernel fetched for 1m20s: is HTTP reachable from there? farm logs nginx" == hang.sentence
+    assert "no kernel fetched for 1m20s: check that the server's HTTP can be reached: farm logs nginx" == hang.sentence
 
 
 def test_what_is_blocked_does_not_hang_until_it_boots_again() -> None:

@@ -44,7 +44,7 @@ class Aoe:
     name = "aoe"
     programs: Mapping[str, str] = {"vblade": "vblade"}
     ingress_rules = INGRESS_RULES
-    advice = "does ATA over Ethernet reach it, and is its image served?"
+    advice = "check that ATA over Ethernet reaches it and its image is served"
 
     def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
         """None: AoE is not IP."""
