@@ -13,10 +13,10 @@ from farm.history.build_history import BuildHistory
 from farm.history.build_records import Build, BuildDetail, NodeHour
 from farm.nodes import blocking
 from farm.scheduler import discovery
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import SETTLE_SECONDS, Seeded
-from farm.scheduler.protocol import ProtocolError
 from farm.view.live import Update, delta, snapshot
 from farm.view.status import NodeStatus, Status, bare_overview, build_bare
 from farm.watch import scheduler_source

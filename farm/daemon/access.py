@@ -23,8 +23,8 @@ from farm.api.answers import Failure, Refused
 from farm.daemon.door import user
 from farm.errors import FarmError
 from farm.home import Home, write_atomic
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SchedulerLostError
-from farm.scheduler.protocol import ProtocolError
 
 log = logging.getLogger("farmd")
 

@@ -13,7 +13,7 @@ import socket
 from collections.abc import AsyncIterator
 
 from farm.errors import FarmError
-from farm.scheduler.protocol import NEWEST_PROTOCOL
+from farm.scheduler.channel import NEWEST_PROTOCOL
 
 SCHEDULER_SILENCE_SECONDS = 10.0
 """Seconds for a connection and its first words, and between two parts of one message."""

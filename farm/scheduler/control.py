@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 from farm.printable import printable
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
-from farm.scheduler.protocol import ProtocolError
 
 MAX_REPLY = 16 << 20
 """Bytes: more than 100,000 jobs."""

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
 from farm.node.ports import SCHEDULER_PORT
-from farm.scheduler.protocol import NEWEST_PROTOCOL
+from farm.scheduler.channel import NEWEST_PROTOCOL
 
 DISCOVERY_SECONDS = 2.0
 """As long as the reference waits for all to answer."""

@@ -11,9 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.node.retry import pauses
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError, connect, poking, reason
 from farm.scheduler.control import Control, ListedJob, ListedNode, list_all, parse_jobs
-from farm.scheduler.protocol import Event, JobDone, LocalDone, MonitorSession, ProtocolError, SchedulerEnd
+from farm.scheduler.protocol import Event, JobDone, LocalDone, MonitorSession, SchedulerEnd
 
 SOCKET_CHUNK = 1 << 16
 SHORTEST_RETRY = 1.0
@@ -87,7 +88,7 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             try:
                 events, answer = session.receive(data)
             except ProtocolError as error:
-                events, answer, malformed = error.events, b"", error
+                events, answer, malformed = session.events, b"", error
             if answer:
                 writer.write(answer)
             if session.protocol and not connected:

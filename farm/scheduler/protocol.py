@@ -1,7 +1,6 @@
-"""icecream's wire protocol, as far as a monitor meets it: bytes in, events out, no I/O.
+"""icecream's messages, as far as a monitor meets them: bytes in, events out, no I/O.
 
-Source: services/comm.h and comm.cpp of icecc/icecream. After a handshake of little-endian version numbers, every
-message is a big-endian length (which does not count itself), a big-endian type and a body.
+Source: services/comm.h and comm.cpp of icecc/icecream.
 """
 
 from __future__ import annotations
@@ -13,29 +12,7 @@ from struct import error as LayoutError
 
 from msgspec import Struct
 
-from farm.errors import FarmError
-
-NEWEST_PROTOCOL = 44
-"""The highest protocol we speak: icecream's git master; 1.4 speaks 43."""
-OLDEST_PROTOCOL = 21
-MAX_MESSAGE = 1 << 20
-MAX_VERSION = 1 << 20
-"""A peer that claims more is no icecream (MsgChannel::update_state)."""
-
-
-class ProtocolError(FarmError):
-    """The scheduler sent what the protocol does not allow; the connection cannot go on.
-
-    ``events``: what came with it and was understood.
-    """
-
-    def __init__(self, why: str) -> None:
-        super().__init__(
-            "The scheduler's answer cannot be understood.",
-            why,
-            "Check that an icecream scheduler answers at this address and port: farm status",
-        )
-        self.events: list[Event] = []
+from farm.scheduler.channel import Channel, ProtocolError, decode_text, encode
 
 
 class MonitorMessage(IntEnum):
@@ -151,22 +128,9 @@ _INT = Layout("!I")
 _TWO = Layout("!II")
 _THREE = Layout("!III")
 _DONE = Layout("!IiIIIIIIIII")
-_GREETING = Layout("<I")
 
 _Decoder = Callable[[bytes, int, int], Event]
 """Decodes the message body between two offsets; raises LayoutError or ProtocolError."""
-
-
-def _text(data: bytes, at: int, end: int) -> tuple[str, int]:
-    """The C string at an offset, and where it ends: what follows an inner NUL is dropped, as the reference does."""
-    start = at + 4
-    after = start + _INT.unpack_from(data, at)[0]
-    if after > end:
-        raise ProtocolError("A string is longer than its message.")
-    raw = data[start:after]
-    if raw and raw[-1]:
-        raise ProtocolError("A string has no end.")
-    return raw[: raw.find(0)].decode(errors="replace") if raw else "", after
 
 
 def _exactly(at: int, end: int) -> None:
@@ -175,7 +139,7 @@ def _exactly(at: int, end: int) -> None:
 
 
 def _job_requested(data: bytes, at: int, end: int) -> Event:
-    file, at = _text(data, at, end)
+    file, at = decode_text(data, at, end)
     _exactly(at + 12, end)
     language, job, submitter = _THREE.unpack_from(data, at)
     return JobRequested(job, submitter, file, language)
@@ -186,13 +150,13 @@ def _job_requested_in_full(data: bytes, at: int, end: int, protocol: int) -> Eve
     (environments,) = _INT.unpack_from(data, at)
     at += 4
     for _ in range(2 * environments):
-        _, at = _text(data, at, end)
-    file, at = _text(data, at, end)
+        _, at = decode_text(data, at, end)
+    file, at = decode_text(data, at, end)
     language, _ = _TWO.unpack_from(data, at)  # and a count
-    _, at = _text(data, at + 8, end)  # target platform
+    _, at = decode_text(data, at + 8, end)  # target platform
     at += 8  # argument flags, the submitter's client id
     if protocol >= 22:
-        _, at = _text(data, at, end)  # preferred host
+        _, at = decode_text(data, at, end)  # preferred host
     _exactly(at + 8, end)
     job, submitter = _TWO.unpack_from(data, at)
     return JobRequested(job, submitter, file, language)
@@ -211,7 +175,7 @@ def _job_done(data: bytes, at: int, end: int) -> Event:
 
 
 def _local_begun(data: bytes, at: int, end: int) -> Event:
-    file, after = _text(data, at + 12, end)
+    file, after = decode_text(data, at + 12, end)
     _exactly(after, end)
     host, job, started = _THREE.unpack_from(data, at)
     return LocalBegun(job, host, started, file)
@@ -223,7 +187,7 @@ def _local_done(data: bytes, at: int, end: int) -> Event:
 
 
 def _stats(data: bytes, at: int, end: int) -> Event:
-    text, after = _text(data, at + 4, end)
+    text, after = decode_text(data, at + 4, end)
     _exactly(after, end)
     (host,) = _INT.unpack_from(data, at)
     lines = [line.partition(":") for line in text.split("\n") if line]
@@ -291,110 +255,44 @@ def _decoders(protocol: int) -> dict[int, _Decoder]:
     }
 
 
-def encode(kind: int, body: bytes = b"") -> bytes:
-    """The bytes of a message: its length, its kind and its body."""
-    return _TWO.pack(len(body) + 4, kind) + body
-
-
-def encode_text(text: str) -> bytes:
-    """A string as message bodies hold it; a path may be any bytes (os.fsdecode)."""
-    raw = text.encode(errors="surrogateescape") + b"\0"
-    return _INT.pack(len(raw)) + raw
-
-
-def encode_version(protocol: int) -> bytes:
-    """A version number as the handshake holds it."""
-    return _GREETING.pack(protocol)
-
-
 class MonitorSession:
     """A monitor's side of one connection: takes bytes in any pieces, gives events and the bytes to send."""
 
     def __init__(self) -> None:
-        self.protocol = 0
-        """What both sides speak; 0 until it is agreed."""
-        self._offered = 0
+        self._channel = Channel()
         self._decoders: dict[int, _Decoder] = {}
-        self._buffer = bytearray()
-        """The beginning of a message; no more is done about it before ``_wanted`` bytes are there."""
-        self._wanted = 0
+        self.events: list[Event] = []
+        """What came last and was understood, also when a fault followed it."""
 
-    @staticmethod
-    def greeting() -> bytes:
+    @property
+    def protocol(self) -> int:
+        """What both sides speak; 0 until it is agreed."""
+        return self._channel.protocol
+
+    def greeting(self) -> bytes:
         """What to send first."""
-        return encode_version(NEWEST_PROTOCOL)
+        return self._channel.greeting()
 
     @property
     def unfinished(self) -> bool:
         """More bytes are due: in the midst of the handshake or of a message, silence is a fault."""
-        return not self.protocol or bool(self._buffer)
+        return self._channel.unfinished
 
     def receive(self, data: bytes) -> tuple[list[Event], bytes]:
         """The events that ``data`` completes, and what to answer. Raises ProtocolError."""
-        if self._buffer or not self.protocol:
-            self._buffer += data
-            if len(self._buffer) < self._wanted:
-                return [], b""
-            answer = b"" if self.protocol else self._handshake()
-            data = bytes(self._buffer) if self.protocol else b""
-        else:
-            answer = b""
-        return self._messages(data) if self.protocol else [], answer
-
-    def _handshake(self) -> bytes:
-        answer = b""
-        while not self.protocol and len(self._buffer) >= 4:
-            (version,) = _GREETING.unpack_from(self._buffer)
-            del self._buffer[:4]
-            if not self._offered:
-                if version > MAX_VERSION:
-                    raise ProtocolError("What answers there is no icecream scheduler.")
-                if version < OLDEST_PROTOCOL:
-                    raise ProtocolError(
-                        f"It speaks protocol {version}; {OLDEST_PROTOCOL} to {NEWEST_PROTOCOL} are known."
-                    )
-                self._offered = min(version, NEWEST_PROTOCOL)
-                answer += encode_version(self._offered)
-            elif version == self._offered:
-                self.protocol = version
-                self._decoders = _decoders(version)
-                answer += encode(MonitorMessage.MON_LOGIN)
-            else:
-                raise ProtocolError(f"It answers with protocol {version} where {self._offered} was agreed.")
-        return answer
-
-    def _messages(self, data: bytes) -> list[Event]:
-        """The events of the whole messages in ``data``; the rest of it is kept."""
-        events: list[Event] = []
+        events = self.events = []
+        answer = self._channel.receive(data)
+        if self.protocol and not self._decoders:
+            self._decoders = _decoders(self.protocol)
+            answer += encode(MonitorMessage.MON_LOGIN)
+        decoders = self._decoders
         try:
-            start = self._decode(data, events)
-        except ProtocolError as error:
-            error.events = events
-            raise
-        self._buffer[:] = data[start:]
-        return events
-
-    def _decode(self, data: bytes, events: list[Event]) -> int:
-        """Decode the whole messages at the front of ``data``; how many bytes they are."""
-        decoders, available, start = self._decoders, len(data), 0
-        while available - start >= 8:
-            length, kind = _TWO.unpack_from(data, start)
-            end = start + 4 + length
-            if end > available or not 4 <= length <= MAX_MESSAGE:
-                break
-            decoder = decoders.get(kind)
-            if decoder is not None:
-                try:
-                    events.append(decoder(data, start + 8, end))
-                except LayoutError:
-                    raise ProtocolError("A message ends too early.") from None
-            elif not MonitorMessage.FIRST <= kind <= MonitorMessage.LAST:
-                raise ProtocolError(f"There is no message of type {kind}.")
-            start = end
-        self._wanted = 4
-        if available - start >= 4:
-            (length,) = _INT.unpack_from(data, start)
-            if not 4 <= length <= MAX_MESSAGE:
-                raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
-            self._wanted = 4 + length
-        return start
+            for kind, body, at, end in self._channel.messages():
+                decoder = decoders.get(kind)
+                if decoder is not None:
+                    events.append(decoder(body, at, end))
+                elif not MonitorMessage.FIRST <= kind <= MonitorMessage.LAST:
+                    raise ProtocolError(f"There is no message of type {kind}.")
+        except LayoutError:
+            raise ProtocolError("A message ends too early.") from None
+        return events, answer

@@ -27,8 +27,8 @@ from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot import tftp
 from farm.printable import printable
+from farm.scheduler.channel import NEWEST_PROTOCOL
 from farm.scheduler.discovery import parse_reply
-from farm.scheduler.protocol import NEWEST_PROTOCOL
 from farm.supervisor import Supervisor
 from farm.unix_http import UnixHTTPConnection
 from farm.virtual.namespace import ICECC_SOCKETS, enter

@@ -11,8 +11,8 @@ from random import Random
 from msgspec import Struct
 
 from farm.errors import FarmError
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
-from farm.scheduler.protocol import ProtocolError, encode_version
 from farm.simulate import wire
 from farm.simulate.plan import SimulatedHost
 
@@ -132,7 +132,7 @@ class FakeDaemon(asyncio.Protocol):
         self._gone.clear()
         self._session = wire.DaemonSession(self.host.name)
         self.key = (transport.get_extra_info("sockname")[0], self.place.listen)
-        transport.write(encode_version(wire.DAEMON_PROTOCOL))
+        transport.write(self._session.greeting())
         if not self.wanted:
             transport.close()
 

@@ -11,7 +11,7 @@ from struct import error as LayoutError
 
 from msgspec import Struct
 
-from farm.scheduler.protocol import MAX_MESSAGE, MAX_VERSION, ProtocolError, encode, encode_text, encode_version
+from farm.scheduler.channel import Channel, ProtocolError, decode_text, encode, encode_text
 
 DAEMON_PROTOCOL = 43
 PLATFORM = "x86_64"
@@ -74,7 +74,6 @@ class Goodbye(Struct, frozen=True):
 Message = UseNode | UseNone | Accepted | Asked | Goodbye
 
 _LENGTH = Layout("!I")
-_GREETING = Layout("<I")
 _TWO = Layout("!II")
 _THREE = Layout("!III")
 _STATS = Layout("!IIIII")
@@ -139,77 +138,46 @@ class DaemonSession:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ready = False
+        self._channel = Channel(DAEMON_PROTOCOL, DAEMON_PROTOCOL)
+
+    def greeting(self) -> bytes:
+        """What to send first."""
+        return self._channel.greeting()
+
+    @property
+    def ready(self) -> bool:
         """The version is agreed: it is time to log in."""
-        self._offered = False
-        self._buffer = bytearray()
+        return bool(self._channel.protocol)
 
     def receive(self, data: bytes) -> tuple[list[Message], bytes]:
         """The messages that ``data`` completes, and what to answer. Raises ProtocolError."""
-        self._buffer += data
-        answer = b"" if self.ready else self._handshake()
-        return self._messages() if self.ready else [], answer
-
-    def _handshake(self) -> bytes:
-        answer = b""
-        while not self.ready and len(self._buffer) >= 4:
-            (version,) = _GREETING.unpack_from(self._buffer)
-            del self._buffer[:4]
-            if not DAEMON_PROTOCOL <= version <= MAX_VERSION:
-                raise ProtocolError(
-                    f"It speaks protocol {version}; a simulated daemon needs {DAEMON_PROTOCOL} or higher."
-                )
-            if self._offered:
-                self.ready = True
-            else:
-                self._offered = True
-                answer = encode_version(DAEMON_PROTOCOL)
-        return answer
-
-    def _messages(self) -> list[Message]:
-        messages: list[Message] = []
-        buffer, start = bytes(self._buffer), 0
-        while len(buffer) - start >= 4:
-            (length,) = _LENGTH.unpack_from(buffer, start)
-            if not 4 <= length <= MAX_MESSAGE:
-                raise ProtocolError(f"A message of {length} bytes is announced; 4 to {MAX_MESSAGE} are allowed.")
-            end = start + 4 + length
-            if end > len(buffer):
-                break
-            message = self._decode(buffer[start + 4 : end])
-            if message is not None:
-                messages.append(message)
-            start = end
-        del self._buffer[:start]
-        return messages
-
-    def _decode(self, message: bytes) -> Message | None:
-        (kind,) = _LENGTH.unpack_from(message)
+        answer = self._channel.receive(data)
         try:
-            match kind:
-                case DaemonMessage.USE_CS:
-                    return _use_node(message)
-                case DaemonMessage.NO_CS:
-                    return UseNone(*_TWO.unpack_from(message, 4))
-                case DaemonMessage.CS_CONF:
-                    return Accepted()
-                case DaemonMessage.PING:
-                    return Asked(encode(DaemonMessage.PING))
-                case DaemonMessage.GET_INTERNALS:
-                    return Asked(
-                        encode(DaemonMessage.STATUS_TEXT, encode_text(f"Node Name: {self.name}\n  Simulated\n"))
-                    )
-                case DaemonMessage.END:
-                    return Goodbye()
+            decoded = [self._decode(*each) for each in self._channel.messages()]
         except LayoutError:
             raise ProtocolError("A message ends too early.") from None
+        return [message for message in decoded if message is not None], answer
+
+    def _decode(self, kind: int, data: bytes, at: int, end: int) -> Message | None:
+        match kind:
+            case DaemonMessage.USE_CS:
+                return _use_node(data, at, end)
+            case DaemonMessage.NO_CS:
+                return UseNone(*_TWO.unpack_from(data[at:end]))
+            case DaemonMessage.CS_CONF:
+                return Accepted()
+            case DaemonMessage.PING:
+                return Asked(encode(DaemonMessage.PING))
+            case DaemonMessage.GET_INTERNALS:
+                return Asked(encode(DaemonMessage.STATUS_TEXT, encode_text(f"Node Name: {self.name}\n  Simulated\n")))
+            case DaemonMessage.END:
+                return Goodbye()
         return None
 
 
-def _use_node(message: bytes) -> UseNode:
-    job, port, length = _THREE.unpack_from(message, 4)
-    address_end = 16 + length
-    (platform_length,) = _LENGTH.unpack_from(message, address_end)
-    _, client = _TWO.unpack_from(message, address_end + 4 + platform_length)
-    address = message[16:address_end].rstrip(b"\0").decode("ascii", errors="replace")
+def _use_node(data: bytes, at: int, end: int) -> UseNode:
+    job, port = _TWO.unpack_from(data, at)
+    address, at = decode_text(data, at + 8, end)
+    _, at = decode_text(data, at, end)  # platform
+    _, client = _TWO.unpack_from(data[at:end])
     return UseNode(job=job, address=address, port=port, client=client)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from farm.errors import FarmError
 from farm.node.ports import ICECCD_PORT, SCHEDULER_PORT
-from farm.scheduler.protocol import MAX_MESSAGE, NEWEST_PROTOCOL, encode, encode_text, encode_version
+from farm.scheduler.channel import Channel, Message, ProtocolError, decode_text, encode, encode_text
 
 TCP = ("127.0.0.1", ICECCD_PORT)
 ICECCD_SECONDS = 5.0
@@ -21,6 +21,8 @@ PACKING_SECONDS = 240.0
 """As long as icecc waits for an environment (client/main.cpp): iceccd may have to pack the compiler first."""
 GET_NATIVE_ENV, NATIVE_ENV = 69, 70
 COMPRESSION_SINCE = 42
+CHUNK = 1 << 16
+_NO_ANSWER = (OSError, struct.error, ProtocolError)
 DEFAULT_NETNAME = "ICECREAM"
 
 _VALUES = {
@@ -103,15 +105,15 @@ def find(environment: Mapping[str, str]) -> tuple[LocalIceccd | None, list[str]]
     for path in sockets(environment):
         try:
             with _connect(path) as connection:
-                return LocalIceccd(path, _handshake(connection)[0], *_peer(connection)), tried
-        except (OSError, struct.error) as error:
-            tried.append(f"{path}: {getattr(error, 'strerror', None) or error}")
+                return LocalIceccd(path, _handshake(connection).highest, *_peer(connection)), tried
+        except _NO_ANSWER as error:
+            tried.append(f"{path}: {_reason(error)}")
     if "ICECC_TEST_SOCKET" not in environment:
         try:
             with socket.create_connection(TCP, ICECCD_SECONDS) as connection:
-                return LocalIceccd(f"{TCP[0]}:{TCP[1]}", _handshake(connection)[0]), tried
-        except (OSError, struct.error) as error:
-            tried.append(f"{TCP[0]}:{TCP[1]}: {getattr(error, 'strerror', None) or error}")
+                return LocalIceccd(f"{TCP[0]}:{TCP[1]}", _handshake(connection).highest), tried
+        except _NO_ANSWER as error:
+            tried.append(f"{TCP[0]}:{TCP[1]}: {_reason(error)}")
     return None, tried
 
 
@@ -124,20 +126,16 @@ def native_environment(
     """
     try:
         with _connect(where) as connection:
-            _, protocol = _handshake(connection)
+            channel = _handshake(connection)
             connection.settimeout(patience)
             body = encode_text(compiler) + struct.pack("!I", len(extra)) + b"".join(map(encode_text, extra))
-            body += encode_text(compression) if protocol >= COMPRESSION_SINCE else b""
+            body += encode_text(compression) if channel.protocol >= COMPRESSION_SINCE else b""
             connection.sendall(encode(GET_NATIVE_ENV, body))
-            length, kind = struct.unpack("!II", _exactly(connection, 8))
-            if kind != NATIVE_ENV or not 8 <= length <= MAX_MESSAGE:
-                return ""
-            return _exactly(connection, length - 4)[4:].split(b"\0")[0].decode(errors="replace")
-    except (OSError, struct.error) as error:
+            kind, data, at, end = _message(connection, channel)
+            return decode_text(data, at, end)[0] if kind == NATIVE_ENV else ""
+    except _NO_ANSWER as error:
         raise FarmError(
-            "iceccd gives no environment.",
-            f"{where}: {getattr(error, 'strerror', None) or error}",
-            "Look at its log: journalctl -u iceccd",
+            "iceccd gives no environment.", f"{where}: {_reason(error)}", "Look at its log: journalctl -u iceccd"
         ) from error
 
 
@@ -154,23 +152,31 @@ def _connect(where: str) -> socket.socket:
     return connection
 
 
-def _handshake(connection: socket.socket) -> tuple[int, int]:
-    """Its highest protocol, and the one agreed on."""
-    connection.sendall(encode_version(NEWEST_PROTOCOL))
-    (highest,) = struct.unpack("<I", _exactly(connection, 4))
-    connection.sendall(encode_version(min(highest, NEWEST_PROTOCOL)))
-    (agreed,) = struct.unpack("<I", _exactly(connection, 4))
-    return highest, agreed
+def _handshake(connection: socket.socket) -> Channel:
+    channel = Channel()
+    connection.sendall(channel.greeting())
+    while not channel.protocol:
+        connection.sendall(channel.receive(_some(connection)))
+    return channel
 
 
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = connection.recv(size - len(data))
-        if not more:
-            raise ConnectionResetError(0, "it closed the connection")
-        data += more
+def _message(connection: socket.socket, channel: Channel) -> Message:
+    """The next one."""
+    while True:
+        for message in channel.messages():
+            return message
+        channel.receive(_some(connection))
+
+
+def _some(connection: socket.socket) -> bytes:
+    data = connection.recv(CHUNK)
+    if not data:
+        raise ConnectionResetError(0, "it closed the connection")
     return data
+
+
+def _reason(error: Exception) -> str:
+    return error.why if isinstance(error, ProtocolError) else str(getattr(error, "strerror", None) or error)
 
 
 def _peer(connection: socket.socket) -> tuple[int, IceccdOptions | None]:

@@ -9,19 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 import pytest
 
 from farm.scheduler import connection, control, monitor
+from farm.scheduler.channel import ProtocolError, encode, encode_text, encode_version
 from farm.scheduler.connection import SchedulerLostError, poking
 from farm.scheduler.control import ListedJob, ask, list_jobs, list_nodes
 from farm.scheduler.monitor import Connected, Disconnected, Seeded, Watched, watch_batches, watch_once
-from farm.scheduler.protocol import (
-    LocalDone,
-    MonitorMessage,
-    NodeOffline,
-    NodeStats,
-    ProtocolError,
-    encode,
-    encode_text,
-    encode_version,
-)
+from farm.scheduler.protocol import LocalDone, MonitorMessage, NodeOffline, NodeStats
 from tests.lab import PATIENCE, Namespace, namespaces
 from tests.watching import watch
 

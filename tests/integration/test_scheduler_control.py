@@ -13,9 +13,9 @@ from farm.attach import Action, Lost
 from farm.attach.direct import Direct
 from farm.errors import FarmError
 from farm.scheduler import connection, control
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import Control, block, kick, list_all, list_blocks, list_nodes, unblock
-from farm.scheduler.protocol import ProtocolError
 from farm.view.idle import idle_reason
 from farm.view.live import Live
 from farm.view.status import NodeStatus, Status, other_status

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from farm.errors import FarmError, UsageError
+from farm.scheduler.channel import NEWEST_PROTOCOL
 from farm.scheduler.discovery import MAX_FOUND, FoundScheduler, choose, discover, parse_reply, resolve, rivals
-from farm.scheduler.protocol import NEWEST_PROTOCOL
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces
 
 HERE, THERE = "10.99.31.1", "10.99.31.2"

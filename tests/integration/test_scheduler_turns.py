@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from farm.attach.direct import Direct
+from farm.scheduler.channel import encode_version
 from farm.scheduler.connection import poking
 from farm.scheduler.monitor import watch_batches
-from farm.scheduler.protocol import encode_version
 from farm.simulate import wire
 from farm.virtual.namespace import exec_prefix
 from farm.watch.activity import Activity, fold

@@ -26,7 +26,7 @@ from farm.netboot.rival import client_payload, discover_packet, offering_server
 from farm.node.contract import SettingsError
 from farm.node.settings import parse_cmdline, parse_settings, parse_stages
 from farm.nodes.pending import Ordered
-from farm.scheduler import control, protocol
+from farm.scheduler import channel, control, protocol
 from farm.scheduler.discovery import parse_reply, parse_target
 from farm.simulate import wire
 from farm.watch.events import Remembered, SchedulerSaid, Telemetry
@@ -59,20 +59,20 @@ def text(data: bytes) -> str:
 
 
 def stats_text(*lines: str) -> bytes:
-    body = struct.pack("!I", 1) + protocol.encode_text("\n".join(lines))
-    return protocol.encode(protocol.MonitorMessage.MON_STATS, body)
+    body = struct.pack("!I", 1) + channel.encode_text("\n".join(lines))
+    return channel.encode(protocol.MonitorMessage.MON_STATS, body)
 
 
-GREETING = protocol.encode_version(43) * 2
+GREETING = channel.encode_version(43) * 2
 STATS = stats_text("Name:pc01", "IP:10.77.0.57", "MaxJobs:4", "Platform:x86_64", "Version:43", "Load:1", "Speed:3.2")
 JOBS = [
-    protocol.encode(protocol.MonitorMessage.MON_GET_CS, protocol.encode_text("a/b.c") + struct.pack("!III", 0, 7, 1)),
-    protocol.encode(protocol.MonitorMessage.MON_JOB_BEGIN, struct.pack("!III", 7, 1, 1)),
-    protocol.encode(protocol.MonitorMessage.MON_JOB_DONE, struct.pack("!12I", 7, 0, *[5] * 9, 0)),
-    protocol.encode(
-        protocol.MonitorMessage.MON_LOCAL_JOB_BEGIN, struct.pack("!III", 1, 9, 1) + protocol.encode_text("x.c")
+    channel.encode(protocol.MonitorMessage.MON_GET_CS, channel.encode_text("a/b.c") + struct.pack("!III", 0, 7, 1)),
+    channel.encode(protocol.MonitorMessage.MON_JOB_BEGIN, struct.pack("!III", 7, 1, 1)),
+    channel.encode(protocol.MonitorMessage.MON_JOB_DONE, struct.pack("!12I", 7, 0, *[5] * 9, 0)),
+    channel.encode(
+        protocol.MonitorMessage.MON_LOCAL_JOB_BEGIN, struct.pack("!III", 1, 9, 1) + channel.encode_text("x.c")
     ),
-    protocol.encode(protocol.MonitorMessage.JOB_LOCAL_DONE, struct.pack("!I", 9)),
+    channel.encode(protocol.MonitorMessage.JOB_LOCAL_DONE, struct.pack("!I", 9)),
 ]
 
 
@@ -82,8 +82,8 @@ def monitor(data: bytes) -> None:
     try:
         events, _ = session.receive(GREETING)
         more, _ = session.receive(data)
-    except protocol.ProtocolError as error:
-        more = error.events
+    except channel.ProtocolError:
+        more = session.events
         events = []
     for event in [*events, *more]:
         farm = fold(farm, SchedulerSaid(event, NOW))
@@ -110,7 +110,7 @@ def order_word(data: bytes) -> None:
 def simulated(data: bytes) -> None:
     session = wire.DaemonSession("pc01")
     with contextlib.suppress(FarmError):
-        session.receive(protocol.encode_version(43) * 2 + data)
+        session.receive(channel.encode_version(43) * 2 + data)
 
 
 def properties(data: bytes) -> dict[bytes, bytes | None]:
@@ -269,7 +269,7 @@ READERS: dict[str, Reader] = {
     "order word": (order_word, [b"pc01", b"10.77.0.57"]),
     "simulated daemon": (
         simulated,
-        [protocol.encode(kind, struct.pack("!III", 1, 2, 3)) for kind in wire.DaemonMessage],
+        [channel.encode(kind, struct.pack("!III", 1, 2, 3)) for kind in wire.DaemonMessage],
     ),
     "scheduler's answer": (
         parse_reply,

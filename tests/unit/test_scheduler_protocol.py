@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm.scheduler.channel import NEWEST_PROTOCOL, ProtocolError, encode, encode_text, encode_version
 from farm.scheduler.protocol import (
-    NEWEST_PROTOCOL,
     Event,
     JobBegun,
     JobDone,
@@ -18,11 +18,7 @@ from farm.scheduler.protocol import (
     NodeForged,
     NodeOffline,
     NodeStats,
-    ProtocolError,
     SchedulerEnd,
-    encode,
-    encode_text,
-    encode_version,
 )
 
 STATS = (
@@ -48,7 +44,7 @@ def decoded(kind: int, body: bytes, protocol: int = 43) -> list[Event]:
 
 @pytest.mark.parametrize(("offer", "agreed"), [(21, 21), (43, 43), (44, 44), (60, 44)])
 def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
-    assert MonitorSession.greeting() == b"\x2c\0\0\0"
+    assert MonitorSession().greeting() == b"\x2c\0\0\0"
     session = connected(offer)
     assert agreed == session.protocol
     assert not session.unfinished
@@ -57,9 +53,9 @@ def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (encode_version(20), "It speaks protocol 20; 21 to 44 are known."),
-        (encode_version((1 << 20) + 1), "What answers there is no icecream scheduler."),
-        (b"HTTP/1.1 400", "What answers there is no icecream scheduler."),
+        (encode_version(20), "It speaks protocol 20; 21 or a later one is needed."),
+        (encode_version((1 << 20) + 1), "What answers there is not icecream."),
+        (b"HTTP/1.1 400", "What answers there is not icecream."),
     ],
 )
 def test_what_is_no_scheduler_is_refused(data: bytes, why: str) -> None:
@@ -201,9 +197,10 @@ def test_impossible_values_do_not_break_the_connection() -> None:
 
 
 def test_what_came_before_a_fault_is_kept() -> None:
-    with pytest.raises(ProtocolError) as fault:
-        connected().receive(encode(MonitorMessage.JOB_LOCAL_DONE, integers(8)) + encode(97))
-    assert fault.value.events == [LocalDone(8)]
+    session = connected()
+    with pytest.raises(ProtocolError):
+        session.receive(encode(MonitorMessage.JOB_LOCAL_DONE, integers(8)) + encode(97))
+    assert [LocalDone(8)] == session.events
 
 
 def test_end_and_messages_for_others() -> None:

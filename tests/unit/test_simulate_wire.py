@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.scheduler.protocol import ProtocolError, encode, encode_text, encode_version
+from farm.scheduler.channel import ProtocolError, encode, encode_text, encode_version
 from farm.simulate import wire
 from farm.simulate.wire import Accepted, Asked, DaemonMessage, DaemonSession, Goodbye, Message, UseNode, UseNone
 

@@ -13,8 +13,8 @@ from farm.doctor.workstation.peers import round_trips
 from farm.errors import FarmError
 from farm.node.ports import SCHEDULER_PORT
 from farm.scheduler import discovery
+from farm.scheduler.channel import OLDEST_PROTOCOL
 from farm.scheduler.discovery import FoundScheduler
-from farm.scheduler.protocol import OLDEST_PROTOCOL
 from farm.workstation import local_iceccd
 from farm.workstation.join import iceccd
 from farm.workstation.join.candidates import Target

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import list_nodes
-from farm.scheduler.protocol import ProtocolError
 from farm.view.wording import count
 from farm.watch.activity import NO_JOBS, Host
 from farm.watch.activity.daemons import from_list

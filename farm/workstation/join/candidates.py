@@ -17,9 +17,9 @@ from farm.errors import FarmError, MissingProgramError
 from farm.node.contract import NETNAME
 from farm.node.ports import SCHEDULER_PORT
 from farm.printable import printable
+from farm.scheduler.channel import OLDEST_PROTOCOL
 from farm.scheduler.connection import SchedulerLostError, connect
 from farm.scheduler.discovery import FoundScheduler, address_of, discover, parse_target, rivals
-from farm.scheduler.protocol import OLDEST_PROTOCOL
 from farm.watch.mdns import FoundFarm, find_farms
 
 By = Literal["zeroconf", "icecream"]
