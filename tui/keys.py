@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import os
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from textual.binding import Binding
 from textual.keys import KEY_ALIASES, REPLACED_KEYS, Keys, key_to_character
 
 from farm.errors import ConfigError
+from farm.workstation.membership import user_folder
 
 MODIFIERS = ("ctrl", "shift", "alt", "super", "meta", "hyper")
 KEY_NAMES = sorted(
@@ -27,8 +27,7 @@ MAX_KEYS_FILE = 64 << 10
 
 def keys_file() -> Path:
     """Where keys are read from unless said otherwise."""
-    config = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(config) if config else Path.home() / ".config") / "farm" / "keys.toml"
+    return user_folder("XDG_CONFIG_HOME", ".config") / "farm" / "keys.toml"
 
 
 def read_keys(path: Path | None, sections: Mapping[str, Iterable[Binding]]) -> dict[str, str]:

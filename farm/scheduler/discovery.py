@@ -16,6 +16,7 @@ import psutil
 from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
+from farm.node.contract import MAX_PORT, PORT
 from farm.node.ports import SCHEDULER_PORT
 from farm.scheduler.channel import NEWEST_PROTOCOL
 
@@ -211,7 +212,7 @@ async def resolve(scheduler: str | None, netname: str | None) -> tuple[str, int]
 def parse_target(text: str) -> tuple[str, int]:
     """``HOST[:PORT]`` taken apart. Raises UsageError."""
     host, colon, port = text.partition(":")
-    good = port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65535
+    good = PORT.fullmatch(port) and int(port) < MAX_PORT  # the control port is the next
     if not host or not host.isprintable() or (colon and not good):
         raise UsageError(
             f"{text!r} is no scheduler.", f"It is HOST or HOST:PORT, in IPv4; {SCHEDULER_PORT} is the usual port.", ""

@@ -12,7 +12,6 @@ import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from ipaddress import IPv4Address
 
 from msgspec import Struct
 from zeroconf import (
@@ -27,7 +26,7 @@ from zeroconf import (
 from zeroconf.asyncio import AsyncServiceBrowser, AsyncServiceInfo, AsyncZeroconf
 
 from farm.config import Config
-from farm.node.contract import MAC, MAX_PORT
+from farm.node.contract import MAC, MAX_PORT, SCHEDULER
 from farm.watch.events import Beacon, BeaconLost, BeaconSeen
 
 NODES = "_farm-node._tcp.local."
@@ -45,7 +44,6 @@ FARM_SECONDS = 2.0
 
 logging.getLogger("zeroconf").setLevel(logging.CRITICAL)  # it would report the odd packets of every stranger
 
-_ADDRESS_AND_PORT = re.compile(r"(?P<address>[0-9.]{7,15}):(?P<port>[1-9][0-9]{0,4})")
 
 Publish = Callable[[BeaconSeen | BeaconLost], None]
 
@@ -215,15 +213,10 @@ def parse_farm(properties: Mapping[bytes, bytes | None]) -> FoundFarm | None:
 
 
 def _address_and_port(text: str) -> tuple[str, int] | None:
-    match = _ADDRESS_AND_PORT.fullmatch(text)
-    if match is None:
+    if not SCHEDULER.fullmatch(text):
         return None
-    try:
-        address = IPv4Address(match["address"])
-    except ValueError:
-        return None
-    usable = not (address.is_unspecified or address.is_multicast)
-    return (str(address), int(match["port"])) if usable and int(match["port"]) <= MAX_PORT else None
+    address, _, port = text.partition(":")
+    return address, int(port)
 
 
 async def find_farms(seconds: float = FARM_SECONDS) -> list[FoundFarm]:

@@ -12,6 +12,7 @@ import psutil
 from msgspec import Struct
 
 from farm.errors import FarmError
+from farm.node.contract import PORT
 from farm.node.ports import ICECCD_PORT, SCHEDULER_PORT
 from farm.scheduler.channel import Channel, Message, ProtocolError, decode_text, encode, encode_text
 
@@ -54,7 +55,7 @@ class IceccdOptions(Struct, frozen=True):
     def address(self) -> tuple[str, int]:
         """Host and port of the scheduler it was given; an empty host when it was not."""
         host, _, port = self.scheduler.partition(":")
-        return host, int(port) if port.isdecimal() else SCHEDULER_PORT
+        return host, int(port) if PORT.fullmatch(port) else SCHEDULER_PORT
 
 
 class LocalIceccd(Struct, frozen=True):

@@ -37,7 +37,7 @@ from tui.anonymize import Anonymous, Mask
 from tui.app import key_sections
 from tui.figures import Figures, efficiency, figures, rates, window
 from tui.heading import Link, banner, fitting, headline
-from tui.keys import read_keys
+from tui.keys import keys_file, read_keys
 from tui.node_detail import facts as node_facts
 from tui.overview import services_line, submitters, totals
 from tui.problem_texts import wrong
@@ -354,3 +354,10 @@ async def test_a_node_that_is_forgotten_is_acted_on_no_more() -> None:
     with pytest.raises(FarmError, match="no longer known"):
         await masked.act("block", mask)
     assert real.done == []
+
+
+def test_the_usual_file_of_keys_is_where_xdg_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/me")
+    for folder, expected in [("/etc/mine", "/etc/mine"), ("relative", "/home/me/.config"), ("", "/home/me/.config")]:
+        monkeypatch.setenv("XDG_CONFIG_HOME", folder)
+        assert Path(expected, "farm", "keys.toml") == keys_file()
