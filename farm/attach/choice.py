@@ -22,7 +22,7 @@ def instance_here(home: Home) -> Instance:
     try:
         return Instance.load(home)
     except FarmError as error:
-        other = "Or name any icecream scheduler: --scheduler HOST[:PORT], or --netname NAME"
+        other = "Or look at any icecream scheduler: farm status --scheduler HOST, farm top --scheduler HOST"
         raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}. {other}") from None
 
 

@@ -91,7 +91,8 @@ def test_a_control_port_behind_a_wall_is_not_waited_for(lab: Namespace, monkeypa
         "table inet wall { chain input { type filter hook input priority 0; tcp dport 8766 reject with tcp reset; }; }"
     )
     lab.run("nft", rules)
-    monkeypatch.setattr("farm.attach.direct.PATIENCE", 3600.0)  # who waited for it would wait until the limit below
+    # What waited for it would wait until the limit below.
+    monkeypatch.setattr("farm.attach.direct.SCHEDULER_SILENCE_SECONDS", 3600.0)
 
     async def look() -> None:
         async with asyncio.timeout(PATIENCE), poking(SERVER, PORT), daemon():
