@@ -18,25 +18,46 @@ FARM_COMMANDS = (
 HOMELESS = ("join", "leave", "simulate")
 """The others: what they are about is this machine, whose farm runs elsewhere, or no farm."""
 
-_COMMAND = re.compile(
+LOOKS = (
+    *("status", "top", "jobs", "scheduler"),
+    *("node list", "node show", "node block", "node unblock", "node kick"),
+)
+"""Those that do with any scheduler (--scheduler, --netname) what they do with the farm's."""
+
+_BEFORE = (
     r"(?<![\w/.\"'-])"
     r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
     r"(?<!\bserver: )"  # another machine's farm
-    rf"farm(?= (?:-v )?(?:{'|'.join(FARM_COMMANDS)})\b)"
+)
+_COMMAND = re.compile(
+    rf"{_BEFORE}farm(?= (?:-v )?(?:{'|'.join(FARM_COMMANDS)})\b)"
     r"(?! [\w ]+ --(?:scheduler|netname)\b)"  # any scheduler, whoever's
 )
+_LOOK = re.compile(rf"{_BEFORE}farm (?:-v )?(?:{'|'.join(LOOKS)})\b(?![\w ]* --(?:scheduler|netname)\b)")
 _options: tuple[str, ...] = ()
+_scheduler: tuple[str, ...] = ()
 
 
 def speak_of(options: Sequence[str]) -> None:
     """All hints of this process are about the farm that these options of ``farm`` lead to (Home.options)."""
-    global _options
-    _options = tuple(options)
+    global _options, _scheduler
+    _options, _scheduler = tuple(options), ()
+
+
+def speak_of_scheduler(options: Sequence[str]) -> None:
+    """Hints about nodes and jobs are about the scheduler that these options (--scheduler, --netname) lead to."""
+    global _scheduler
+    _scheduler = tuple(options)
 
 
 def hint(text: str) -> str:
-    """A text in which every farm command leads to the farm that this process speaks of."""
-    return at_home(text, _options)
+    """A text in which every farm command leads to the farm or scheduler that this process speaks of."""
+    return at_home(at_scheduler(text, _scheduler), _options)
+
+
+def at_scheduler(text: str, options: Sequence[str]) -> str:
+    """A text in which every command that can look at any scheduler has these options."""
+    return _LOOK.sub(lambda look: f"{look[0]} {shlex.join(options)}", text) if options else text
 
 
 def at_home(text: str, options: Sequence[str]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from farm.hints import speak_of_scheduler
 from farm.home import Home
 from farm.instance import Instance
 
@@ -49,6 +50,7 @@ async def attachment(
         instance_here(home)
         return of_farm(home)
 
+    speak_of_scheduler(["--scheduler", scheduler] if scheduler is not None else ["--netname", str(netname)])
     from farm.attach.direct import Direct
     from farm.scheduler import discovery
 

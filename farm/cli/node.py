@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -54,8 +55,11 @@ def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:
     found = [each for each in known if name and (name in (each.name, each.address, each.key) or mac == each.mac)]
     found = [node for node in found if node.mac or (node.host and node.host.online)] or found
     if not found:
-        names = ", ".join(sorted({node.name for node in known})[:MAX_NAMED_NODES]) or "none"
-        raise FarmError(f"There is no node {name}.", f"Known nodes: {names}.", "List them: farm node list")
+        names = sorted({node.name for node in known})
+        near = difflib.get_close_matches(name, names, n=3)
+        meant = f"Did you mean {' or '.join(near)}? " if near else ""
+        told = ", ".join(names[:MAX_NAMED_NODES]) or "none"
+        raise FarmError(f"There is no node {name}.", f"Known nodes: {told}.", f"{meant}List them: farm node list")
     if len(found) > 1:
         keys = ", ".join(node.key for node in found)
         raise FarmError(f"Several nodes have the name {name}.", f"They are: {keys}.", "Use one of these.")

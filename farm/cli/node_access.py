@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 
 import rich_click as click
 
@@ -18,7 +17,7 @@ from farm.instance import Instance, VirtualMachine
 from farm.nodes import ssh
 from farm.nodes.power import POWER_WORDS, PowerOrder, for_each, power
 from farm.serve.preflight import require_root
-from farm.view.status import NodeStatus, Status
+from farm.view.status import NodeStatus
 from farm.view.wording import count
 from farm.virtual.qemu import console_socket
 
@@ -37,13 +36,6 @@ def reachable(home: Home, name: str) -> NodeStatus:
             f"{name} has no address yet.", f"Its stage is {found.stage}.", "Watch the boot: farm status --watch"
         )
     return found
-
-
-def known(status: Status, names: Iterable[str]) -> Iterator[NodeStatus]:
-    """The nodes of these names, as far as there are such."""
-    for name in names:
-        with contextlib.suppress(FarmError):
-            yield find_node(status, name)
 
 
 def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
@@ -92,8 +84,10 @@ def off(home: Home, names: tuple[str, ...], force: bool) -> None:
 def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -> None:
     require_root(f"farm node {order}")
     instance = Instance.load(home)
+    status = load(home)
+    nodes = [find_node(status, name) for name in names]
     if not force:
-        require_idle(list(known(load(home), names)), order)
+        require_idle(nodes, order)
 
     def act(name: str) -> None:
         node = reachable(home, name)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from farm.config import Config, DhcpConfig, MachineConfig
 from farm.virtual.namespace import exec_prefix
 from tests.lab import AS_NOBODY, PATIENCE, Namespace, namespaces, until
+from tests.server import served
 from tests.terminal import Terminal
 
 SERVER = "10.99.82.1"
@@ -59,6 +61,28 @@ def test_that_there_is_nothing_is_said(lab: Namespace, tmp_path: Path) -> None:
     said = lab.run(*FARM, *home, "status", *at).stdout
     assert "Nodes 1, 1 slot, 0 other daemons" in said
     assert "daemons    1, 1 slot " in lab.run(*FARM, *home, "scheduler", *at).stdout
+
+
+def test_what_is_said_of_a_scheduler_names_it_again(lab: Namespace, tmp_path: Path) -> None:
+    said = lab.run(*FARM, "--home", str(tmp_path), "node", "show", "pc02", "--scheduler", SERVER, check=False).stderr
+    assert "There is no node pc02." in said
+    assert f"→ Did you mean pc01? List them: farm node list --scheduler {SERVER}" in " ".join(said.split())
+
+
+def test_an_order_that_names_a_node_which_there_is_not_reaches_none() -> None:
+    machines = [MachineConfig(mac="52:54:00:00:00:01", name="pc01", address="10.99.83.60")]
+    config = Config(
+        name="orders", address="10.99.83.1/24", dhcp=DhcpConfig("10.99.83.50", "10.99.83.60"), machines=machines
+    )
+    with namespaces(config.address) as (place,), served(config, place) as server:
+        until(server.status, "farmd does not answer")
+        argv = [*FARM, "--home", str(server.home.directory), "node"]
+        for order in ("reboot", "off"):
+            for more in ([], ["--force"]):
+                done = place.run(*argv, order, *more, "pc01", "pc1", check=False)
+                said = " ".join(done.stderr.split())
+                assert (done.returncode, "could not be reached" in said) == (1, False)
+                assert "There is no node pc1. Known nodes: pc01. → Did you mean pc01? List them: farm" in said
 
 
 @pytest.mark.parametrize("words", [["status", "--watch"], ["jobs", "--follow"], ["jobs", "-f", "--json"]])

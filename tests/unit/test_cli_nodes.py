@@ -58,8 +58,9 @@ def test_a_node_is_found_by_whatever_it_is_called() -> None:
     for name in ("pc01", "10.0.0.2", "52:54:00:00:00:01", "52-54-00-00-00-01"):
         assert machine == pick(nodes, name)
     assert node(OLD) == pick(nodes, "pc02@10.0.0.3")
-    with pytest.raises(FarmError, match=r"There is no node pc09"):
+    with pytest.raises(FarmError, match=r"There is no node pc09") as caught:
         pick(nodes, "pc09")
+    assert caught.value.mend == "Did you mean pc02 or pc01? List them: farm node list"
     with pytest.raises(FarmError, match=r"There is no node"):
         pick([node(OLD)], "")
 

@@ -10,13 +10,14 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 
-from farm.cli import COMMANDS
+from farm.cli import COMMANDS, cli
 from farm.config import Config
 from farm.doctor.server.serving import NOT_RUNNING
 from farm.errors import FarmError
-from farm.hints import FARM_COMMANDS, HOMELESS, at_home, hint, speak_of
+from farm.hints import FARM_COMMANDS, HOMELESS, LOOKS, at_home, at_scheduler, hint, speak_of
 from farm.instance import Instance
 from farm.view.boot import ADVICE
 from farm.view.problems import problems
@@ -62,6 +63,39 @@ def test_a_command_gets_the_home_and_prose_does_not(text: str, said: str) -> Non
     assert said == at_home(text, HOME)
     assert said == at_home(said, HOME)
     assert text == at_home(text, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("List them: farm node list", "List them: farm node list --scheduler 10.0.0.1:8765"),
+        ("Watch it: farm status --watch", "Watch it: farm status --scheduler 10.0.0.1:8765 --watch"),
+        ("Block it: farm node block pc01", "Block it: farm node block --scheduler 10.0.0.1:8765 pc01"),
+        ("or: farm node block NODE --scheduler HOST", "or: farm node block NODE --scheduler HOST"),
+        ("farm top --netname lab", "farm top --netname lab"),
+        ("Its log: farm logs scheduler", "Its log: farm logs scheduler"),
+        ("the farm status", "the farm status"),
+    ],
+)
+def test_a_command_gets_the_scheduler_that_was_named(text: str, said: str) -> None:
+    options = ["--scheduler", "10.0.0.1:8765"]
+    assert said == at_scheduler(text, options) == at_scheduler(said, options)
+    assert text == at_scheduler(text, [])
+    assert "--home" not in at_home(at_scheduler("See: farm node list", options), HOME)
+
+
+def test_the_commands_that_look_at_any_scheduler_are_known() -> None:
+    root = click.Context(cli)
+
+    def taking(name: str, command: click.Command) -> Iterator[str]:
+        if isinstance(command, click.Group):
+            for each in command.list_commands(root):
+                yield from taking(f"{name} {each}".strip(), command.get_command(root, each) or click.Command(each))
+        elif {"scheduler", "netname"} <= {each.name for each in command.params}:
+            yield name
+
+    # drain has the options only to say that it needs a farm.
+    assert {*taking("", cli)} - {"node drain"} == {*LOOKS}
 
 
 def test_every_command_is_known() -> None:
