@@ -105,6 +105,16 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 
 
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing happens when there is none. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        for child in path.iterdir():
+            remove(child)
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
     """Write a file so that a reader (or a power cut) sees the old content or the new, never half."""
     path.parent.mkdir(parents=True, exist_ok=True)

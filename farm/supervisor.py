@@ -20,7 +20,7 @@ import psutil
 
 from farm import command
 from farm.errors import FarmError
-from farm.home import Home, write_atomic
+from farm.home import Home, remove, write_atomic
 from farm.processes import ENVIRONMENT_MARK, end_processes, processes_with_environment
 from farm.unix_http import UnixHTTPConnection
 
@@ -269,8 +269,7 @@ class Supervisor:
         if pid is not None:
             end_processes([psutil.Process(pid)])
         end_processes(self.orphans())
-        with contextlib.suppress(FileNotFoundError):
-            self.home.supervisor_socket.unlink()
+        remove(self.home.supervisor_socket)  # whatever has taken its place
 
     def orphans(self) -> list[psutil.Process]:
         """Processes that a supervisord of this home started: they inherit the mark in its environment."""

@@ -11,7 +11,7 @@ from typing import Literal
 from farm.api.client import fetch_status
 from farm.errors import FarmError
 from farm.export.socket_buffer import release_socket_buffer
-from farm.home import Home
+from farm.home import Home, remove
 from farm.image.store import Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
@@ -51,7 +51,7 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
         _remove_sockets(instance)
         unmount(home)
         for path in home.runtime.glob("*"):
-            _remove(path)
+            remove(path)
         Instance.forget(home)
         _require_gone(left(home, namespaces))
 
@@ -99,12 +99,3 @@ def _remove_sockets(instance: Instance | None) -> None:
 def _require_gone(remains: list[str]) -> None:
     if remains:
         raise FarmError("Not all of the farm could be removed.", "\n".join(remains), "Repeat: sudo farm down")
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        for child in path.iterdir():
-            _remove(child)
-        path.rmdir()
-    else:
-        path.unlink(missing_ok=True)

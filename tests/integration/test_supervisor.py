@@ -181,6 +181,21 @@ def test_shutdown_also_ends_what_a_killed_supervisord_left(farm: Farm) -> None:
     assert [] == pids_inside(farm)
 
 
+def test_a_folder_in_the_sockets_place_hinders_neither_up_nor_down(farm: Farm) -> None:
+    farm.converge(sleeper("one"))
+    before, socket = farm.pids()["one"], farm.home.supervisor_socket
+    for again in (True, False):
+        socket.unlink()
+        (socket / "some").mkdir(parents=True)
+        (socket / "some/file").touch()
+        with pytest.raises(FarmError, match="not running"):
+            farm.supervisor.status()
+        farm.converge(sleeper("one")) if again else farm.supervisor.shutdown()
+        assert socket.is_socket() == again
+    assert not psutil.pid_exists(before)
+    assert [] == pids_inside(farm)
+
+
 def test_a_program_that_is_not_there_is_named(farm: Farm) -> None:
     farm.converge(sleeper("one"))
 
