@@ -15,7 +15,8 @@ from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
 from farm.config.documents import SCHEMA_FILE, commented, documentation, schema, starting_values
 from farm.config.file import load, load_or_default, parse
-from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals, routes
+from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals
+from farm.config.routing import routes
 from farm.config.rules import server_problems
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 import socket
 from collections.abc import Sequence
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import psutil
 
-from farm import command
 from farm.config import Config
 from farm.config.documents import free_network
 from farm.config.file import where
+from farm.config.routing import KernelRoute, diverted, policy_rules, routes
 from farm.errors import ConfigError, FarmError, UsageError
 
 _WIRED = re.compile(r"(en|eth|bond)")
@@ -181,31 +180,6 @@ def _require_first_address(config: Config, chosen: Interface, file: Path | None)
         )
 
 
-@dataclass(frozen=True)
-class KernelRoute:
-    """Where the kernel sends packets for a network; ``interface`` is empty where it drops them."""
-
-    network: IPv4Network
-    interface: str
-
-    def __str__(self) -> str:
-        return (
-            f"a route sends {self.network} to {self.interface}" if self.interface else f"a route drops {self.network}"
-        )
-
-
-def routes() -> list[KernelRoute]:
-    """The IPv4 routes of all routing tables that lead off this machine, without default routes (ip-route(8))."""
-    said = command.run(["ip", "-j", "-4", "route", "show", "table", "all"]).stdout
-    found = []
-    for entry in json.loads(said or "[]"):
-        if entry.get("type", "unicast") in ("local", "broadcast", "multicast") or entry["dst"] == "default":
-            continue
-        hops = entry.get("nexthops", [entry])
-        found += [KernelRoute(IPv4Network(entry["dst"]), hop.get("dev", "")) for hop in hops]
-    return found
-
-
 def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: Sequence[KernelRoute]) -> list[str]:
     """What takes packets for a lab's network away from the interface called ``name``, in words.
 
@@ -230,17 +204,25 @@ def rivals(network: IPv4Network, name: str, found: Sequence[Interface], known: S
 
 
 def elsewhere(address: str, name: str) -> list[str]:
-    """What takes packets for the network of ``address`` away from the interface called ``name`` now (`rivals`)."""
-    return rivals(IPv4Interface(address).network, name, interfaces(), routes())
+    """What takes packets for the network of ``address`` away from the interface called ``name`` now."""
+    lab = IPv4Interface(address)
+    return rivals(lab.network, name, interfaces(), routes()) + diverted(lab.network, lab.ip, name, policy_rules())
 
 
 def _require_own_network(config: Config, found: Sequence[Interface], file: Path | None) -> None:
-    network, known = IPv4Interface(config.address).network, routes()
-    taken = rivals(network, config.interface, found, known)
+    place, lab, known = f"{where(file, ('address',))}: address: ", IPv4Interface(config.address), routes()
+    taken = rivals(lab.network, config.interface, found, known)
+    ruled = diverted(lab.network, lab.ip, config.interface, policy_rules())
+    if ruled and not taken:
+        raise ConfigError(
+            f"{place}packets for the lab's network {lab.network} do not go to {config.interface}.",
+            f"{'; '.join(ruled)}.",
+            f"Put a rule before it: sudo ip rule add priority 1 to {lab.network} lookup main — or take that rule away.",
+        )
     if taken:
         free = free_address(found, known)
         raise ConfigError(
-            f"{where(file, ('address',))}: address: the lab's network {network} is not on {config.interface} alone.",
+            f"{place}the lab's network {lab.network} is not on {config.interface} alone.",
             f"{'; '.join(taken)}. Packets for nodes would leave there.",
             f"Give the lab a network of its own, such as address: {free}, and a dhcp range in it; "
             "or take the other address or route away.",

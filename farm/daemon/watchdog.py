@@ -107,7 +107,7 @@ def _interface(instance: Instance) -> Iterator[Finding]:
         yield Finding("interface", f"The interface {name} has lost {address}.", "Restore it: sudo farm up", name)
     elif taken := elsewhere(instance.config.address, name):
         what = f"The lab's network is not on {name} alone: {few(taken)}. Packets for nodes are sent there instead."
-        yield Finding("interface", what, "Remove that address or route.", name)
+        yield Finding("interface", what, "Remove that address, route or rule.", name)
 
 
 def _files(home: Home, instance: Instance) -> Iterator[Finding]:

@@ -198,6 +198,7 @@ def test_an_interface_that_nodes_are_not_reached_over_is_named(server: Server) -
         ("link set lab0 mtu 1400", "link set lab0 mtu 1500"),
         (f"address del {ADDRESS}/24 dev lab0", f"address add {ADDRESS}/24 brd + dev lab0"),
         ("route add 10.99.26.128/25 dev lo", "route del 10.99.26.128/25 dev lo"),
+        ("rule add to 10.99.26.0/24 prohibit", "rule del to 10.99.26.0/24 prohibit"),
     ):
         server.place.run("ip", *broken.split())
         is_named(server, "interface", "lab0")

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.config.interfaces import Interface, KernelRoute, pick, rivals
+from farm.config.interfaces import Interface, pick, rivals
+from farm.config.routing import KernelRoute
 from farm.errors import ConfigError, UsageError
 
 
