@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 import msgspec
@@ -103,34 +104,101 @@ def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
 
 
 DANGERS = {"netdev": "any machine may write to the exports", "inet": "any machine gets at the scheduler's control port"}
+OTHERS_KNOWN = "its set `known` has other addresses than those that may log in to the scheduler"
+_VERDICTS = {"accept", "drop", "reject", "return", "jump", "goto", "queue", "vmap"}
+_Entries = list[dict[str, dict[str, Any]]]
+"""What a table consists of, as nft lists it in JSON (libnftables-json(5))."""
 
 
 def flaws(config: Config, interface: str, prefix: Sequence[str] = ()) -> list[tuple[str, str]]:
     """The tables that are not as `apply` made them, and what follows from that; for root."""
-    name, wanted = table(config), {family: 0 for family in DANGERS}
-    family = ""
-    for line in ruleset(config, interface).splitlines():
-        family = line.split()[1] if line.startswith("table ") else family
-        wanted[family] += line.endswith((" drop", " reject with tcp reset"))
+    name, wanted = table(config), _wanted_verdicts(ruleset(config, interface))
+    known = _spans(known_addresses(config)) if config.nodes.strangers == "block" else None
     found = []
     for family, danger in DANGERS.items():
         done = command.run([*prefix, "nft", "-j", "list", "table", family, name], check=False)
-        if done.returncode or _rules_in_force(done.stdout, interface) < wanted[family]:
+        entries = [] if done.returncode else _entries(done.stdout)
+        if _verdicts_in_force(entries, interface) != wanted[family]:
             found.append((f"{family} {name}", danger))
+        elif family == "inet" and known is not None and known != _known(entries):
+            found.append((f"{family} {name}", OTHERS_KNOWN))
     return found
 
 
-def _rules_in_force(listing: str, interface: str) -> int:
-    """Rules of a table, as nft lists it in JSON (libnftables-json(5)), that packets meet."""
+def _wanted_verdicts(script: str) -> dict[str, list[tuple[str, str]]]:
+    """Family → chain and verdict of each rule of a script by `ruleset`, in the order in which packets meet them."""
+    wanted: dict[str, list[tuple[str, str]]] = {family: [] for family in DANGERS}
+    family = chain = ""
+    for line in script.splitlines():
+        words = line.split()
+        if line.startswith("table "):
+            family = words[1]
+        elif words[:1] == ["chain"]:
+            chain = words[1]
+        elif line.endswith((" drop", " reject with tcp reset")):
+            wanted[family].append((chain, "drop" if words[-1] == "drop" else "reject"))
+    return wanted
+
+
+def _entries(listing: str) -> _Entries:
     try:
-        entries = msgspec.json.decode(listing.encode(), type=dict[str, list[dict[str, dict[str, Any]]]])["nftables"]
+        return msgspec.json.decode(listing.encode(), type=dict[str, _Entries])["nftables"]
     except (KeyError, *NOT_JSON):
-        return 0
-    if any("dormant" in entry["table"].get("flags", ()) for entry in entries if "table" in entry):
-        return 0
+        return []
+
+
+def _verdicts_in_force(entries: _Entries, interface: str) -> list[tuple[str, str]]:
+    """Chain and verdict of each rule that packets meet; one of somebody else's may let them past those after it."""
+    # The farm's have no flags; `dormant` puts a table out of force. nft 1.0.6 writes it in JSON as "t".
+    if any("flags" in entry["table"] for entry in entries if "table" in entry):
+        return []
     chains = [entry["chain"] for entry in entries if "chain" in entry]
     hooked = {chain["name"] for chain in chains if "hook" in chain and chain.get("dev", interface) == interface}
-    return sum(entry["rule"]["chain"] in hooked for entry in entries if "rule" in entry)
+    rules = [entry["rule"] for entry in entries if "rule" in entry]
+    return [
+        (rule["chain"], verdict)
+        for rule in rules
+        if rule["chain"] in hooked
+        for part in rule.get("expr", ())
+        for verdict in _VERDICTS & {*part}
+    ]
+
+
+def _known(entries: _Entries) -> list[tuple[int, int]]:
+    """The addresses in the set of that name."""
+    sets = [entry["set"] for entry in entries if "set" in entry]
+    return _spans(_element(each) for known in sets if known["name"] == "known" for each in known.get("elem", ()))
+
+
+def _element(element: Any) -> str:
+    """An element of a set of addresses as it stands in a script; it is a text, or an object for more than one."""
+    match element:
+        case {"range": [first, last]}:
+            return f"{first}-{last}"
+        case {"prefix": {"addr": address, "len": length}}:
+            return f"{address}/{length}"
+        case {"elem": {"val": value}}:
+            return _element(value)
+    return str(element)
+
+
+def _spans(elements: Iterable[str]) -> list[tuple[int, int]]:
+    """Addresses, ranges and networks as the numbers of their first and last addresses, merged where they touch."""
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(map(_span, elements)):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = merged[-1][0], max(last, merged[-1][1])
+        else:
+            merged.append((first, last))
+    return merged
+
+
+def _span(element: str) -> tuple[int, int]:
+    first, dash, last = element.partition("-")
+    if dash:
+        return int(IPv4Address(first)), int(IPv4Address(last))
+    network = IPv4Network(element, strict=False)
+    return int(network[0]), int(network[-1])
 
 
 def remove(config: Config, prefix: Sequence[str] = ()) -> None:
