@@ -163,6 +163,13 @@ def test_a_machine_with_an_old_lease_is_believed_elsewhere_once_it_answers_there
     assert (node(farm).address, node(farm).lease, node(farm).verified) == (HERE, THERE, True)
 
 
+def test_a_lease_for_a_machine_that_runs_elsewhere_does_not_lose_it() -> None:
+    farm = after(asks(125.0), answers(136.0), leased(140.0, THERE))
+    assert (node(farm).address, asked_at(farm)) == (THERE, {HERE, THERE})
+    assert node(after(answers(142.0), farm=farm)).address == HERE
+    assert node(after(answers(142.0, THERE), farm=farm)).verified, "it has moved there"
+
+
 def mac(number: int) -> str:
     return f"52:54:01:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from io import StringIO
 from pathlib import Path
@@ -40,7 +41,7 @@ from farm.watch.events import (
     WatchedService,
 )
 from farm.watch.mdns import parse_beacon
-from farm.watch.state import Farm, fold, initial, resumed
+from farm.watch.state import Claim, Farm, fold, initial, resumed
 from tests.scheduler_says import done, down, login, up
 
 MAC = "52:54:00:00:00:01"
@@ -258,6 +259,28 @@ def test_machines_are_known_again_but_for_what_is_to_be_heard_anew(tmp_path: Pat
     for damaged in (b"", b'{"boots":[]}', b'{"boots":[],"machines":{"nodes":[1]}}', b"[" * 5000):
         path.write_bytes(damaged)
         assert memory.recall_machines(path) is None
+
+
+def test_addresses_that_an_older_farmd_wrote_down_were_leases(tmp_path: Path) -> None:
+    path = tmp_path / "farmd.json"
+    machines = {"started": 1.0, "seen": {}, "nodes": [{"mac": MAC, "name": "pc01", "address": ADDRESS}]}
+    path.write_text(json.dumps({"boots": [], "machines": machines}))
+    found = memory.recall_machines(path)
+    assert found is not None
+    again = resumed(initial("lab", {}), found.nodes)
+    assert again.nodes[MAC].leased
+    told = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True)
+    assert fold(again, TelemetrySeen(MAC, ADDRESS, told, 5.0)).nodes[MAC].verified
+
+
+def test_claims_outlive_farmd(tmp_path: Path) -> None:
+    path = tmp_path / "farmd.json"
+    asked = BootEvent(Stage.AGENT, 1.0, MAC, ADDRESS, boot_id="a" * 32)
+    before = fold(initial("lab", {}), asked)
+    memory.save(path, memory.remember(before, 0.5, Seen()))
+    found = memory.recall_machines(path)
+    assert found is not None
+    assert found.claims == dict(before.claims) == {ADDRESS: Claim(MAC, "a" * 32, 1.0)}
 
 
 def test_names_of_farm_yaml_go_before_the_labs() -> None:

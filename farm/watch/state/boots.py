@@ -10,7 +10,7 @@ from farm.watch.refusals import noted as noted_refusal
 from farm.watch.state.agents import noted, recognised
 from farm.watch.state.claims import claimed, in_boot, restarted
 from farm.watch.state.nodes import MAX_NODES, at, moved, put, vacated, with_room
-from farm.watch.state.records import Farm, Node, default_name
+from farm.watch.state.records import Claim, Farm, Node, default_name
 
 STALE_SECONDS = 120.0
 """A machine that asks DHCP again so long after it last did has been switched on anew."""
@@ -38,7 +38,7 @@ def boot(farm: Farm, event: BootEvent) -> Farm:
     if event.stage is Stage.POWERED:
         return put(farm, _asked(node, event.time), event.time)
     if event.boot_id and event.address != node.address:
-        farm = claimed(farm, event)
+        farm = claimed(farm, event.address, Claim(node.mac, event.boot_id, event.time))
     if event.boot_id and node.address in ("", event.address):
         node = in_boot(node, event.boot_id, event.time - event.uptime.get("agent", 0.0))
     if event.stage is None or _elsewhere(node, event):
@@ -88,6 +88,9 @@ def _lease(farm: Farm, node: Node, event: BootEvent) -> Farm:
     before = at(farm, event.address)
     if before is not None and before.mac != node.mac:
         farm = vacated(farm, event.address, event.time)
+    if node.address not in ("", node.lease, event.address):
+        # Somebody may have asked for it in its name: where it was by its own word, it is asked again.
+        farm = claimed(farm, node.address, Claim(node.mac, node.boot_id, event.time))
     farm = put(farm, replace(moved(node, event.address), lease=event.address), event.time)
     return recognised(farm, node.mac, event.time)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.watch.events import BootEvent, Stage, TelemetrySeen
+from farm.watch.events import Stage, TelemetrySeen
 from farm.watch.state.nodes import MAX_CLAIMS, at, moved, put, vacated
 from farm.watch.state.records import Claim, Farm, Node
 
@@ -38,15 +38,15 @@ def questions(farm: Farm) -> list[Question]:
     return placed + claimed
 
 
-def claimed(farm: Farm, event: BootEvent) -> Farm:
+def claimed(farm: Farm, address: str, claim: Claim) -> Farm:
     """A machine says that it is at an address other than is known; nothing, if a lease of ours knows better."""
-    holder = at(farm, event.address)
+    holder = at(farm, address)
     if holder is not None and holder.leased:
         return farm
     claims = farm.claims
-    if event.address not in claims and len(claims) >= MAX_CLAIMS:
-        claims = claims.delete(min(claims, key=lambda address: claims[address].time))
-    return replace(farm, claims=claims.set(event.address, Claim(event.mac, event.boot_id, event.time)))
+    if address not in claims and len(claims) >= MAX_CLAIMS:
+        claims = claims.delete(min(claims, key=lambda each: claims[each].time))
+    return replace(farm, claims=claims.set(address, claim))
 
 
 def borne_out(farm: Farm, event: TelemetrySeen) -> Farm:
