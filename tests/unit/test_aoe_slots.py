@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +52,33 @@ def test_a_slot_comes_back_into_use_as_late_as_can_be(store: Store) -> None:
     prepare(store)
 
     assert {"v2": 2, "v4": 4} == of(store)
+
+
+class OlderManifest(msgspec.Struct):
+    """What a release reads of a manifest that looks for the slot there."""
+
+    version: str
+    slot: int
+
+
+def test_farms_of_earlier_releases_find_the_slots_in_manifests(store: Store) -> None:
+    found = [msgspec.json.decode(path.read_bytes(), type=OlderManifest) for path in store.directory.glob("*/man*.json")]
+
+    assert of(store) == {manifest.version: manifest.slot for manifest in found}
+    assert ["v1", "v2", "v3"] == [manifest.version for manifest in store.list()]
+
+
+def test_manifests_stay_as_they_are_while_the_store_changes(store: Store) -> None:
+    path = store.path(add_version(store, "v4", 4).image) / "manifest.json"
+    before = path.read_bytes()
+
+    with store.lock():
+        prepare(store)
+    assert before == path.read_bytes()
+    assert 4 == of(store)["v4"]
+
+    prepare(store)
+    assert 4 == msgspec.json.decode(path.read_bytes(), type=OlderManifest).slot
 
 
 def test_slots_are_used_again_before_there_are_none(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ the removed root must find nothing in its place, rather than another root.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -56,6 +57,8 @@ def give_slots(store: Path, roots: Sequence[Root]) -> None:
         after = given(before, list(dict.fromkeys([*kept, *(root.name for root in roots)])), former)
         if after != before:
             write_atomic(_path(store), msgspec.json.encode(after))
+    if unnoted := [root for root in roots if root.name not in former]:
+        _note(store, unnoted, after.slots)
 
 
 def given(before: SlotTable, names: Sequence[str], former: Mapping[str, int]) -> SlotTable:
@@ -95,6 +98,20 @@ def _former(root: Root) -> int | None:
     except (OSError, *NOT_JSON):
         return None
     return slot if slot is not None and 0 < slot <= MAX_SLOT else None
+
+
+def _note(store: Path, roots: Sequence[Root], slots: Mapping[str, int]) -> None:
+    """Write slots into manifests, too: farms of earlier releases may share the store, and read none without.
+
+    Not while the store changes: it is told of again when that has been done.
+    """
+    with contextlib.suppress(FarmError), locked(store / ".lock", ""):
+        for root in roots:
+            path = root.folder / "manifest.json"
+            with contextlib.suppress(OSError, *NOT_JSON):
+                manifest = msgspec.json.decode(path.read_bytes(), type=dict[str, object])
+                noted = {**manifest, "slot": slots[root.name]}
+                write_atomic(path, msgspec.json.format(msgspec.json.encode(noted)))
 
 
 def _path(store: Path) -> Path:
