@@ -123,7 +123,7 @@ class Mask(Pseudonyms):
             name=name,
             mac=mac,
             address=self.address(node.address),
-            host=self.login(node.host) if node.host else None,
+            compile=replace(node.compile, host=self.login(node.host)) if node.compile and node.host else node.compile,
             telemetry=replace(node.telemetry, name=name, mac=mac, farm="farm") if node.telemetry else None,
         )
 

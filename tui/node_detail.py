@@ -14,8 +14,8 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
-from farm.view.idle import Idle
 from farm.view.live import Live
+from farm.view.roles import Idle
 from farm.view.status import HostStatus, NodeStatus
 from farm.view.wording import count, duration, milliseconds, size
 from farm.watch.activity import Job, JobPlace, JobState
@@ -81,7 +81,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
             ("network", f"{told.network.nic} {size(told.network.received)} in, {size(told.network.sent)} out"),
             ("up", duration(told.uptime)),
         ]
-        lines += [("environment", f"{each.name}, {size(each.bytes)}") for each in told.environments[:4]]
+        lines += [("environment", f"{each.name}, {size(each.bytes)}") for each in (node.environments or [])[:4]]
         lines += [("temperature", f"{name} {degrees:.0f} °C") for name, degrees in [*told.temperatures.items()][:4]]
     elif host is not None and host.free_memory is not None:
         lines.append(("memory", f"{host.free_memory} MiB free"))

@@ -102,7 +102,7 @@ def _named(live: Live, name: str) -> NodeStatus:
     for node in live.nodes.values():
         if name in (node.name, node.address):
             return node
-    return NodeStatus(key=name, name=name, address="", stage=Stage.LOST, since=0.0, host=None)
+    return NodeStatus(key=name, name=name, address="", stage=Stage.LOST, since=0.0)
 
 
 def _daemons(hosts: Sequence[HostStatus], offline: int) -> Iterable[Line]:
@@ -166,9 +166,9 @@ def _sums(totals: Totals) -> Iterable[Line]:
 
 def held(node: NodeStatus) -> str:
     """The environments a node holds, as far as its agent tells."""
-    if node.telemetry is None or not node.telemetry.environments:
+    environments = node.environments
+    if not environments:
         return ""
-    environments = node.telemetry.environments
     total = sum(each.bytes for each in environments)
     return f"{len(environments)}, {size(total)}: {', '.join(each.name for each in environments)}"
 
@@ -273,7 +273,7 @@ def _daemon_columns() -> list[Column[NodeStatus]]:
             elastic=True,
             descending=True,
             cell=_held_cell,
-            value=lambda n: sum(each.bytes for each in n.telemetry.environments) if n.telemetry else None,
+            value=lambda n: None if n.environments is None else sum(each.bytes for each in n.environments),
         ),
     ]
 

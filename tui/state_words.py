@@ -7,8 +7,9 @@ import time
 from collections.abc import Iterable
 from functools import lru_cache
 
-from farm.view.idle import Idle, idle_reason
+from farm.view.idle import idle_reason
 from farm.view.live import Live
+from farm.view.roles import Idle
 from farm.view.status import NodeStatus
 from farm.watch.events import Stage
 from tui.widgets.lines import Tone
@@ -53,6 +54,8 @@ def state(node: NodeStatus) -> str:
         return SUBMITS
     if host is not None and host.online:
         return BUSY if host.jobs_running else IDLE
+    if node.stage is Stage.READY:
+        return IDLE
     return OFFLINE if node.stage in (Stage.OFF, Stage.LOST) else BOOTING
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
 from farm.history.build_records import Build, NodeHour
 from farm.history.builds import MAX_TAG
-from farm.view.status import HostStatus, NodeStatus, SchedulerStatus
+from farm.view.status import SCHEMA, HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
 
@@ -32,7 +32,7 @@ class Jobs(Struct, frozen=True, kw_only=True):
 class NodeList(Struct, frozen=True, kw_only=True):
     """Machines of this farm, and the daemons at its scheduler that are none of them."""
 
-    schema: int = 1
+    schema: Literal[2] = SCHEMA
     nodes: list[NodeStatus]
     hosts: list[HostStatus]
 

@@ -19,10 +19,12 @@ from farm.cli.status import load, nodes_table, plain_table, stage_text, state_te
 from farm.errors import FarmError
 from farm.home import Home
 from farm.printable import printable
-from farm.view.idle import Idle, idle_reason
-from farm.view.status import HostStatus, NodeStatus, Status
+from farm.view.idle import idle_reason
+from farm.view.roles import Idle
+from farm.view.status import SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
 from farm.view.wording import duration, size
-from farm.watch.events import Stage, Telemetry
+from farm.watch.events import Stage
+from farm.watch.node_telemetry import CompileTold, Telemetry
 
 CANARY_TEXTS: dict[str, str | Text] = {
     "right": "same object as on the server, from a small source",
@@ -75,7 +77,7 @@ def everyone(status: Status) -> list[NodeStatus]:
             address=host.address,
             stage=Stage.READY,
             since=host.since if status.farm and not host.found else 0.0,
-            host=host,
+            compile=CompileStatus(host),
         )
         for host in status.hosts
     )
@@ -110,7 +112,7 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
     status = load(home, scheduler, netname)
     require_nodes(status)
     if as_json:
-        show_json({"schema": 1, "nodes": msgspec.to_builtins(status.nodes)})
+        show_json({"schema": SCHEMA, "nodes": msgspec.to_builtins(status.nodes)})
     elif status.nodes:
         out.print(nodes_table(status.nodes))
     elif status.farm:
@@ -132,7 +134,7 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
     found, now = pick(nodes, name), time.time()
     idle = idle_reason(found, nodes, status, now)
     if as_json:
-        show_json({"schema": 1, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
+        show_json({"schema": SCHEMA, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
         return
     out.print(_facts(found, idle, now))
     if found.stages:
@@ -158,6 +160,8 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
         facts.append(("fetched", f"{size(found.fetched)} for booting"))
     if found.host:
         facts += _host(found.host)
+    if found.compile and found.compile.agent:
+        facts += _iceccd(found.compile.agent)
     if found.telemetry:
         facts += _telemetry(found.telemetry)
     for key, value in facts:
@@ -177,9 +181,15 @@ def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
     ]
 
 
+def _iceccd(told: CompileTold) -> list[tuple[str, str | Text]]:
+    return [
+        ("iceccd", "runs" if told.ready else Text("not running", style="bold red")),
+        *(("environment", f"{printable(held.name)}, {size(held.bytes)}") for held in told.environments),
+    ]
+
+
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
-        ("iceccd", "runs" if told.iceccd else Text("not running", style="bold red")),
         ("up", duration(told.uptime)),
         ("CPU", " ".join(f"{percent:.0f}%" for percent in told.cpu.percent)),
         ("load", " ".join(f"{load:.2f}" for load in told.load)),
@@ -187,7 +197,6 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
         ("overlay", f"{size(told.overlay.used)} of {size(told.overlay.total)} used"),
         ("network", f"{size(told.network.received)} received, {size(told.network.sent)} sent ({told.network.nic})"),
     ]
-    facts += [("environment", f"{printable(held.name)}, {size(held.bytes)}") for held in told.environments]
     if told.temperatures:
         facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C (highest)"))
     return facts

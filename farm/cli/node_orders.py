@@ -191,7 +191,7 @@ def _find(live: Live, action: Action, name: str) -> NodeStatus:
     except FarmError:
         if action != "unblock" or (live.overview and live.overview.farm):
             raise
-    return NodeStatus(key=name, name=name, address=name, stage=Stage.LOST, since=0.0, host=None)
+    return NodeStatus(key=name, name=name, address=name, stage=Stage.LOST, since=0.0)
 
 
 def _conclude(action: Action, outcomes: list[OrderOutcome], as_json: bool) -> None:

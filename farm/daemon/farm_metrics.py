@@ -147,14 +147,16 @@ def _nodes(farm: Farm) -> Iterator[Family]:
     busy = counter("job_seconds", "Total time that jobs took on the node.")
     for node in told(farm):
         labels, host = (node.name, node.mac), farm.host(node)
+        boot.add_metric(labels, node.started)
+        logins = list(_logins(farm, node))
+        if not logins and "compile" not in node.roles:
+            continue
         ready.add_metric(labels, node.stage is Stage.READY)
         slots.add_metric(labels, host.offered if host else 0)
         running.add_metric(labels, host.running if host else 0)
-        boot.add_metric(labels, node.started)
         if host is not None:
             load.add_metric(labels, host.load / 1000)
             speed.add_metric(labels, host.speed)
-        logins = list(_logins(farm, node))
         done.add_metric(labels, sum(each.done for each in logins))
         failed.add_metric(labels, sum(each.failed for each in logins))
         busy.add_metric(labels, sum(each.busy_ms for each in logins) / 1000)

@@ -49,7 +49,7 @@ def remember(farm: Farm, started: float = 0.0, seen: Seen | None = None) -> byte
     machines = None
     if seen is not None:
         nodes = [
-            replace(node, beacon=None, telemetry=None, readings=(), host=None, order=None)
+            replace(node, beacon=None, telemetry=None, told=None, readings=(), host=None, order=None)
             for node in farm.nodes.values()
         ]
         machines = Machines(started, seen, nodes, dict(farm.claims))

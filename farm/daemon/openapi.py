@@ -36,7 +36,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(plain_path(route.path), {})[route.method.lower()] = _operation(route, by_route.get(route.name))
     return {
         "openapi": "3.1.0",
-        "info": {"title": "farmd", "version": "1", "description": ABOUT, "license": {"name": "GPL-3.0-or-later"}},
+        "info": {"title": "farmd", "version": "2", "description": ABOUT, "license": {"name": "GPL-3.0-or-later"}},
         "servers": [
             {"url": "http://localhost", "description": "On the Unix socket"},
             {

@@ -8,12 +8,12 @@ import time
 from collections.abc import Iterable
 
 import aiohttp
-import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
 from farm.errors import NOT_JSON
-from farm.watch.events import Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.watch.events import Stage, TelemetryLost, TelemetrySeen
+from farm.watch.node_telemetry import RolesTold, Telemetry, parse
 from farm.watch.scheduler_source import Look, Publish
 from farm.watch.state import Question, questions
 
@@ -116,15 +116,15 @@ async def poll(look: Look, publish: Publish) -> None:
     turns = Turns()
 
     async def ask(session: aiohttp.ClientSession, question: Question) -> None:
-        node, telemetry = question.node, None
+        node, told = question.node, None
         try:
-            telemetry = await fetch(session, question.address, node.port)
-            if telemetry is not None:
-                publish(TelemetrySeen(node.mac, question.address, telemetry, time.time()))
+            told = await fetch(session, question.address, node.port)
+            if told is not None:
+                publish(TelemetrySeen(node.mac, question.address, told[0], time.time(), told[1]))
         except Exception as error:
             # One node's answer must not end the questions to all others, whatever a library makes of it.
             log.warning("The telemetry of %s cannot be taken: %r", node.mac, error)
-        failures = turns.ended(question, telemetry is not None, time.monotonic())
+        failures = turns.ended(question, told is not None, time.monotonic())
         if failures < FAILURES or question.address != node.address or node.silent:
             return
         if node.telemetry is not None or node.host is not None:
@@ -139,7 +139,7 @@ async def poll(look: Look, publish: Publish) -> None:
             await asyncio.sleep(TURN_SECONDS)
 
 
-async def fetch(session: aiohttp.ClientSession, address: str, port: int) -> Telemetry | None:
+async def fetch(session: aiohttp.ClientSession, address: str, port: int) -> tuple[Telemetry, RolesTold] | None:
     """A node's telemetry, or None when it does not answer, or not with that."""
     data = b""
     try:
@@ -148,6 +148,6 @@ async def fetch(session: aiohttp.ClientSession, address: str, port: int) -> Tele
                 data += chunk
                 if len(data) > MAX_TELEMETRY:
                     return None
-            return msgspec.json.decode(data, type=Telemetry) if answer.status == 200 else None
+            return parse(data) if answer.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError, *NOT_JSON):
         return None

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from farm.export import export_of_kind
 from farm.hints import hint
+from farm.view.roles import load
 from farm.view.status import NodeStatus
 from farm.view.wording import duration
 from farm.watch.events import BOOT_STAGES, Stage
@@ -29,10 +30,11 @@ ADVICE: Mapping[Stage, tuple[str, str]] = {
     Stage.LOADER: ("no kernel fetched", "check that the server's HTTP can be reached: farm logs nginx"),
     Stage.KERNEL: ("no root mounted", "{export}; see its console, and the exports in farm status"),
     Stage.ROOT: ("its agent has not been heard", "see its console, and farm logs farmd"),
-    Stage.AGENT: ("not logged in to the scheduler", "check iceccd: farm node ssh {name} systemctl status iceccd"),
-    Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "check its memory and load: farm node show {name}"),
 }
-"""What is missing at a stage, and where to look; ``{export}`` is what the export of the machine's image advises."""
+"""What is missing at a stage, and where to look; of what comes after these the roles tell (`advice_for`).
+
+``{export}`` is what the export of the machine's image advises.
+"""
 
 
 class Span(Struct, frozen=True):
@@ -63,7 +65,15 @@ class Hang(Struct, frozen=True):
 
 def booting(node: NodeStatus) -> bool:
     """It is on its way."""
-    return node.stage in ADVICE
+    return Stage.OFF.rank < node.stage.rank < Stage.READY.rank
+
+
+def advice_for(node: NodeStatus) -> tuple[str, str]:
+    """What is missing at the stage of a node that is on its way, and where to look."""
+    if node.stage in ADVICE:
+        return ADVICE[node.stage]
+    said = (load(role).advice.get(node.stage) for role in node.roles)
+    return next((each for each in said if each), ("its agent does not say that it is ready", "farm node show {name}"))
 
 
 def spans(node: NodeStatus, now: float) -> list[Span]:
@@ -89,24 +99,20 @@ def usual(boots: Iterable[list[Span]]) -> dict[Stage, float]:
     return {stage: median(values) for stage, values in seconds.items()}
 
 
-def _blocked(node: NodeStatus) -> bool:
-    return node.stage is Stage.AGENT and node.blocked
-
-
 def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) -> Hang | None:
     """Whether a boot hangs: its stage has lasted for more than 20 s and three times what the others needed.
 
     A minute counts when there are no others. One that is blocked, or was told to go, is as
     far as it may come.
     """
-    if not boot or not boot[-1].open or node.order or _blocked(node):
+    if not boot or not boot[-1].open or node.order or any(load(role).held(node) for role in node.roles):
         return None
     last = boot[-1]
     others = usual.get(last.stage)
     limit = UNKNOWN_SECONDS if others is None else max(LEAST_SECONDS, TIMES * others)
     if last.seconds <= limit:
         return None
-    missing, look = ADVICE[last.stage]
+    missing, look = advice_for(node)
     return Hang(
         last.stage,
         last.seconds,

@@ -103,7 +103,8 @@ def _full_nodes(farm: Farm) -> Iterator[Finding]:
     for node in farm.nodes.values():
         told = node.telemetry if node.verified and not node.silent else None
         if told is not None and told.overlay.total:
-            wanted = min(ROOM_PER_SLOT * (told.slots + 1), told.overlay.total // 4)
+            slots = node.told.compile.slots if node.told and node.told.compile else 0
+            wanted = min(ROOM_PER_SLOT * (slots + 1), told.overlay.total // 4)
             least = min(LEAST_MEMORY, told.memory.total // 16)
             if told.overlay.total - told.overlay.used < wanted or told.memory.available < least:
                 full.append(node.name)

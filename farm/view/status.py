@@ -1,4 +1,4 @@
-"""What `farm status --json` says (schema 1, docs/status-json.md): built from the state, read by every view."""
+"""What `farm status --json` says (schema 2, docs/status-json.md): built from the state, read by every view."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.image.kinds import KINDS
 from farm.instance import Instance
+from farm.node.contract import ROLES
 from farm.printable import printable
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.problems import bare_problems, problems
 from farm.watch.activity import Canary, Host, HostKey, Scheduler, Totals
-from farm.watch.events import Finding, Stage, Telemetry, WatchedService
+from farm.watch.events import Finding, Stage, WatchedService
+from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Telemetry
 from farm.watch.state import NO_JOBS, Farm, Node, login_keys
 
 IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
+SCHEMA: Literal[2] = 2
+"""Of a machine and all that holds machines: it carries a section for each of its roles."""
 
 
 class ServiceStatus(Struct, frozen=True):
@@ -98,8 +103,20 @@ class HostStatus(Struct, frozen=True, kw_only=True):
         return self.name, self.address
 
 
+class CompileStatus(Struct, frozen=True):
+    """A machine in the role compile, as its two witnesses tell."""
+
+    host: HostStatus | None = None
+    """Its log-in at the scheduler, or its last one."""
+    agent: CompileTold | None = None
+    """What its agent last said; null while it says nothing, and of a daemon that has no agent of ours."""
+
+
 class NodeStatus(Struct, frozen=True, kw_only=True):
-    """A machine that boots, or has booted, from this farm; or, with an empty ``mac``, any other daemon."""
+    """A machine that boots, or has booted, from this farm; or, with an empty ``mac``, any other daemon.
+
+    Of the machine itself, and of each role that it has a section; null: it does not have the role.
+    """
 
     key: str
     """The MAC, or ``name@address`` without one."""
@@ -124,8 +141,23 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """What it was told and has not done yet: end its jobs, boot anew, switch off (which lasts until it boots)."""
     ordered: float = 0.0
     """Unix time of that order."""
-    host: HostStatus | None
     telemetry: Telemetry | None = None
+    compile: CompileStatus | None = None
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles that it has."""
+        return tuple(role for role in ROLES if getattr(self, role) is not None)
+
+    @property
+    def host(self) -> HostStatus | None:
+        """Its log-in at the scheduler, or its last one; None when it has none, or is not one to compile."""
+        return None if self.compile is None else self.compile.host
+
+    @property
+    def environments(self) -> list[HeldEnvironment] | None:
+        """The toolchains that it holds; None when no agent tells."""
+        return None if self.compile is None or self.compile.agent is None else self.compile.agent.environments
 
     @property
     def doing(self) -> str:
@@ -150,7 +182,8 @@ class StrangerStatus(Struct, frozen=True):
 class Overview(Struct, frozen=True, kw_only=True):
     """The farm but for its nodes and jobs; times are Unix times in seconds."""
 
-    schema: int = 1
+    schema: Literal[2] = SCHEMA
+    """An answer with another is of another version, and is not taken."""
     farm: str
     """Empty for a scheduler that is watched without a farm of ours."""
     farmd: bool
@@ -340,8 +373,20 @@ def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus
         outdated=bool(node.image) and node.image != images.get(kind),
         order=node.order.order if node.order else "",
         ordered=node.order.time if node.order else 0.0,
-        host=None if host is None else host_status(host, farm.activity.scheduler),
         telemetry=node.telemetry if node.verified else None,
+        compile=_compile(farm, node, host) if host is not None or "compile" in _roles(node, kind) else None,
+    )
+
+
+def _roles(node: Node, kind: str) -> tuple[str, ...]:
+    """What a machine is for, as its agent told; before it tells, what the image that it boots is for."""
+    return KINDS[kind].roles if node.told is None and kind in KINDS else node.roles
+
+
+def _compile(farm: Farm, node: Node, host: Host | None) -> CompileStatus:
+    told = node.told if node.verified and node.telemetry is not None else None
+    return CompileStatus(
+        None if host is None else host_status(host, farm.activity.scheduler), None if told is None else told.compile
     )
 
 
@@ -355,7 +400,7 @@ def other_status(host: Host, scheduler: Scheduler) -> NodeStatus:
         stage=stage,
         since=0.0 if host.online and host.found else host.since,
         blocked=_blocked(scheduler, *host.key),
-        host=host_status(host, scheduler),
+        compile=CompileStatus(host_status(host, scheduler)),
     )
 
 
@@ -383,7 +428,7 @@ def unseen_status(farm: Farm) -> list[NodeStatus]:
             stage=Stage.LOST,
             since=0.0,
             blocked=True,
-            host=None,
+            compile=CompileStatus(),
         )
         for word in blocked
         if word not in known

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from farm.watch.activity import Canary, HostKey, Said
+from farm.watch.node_telemetry import RolesTold, Telemetry
 
 
 class Stage(enum.StrEnum):
@@ -88,69 +89,6 @@ class BeaconLost(Struct, frozen=True):
     time: float
 
 
-Text = Annotated[str, Meta(max_length=128)]
-Bytes = Annotated[int, Meta(ge=0, le=1 << 62)]
-Seconds = Annotated[float, Meta(ge=0, le=1e10)]
-
-
-class Processors(Struct, frozen=True):
-    """Percent of each processor in use."""
-
-    percent: Annotated[list[Annotated[float, Meta(ge=0, le=1000)]], Meta(max_length=1024)] = []
-
-
-class Memory(Struct, frozen=True):
-    """A node's memory, in bytes."""
-
-    total: Bytes = 0
-    available: Bytes = 0
-
-
-class Overlay(Struct, frozen=True):
-    """The RAM that takes writes to the root; bytes."""
-
-    total: Bytes = 0
-    used: Bytes = 0
-
-
-class HeldEnvironment(Struct, frozen=True):
-    """A toolchain that a node's iceccd has unpacked; bytes of RAM."""
-
-    name: Text
-    bytes: Bytes = 0
-
-
-class Traffic(Struct, frozen=True):
-    """The boot NIC's bytes since the kernel started."""
-
-    nic: Annotated[str, Meta(max_length=16)] = ""
-    received: Bytes = 0
-    sent: Bytes = 0
-
-
-class Telemetry(Struct, frozen=True):
-    """A node's /status.json (schema 1), with bounds: it comes from the network."""
-
-    farm: Text
-    name: Annotated[str, Meta(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$(?!\n)")]
-    mac: Annotated[str, Meta(max_length=17)]
-    uptime: Seconds
-    iceccd: bool
-    boot_id: Annotated[str, Meta(max_length=32)] = ""
-    """As it said it when it asked for its settings."""
-    image: Text = ""
-    version: Text = ""
-    slots: Annotated[int, Meta(ge=0, le=4096)] = 0
-    boot: Annotated[dict[Annotated[str, Meta(max_length=16)], Seconds], Meta(max_length=64)] = {}
-    cpu: Processors = Processors()
-    load: Annotated[list[Seconds], Meta(max_length=3)] = []
-    memory: Memory = Memory()
-    overlay: Overlay = Overlay()
-    environments: Annotated[list[HeldEnvironment], Meta(max_length=64)] = []
-    network: Traffic = Traffic()
-    temperatures: Annotated[dict[Text, Annotated[float, Meta(ge=-300, le=2000)]], Meta(max_length=64)] = {}
-
-
 class TelemetrySeen(Struct, frozen=True):
     """A node answered farmd's question, put to this address."""
 
@@ -158,6 +96,7 @@ class TelemetrySeen(Struct, frozen=True):
     address: str
     telemetry: Telemetry
     time: float
+    roles: RolesTold
 
 
 class TelemetryLost(Struct, frozen=True):

@@ -24,7 +24,7 @@ NODES = ["virtual-1", "virtual-2"]
 
 def jobs_of(status: dict[str, Any], name: str) -> int:
     """Jobs that a node has begun."""
-    host = next(node["host"] for node in status["nodes"] if node["name"] == name)
+    host = next(node["compile"]["host"] for node in status["nodes"] if node["name"] == name)
     return 0 if host is None else int(host["jobs_running"] + host["jobs_done"])
 
 
@@ -39,7 +39,7 @@ def test_up_builds_boots_and_finds_two_nodes(lab: Lab) -> None:
     for node in status["nodes"]:
         assert node["stage"] == "ready"
         assert node["verified"], "zeroconf found it at the address DHCP gave it"
-        assert node["host"]["slots"] == 2, "the scheduler counts on it"
+        assert node["compile"]["host"]["slots"] == 2, "the scheduler counts on it"
         assert list(node["stages"]) == ["powered", "loader", "kernel", "root", "agent", "registered", "ready"]
         assert list(node["stages"].values()) == sorted(node["stages"].values())
         assert node["image"] == status["image"]
@@ -88,7 +88,7 @@ def test_a_drained_node_ends_its_jobs_is_blocked_and_comes_back(lab: Lab, tmp_pa
     assert sorted(record["nodes"]) == NODES
     assert (record["failed"], record["local"]) == (0, 0), "what it had been given, it has compiled"
     assert json.loads(lab.farm("node", "show", NODES[0], "--json").stdout)["node"]["idle"]["code"] == "blocked"
-    held = lab.nodes_by_name()[NODES[1]]["telemetry"]["environments"]
+    held = lab.nodes_by_name()[NODES[1]]["compile"]["agent"]["environments"]
     assert len(held) == 1
     assert held[0]["bytes"] > 1 << 20
 
@@ -97,14 +97,14 @@ def test_a_drained_node_ends_its_jobs_is_blocked_and_comes_back(lab: Lab, tmp_pa
 
 
 def test_orders_show_in_the_status(lab: Lab) -> None:
-    logins = lab.nodes_by_name()[NODES[1]]["host"]["logins"]
+    logins = lab.nodes_by_name()[NODES[1]]["compile"]["host"]["logins"]
     lab.farm("node", "block", NODES[0])
     assert lab.status()["scheduler"]["blocked"] == [NODES[0]]
     lab.farm("node", "unblock", NODES[0])
     lab.farm("node", "kick", NODES[1])
     status = lab.wait("both are back", lambda status: sum(node["stage"] == "ready" for node in status["nodes"]) == 2)
     assert status["scheduler"]["blocked"] == []
-    assert lab.nodes_by_name()[NODES[1]]["host"]["logins"] == logins + 1
+    assert lab.nodes_by_name()[NODES[1]]["compile"]["host"]["logins"] == logins + 1
 
 
 @pytest.mark.parametrize("service", ["aoe", "scheduler", "farmd", "dnsmasq", "nginx"])

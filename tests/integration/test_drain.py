@@ -39,7 +39,7 @@ from farm.instance import Instance
 from farm.view.status import NodeStatus
 folder, name, address, patience = sys.argv[1:]
 home = Home.at(Path(folder))
-node = NodeStatus(key="", mac="52:54:00:00:00:01", name=name, address=address, stage=Stage.READY, since=0.0, host=None)
+node = NodeStatus(key="", mac="52:54:00:00:00:01", name=name, address=address, stage=Stage.READY, since=0.0)
 report = lambda name, doing: print(doing, file=sys.stderr, flush=True)
 try:
     print(asyncio.run(drain_node(home, Instance.load(home), node, report, float(patience))))
@@ -171,6 +171,6 @@ def test_what_is_struck_ends(lab: Lab) -> None:
 
 
 def test_outside_the_lab_it_says_so(lab: Lab) -> None:
-    pc01 = NodeStatus(key="", name="pc01", address=NODE, stage=Stage.READY, since=0.0, host=None)
+    pc01 = NodeStatus(key="", name="pc01", address=NODE, stage=Stage.READY, since=0.0)
     with pytest.raises(FarmError, match="another network"):
         asyncio.run(drain_node(lab.home, lab.instance, pc01, lambda *_: None))

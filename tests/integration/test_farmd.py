@@ -227,7 +227,7 @@ def test_the_command_line_tells_what_farmd_knows_and_does_without_it(lab: Lab) -
     told = farm("--home", lab.server.folder / "home", "status", "--json")
     assert told.returncode == 3
     status = json.loads(told.stdout)
-    assert (status["schema"], status["farmd"], status["nodes"][0]["name"]) == (1, True, "pc01")
+    assert (status["schema"], status["farmd"], status["nodes"][0]["name"]) == (2, True, "pc01")
     assert "pc01" in farm("--home", lab.server.folder / "home", "node", "list").stdout
     lab.server.stop(farmd)
     told = farm("--home", lab.server.folder / "home", "status")

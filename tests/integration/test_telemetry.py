@@ -51,7 +51,7 @@ def agent(node: Namespace) -> Node:
     root = node.folder / "root"
     (root / "run/farm/upper").mkdir(parents=True)
     told = {"farm": "lab", "name": "pc01", "mac": MAC, "nic": "lab0", "address": NODE, "image": "v1",
-            "roles": {"compile": {"slots": 3}},
+            "roles": {},
             "telemetry_port": 9105, "version": "1", "boot": {}, "boot_id": ""}  # fmt: skip
     (root / "run/farm/node.json").write_text(json.dumps(told))
     node.start("agent", sys.executable, "-m", "farm.node", "agent", "--root", str(root))

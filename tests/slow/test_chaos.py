@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,11 @@ from tests.slow.chaos import KINDS, NODES, Build, Kind, wait_until_named
 
 ROUNDS = int(os.environ.get("FARM_CHAOS_ROUNDS", "1"))
 HOME_MEGABYTES = 1536
+
+
+def compiles(node: dict[str, Any]) -> bool:
+    host = node["compile"] and node["compile"]["host"]
+    return bool(host and host["jobs_running"])
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +57,7 @@ def test_a_build_outlives_it_status_names_it_and_up_heals_it(
     before = lab.wait("all is well", lambda status: not status["problems"] and len(lab.ready()) == len(NODES))
     build = Build(lab, tmp_path / "build")
     try:
-        lab.wait("it compiles", lambda status: any(n["host"] and n["host"]["jobs_running"] for n in status["nodes"]))
+        lab.wait("it compiles", lambda status: any(map(compiles, status["nodes"])))
         with kind.strike(lab):
             named = wait_until_named(lab, kind, before)
         began = time.monotonic()
@@ -75,7 +81,7 @@ def test_down_under_a_build_leaves_it_alone(chaos_lab: Lab, tmp_path: Path) -> N
     lab.wait("all is well", lambda status: not status["problems"] and len(lab.ready()) == len(NODES))
     build = Build(lab, tmp_path / "build")
     try:
-        lab.wait("it compiles", lambda status: any(n["host"] and n["host"]["jobs_running"] for n in status["nodes"]))
+        lab.wait("it compiles", lambda status: any(map(compiles, status["nodes"])))
         refused = lab.farm("down", check=False)
         assert refused.returncode == 1
         assert "make" in refused.stderr

@@ -29,8 +29,9 @@ from farm.nodes.pending import Ordered
 from farm.scheduler import channel, control, protocol
 from farm.scheduler.discovery import parse_reply, parse_target
 from farm.simulate import wire
-from farm.watch.events import Remembered, SchedulerSaid, Telemetry
+from farm.watch.events import Remembered, SchedulerSaid
 from farm.watch.mdns import parse_beacon, parse_farm
+from farm.watch.node_telemetry import parse as parse_telemetry
 from farm.watch.state import Farm, fold
 from farm.workstation.env.formats import to_presets
 from farm.workstation.env.shell_undo import VARIABLE, changes_back
@@ -152,6 +153,11 @@ def node_settings(data: bytes) -> None:
         parse_settings(data)
 
 
+def telemetry(data: bytes) -> None:
+    with contextlib.suppress(*NOT_JSON):
+        parse_telemetry(data)
+
+
 def record(kind: type[msgspec.Struct]) -> Callable[[bytes], None]:
     def read(data: bytes) -> None:
         with contextlib.suppress(*NOT_JSON):
@@ -237,7 +243,7 @@ TELEMETRY = as_json(
     mac=MAC,
     processors={"percent": [1.5, 2]},
     memory={"total": 1, "available": 1},
-    environments=[{"name": "a", "bytes": 3}],
+    roles={"compile": {"ready": True, "environments": [{"name": "a", "bytes": 3}]}},
     traffic={"nic": "eth0", "received": 1},
 )
 DISCOVER = discover_packet(b"abcd", b"\x02farm1")
@@ -310,7 +316,7 @@ READERS: dict[str, Reader] = {
     ),
     "boot stages": (lambda data: parse_stages(text(data)), [b"kernel 0.5\nnic 1.25\nroot 3\n"]),
     "node's settings": (node_settings, [SETTINGS]),
-    "telemetry": (record(Telemetry), [TELEMETRY]),
+    "telemetry": (telemetry, [TELEMETRY]),
     "running.json": (instance, [as_json(config={"name": "a"}, interface="e", images={"k": "1"}, started=1.0)]),
     "running.json of before": (instance, [as_json(config={"name": "a"}, interface="e", image="1", started=1.0)]),
     "manifest": (record(Manifest), [as_json(schema=1, version="1", created=1.0, files=[])]),

@@ -28,7 +28,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.node.metrics import render as render_node
 from farm.nodes.blocking import name_for_scheduler, names
-from farm.view.status import NodeStatus, Status, build
+from farm.view.status import CompileStatus, NodeStatus, Status, build
 from farm.watch.activity import Activity, Host, Totals
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node, fold, initial
@@ -142,17 +142,17 @@ def test_a_machine_that_is_logged_in_no_more_is_found_by_its_name() -> None:
 def test_the_scheduler_is_told_a_word_that_it_understands() -> None:
     node = find(farm(), {}, MAC)
     assert node.host is not None
-    odd = replace(node, host=replace(node.host, name="a name"))
+    odd = replace(node, compile=CompileStatus(replace(node.host, name="a name")))
 
     assert name_for_scheduler(node) == "pc01"
     assert name_for_scheduler(odd) == "10.77.0.57"
     assert name_for_scheduler(node, [], ["10.77.0.57"]) == "10.77.0.57"
-    assert name_for_scheduler(replace(node, host=None)) == "pc01"
+    assert name_for_scheduler(replace(node, compile=None)) == "pc01"
 
 
 @pytest.mark.parametrize("name", ["esc\ufffd[31m", "a name", "10.77.0.58", "pc01", "x" * 127 + "…", "jürgen", ""])
 def test_whoever_hides_behind_a_name_is_named_by_address(name: str) -> None:
-    rogue = NodeStatus(key="x", name=name, address="10.77.0.66", stage=Stage.READY, since=0.0, host=None)
+    rogue = NodeStatus(key="x", name=name, address="10.77.0.66", stage=Stage.READY, since=0.0)
     assert name_for_scheduler(rogue, ["pc01", "pc02", name]) == "10.77.0.66"
 
 
@@ -224,6 +224,17 @@ def test_metrics_have_base_units_and_tell_of_known_nodes_alone() -> None:
     assert found["farm_slots_busy", ()] == 2
     assert found["farm_nodes", (("stage", "powered"),)] == 1
     assert not [labels for _, labels in found if ("node", "stranger") in labels]
+
+
+def test_a_machine_that_does_not_compile_has_no_series_of_it() -> None:
+    state = farm()
+    desk = Node(mac="52:54:00:00:00:09", name="desk", stage=Stage.READY, known=True, roles=())
+    found = {
+        name
+        for name, labels in samples(replace(state, nodes=state.nodes.set(desk.mac, desk)))
+        if ("node", "desk") in labels
+    }
+    assert {"farm_node_boot_start_time_seconds"} == found
 
 
 def test_counters_do_not_go_back_when_a_node_is_away() -> None:

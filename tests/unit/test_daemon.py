@@ -31,16 +31,15 @@ from farm.watch.events import (
     Beacon,
     BeaconSeen,
     BootEvent,
-    Processors,
     Remembered,
     SchedulerSaid,
     ServicesSeen,
     Stage,
-    Telemetry,
     TelemetrySeen,
     WatchedService,
 )
 from farm.watch.mdns import parse_beacon
+from farm.watch.node_telemetry import CompileTold, Processors, RolesTold, Telemetry
 from farm.watch.state import Claim, Farm, fold, initial, resumed
 from tests.scheduler_says import done, down, login, up
 
@@ -129,9 +128,7 @@ def test_any_text_record_is_tolerated(properties: dict[bytes, bytes | None]) -> 
 
 
 def farm() -> Farm:
-    told = Telemetry(
-        farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1", cpu=Processors([50.0, 100.0])
-    )
+    told = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, image="v1", cpu=Processors([50.0, 100.0]))
     state = initial("lab", {MAC: "pc01", "52:54:00:00:00:02": "pc02"})
     for event in (
         BootEvent(Stage.POWERED, 100.0, MAC),
@@ -140,7 +137,7 @@ def farm() -> Farm:
         up(90.0),
         login(120.0),
         login(120.0, 2, "submitter\x1b[31m", "10.77.0.1", 0),
-        TelemetrySeen(MAC, ADDRESS, told, 121.0),
+        TelemetrySeen(MAC, ADDRESS, told, 121.0, RolesTold(CompileTold(ready=True))),
         SchedulerSaid(protocol.JobBegun(1, 1, 0), 122.0),
         SchedulerSaid(protocol.JobBegun(2, 1, 0), 122.0),
         SchedulerSaid(done(1), 123.0),

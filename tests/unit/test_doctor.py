@@ -46,6 +46,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.view.status import build
 from farm.watch.events import Stage
+from farm.watch.node_telemetry import RolesTold
 from farm.watch.state import Farm, Node
 from farm.workstation.local_iceccd import IceccdOptions, parse_options, sockets
 
@@ -290,6 +291,36 @@ def test_a_machine_without_a_farm(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_the_clock_is_asked_of_the_kernel() -> None:
     assert synchronised() in (True, False, None)
     assert abs(Jumps().seconds()) < 1
+
+
+@pytest.mark.parametrize(
+    ("stages", "roles", "state"),
+    [
+        ([], (), State.FAIL),
+        ([Stage.READY], (), State.OK),
+        ([Stage.AGENT], (), State.FAIL),
+        ([Stage.READY, Stage.AGENT], ("compile",), State.FAIL),
+        ([Stage.READY, Stage.READY], ("compile",), State.OK),
+    ],
+)
+def test_a_farm_whose_machines_do_not_compile_lacks_no_nodes(
+    stages: list[Stage], roles: tuple[str, ...], state: State, tmp_path: Path
+) -> None:
+    """The first machine has no role, all others have ``roles``."""
+    nodes = {
+        f"52:54:00:00:00:0{number}": Node(
+            mac=f"52:54:00:00:00:0{number}",
+            name=f"pc{number}",
+            stage=stage,
+            roles=roles if number else (),
+            told=RolesTold(),
+        )
+        for number, stage in enumerate(stages)
+    }
+    instance = Instance(config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v1"}, started=50.0)
+    status = build(Farm(name="lab", nodes=Map(nodes)), instance)
+    (check,) = [each for each in fleet.CHECKS if each.code == "nodes-ready"]
+    assert state is check.look(ServerFacts(Home.at(tmp_path), instance, status=status)).state
 
 
 @pytest.mark.parametrize("chosen", ["20260102.1", "20251231.1"], ids=["a newer one", "after a rollback"])

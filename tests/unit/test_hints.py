@@ -21,6 +21,7 @@ from farm.hints import FARM_COMMANDS, HOMELESS, LOOKS, at_home, at_scheduler, hi
 from farm.instance import Instance
 from farm.view.boot import ADVICE
 from farm.view.problems import problems
+from farm.view.roles.compile import VIEW
 from farm.watch.events import ServicesSeen
 from farm.watch.state import fold, initial
 from tests.lab import AS_NOBODY
@@ -110,7 +111,7 @@ def test_whatever_tells_what_to_do_names_the_home() -> None:
         FarmError("what", "why", "Start it: sudo farm up").mend,
         NOT_RUNNING.found().command,
         problems(farm, instance, "gone")[0].fix,
-        *(hint(look) for _, look in ADVICE.values() if "farm " in look),
+        *(hint(look) for _, look in [*ADVICE.values(), *VIEW.advice.values()] if "farm " in look),
     ]
 
     assert all("farm --home '/srv/my farm' " in text for text in told), told

@@ -6,7 +6,7 @@ from pathlib import Path
 import msgspec
 
 from farm.node.environments import MAX_ENVIRONMENTS, Environments
-from farm.watch.events import Telemetry
+from farm.watch.node_telemetry import CompileTold
 
 LONG_AGO = (1_700_000_000, 1_700_000_000)
 
@@ -48,7 +48,6 @@ def test_one_that_is_being_unpacked_is_looked_at_again_a_settled_one_is_not(tmp_
 def test_no_more_are_told_than_farmd_takes(tmp_path: Path) -> None:
     for number in range(MAX_ENVIRONMENTS + 3):
         (tmp_path / "target=x86_64" / f"{number:032x}").mkdir(parents=True)
-    told = {"farm": "lab", "name": "pc01", "mac": "", "uptime": 1, "iceccd": True}
-    told["environments"] = Environments(str(tmp_path)).look()
+    told = {"ready": True, "environments": Environments(str(tmp_path)).look()}
 
-    assert MAX_ENVIRONMENTS == len(msgspec.convert(told, Telemetry).environments)
+    assert MAX_ENVIRONMENTS == len(msgspec.convert(told, CompileTold).environments)

@@ -24,17 +24,15 @@ from farm.watch.events import (
     CanarySeen,
     Examined,
     Finding,
-    Memory,
-    Overlay,
     SchedulerSaid,
     ServicesSeen,
     Stage,
     StrangersRefused,
-    Telemetry,
     TelemetryLost,
     TelemetrySeen,
     WatchedService,
 )
+from farm.watch.node_telemetry import CompileTold, Memory, Overlay, RolesTold, Telemetry
 from farm.watch.state import ANSWERS, Farm, fold, initial
 from tests.scheduler_says import login, logout, up
 
@@ -113,7 +111,7 @@ def test_an_address_counts_once() -> None:
 
 def farm(used: int = 0, available: int = 500 << 20) -> Farm:
     told = Telemetry(
-        farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, slots=2, memory=Memory(1 << 30, available),
+        farm="lab", name="pc01", mac=MAC, uptime=20.0, memory=Memory(1 << 30, available),
         overlay=Overlay(512 << 20, used),
     )  # fmt: skip
     state = initial("lab", {MAC: "pc01"})
@@ -122,7 +120,7 @@ def farm(used: int = 0, available: int = 500 << 20) -> Farm:
         BootEvent(Stage.AGENT, 101.0, MAC, ADDRESS),
         up(90.0),
         login(120.0),
-        TelemetrySeen(MAC, ADDRESS, told, 121.0),
+        TelemetrySeen(MAC, ADDRESS, told, 121.0, RolesTold(CompileTold(ready=True, slots=2))),
         ServicesSeen(
             (WatchedService("nginx", "RUNNING", 12, 60.0), WatchedService("scheduler", "RUNNING", 13, 60.0)), 125.0
         ),

@@ -16,19 +16,17 @@ from farm.watch.events import (
     BeaconSeen,
     BootEvent,
     Event,
-    Memory,
     Ordered,
     OrdersSeen,
-    Processors,
     Remembered,
     SchedulerSaid,
     ServicesSeen,
     Stage,
-    Telemetry,
     TelemetryLost,
     TelemetrySeen,
     WatchedService,
 )
+from farm.watch.node_telemetry import CompileTold, Memory, Processors, RolesTold, Telemetry
 from farm.watch.state import (
     GUEST_SECONDS,
     MAX_GUESTS,
@@ -48,7 +46,8 @@ OTHER = "52:54:00:00:00:02"
 ADDRESS = "10.77.0.57"
 UPTIME = {"kernel": 1.0, "nic": 2.0, "root": 4.0, "agent": 9.0}
 BEACON = Beacon("pc01._farm-node._tcp.local.", "lab", MAC, ADDRESS, 9105, "v1", "0.1.0", 4, "agent", "aa")
-TELEMETRY = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1", boot=UPTIME)
+TELEMETRY = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, image="v1", boot=UPTIME)
+COMPILES = RolesTold(CompileTold(ready=True))
 HOST = login(132.0)
 
 BOOT: list[Event] = [
@@ -67,7 +66,7 @@ READY: list[Event] = [
     up(90.0),
     BeaconSeen(BEACON, 130.0),
     HOST,
-    TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0),
+    TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, COMPILES),
 ]
 
 
@@ -108,7 +107,7 @@ def test_each_stage_has_the_time_it_was_first_reached() -> None:
 def test_an_unknown_machine_is_named_by_its_mac() -> None:
     farm = after(*BOOT, farm=initial("lab", {}))
     assert (node(farm).name, node(farm).known) == ("node-000001", False)
-    assert node(after(TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0), farm=farm)).name == "pc01"
+    assert node(after(TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, COMPILES), farm=farm)).name == "pc01"
 
 
 def test_files_fetched_by_tftp_are_joined_by_address() -> None:
@@ -120,7 +119,8 @@ def test_files_fetched_by_tftp_are_joined_by_address() -> None:
 
 
 def test_ready_needs_slots_and_a_running_daemon() -> None:
-    for event in (login(137.0, slots=0), TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, iceccd=False), 140.0)):
+    stopped = RolesTold(CompileTold(ready=False))
+    for event in (login(137.0, slots=0), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 140.0, stopped)):
         assert Stage.REGISTERED is node(after(*READY, event)).stage
     assert Stage.REGISTERED is node(after(*BOOT, HOST)).stage
     ready = BeaconSeen(replace(BEACON, stage="ready"), 130.0)
@@ -133,7 +133,8 @@ def test_a_discover_after_ready_is_a_new_boot() -> None:
     # The scheduler does not miss the old login for half a minute; it is not this boot's.
     farm = after(login(501.0, 2, address="10.77.0.99"), *BOOT[3:4], farm=farm)
     assert node(farm).host is None
-    assert Stage.READY is node(after(login(540.0, 3), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 540.0), farm=farm)).stage
+    farm = after(login(540.0, 3), TelemetrySeen(MAC, ADDRESS, TELEMETRY, 540.0, COMPILES), farm=farm)
+    assert Stage.READY is node(farm).stage
 
 
 def test_the_booted_system_asks_dhcp_too() -> None:
@@ -154,7 +155,7 @@ def test_a_lease_renewed_changes_nothing() -> None:
 
 def test_a_discover_of_a_node_that_did_not_reboot_is_no_boot_for_long() -> None:
     farm = after(*READY, BootEvent(Stage.POWERED, 500.0, MAC))
-    farm = after(TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=390.0), 506.0), farm=farm)
+    farm = after(TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=390.0), 506.0, COMPILES), farm=farm)
     assert Stage.READY is node(farm).stage
     assert {stage: time for stage, time in node(farm).stages.items() if stage in ("kernel", "root", "agent")} == {
         "kernel": 117.0,
@@ -179,7 +180,7 @@ def test_a_node_that_falls_silent_is_lost_and_may_come_back() -> None:
     ]
     stages = [node(after(*READY, *silence[:count])).stage for count in range(4)]
     assert stages == ["ready", "ready", "registered", "lost"]
-    farm = after(*READY, *silence, TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0))
+    farm = after(*READY, *silence, TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0, COMPILES))
     assert Stage.AGENT is node(farm).stage
 
 
@@ -187,7 +188,7 @@ def test_an_agent_that_stops_answering_says_more_than_its_beacon_that_lingers() 
     silence: list[Event] = [TelemetryLost(MAC, 210.0), logout(220.0)]
     assert [node(after(*READY, *silence[:count])).stage for count in (1, 2)] == ["registered", "lost"]
     for sign in (
-        TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0),
+        TelemetrySeen(MAC, ADDRESS, replace(TELEMETRY, uptime=110.0), 230.0, COMPILES),
         BeaconSeen(replace(BEACON, stage="ready"), 230.0),
     ):
         assert node(after(*READY, *silence, sign)).stage == "agent"
@@ -229,10 +230,10 @@ def test_requests_in_the_name_of_another_do_not_count() -> None:
 
 def test_telemetry_must_be_the_nodes_own() -> None:
     farm = after(*BOOT)
-    assert farm == after(TelemetrySeen(MAC, "10.77.0.66", TELEMETRY, 140.0), farm=farm)
+    assert farm == after(TelemetrySeen(MAC, "10.77.0.66", TELEMETRY, 140.0, COMPILES), farm=farm)
     for wrong in (replace(TELEMETRY, mac=OTHER), replace(TELEMETRY, farm="other")):
-        assert farm == after(TelemetrySeen(MAC, ADDRESS, wrong, 140.0), farm=farm)
-    assert farm == after(TelemetrySeen(OTHER, ADDRESS, TELEMETRY, 140.0), farm=farm)
+        assert farm == after(TelemetrySeen(MAC, ADDRESS, wrong, 140.0, COMPILES), farm=farm)
+    assert farm == after(TelemetrySeen(OTHER, ADDRESS, TELEMETRY, 140.0, COMPILES), farm=farm)
 
 
 def test_an_address_belongs_to_who_got_it_last() -> None:
@@ -297,7 +298,7 @@ def test_a_new_load_is_no_new_login() -> None:
 
 def test_readings_are_kept_for_graphs() -> None:
     told = replace(TELEMETRY, cpu=Processors([50.0, 100.0]), memory=Memory(8 << 30, 4 << 30))
-    farm = after(*BOOT, *(TelemetrySeen(MAC, ADDRESS, told, 130.0 + n) for n in range(MAX_READINGS + 5)))
+    farm = after(*BOOT, *(TelemetrySeen(MAC, ADDRESS, told, 130.0 + n, COMPILES) for n in range(MAX_READINGS + 5)))
     assert len(node(farm).readings) == MAX_READINGS
     assert Reading(130.0 + MAX_READINGS + 4, 75.0, 4 << 30, 0, 0, 0) == node(farm).readings[-1]
 
@@ -325,6 +326,38 @@ def test_an_order_stands_until_it_is_taken_back_or_the_node_boots_anew() -> None
     assert list(told.nodes) == [MAC]
 
 
+NO_ROLES = RolesTold()
+AGENT: list[Event] = [*BOOT, BeaconSeen(BEACON, 130.0)]
+
+
+def test_a_machine_that_does_not_compile_is_ready_when_its_agent_says_so() -> None:
+    farm = after(*AGENT, TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, NO_ROLES))
+    assert (Stage.READY, 136.0, ()) == (node(farm).stage, node(farm).since, node(farm).roles)
+    assert {"powered", "loader", "kernel", "root", "agent", "ready"} == node(farm).stages.keys()
+    assert node(farm).host is None
+
+
+def test_a_machine_that_does_not_compile_is_lost_when_its_agent_is_silent() -> None:
+    farm = after(*AGENT, TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, NO_ROLES), TelemetryLost(MAC, 200.0))
+    assert Stage.LOST is node(farm).stage
+    farm = after(TelemetrySeen(MAC, ADDRESS, TELEMETRY, 230.0, NO_ROLES), farm=farm)
+    assert Stage.READY is node(farm).stage
+    assert Stage.POWERED is node(after(BootEvent(Stage.POWERED, 500.0, MAC), farm=farm)).stage
+
+
+def test_what_a_machine_is_for_stays_known_while_its_agent_is_silent() -> None:
+    farm = after(*AGENT, TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, NO_ROLES), TelemetryLost(MAC, 200.0))
+    assert () == node(farm).roles
+    assert ("compile",) == node(after(TelemetrySeen(MAC, ADDRESS, TELEMETRY, 230.0, COMPILES), farm=farm)).roles
+
+
+def test_somebodys_login_in_its_name_does_not_bring_a_machine_up_that_does_not_compile() -> None:
+    farm = after(*AGENT, TelemetrySeen(MAC, ADDRESS, TELEMETRY, 136.0, NO_ROLES), up(140.0), login(141.0))
+    assert Stage.READY is node(farm).stage
+    farm = after(BeaconLost(BEACON.instance, 145.0), TelemetryLost(MAC, 150.0), farm=farm)
+    assert Stage.LOST is node(farm).stage
+
+
 MACS = st.sampled_from([MAC, OTHER, ""])
 ADDRESSES = st.sampled_from([ADDRESS, "10.77.0.58", ""])
 BOOT_IDS = st.sampled_from(["", "1", "2"])
@@ -347,13 +380,14 @@ ANY_EVENT = st.one_of(
     ),
     st.builds(BeaconLost, st.sampled_from("ab"), TIMES),
     st.builds(
-        lambda boot_id, mac, address, time: TelemetrySeen(
-            mac, address, replace(TELEMETRY, mac=mac, boot_id=boot_id), time
+        lambda boot_id, mac, address, time, roles: TelemetrySeen(
+            mac, address, replace(TELEMETRY, mac=mac, boot_id=boot_id), time, roles
         ),
         BOOT_IDS,
         MACS,
         ADDRESSES,
         TIMES,
+        st.sampled_from([COMPILES, RolesTold()]),
     ),
     st.builds(TelemetryLost, MACS, TIMES),
     st.builds(lambda mac, time: OrdersSeen((Ordered(mac, "off", time),)), MACS, TIMES),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 
-import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +12,8 @@ from msgspec.structs import replace
 
 from farm.daemon.telemetry_polls import BOOTING_POLL_SECONDS, FAILURES, MAX_SURE, MAX_UNSURE, STEADY_POLL_SECONDS, Turns
 from farm.errors import NOT_JSON
-from farm.watch.events import Stage, Telemetry
+from farm.watch.events import Stage
+from farm.watch.node_telemetry import CompileTold, HeldEnvironment, RolesTold, parse
 from farm.watch.state import Farm, Node, Question, questions
 
 QUESTION_SECONDS = 2.0
@@ -119,7 +119,7 @@ TOLD = b'{"farm":"lab","name":"pc01","mac":"52:54:00:00:00:01","uptime":1,"icecc
 )  # fmt: skip
 def test_what_cannot_be_is_one_of_the_known_errors(extra: bytes) -> None:
     with pytest.raises(NOT_JSON):
-        msgspec.json.decode(TOLD % extra, type=Telemetry)
+        parse(TOLD % extra)
 
 
 @given(
@@ -128,6 +128,33 @@ def test_what_cannot_be_is_one_of_the_known_errors(extra: bytes) -> None:
 def test_any_bytes_are_telemetry_or_a_known_error(data: bytes) -> None:
     for whole in (data, TOLD % (b'"load":' + data)):
         try:
-            msgspec.json.decode(whole, type=Telemetry)
+            parse(whole)
         except NOT_JSON:
             continue
+
+
+BEFORE_ROLES = TOLD % (
+    b'"schema":1,"version":"0.1.0","image":"v1","slots":4,"stage":"ready","boot":{"iceccd":9.5},"cpu":{"percent":[1]},'
+    b'"environments":[{"name":"a","bytes":3}]'
+)
+
+
+def test_an_image_from_before_roles_compiles_and_says_at_the_top_how() -> None:
+    telemetry, roles = parse(BEFORE_ROLES)
+    assert ("pc01", "v1", {"iceccd": 9.5}) == (telemetry.name, telemetry.image, telemetry.boot)
+    assert roles == RolesTold(CompileTold(ready=True, slots=4, environments=[HeldEnvironment("a", 3)]))
+    assert ("compile",) == roles.names
+
+
+@pytest.mark.parametrize(
+    ("said", "roles"),
+    [
+        (b"{}", ()),
+        (b'{"session":{"ready":true,"user":"a"}}', ()),
+        (b'{"compile":{"ready":false},"session":{"ready":true}}', ("compile",)),
+    ],
+)
+def test_a_machine_has_the_roles_that_it_tells_of_and_are_known_here(said: bytes, roles: tuple[str, ...]) -> None:
+    told = parse(b'{"farm":"lab","name":"pc01","mac":"","uptime":1,"roles":%b}' % said)[1]
+    assert roles == told.names
+    assert told.compile is None or not told.compile.ready

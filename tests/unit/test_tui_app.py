@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from farm.attach import Lost
 from farm.errors import FarmError
 from farm.view.live import Delta
+from farm.view.status import CompileStatus
 from tests.unit.tui_driving import Clock, press, running, screen, settle
 from tests.unit.tui_fixtures import HOSTILE, NOW, FakeAttachment, nodes, scheduler_down, snapshot
 from tui.app import VIEWS, FarmTop
@@ -90,7 +91,8 @@ async def test_hostile_names_are_inert() -> None:
     """Markup and control characters from the network neither act nor end the program."""
     whole = snapshot()
     evil = [
-        replace(node, name=HOSTILE, host=replace(node.host, name=HOSTILE) if node.host else None) for node in nodes()
+        replace(node, name=HOSTILE, compile=CompileStatus(node.host and replace(node.host, name=HOSTILE)))
+        for node in nodes()
     ]
     jobs = [replace(job, file=HOSTILE, submitter=(HOSTILE, "10.0.0.9")) for job in whole.jobs]
     ended = [replace(job, file=HOSTILE, node=(HOSTILE, "10.0.0.9")) for job in whole.ended]

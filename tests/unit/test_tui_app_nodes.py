@@ -9,10 +9,10 @@ from msgspec.structs import replace
 from textual.widgets import Input
 
 from farm.view.live import Delta
-from farm.view.status import NodeStatus
+from farm.view.status import CompileStatus, NodeStatus
 from farm.watch.events import Stage
 from tests.unit.tui_driving import press, running, screen, settle
-from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot
+from tests.unit.tui_fixtures import NOW, FakeAttachment, nodes, snapshot, with_login
 from tui import state_words
 from tui.node_detail import NodeDetail
 from tui.node_filter import NodeFilter, values
@@ -121,7 +121,7 @@ async def test_a_node_opens_and_is_followed() -> None:
         assert re.search(r"kernel +22:52:30  \+10\.0 s", text)
         busy = nodes()[0]
         assert busy.host is not None
-        idle = replace(busy, host=replace(busy.host, jobs_running=0, load=1000))
+        idle = with_login(busy, jobs_running=0, load=1000)
         attachment.push(Delta(time=NOW + 1, nodes=[idle], lost=[5000, 5001, 5002, 5003]))
         await settle(app, pilot)
         assert "Why it is idle: It says that its load is 1000" in screen(app)
@@ -183,13 +183,12 @@ def test_states() -> None:
 def test_who_only_submits_is_no_node_that_was_lost() -> None:
     gone = nodes()[-1]
     assert gone.host is not None
-    assert state_words.state(replace(gone, host=replace(gone.host, online=False))) == "submits only"
+    assert state_words.state(with_login(gone, online=False)) == "submits only"
 
 
 def test_blocked_is_said_instead_of_the_stage() -> None:
     node = nodes()[0]
-    assert node.host is not None
-    assert state_words.stage_words(replace(node, blocked=True, host=replace(node.host, blocked=True))) == (
+    assert state_words.stage_words(replace(with_login(node, blocked=True), blocked=True)) == (
         "⊘ blocked",
         "bad",
     )
@@ -210,10 +209,21 @@ def test_reasons_are_those_of_the_whole_farm() -> None:
 
 async def test_what_was_blocked_before_anybody_looked_has_a_row() -> None:
     unseen = NodeStatus(
-        key="10.0.0.66", name="10.0.0.66", address="10.0.0.66", stage=Stage.LOST, since=0.0, blocked=True, host=None
+        key="10.0.0.66",
+        name="10.0.0.66",
+        address="10.0.0.66",
+        stage=Stage.LOST,
+        since=0.0,
+        blocked=True,
+        compile=CompileStatus(),
     )
     told = replace(snapshot(), nodes=[*nodes(), unseen])
     async with running(FakeAttachment([told]), size=WIDE) as (app, pilot):
         await press(app, pilot, "2")
         assert "10.0.0.66" in names(app.view)
         assert re.search(r"10\.0\.0\.66 +⊘ blocked", screen(app))
+
+
+def test_a_machine_that_is_ready_without_a_login_is_idle() -> None:
+    assert state_words.IDLE == state_words.state(replace(nodes()[0], compile=None))
+    assert state_words.BOOTING == state_words.state(replace(nodes()[0], compile=None, stage=Stage.AGENT))

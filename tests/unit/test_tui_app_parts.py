@@ -32,6 +32,7 @@ from tests.unit.tui_fixtures import (
     samples,
     scheduler_down,
     snapshot,
+    with_login,
 )
 from tui.anonymize import Anonymous, Mask
 from tui.app import key_sections
@@ -148,7 +149,7 @@ def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:
 
     node = nodes()[0]
     assert node.host is not None
-    blocked = replace(node, blocked=True, host=replace(node.host, blocked=True))
+    blocked = replace(with_login(node, blocked=True), blocked=True)
     scheduler = replace(scheduler, blocked=(node.name, "node-z9"))
     known.apply(Delta(time=NOW + 2, nodes=[blocked], overview=replace(overview(), scheduler=scheduler)))
     said = wrong(known, NOW)

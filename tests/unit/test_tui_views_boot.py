@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from farm.view.boot import Span, hanging, spans, usual
 from farm.view.live import Live
-from farm.view.status import NodeStatus
+from farm.view.status import CompileStatus, NodeStatus
 from farm.watch.events import BOOT_STAGES
 from farm.watch.events import Stage as BootStage
 from tests.unit import tui_fixtures as fixtures
@@ -21,7 +21,14 @@ NOW = fixtures.NOW
 def machine(name: str, stage: BootStage, reached: dict[BootStage, float], since: float | None = None) -> NodeStatus:
     at = max(reached.values(), default=0.0) if since is None else since
     return NodeStatus(
-        key=name, mac=name, name=name, address="10.0.0.1", stage=stage, since=at, stages=reached, host=None
+        key=name,
+        mac=name,
+        name=name,
+        address="10.0.0.1",
+        stage=stage,
+        since=at,
+        stages=reached,
+        compile=CompileStatus(),
     )
 
 
@@ -89,7 +96,9 @@ def test_no_kernel() -> None:
 def test_what_is_blocked_does_not_hang_until_it_boots_again() -> None:
     for stage, hangs in ((BootStage.AGENT, False), (BootStage.ROOT, True)):
         node = replace(
-            waiting(stage, 100.0), blocked=True, host=fixtures.host("slow", "10.0.0.1", online=False, blocked=True)
+            waiting(stage, 100.0),
+            blocked=True,
+            compile=CompileStatus(fixtures.host("slow", "10.0.0.1", online=False, blocked=True)),
         )
         assert hangs == (hanging(node, spans(node, NOW), {}) is not None)
 
@@ -148,3 +157,12 @@ async def test_a_scheduler_without_a_farm_has_no_machines() -> None:
     async with app.run_test(size=(120, 16)) as pilot:
         await pilot.pause()
         assert "no machines: only a farm of ours tells how its nodes boot" in app.text()
+
+
+def test_a_machine_without_the_role_compile_does_not_hang_for_want_of_a_login() -> None:
+    desk = replace(waiting(BootStage.READY, 900.0), compile=None)
+    assert hanging(desk, spans(desk, NOW), {}) is None
+    late = replace(waiting(BootStage.AGENT, 900.0), compile=None)
+    hang = hanging(late, spans(late, NOW), {})
+    assert hang
+    assert "scheduler" not in hang.sentence

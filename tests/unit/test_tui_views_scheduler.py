@@ -5,7 +5,8 @@ from msgspec.structs import replace
 
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.live import Delta, Live
-from farm.watch.events import HeldEnvironment
+from farm.view.status import CompileStatus
+from farm.watch.node_telemetry import HeldEnvironment
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.node_detail import NodeDetail
@@ -23,12 +24,12 @@ def troubled() -> Live:
     scheduler = replace(fixtures.overview().scheduler, rivals=(rival,), blocked=("node-c1", "gone-pc"))
     node = fixtures.nodes()[1]
     assert node.host is not None
-    assert node.telemetry is not None
     environments = [HeldEnvironment("gcc-12.tar.zst", 200 << 20), HeldEnvironment("clang.tar.xz", 300 << 20)]
     node = replace(
         node,
-        host=replace(node.host, installing=fixtures.NOW - 12),
-        telemetry=replace(node.telemetry, environments=environments),
+        compile=CompileStatus(
+            replace(node.host, installing=fixtures.NOW - 12), replace(fixtures.TOLD, environments=environments)
+        ),
     )
     live.apply(Delta(time=fixtures.NOW, overview=replace(fixtures.overview(), scheduler=scheduler), nodes=[node]))
     return live

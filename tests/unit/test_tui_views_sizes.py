@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from farm.attach import Attachment
 from farm.view.live import Live
-from farm.view.status import NodeStatus
+from farm.view.status import CompileStatus, NodeStatus
 from tests.unit import tui_fixtures as fixtures
 from tests.unit.tui_views_host import Stage
 from tui.base_view import View
@@ -38,7 +38,7 @@ def hostile() -> Live:
 
 def _hostile(node: NodeStatus, name: str) -> NodeStatus:
     host = replace(node.host, name=name, platform=EVIL, features=(EVIL,)) if node.host else None
-    return replace(node, name=name, address=EVIL, image=EVIL, host=host)
+    return replace(node, name=name, address=EVIL, image=EVIL, compile=CompileStatus(host))
 
 
 @pytest.mark.parametrize("kind", VIEWS)

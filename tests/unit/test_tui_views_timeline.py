@@ -49,8 +49,7 @@ async def test_shows_slots_and_submitters() -> None:
 async def test_lanes_of_two_machines_of_one_name_are_told_apart() -> None:
     live = fixtures.live()
     node = next(node for node in live.nodes.values() if node.name == "oldbox")
-    assert node.host is not None
-    twin = replace(node, key="oldbox@10.0.9.9", address="10.0.9.9", host=replace(node.host, address="10.0.9.9"))
+    twin = replace(fixtures.with_login(node, address="10.0.9.9"), key="oldbox@10.0.9.9", address="10.0.9.9")
     live.apply(Delta(time=fixtures.NOW, nodes=[twin]))
     app = stage(live)
     async with app.run_test(size=(120, 40)) as pilot:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
+from farm.node.contract import ROLES
+from farm.view import roles
 from farm.view.idle import idle_reason
-from farm.view.status import NodeStatus, Overview, SchedulerStatus, host_status, other_status
+from farm.view.roles import RoleView
+from farm.view.status import CompileStatus, NodeStatus, Overview, SchedulerStatus, host_status, other_status
 from farm.watch.activity import Host, Scheduler
-from farm.watch.events import Stage, Telemetry
+from farm.watch.events import Stage
+from farm.watch.node_telemetry import CompileTold, RolesTold
 
 NOW = 1000.0
 SCHEDULER = SchedulerStatus(up=True, address="10.77.0.1:8765", netname="lab", since=0.0, why="")
@@ -19,9 +26,9 @@ SUBMITTER = other_status(
 )
 NODE = NodeStatus(
     key="m", name="pc01", mac="m", address="10.77.0.57", stage=Stage.READY, since=900.0,
-    host=host_status(HOST, Scheduler()),
+    compile=CompileStatus(host_status(HOST, Scheduler())),
 )  # fmt: skip
-TOLD = Telemetry(farm="lab", name="pc01", mac="m", uptime=20.0, iceccd=False)
+TOLD = CompileTold(ready=False)
 
 
 def code(node: NodeStatus, *others: NodeStatus, overview: Overview = OVERVIEW) -> str:
@@ -32,7 +39,7 @@ def code(node: NodeStatus, *others: NodeStatus, overview: Overview = OVERVIEW) -
 
 def having(**changes: object) -> NodeStatus:
     assert NODE.host is not None
-    return replace(NODE, host=replace(NODE.host, **changes))
+    return replace(NODE, compile=CompileStatus(replace(NODE.host, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -43,15 +50,15 @@ def having(**changes: object) -> NodeStatus:
         (having(slots=0), "no-slots"),
         (having(installing=990.0, load=1000), "installing"),
         (having(load=1000), "load-1000"),
-        (replace(NODE, host=None, stage=Stage.OFF), "off"),
-        (replace(NODE, host=None, stage=Stage.LOST), "unreachable"),
-        (replace(NODE, host=None, stage=Stage.LOST, order="off"), "off"),
-        (replace(NODE, host=None, stage=Stage.LOST, order="reboot"), "rebooting"),
+        (replace(NODE, compile=CompileStatus(), stage=Stage.OFF), "off"),
+        (replace(NODE, compile=CompileStatus(), stage=Stage.LOST), "unreachable"),
+        (replace(NODE, compile=CompileStatus(), stage=Stage.LOST, order="off"), "off"),
+        (replace(NODE, compile=CompileStatus(), stage=Stage.LOST, order="reboot"), "rebooting"),
         (replace(NODE, order="off"), "switching-off"),
         (replace(NODE, order="drain"), "draining"),
         (replace(having(jobs_running=1), order="drain"), ""),
-        (replace(NODE, host=None, stage=Stage.KERNEL), "booting"),
-        (replace(NODE, host=None, stage=Stage.AGENT, telemetry=TOLD), "not-registered"),
+        (replace(NODE, compile=CompileStatus(), stage=Stage.KERNEL), "booting"),
+        (replace(NODE, compile=CompileStatus(agent=TOLD), stage=Stage.AGENT), "not-registered"),
         (having(platform="aarch64"), "platform"),
         (having(protocol=39), "version"),
         (NODE, "passed-over"),
@@ -62,6 +69,33 @@ def test_the_most_fundamental_reason_is_named(node: NodeStatus, expected: str) -
     assert expected == code(node, SUBMITTER)
 
 
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, "no-role"),
+        ({"stage": Stage.OFF}, "off"),
+        ({"stage": Stage.LOST}, "unreachable"),
+        ({"stage": Stage.ROOT}, "booting"),
+        ({"order": "reboot"}, "rebooting"),
+    ],
+)
+def test_a_machine_without_roles_asks_nothing_of_the_scheduler(changes: dict[str, Any], expected: str) -> None:
+    down = replace(OVERVIEW, scheduler=replace(SCHEDULER, up=False))
+    assert expected == code(replace(NODE, compile=None, **changes), SUBMITTER, overview=down)
+
+
+def test_a_role_says_only_that_a_machine_is_not_there_unless_it_knows_more() -> None:
+    codes = [RoleView().idle(replace(NODE, stage=stage), [], OVERVIEW, NOW) for stage in (Stage.OFF, Stage.READY)]
+    assert ["off", None] == [each and each.code for each in codes]
+
+
+def test_each_role_has_a_view_and_a_section() -> None:
+    assert set(ROLES) == {path.stem for path in Path(roles.__file__).parent.iterdir() if path.stem[:1] != "_"}
+    assert all(isinstance(roles.load(name), RoleView) for name in ROLES)
+    assert set(ROLES) <= set(NodeStatus.__struct_fields__)
+    assert ROLES == RolesTold.__struct_fields__
+
+
 def test_without_work_nobody_works() -> None:
     assert code(NODE) == "nothing-queued"
 
@@ -69,17 +103,17 @@ def test_without_work_nobody_works() -> None:
 def test_a_blocked_node_is_known_by_name_or_address() -> None:
     for blocked in ("pc01", "10.77.0.57"):
         overview = replace(OVERVIEW, scheduler=replace(SCHEDULER, blocked=(blocked,)))
-        assert code(replace(NODE, host=None, stage=Stage.AGENT), overview=overview) == "blocked"
+        assert code(replace(NODE, compile=CompileStatus(), stage=Stage.AGENT), overview=overview) == "blocked"
 
 
 def test_a_scheduler_that_is_away_comes_first() -> None:
     overview = replace(OVERVIEW, scheduler=replace(SCHEDULER, up=False, why="Connection refused."))
-    assert code(replace(NODE, host=None), overview=overview) == "scheduler-down"
+    assert code(replace(NODE, compile=CompileStatus()), overview=overview) == "scheduler-down"
 
 
 def test_what_to_do_at_a_scheduler_without_a_farm() -> None:
     bare = Overview(farm="", farmd=True, scheduler=replace(SCHEDULER, blocked=("pc01",)))
-    blocked = idle_reason(replace(NODE, host=None), [], bare, NOW)
+    blocked = idle_reason(replace(NODE, compile=CompileStatus()), [], bare, NOW)
     assert blocked and blocked.mend == f"farm node unblock --scheduler {SCHEDULER.address} pc01"
     full = idle_reason(having(load=1000), [], replace(bare, scheduler=SCHEDULER), NOW)
     assert full and full.mend == f"farm node show --scheduler {SCHEDULER.address} pc01"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import reduce
 from itertools import pairwise
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,9 +15,10 @@ from farm.config import FIRST_KIND, Config
 from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.view.live import Live, Update, decode, delta, encode, snapshot
-from farm.view.status import Overview, bare_overview, build, build_bare, overview
+from farm.view.status import Overview, Status, bare_overview, build, build_bare, overview
 from farm.watch.activity import Listed, Tick, daemons
-from farm.watch.events import BootEvent, Event, SchedulerSaid, Stage, Telemetry, TelemetrySeen
+from farm.watch.events import BootEvent, Event, SchedulerSaid, Stage, TelemetrySeen
+from farm.watch.node_telemetry import CompileTold, RolesTold, Telemetry
 from farm.watch.state import Farm, fold, initial
 from tests.scheduler_says import done, down, login, logout, stats, up
 
@@ -25,7 +27,7 @@ ADDRESS = "10.77.0.57"
 RUNNING = Instance(
     config=Config(name="lab"), interface="farm0", images={FIRST_KIND: "v2"}, started=50.0, namespace="farm-lab"
 )
-TOLD = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True, image="v1")
+TOLD = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, image="v1")
 
 
 def said(event: protocol.Event | Listed | Tick, time: float = 200.0) -> SchedulerSaid:
@@ -39,7 +41,7 @@ BUSY: list[Event] = [
     login(120.0),
     login(120.0, 2, "server", "10.77.0.1", 0),
     login(120.0, 3, "guest", "10.77.0.9", 2),
-    TelemetrySeen(MAC, ADDRESS, TOLD, 121.0),
+    TelemetrySeen(MAC, ADDRESS, TOLD, 121.0, RolesTold(CompileTold(ready=True))),
     said(protocol.JobRequested(1, 2, "a/b/c.c", 0)),
     said(protocol.JobRequested(2, 2, "a/b/d.c", 0)),
     said(protocol.JobBegun(1, 1, 0)),
@@ -195,3 +197,19 @@ def test_whatever_was_sent_away_is_named_until_it_is_let_in_again() -> None:
     assert keys == {node.key for node in build_bare(bare, "lab").nodes if node.blocked}
     again = after(said(Listed((), ()), 207.0), farm=farm)
     assert [MAC] == [node.key for node in build(again, RUNNING).nodes]
+
+
+def test_a_machine_carries_a_section_for_each_role_that_it_has() -> None:
+    desk = TelemetrySeen(MAC, ADDRESS, TOLD, 121.0, RolesTold())
+    events = [BootEvent(None, 100.0, MAC, ADDRESS), BootEvent(Stage.AGENT, 101.0, MAC, ADDRESS), desk]
+    status = build(reduce(fold, events, initial("lab", {MAC: "pc01"})), RUNNING)
+    plain = msgspec.to_builtins(status)
+    assert 2 == plain["schema"]
+    assert (None, "ready", ()) == (plain["nodes"][0]["compile"], plain["nodes"][0]["stage"], status.nodes[0].roles)
+    assert "pc01" == plain["nodes"][0]["telemetry"]["name"]
+
+
+def test_what_is_of_another_schema_is_not_taken_for_this_one() -> None:
+    before = msgspec.to_builtins(build(initial("lab", {}), RUNNING)) | {"schema": 1}
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert(before, Status)

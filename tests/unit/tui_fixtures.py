@@ -13,9 +13,10 @@ from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.view.live import Delta, Live, Snapshot, Update
-from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
+from farm.view.status import CompileStatus, HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
 from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
-from farm.watch.events import HeldEnvironment, Memory, Overlay, Processors, Stage, Telemetry, Traffic
+from farm.watch.events import Stage
+from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Memory, Overlay, Processors, Telemetry, Traffic
 from farm.watch.state import Reading
 
 # Clock times in pictures must be the same everywhere.
@@ -68,19 +69,18 @@ def telemetry(name: str, mac: str, cpu: float) -> Telemetry:
         name=name,
         mac=mac,
         uptime=4100.0,
-        iceccd=True,
         image=IMAGE,
         version="1",
-        slots=8,
         cpu=Processors([cpu] * 8),
         load=[3.5, 3.1, 2.0],
         memory=Memory(total=16 << 30, available=11 << 30),
         overlay=Overlay(total=8 << 30, used=700 << 20),
         network=Traffic("eth0", 5 << 30, 2 << 30),
         temperatures={"coretemp": 61.0},
-        environments=[HeldEnvironment("gcc-12-x86_64", 210 << 20)],
     )
 
+
+TOLD = CompileTold(ready=True, slots=8, environments=[HeldEnvironment("gcc-12-x86_64", 210 << 20)])
 
 BOOT = {
     Stage.POWERED: NOW - 4060,
@@ -116,9 +116,16 @@ def _machine(
         known=True,
         image="" if stage is Stage.OFF else OLDER if number == 2 else IMAGE,
         outdated=number == 2,
-        host=login,
+        compile=CompileStatus(login, None if cpu is None else TOLD),
         telemetry=None if cpu is None else telemetry(name, mac, cpu),
     )
+
+
+def with_login(node: NodeStatus, **changes: object) -> NodeStatus:
+    """A node that is, or was, logged in, with its log-in changed."""
+    assert node.compile is not None
+    assert node.host is not None
+    return replace(node, compile=replace(node.compile, host=replace(node.host, **changes)))
 
 
 def _daemon(login: HostStatus) -> NodeStatus:
@@ -128,7 +135,7 @@ def _daemon(login: HostStatus) -> NodeStatus:
         address=login.address,
         stage=Stage.READY if login.online else Stage.LOST,
         since=login.since,
-        host=login,
+        compile=CompileStatus(login),
     )
 
 

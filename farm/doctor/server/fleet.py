@@ -100,7 +100,8 @@ def _lost(facts: ServerFacts) -> Outcome:
 
 def _ready(facts: ServerFacts) -> Outcome:
     ready = [node for node in _nodes(facts) if node.stage is Stage.READY]
-    if not ready:
+    compiling = [node for node in _nodes(facts) if "compile" in node.roles]
+    if not any(node in compiling for node in ready) and (compiling or not ready):
         return NOBODY.found(f"{count(len(_nodes(facts)), 'machine was', 'machines were')} seen.")
     return fine(
         f"{count(len(ready), 'node')} with {count(sum(node.host.slots for node in ready if node.host), 'slot')}"

@@ -18,8 +18,8 @@ from farm.node.environments import ROOM_PER_SLOT
 from farm.node.ports import TELEMETRY_PORT
 from farm.view.wording import count
 from farm.watch.activity import NO_JOBS, Host
-from farm.watch.events import Telemetry
 from farm.watch.mdns import find_nodes
+from farm.watch.node_telemetry import Telemetry
 
 LOAD_PATIENCE = 15.0
 """A daemon says that its load is 1000 until its first measurement, some 3 s after it has logged in, and for a moment

@@ -50,8 +50,8 @@ class Compile(Role):
         return CompileProbe(slots(settings))
 
     def kept(self, section: Section) -> dict[str, Any]:
-        """All of it."""
-        return {"iceccd": section["ready"], **{key: section[key] for key in ("slots", "environments")}}
+        """The two that such programs do not do without."""
+        return {"iceccd": section["ready"], "slots": section["slots"]}
 
     def metrics(self, section: Section) -> list[Family]:
         """Whether iceccd runs, and how many jobs it takes."""

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from farm.watch.events import BeaconLost, BeaconSeen, Stage, Telemetry, TelemetryLost, TelemetrySeen
+from farm.watch.events import BeaconLost, BeaconSeen, Stage, TelemetryLost, TelemetrySeen
+from farm.watch.node_telemetry import Telemetry
 from farm.watch.state.claims import borne_out
 from farm.watch.state.nodes import put
 from farm.watch.state.records import Farm, Reading
@@ -72,6 +73,8 @@ def telemetry_seen(farm: Farm, event: TelemetrySeen) -> Farm:
         stages={**noted(told.boot, began), **node.stages},
         telemetry=told,
         telemetry_time=event.time,
+        told=event.roles,
+        roles=event.roles.names,
         silent=False,
         name=told.name,
         image=told.image or node.image,

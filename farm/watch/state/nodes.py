@@ -5,8 +5,9 @@ from __future__ import annotations
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.watch.activity import NO_JOBS, Host
+from farm.watch.activity import Host
 from farm.watch.events import BOOT_STAGES, Stage
+from farm.watch.state.progress import reached, runs
 from farm.watch.state.records import Farm, Node, login_keys
 
 MAX_NODES = 2048
@@ -15,6 +16,7 @@ MAX_GUESTS = 256
 MAX_CLAIMS = 512
 GUEST_SECONDS = 3600.0
 """So long after it last asked for something is such a machine forgotten."""
+_BOOT_STAGES = frozenset(BOOT_STAGES)
 
 
 def put(farm: Farm, node: Node, time: float) -> Farm:
@@ -27,8 +29,8 @@ def put(farm: Farm, node: Node, time: float) -> Farm:
     stage = _stage(node, host)
     if stage != node.stage:
         node = replace(node, stage=stage, since=time)
-    reached = {Stage.REGISTERED, Stage.READY} if stage is Stage.READY else {stage} & set(BOOT_STAGES)
-    if missing := reached - node.stages.keys():
+    passed = {Stage.REGISTERED, Stage.READY} if stage is Stage.READY and host else {stage} & _BOOT_STAGES
+    if missing := passed - node.stages.keys():
         node = replace(node, stages={**node.stages, **dict.fromkeys(missing, time)})
     old = farm.nodes.get(node.mac)
     if old is node:
@@ -64,14 +66,9 @@ def _login(farm: Farm, node: Node) -> Host | None:
 
 
 def _stage(node: Node, host: Host | None) -> Stage:
-    if host is not None:
-        # iceccd logs in with load 1000, at which no job is given; it tells its true load some 3 s later.
-        open_for_jobs = host.load < NO_JOBS or Stage.READY in node.stages
-        works = host.slots > 0 and not host.no_remote and node.works
-        return Stage.READY if works and open_for_jobs else Stage.REGISTERED
-    if node.verified and not node.silent:
-        return Stage.AGENT
-    if node.heard or Stage.REGISTERED in node.stages:
+    if runs(node, host):
+        return reached(node, host)
+    if node.heard or Stage.REGISTERED in node.stages or Stage.READY in node.stages:
         # Also after farmd was started anew: that a node was there is no news of it now.
         return Stage.LOST
     return max(node.stages, key=lambda stage: stage.rank, default=Stage.OFF)

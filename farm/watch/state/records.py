@@ -10,11 +10,14 @@ from msgspec.structs import replace
 
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
-from farm.watch.events import Beacon, Finding, Ordered, Stage, Telemetry, WatchedService
+from farm.watch.events import Beacon, Finding, Ordered, Stage, WatchedService
+from farm.watch.node_telemetry import RolesTold, Telemetry
 from farm.watch.refusals import Refusals
 
 ANSWERS = "answers"
 """The probe that asks every service what it would be asked by a client."""
+FIRST_ROLES = ("compile",)
+"""What machines are for that have not told yet, and those whose image is from before roles."""
 
 
 class Reading(Struct, frozen=True):
@@ -75,6 +78,10 @@ class Node(Struct, frozen=True, kw_only=True):
     beacon_time: float = 0.0
     telemetry: Telemetry | None = None
     telemetry_time: float = 0.0
+    told: RolesTold | None = None
+    """What its agent told of its roles together with ``telemetry``."""
+    roles: tuple[str, ...] = FIRST_ROLES
+    """What it is for, as its agent told last, in this boot or before."""
     silent: bool = False
     """Its agent has stopped answering; zeroconf may keep its beacon for 19 minutes more."""
     readings: tuple[Reading, ...] = ()
@@ -122,11 +129,11 @@ class Node(Struct, frozen=True, kw_only=True):
         """It is configured, or its agent was heard, in this boot or before."""
         return self.known or self.heard or bool(self.readings)
 
-    @property
-    def works(self) -> bool:
-        """Its agent says that iceccd runs."""
-        if self._telemetry_counts and self.telemetry is not None:
-            return self.telemetry.iceccd
+    def says_ready(self, role: str) -> bool:
+        """Its agent says that the role's programs run."""
+        if self._telemetry_counts:
+            section = getattr(self.told, role, None)
+            return section is not None and bool(section.ready)
         return self._beacon_counts and self.beacon is not None and self.beacon.stage == Stage.READY
 
 

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from farm.attach.direct import Direct
 from farm.errors import FarmError
-from farm.view.idle import Idle, idle_reason
-from farm.view.status import HostStatus, NodeStatus, Overview, Status
+from farm.view.idle import idle_reason
+from farm.view.roles import Idle
+from farm.view.status import CompileStatus, HostStatus, NodeStatus, Overview, Status
 from farm.watch.events import Stage
 from farm.workstation.explain.reasons import farm_side
 from farm.workstation.explain.reasons.record import GivenBack, NodeWhy
@@ -104,7 +105,7 @@ def _obstacle(host: HostStatus, own: HostStatus, overview: Overview, now: float,
         address=host.address,
         stage=Stage.READY,
         since=host.since,
-        host=host,
+        compile=CompileStatus(host),
     )
     idle = idle_reason(node, [node], overview, now)
     if idle is not None and idle.code not in FREE:
