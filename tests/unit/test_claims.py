@@ -18,10 +18,10 @@ from farm.watch.events import (
     Event,
     SchedulerSaid,
     Stage,
-    Telemetry,
     TelemetryLost,
     TelemetrySeen,
 )
+from farm.watch.node_telemetry import CompileTold, RolesTold, Telemetry
 from farm.watch.state import GUEST_SECONDS, MAX_CLAIMS, MAX_GUESTS, MAX_NODES, Farm, Node, fold, initial, questions
 
 MAC, OTHER = "52:54:00:00:00:01", "52:54:00:00:00:02"
@@ -45,8 +45,8 @@ def leased(time: float, address: str = HERE, mac: str = MAC) -> BootEvent:
 def answers(
     time: float, address: str = HERE, boot_id: str = FIRST, mac: str = MAC, uptime: float = 20.0
 ) -> TelemetrySeen:
-    told = Telemetry(farm="lab", name="pc01", mac=mac, uptime=uptime, iceccd=True, image="v1", boot_id=boot_id)
-    return TelemetrySeen(mac, address, told, time)
+    told = Telemetry(farm="lab", name="pc01", mac=mac, uptime=uptime, image="v1", boot_id=boot_id)
+    return TelemetrySeen(mac, address, told, time, RolesTold(CompileTold(ready=True)))
 
 
 def advertises(time: float, address: str = HERE, boot_id: str = FIRST) -> BeaconSeen:

@@ -266,8 +266,8 @@ def test_addresses_that_an_older_farmd_wrote_down_were_leases(tmp_path: Path) ->
     assert found is not None
     again = resumed(initial("lab", {}), found.nodes)
     assert again.nodes[MAC].leased
-    told = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, iceccd=True)
-    assert fold(again, TelemetrySeen(MAC, ADDRESS, told, 5.0)).nodes[MAC].verified
+    told = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0)
+    assert fold(again, TelemetrySeen(MAC, ADDRESS, told, 5.0, RolesTold())).nodes[MAC].verified
 
 
 def test_claims_outlive_farmd(tmp_path: Path) -> None:

@@ -161,9 +161,7 @@ def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
     ("kind", "advice"), [("toys", "does its toy light up?"), (FIRST_KIND, "check that ATA over Ethernet reaches it")]
 )
 def test_its_advice_is_given_where_a_boot_from_it_hangs(toy: Toy, kind: str, advice: str) -> None:
-    node = NodeStatus(
-        key="a", mac="a", name="a", address="", stage=Stage.KERNEL, since=0.0, stages={}, host=None, kind=kind
-    )
+    node = NodeStatus(key="a", mac="a", name="a", address="", stage=Stage.KERNEL, since=0.0, stages={}, kind=kind)
 
     found = hanging(node, spans(node, 1000.0), {})
 
