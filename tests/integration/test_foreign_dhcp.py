@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from farm.api.client import fetch_status
-from farm.config import Config, DhcpConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -76,7 +76,7 @@ class Lab:
 
     def boot(self, started: float) -> None:
         """The farm was brought up then."""
-        Instance(config=self.config, interface="lab0", image="v1", started=started).save(self.home)
+        Instance(config=self.config, interface="lab0", images={FIRST_KIND: "v1"}, started=started).save(self.home)
 
     def farmd(self) -> subprocess.Popen[bytes]:
         process = self.server.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(self.home.directory))
