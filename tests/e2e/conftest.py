@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,22 @@ class Lab:
         """What `farm status --json` says."""
         status: dict[str, Any] = json.loads(self.farm("status", "--json", check=False).stdout)
         return status
+
+    def status_if_up(self) -> dict[str, Any] | None:
+        """What `farm status --json` says; None when the farm is not up."""
+        said = self.farm("status", "--json", check=False).stdout
+        return json.loads(said) if said.startswith("{") else None
+
+    @cached_property
+    def image(self) -> str:
+        """The version that tests run; it is built, unless the store has it, when this is asked for the first time."""
+        return str(json.loads(self.farm("image", "build", "--json").stdout)["version"])
+
+    def choose_image(self) -> None:
+        """Let next boots get the version that tests run."""
+        version = self.image
+        if json.loads(self.farm("image", "list", "--json").stdout)["current"] != version:
+            self.farm("image", "use", version)
 
     def images(self) -> int:
         """How many versions the store holds."""

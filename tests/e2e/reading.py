@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from tests.e2e.conftest import Lab
 from tests.lab import until
 
 _DEVICE = "device=$(tr ' ' '\\n' < /proc/cmdline | sed -n 's/^farm.root=aoe://p')"
-_SMALL = """
-ip link set dev "$(cat /run/farm/boot-nic)" mtu 1500
-echo discover > /dev/etherd/discover
+_FRAMES = """
+cat "/sys/class/net/$(cat /run/farm/boot-nic)/mtu"
 cat "/sys/block/etherd!$device/payload"
+"""
+_SET_FRAMES = """
+ip link set dev "$(cat /run/farm/boot-nic)" mtu {mtu}
+echo discover > /dev/etherd/discover
 """
 _READ = """
 for round in $(seq {times}); do
@@ -26,7 +32,24 @@ def on(lab: Lab, node: str, script: str) -> str:
 
 def use_small_frames(lab: Lab, node: str) -> None:
     """Until its next boot: ordinary frames carry 1 KiB, of which the driver wants more than it can bear."""
-    until(lambda: on(lab, node, _SMALL) == "1024\n", "the driver does not take the smaller frames")
+    _use_frames(lab, node, ["1500", "1024"])
+
+
+@contextlib.contextmanager
+def small_frames(lab: Lab, node: str) -> Iterator[None]:
+    """As `use_small_frames`, for so long."""
+    usual = on(lab, node, _FRAMES).split()
+    use_small_frames(lab, node)
+    try:
+        yield
+    finally:
+        _use_frames(lab, node, usual)
+
+
+def _use_frames(lab: Lab, node: str, wanted: list[str]) -> None:
+    """Have the interface's MTU so, and wait until the driver's requests are so large; both in bytes."""
+    script = _SET_FRAMES.format(mtu=wanted[0]) + _FRAMES
+    until(lambda: on(lab, node, script).split() == wanted, f"the driver does not take frames of {wanted[0]} bytes")
 
 
 def read_whole_root(lab: Lab, node: str, times: int) -> None:

@@ -39,7 +39,7 @@ exec chroot . sh -c "$1"
 
 @pytest.fixture(scope="module")
 def clean_machine() -> Iterator[Path]:
-    """A minimal Debian with a fresh clone of this checkout in /src."""
+    """A minimal Debian with a fresh clone of this checkout in /src; what comes first installs the packages there."""
     root = Path(tempfile.mkdtemp(prefix="farm-clean-", dir="/var/tmp"))
     sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
     try:
@@ -115,6 +115,7 @@ def test_demo_on_a_bare_machine_ends_with_objects_from_both_nodes_and_down_leave
 
 
 def test_bootstrap_again_changes_nothing(clean_machine: Path) -> None:
+    in_chroot(clean_machine, "/src/script/bootstrap")
     before = (clean_machine / "src/.venv/.bootstrapped").stat().st_mtime_ns
     assert in_chroot(clean_machine, "/src/script/bootstrap") == ""
     assert (clean_machine / "src/.venv/.bootstrapped").stat().st_mtime_ns == before

@@ -53,7 +53,8 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
+def configured() -> Iterator[Server]:
+    """Not up; it has a farm.yaml."""
     home = Path(tempfile.mkdtemp(prefix="farm-real-", dir="/var/tmp"))
     with namespaces("10.99.7.1/24", "10.99.7.2/24") as (here, room):
         server = Server(here, room, home)
@@ -61,8 +62,14 @@ def server() -> Iterator[Server]:
             server.farm("init", "--interface", here.interface)
             yield server
         finally:
-            server.farm("down", check=False)
             shutil.rmtree(home)
+
+
+@pytest.fixture
+def server(configured: Server) -> Iterator[Server]:
+    """Not up, and taken down after the test whatever happened."""
+    yield configured
+    configured.farm("down", check=False)
 
 
 def test_another_dhcp_server_is_named_before_anything_is_started(server: Server) -> None:

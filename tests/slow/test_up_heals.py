@@ -11,10 +11,17 @@ from tests.virtual_lab import FAULTS, Lab, made_lab
 
 
 @pytest.fixture(scope="module")
-def lab() -> Iterator[Lab]:
+def made() -> Iterator[Lab]:
+    """Not up yet, and taken down at the end."""
     with made_lab("slow") as lab:
-        lab.up()
         yield lab
+
+
+@pytest.fixture
+def lab(made: Lab) -> Lab:
+    """It is up, whatever the test before has done to it."""
+    made.up()
+    return made
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -30,7 +37,6 @@ def test_up_heals(lab: Lab, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_down_leaves_nothing(lab: Lab, fault: str) -> None:
-    lab.up()
     FAULTS[fault](lab)
 
     lab.farm("down")
