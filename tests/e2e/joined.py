@@ -100,7 +100,8 @@ def _build(desk: Workstation, script: str) -> None:
 def _jobs(lab: Lab) -> dict[str, int]:
     """Jobs that each daemon has ended, by the scheduler's records."""
     status = lab.status()
-    hosts = [*status["hosts"], *(node["host"] for node in status["nodes"] if node["host"])]
+    own = [node["compile"]["host"] for node in status["nodes"] if node["compile"]]
+    hosts = [*status["hosts"], *(host for host in own if host)]
     return {host["name"]: host["jobs_done"] for host in hosts}
 
 

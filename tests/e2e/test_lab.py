@@ -229,7 +229,7 @@ async def test_the_dashboard_blocks_and_reboots_nodes_and_shows_them_return(boot
         await dashboard.shows("● ready", NODES[0])
     after = booted_lab.nodes_by_name()
     assert after[NODES[1]]["stages"]["powered"] > before[NODES[1]]["stages"]["powered"]
-    assert after[NODES[0]]["host"]["logins"] > before[NODES[0]]["host"]["logins"]
+    assert after[NODES[0]]["compile"]["host"]["logins"] > before[NODES[0]]["compile"]["host"]["logins"]
 
 
 def test_a_node_boots_by_tftp_while_http_is_down(booted_lab: Lab) -> None:
