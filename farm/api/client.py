@@ -80,7 +80,7 @@ def builds(limit: int, submitter: str | None, since: float | None) -> ApiQuestio
 
 
 def build(id: int) -> ApiQuestion[BuildDetail]:
-    """One of them."""
+    """The build of this number, with its files and nodes."""
     return ApiQuestion(f"/builds/{id}", BuildDetail)
 
 

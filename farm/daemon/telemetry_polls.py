@@ -32,7 +32,7 @@ BOOT_FAILURES = 60
 POLL_TIMEOUT = aiohttp.ClientTimeout(total=4.0, sock_connect=1.5)
 MAX_TELEMETRY = 64 * 1024
 _Where = tuple[str, str]
-"""MAC and address."""
+"""A node's MAC address and IP address."""
 MAX_SURE = 48
 """Nodes asked at a time of those that have answered the last question."""
 MAX_UNSURE = 16

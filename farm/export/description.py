@@ -29,7 +29,7 @@ class Root:
 
     @property
     def file(self) -> Path:
-        """The file system."""
+        """The file that holds the root file system."""
         return self.folder / "root.squashfs"
 
 

@@ -41,7 +41,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     kind: str = FIRST_KIND
     version: str
     built: float
-    """Unix time."""
+    """Unix time at which it was built."""
     seconds: float
     """How long the build took."""
     inputs: str

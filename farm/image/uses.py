@@ -28,7 +28,7 @@ class User(Struct, frozen=True):
     """What it has served since it came up; empty when it was taken down."""
 
     def at(self) -> Home:
-        """Its home."""
+        """The home of the farm that uses it."""
         return Home.at(Path(self.home) if self.home is not None else None)
 
 

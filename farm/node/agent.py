@@ -57,7 +57,7 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer one request."""
+        """Answer one request, then give its place to the next."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -82,7 +82,7 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """One request."""
+    """Answers one request for the node's status or metrics."""
 
     server: Server
     server_version = "farm-node"

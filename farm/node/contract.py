@@ -39,7 +39,7 @@ NAME = re.compile("[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 NETNAME = re.compile("[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")
 """No option, and nothing to a shell or to systemd: where netnames are written, those read them."""
 IMAGE = re.compile("([a-z0-9][a-z0-9-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._+-]{0,94}")
-"""VERSION, or KIND/VERSION."""
+"""What an image is called: VERSION, or KIND/VERSION."""
 _KEY_OPTION = (
     "(restrict|(no-)?(agent-forwarding|port-forwarding|pty|X11-forwarding)|no-user-rc|no-touch-required|verify-required"
     '|from="[A-Za-z0-9.:/*?!,_-]{1,256}"|expiry-time="[0-9]{8,14}Z?")'

@@ -78,7 +78,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
     features: tuple[str, ...]
     load_averages: tuple[float, float, float] | None
     free_memory: int | None
-    """MiB."""
+    """Free memory in MiB; None: not reported."""
     installing: float
     """Unix time since which it receives an environment; 0: it does not."""
     blocked: bool
@@ -99,7 +99,7 @@ class HostStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> HostKey:
-        """Name and address."""
+        """A daemon's name and address, by which it is known."""
         return self.name, self.address
 
 
@@ -206,7 +206,7 @@ class Overview(Struct, frozen=True, kw_only=True):
 
 
 class Status(Overview, frozen=True, kw_only=True):
-    """All of it."""
+    """All that is known of a farm: the overview, its nodes, and the other daemons."""
 
     nodes: list[NodeStatus]
     hosts: list[HostStatus]

@@ -189,7 +189,7 @@ class FoundFarm(Struct, frozen=True):
     name: str
     netname: str
     scheduler: str
-    """The scheduler's address."""
+    """Address of the farm's scheduler."""
     port: int
     api: str
     """Where farmd answers over HTTP, on the scheduler's machine; empty when it does not."""

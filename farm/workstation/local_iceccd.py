@@ -162,7 +162,7 @@ def _handshake(connection: socket.socket) -> Channel:
 
 
 def _message(connection: socket.socket, channel: Channel) -> Message:
-    """The next one."""
+    """The next message; waits until there is one."""
     while True:
         for message in channel.messages():
             return message

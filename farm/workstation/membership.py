@@ -28,7 +28,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     farm: str
     netname: str
     scheduler: str
-    """The scheduler's address."""
+    """Address of the farm's scheduler."""
     port: int
     submitter: str
     """The name with which its iceccd logs in."""

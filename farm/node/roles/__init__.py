@@ -62,7 +62,7 @@ class Role:
         return {}
 
     def metrics(self, section: Section) -> list[Family]:
-        """Its metrics, ``farm_node_…``."""
+        """The role's metrics for Prometheus, named ``farm_node_…``."""
         return []
 
     def examine(self, root: str, settings: dict[str, Any]) -> list[Finding]:

@@ -27,9 +27,9 @@ class Reading(Struct, frozen=True):
     cpu: float
     """Mean percent of its processors."""
     available: int
-    """Memory, bytes."""
+    """Available memory in bytes."""
     overlay: int
-    """Used, bytes."""
+    """Bytes of the overlay that are used."""
     received: int
     """Bytes since the kernel started, like ``sent``."""
     sent: int

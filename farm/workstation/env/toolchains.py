@@ -61,7 +61,7 @@ class KeptEnvironment(Struct, frozen=True, kw_only=True):
     """An environment and what it was made of."""
 
     compiler: str
-    """The compiler's path."""
+    """Path of the compiler."""
     version: str
     """What the compiler says of itself."""
     digest: str

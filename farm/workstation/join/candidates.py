@@ -47,7 +47,7 @@ class Candidate(Struct, frozen=True, kw_only=True):
     """Empty: a scheduler that is no farm's, or whose farm does not say so."""
     netname: str
     scheduler: str
-    """The scheduler's address."""
+    """Address of the farm's scheduler."""
     port: int
     protocol: int = 0
     """0: the scheduler itself has not answered the broadcast, so it may not be reachable from here."""

@@ -144,6 +144,6 @@ class FollowedLog:
         self._parts = [self._parts[-1], _Part(self._path.open("rb"))]
 
     def close(self) -> None:
-        """Stop reading."""
+        """Close the files that it reads."""
         for part in self._parts:
             part.file.close()

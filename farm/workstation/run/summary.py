@@ -26,7 +26,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     local: int | None
     """Compiled, linked or preprocessed by this machine; None when icecc was not used, so that nobody counted."""
     failed: int
-    """On nodes."""
+    """Jobs that failed on nodes."""
     complete: bool
     """False when the scheduler was not watched all the time: jobs or their times may be missing."""
     command: list[str]
@@ -36,7 +36,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     obstacle: str = ""
     """Why everything was compiled here; empty when the farm could be used."""
     started: float
-    """Unix time."""
+    """Unix time at which the command began."""
     seconds: float
     failed_over: int | None = None
     """Sent to a node and compiled here after all; None when icecc's log was not ours to read."""
@@ -45,7 +45,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     local_ms: int = 0
     """Real time of what ran here."""
     processors: int = 1
-    """Of this machine."""
+    """Number of processors of this machine."""
     saved_seconds: float | None = None
     """Estimated; negative when it took longer than here alone. None when nothing ran on a node."""
     reasons: list[ReasonCount] = []

@@ -38,13 +38,13 @@ class Counts(Struct, frozen=True):
     nodes: dict[str, NodeTally]
     local: int
     failed: int
-    """On nodes."""
+    """Jobs that failed on nodes."""
     fallen: int | None
     """Sent to a node, and compiled here after all; None when icecc was not asked."""
     remote_cpu_ms: int
     """Processor time on nodes."""
     local_ms: int
-    """Real time here."""
+    """Real time of what ran here, in milliseconds."""
 
 
 class Now(Struct, frozen=True):
@@ -72,7 +72,7 @@ class Tally:
     ended: deque[Job] = field(default_factory=lambda: deque(maxlen=MAX_TIMED))
     """Those that some machine has begun."""
     over: set[int] = field(default_factory=set)
-    """Their ids."""
+    """Ids of the jobs that are over."""
     strays: dict[int, JobDone] = field(default_factory=dict)
     """Ends of jobs whose begin was before the connection."""
     changes: int = 0
