@@ -61,5 +61,5 @@ class MissingProgramError(FarmError):
 
     def __init__(self, program: str, package: str = "") -> None:
         mend = f"Install it: apt-get install {package}" if package else "Install what is missing: sudo script/bootstrap"
-        super().__init__(f"The program {program} is not installed.", "The farm runs it as it stands in PATH.", mend)
+        super().__init__(f"The program {program} is not installed.", "The farm runs this program from PATH.", mend)
         self.program = program

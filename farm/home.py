@@ -96,7 +96,7 @@ def locked(path: Path, busy: str, *, wait: bool = False) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError:
-            raise FarmError(busy, f"It holds {path}.", "Wait for it to end, then try again.") from None
+            raise FarmError(busy, f"That command holds {path}.", "Wait for it to end, then try again.") from None
         yield
 
 

@@ -59,7 +59,7 @@ class Instance(Struct, frozen=True, kw_only=True):
         except FileNotFoundError:
             raise FarmError("The farm is not up.", f"{path} does not exist.", "Start it: sudo farm up") from None
         except PermissionError:
-            raise FarmError("The farm's state may not be read.", str(path), "Try again with sudo.") from None
+            raise FarmError("The farm's state cannot be read.", str(path), "Try again with sudo.") from None
         except NOT_JSON as error:
             raise FarmError(
                 "The record of the running farm cannot be read.",

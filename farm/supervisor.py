@@ -125,8 +125,8 @@ serverurl=unix://{socket_path}
         if re.search(r"\s[;#]|[\r\n]", line):
             raise FarmError(
                 "supervisord could not read this setting.",
-                f"It takes what follows a space and ; or # for a comment: {line!r}",
-                "Leave them out of farm.yaml's values and of the path of the farm's home.",
+                f"supervisord reads text after a space and ; or # as a comment: {line!r}",
+                "Remove these characters from the values in farm.yaml and from the path of the farm's home.",
             )
     text = "\n\n".join([head, *("\n".join(lines) for lines in programs)])
     return text.replace("%", "%%") + "\n"
@@ -237,7 +237,7 @@ class Supervisor:
                 _apply_changes(rpc, left_off)
         except (OSError, xmlrpc.client.Error, http.client.HTTPException) as error:
             raise FarmError(
-                "supervisord refused the new configuration.", str(error), "Look: farm logs supervisord"
+                "supervisord refused the new configuration.", str(error), "See: farm logs supervisord"
             ) from error
 
     def resume(self) -> None:
@@ -260,7 +260,7 @@ class Supervisor:
         raise FarmError(
             "supervisord did not start within 10 s.",
             f"Its log is {self.home.logs}/supervisord.log.",
-            "Look at it, then repeat: sudo farm up",
+            "Look at the log, then run again: sudo farm up",
         )
 
     def _kill_leftover(self) -> None:

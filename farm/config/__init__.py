@@ -72,16 +72,18 @@ VIRTUAL_MTU = 9000
 class DhcpConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Addresses that the farm hands out."""
 
-    first: Annotated[Address, Meta(description="first address of the range that nodes get theirs from")] = "10.77.0.50"
+    first: Annotated[Address, Meta(description="first address of the range for nodes")] = "10.77.0.50"
     last: Annotated[Address, Meta(description="last address of that range")] = "10.77.0.250"
-    lease: Annotated[Duration, Meta(description="how long an address is lent")] = "12h"
+    lease: Annotated[Duration, Meta(description="lease time of an address")] = "12h"
 
 
 class SchedulerConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The `scheduler` section: how icecream's scheduler is reached."""
 
-    netname: Annotated[Netname, Meta(description="icecream network name; empty: icecream-NAME")] = ""
-    port: Annotated[Port, Meta(description="its TCP and UDP port; the control port is the next one")] = SCHEDULER_PORT
+    netname: Annotated[Netname, Meta(description="icecream network name; default: icecream-NAME")] = ""
+    port: Annotated[Port, Meta(description="TCP and UDP port of the scheduler; the control port is the next one")] = (
+        SCHEDULER_PORT
+    )
 
 
 class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,16 +91,22 @@ class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     compression: Annotated[
         Literal["fast", "small"],
-        Meta(description="fast: seconds to pack, for trying things; small: a minute more, a third less to send"),
+        Meta(
+            description=(
+                "fast: packing takes seconds; small: packing takes a minute longer, and a third less has to be sent"
+            ),
+        ),
     ] = "fast"
-    keep: Annotated[int, Meta(ge=1, le=1000, description="versions kept in the store besides those in use")] = 3
+    keep: Annotated[
+        int, Meta(ge=1, le=1000, description="number of versions to keep in the store besides those in use")
+    ] = 3
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """Exports of root file systems to nodes. ``shelf`` and ``buffer`` are AoE's."""
 
     shelf: Annotated[
-        int, Meta(ge=0, le=65534, description="AoE shelf; every image version gets a slot of its own on it")
+        int, Meta(ge=0, le=65534, description="AoE shelf; each image version gets a slot of its own on it")
     ] = 7
     buffer: Annotated[
         int, Meta(ge=16, le=4096, description="frames an AoE target holds for its clients; 1024 keeps 64 clients fair")
@@ -110,7 +118,11 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
     unknown: Annotated[
         Literal["boot", "local"],
-        Meta(description="a machine that `machines` does not list: boot it as a node, or send it to its local disk"),
+        Meta(
+            description=(
+                "machines that are not listed under `machines`: boot them as nodes, or send them to their local disk"
+            ),
+        ),
     ] = "boot"
     image: Annotated[
         KindName, Meta(description="kind of image that machines boot, but for those that `machines` gives another")
@@ -118,23 +130,27 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
     kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
     authorized_keys: Annotated[
-        list[PublicKey], Meta(description="public ssh keys let in as root, besides the farm's own")
+        list[PublicKey], Meta(description="public ssh keys that can log in as root, besides the farm's own")
     ] = field(default_factory=list)
-    telemetry_port: Annotated[Port, Meta(description="where a node answers with its measurements over HTTP")] = (
+    telemetry_port: Annotated[Port, Meta(description="HTTP port on which nodes serve their measurements")] = (
         TELEMETRY_PORT
     )
     strangers: Annotated[
         Literal["allow", "warn", "block"],
         Meta(
-            description="a daemon at the scheduler that is no node of this farm and not in `known`: leave it alone, "
-            "name it as a problem when it takes jobs, or refuse it"
+            description=(
+                "daemons at the scheduler that are neither nodes of this farm nor in `known`: allow them, report them "
+                "as a problem if they take jobs, or block them"
+            ),
         ),
     ] = "warn"
     known: Annotated[
         list[KnownAddress],
         Meta(
-            description="addresses of other machines that are welcome at the scheduler, such as those that joined with "
-            "--accept-jobs; with strangers: block, all that joined"
+            description=(
+                "addresses of other machines that may use the scheduler, such as those that joined with "
+                "--accept-jobs; with strangers: block, all machines that joined"
+            ),
         ),
     ] = field(default_factory=list)
 
@@ -145,25 +161,29 @@ class ApiConfig(Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[
         int,
         Meta(
-            ge=0, le=65535, description="TCP port on the lab's network, for those with the token (docs/api.md); 0: none"
+            ge=0,
+            le=65535,
+            description="TCP port on the lab's network, for clients with the token (docs/api.md); 0: none",
         ),
     ] = 0
     orders: Annotated[
-        bool, Meta(description="whether who has the token may also block, unblock and kick nodes over the network")
+        bool, Meta(description="whether clients with the token can also block, unblock and kick nodes over the network")
     ] = False
 
 
 class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """One machine that differs from the rest."""
 
-    mac: Annotated[Mac, Meta(description="address of the NIC it boots from", examples=["52:54:00:12:34:56"])]
-    name: Annotated[Name, Meta(description="host name, also its name at the scheduler", examples=["pc01"])]
+    mac: Annotated[Mac, Meta(description="address of the NIC from which it boots", examples=["52:54:00:12:34:56"])]
+    name: Annotated[Name, Meta(description="host name, and name at the scheduler", examples=["pc01"])]
     address: Annotated[
         Address | None, Meta(description="fixed IPv4 address; outside the DHCP range", examples=["10.77.0.11"])
     ] = None
-    slots: Annotated[Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])] = None
+    slots: Annotated[
+        Slots | None, Meta(description="jobs at a time; default: the value of nodes.slots", examples=[4])
+    ] = None
     boot: Annotated[
-        Literal["node", "local"], Meta(description="node: it boots as a node; local: it is sent to its own disk")
+        Literal["node", "local"], Meta(description="node: boot as a node; local: boot from its local disk")
     ] = "node"
     image: Annotated[
         KindName | None,
@@ -175,16 +195,18 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
 class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """The machines of the virtual lab (`farm up --virtual N`)."""
 
-    memory: Annotated[int, Meta(ge=768, le=1048576, description="MiB of each machine")] = 1536
-    cpus: Annotated[int, Meta(ge=1, le=64, description="processors of each machine")] = 2
+    memory: Annotated[int, Meta(ge=768, le=1048576, description="RAM of each machine in MiB")] = 1536
+    cpus: Annotated[int, Meta(ge=1, le=64, description="number of processors of each machine")] = 2
     nic: Annotated[Literal["virtio", "e1000"], Meta(description="network adapter of the machines")] = "virtio"
 
 
 class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What is remembered of builds (`farm history`)."""
 
-    days: Annotated[int, Meta(ge=1, le=36500, description="how long")] = 90
-    megabytes: Annotated[int, Meta(ge=8, le=1048576, description="how much at most; the oldest goes first")] = 256
+    days: Annotated[int, Meta(ge=1, le=36500, description="maximum age in days")] = 90
+    megabytes: Annotated[
+        int, Meta(ge=8, le=1048576, description="maximum size; the oldest builds are removed first")
+    ] = 256
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
@@ -193,7 +215,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     name: Annotated[Name, Meta(description="the farm's name")] = "farm"
     interface: Annotated[
         Interface,
-        Meta(description="the network interface of the lab; the farm serves on no other; the virtual lab needs none"),
+        Meta(description="network interface of the lab; the farm serves only there; the virtual lab needs none"),
     ] = ""
     address: Annotated[ServerAddress, Meta(description="this server's address on that interface")] = "10.77.0.1/24"
     mtu: Annotated[
@@ -201,14 +223,14 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=1500,
             le=9216,
-            description="frame size of the lab's network: 9000 (jumbo) if every switch and NIC can; "
-            "the virtual lab, whose bridge can, uses 9000 unless this is set",
+            description=(
+                "frame size of the lab's network: 9000 (jumbo) if every switch and NIC supports it; default in the "
+                "virtual lab: 9000"
+            ),
         ),
     ] = 1500
-    http_port: Annotated[Port, Meta(description="where kernel, initrd and boot scripts are served")] = 8069
-    dhcp: Annotated[DhcpConfig, Meta(description="addresses that the farm hands out")] = field(
-        default_factory=DhcpConfig
-    )
+    http_port: Annotated[Port, Meta(description="HTTP port for kernel, initrd and boot scripts")] = 8069
+    dhcp: Annotated[DhcpConfig, Meta(description="addresses that the farm assigns")] = field(default_factory=DhcpConfig)
     scheduler: Annotated[SchedulerConfig, Meta(description="icecream's scheduler")] = field(
         default_factory=SchedulerConfig
     )
@@ -216,17 +238,17 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     export: Annotated[
         ExportConfig, Meta(description="how nodes read their root file system: over ATA over Ethernet (AoE)")
     ] = field(default_factory=ExportConfig)
-    nodes: Annotated[NodesConfig, Meta(description="what holds for every node")] = field(default_factory=NodesConfig)
+    nodes: Annotated[NodesConfig, Meta(description="settings of every node")] = field(default_factory=NodesConfig)
     api: Annotated[ApiConfig, Meta(description="farmd's HTTP API on the lab's network")] = field(
         default_factory=ApiConfig
     )
     machines: Annotated[
-        list[MachineConfig], Meta(description="machines that differ from the rest: names, fixed addresses, slots")
+        list[MachineConfig], Meta(description="machines with settings of their own: names, fixed addresses, slots")
     ] = field(default_factory=list)
     virtual: Annotated[VirtualConfig, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = (
         field(default_factory=VirtualConfig)
     )
-    history: Annotated[HistoryConfig, Meta(description="what is remembered of builds (`farm history`)")] = field(
+    history: Annotated[HistoryConfig, Meta(description="the history of builds (`farm history`)")] = field(
         default_factory=HistoryConfig
     )
 

@@ -20,9 +20,9 @@ SCHEMA_FILE = "farm.schema.json"
 """The schema's name beside farm.yaml, where the first line of a new farm.yaml points editors to it if it is there."""
 
 _INTRODUCTION = """\
-What this farm is. Every key is here with its default; a line that begins with # and no space after it is
-a key that is not set: take the # away to set it. Check this file: farm config check
-Put quotes around MAC addresses and around names like "no" or "12": YAML takes them for something else."""
+Configuration of this farm. All keys are listed with their defaults; a line that begins with # and no space is a key
+that is not set: remove the # to set it. Check this file: farm config check
+Put quotes around MAC addresses and around names like "no" or "12", which YAML would misread."""
 
 
 def starting_values(interface: str, address: IPv4Interface) -> dict[str, str]:
@@ -147,7 +147,7 @@ def documentation() -> str:
 
 
 def _table(place: str, section: Mapping[str, Key]) -> Iterator[str]:
-    yield "| key | what for | value | default |"
+    yield "| key | meaning | value | default |"
     yield "|---|---|---|---|"
     for key in section.values():
         yield f"| `{place}{key.name}` | {key.shape.about} | {key.shape.form} | {_default(key)} |".replace("  ", " ")
@@ -164,50 +164,50 @@ def _default(key: Key) -> str:
 _DOCS_HEAD = """
 # Configuration
 
-One file says what a farm is: `/etc/farm/farm.yaml`, or `DIR/farm.yaml` under `farm --home DIR`.
+A farm is configured in one file: `/etc/farm/farm.yaml`, or `DIR/farm.yaml` with `farm --home DIR`.
 Every key has a default; an empty file is valid.
-This page is made from the declaration in `farm/config`.
+This page is generated from the declaration in `farm/config`.
 
-| to | type |
+| to | run |
 |---|---|
-| write a first file after a look at the machine | `sudo farm init --interface eno2` |
-| read such a file without writing it | `farm init --stdout --interface eno2` |
+| examine the machine and write a first file | `sudo farm init --interface eno2` |
+| print such a file without writing it | `farm init --stdout --interface eno2` |
 | check a file | `farm config check` |
-| check a file for the virtual lab, which needs no interface | `farm config check --virtual` |
-| see what holds, defaults included | `farm config show` |
+| check a file for the virtual lab (no interface needed) | `farm config check --virtual` |
+| show the effective configuration, including defaults | `farm config show` |
 | get completion in an editor | `farm config schema > /etc/farm/farm.schema.json` |
 
-An editor with YAML's language server finds the schema by the first line
-`# yaml-language-server: $schema=farm.schema.json`; `farm init` writes it when the schema lies beside the file.
+An editor with a YAML language server finds the schema by the first line,
+`# yaml-language-server: $schema=farm.schema.json`; `farm init` writes this line if the schema is beside the file.
 """
 
 _DOCS_TAIL = """
-## When the file is wrong
+## Errors in the file
 
-`farm config check`, like every command that reads the file, names the line, the key, what was expected and the nearest
+`farm config check`, and every command that reads the file, names the line, the key, what was expected and the nearest
 valid key.
-What YAML itself does to values is the usual trap:
+A common trap is how YAML reads values:
 
-| written | YAML takes it for | write |
+| written | YAML reads | write instead |
 |---|---|---|
 | `mac: 52:54:00:12:34:56` | a number in base 60, when every pair is below 60 | `mac: "52:54:00:12:34:56"` |
 | `name: no`, `name: on` | a truth value | `name: "no"` |
 | `name: 12`, `netname: 1.10` | a number | `name: "12"`, `netname: "1.10"` |
 | `name: 2024-01-01` | a date | `name: "2024-01-01"` |
 
-MAC addresses may be written in upper case and with hyphens.
+MAC addresses can be written in upper case and with hyphens.
 Anchors and aliases are not supported.
 
-Checked besides the form of each value:
+Besides the form of each value, these rules are checked:
 
-- the server's address is one that a computer can have, in a subnet from /8 to /29;
+- the server's address is a valid host address, in a subnet from /8 to /29;
 - the DHCP range lies in that subnet, has at least two addresses and one for every listed machine without a fixed one,
   and does not contain the server's address;
-- fixed addresses lie in the subnet, outside the DHCP range, and none is given twice;
-- no two machines have one name or one MAC address;
-- names that mean something else are not used: `localhost`, `default`, and `node-` with the last six digits of another
+- fixed addresses lie in the subnet, outside the DHCP range, and are not used twice;
+- no two machines have the same name or MAC address;
+- reserved names are not used: `localhost`, `default`, and `node-` with the last six digits of another
   machine's MAC address;
 - ports do not collide;
-- in a real lab, the interface exists on this machine and has no other address first, and the subnet overlaps none of
-  another interface and none that a route leads elsewhere.
+- in a real lab, the interface exists on this machine and has no other first address, and the subnet does not overlap
+  that of another interface or of a route.
 """

@@ -21,7 +21,7 @@ _SYNTAX_MENDS = {
     "'\\t'": "Indent with spaces: YAML does not take tabs.",
     "mapping values are not allowed": "Compare the indentation with the lines above; "
     "a value that contains a colon and a space must be put in quotes.",
-    "another document": "Remove the line `---` and what follows it: farm.yaml is one document.",
+    "another document": "Remove the line `---` and everything after it: farm.yaml is one document.",
     "while scanning a quoted scalar": "A quotation mark that is opened must be closed.",
 }
 _SYNTAX_MEND = "Each line is `key: value`, with a space after the colon; sections are indented by two spaces."
@@ -35,7 +35,7 @@ def load(path: Path, options: Sequence[str] = ()) -> Config:
     text = _read(path)
     if text is None:
         command = " ".join(["farm", *options, "init", "--interface", "NAME"])
-        why = "It says which interface the farm serves on."
+        why = "The file names the interface on which the farm serves."
         raise ConfigError(f"There is no {path}.", why, f"Write it: sudo {command}")
     return parse(text, str(path))
 
@@ -76,7 +76,7 @@ def _read(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except PermissionError:
-        raise ConfigError(f"{path} may not be read.", "Permission denied.", "Try again with sudo.") from None
+        raise ConfigError(f"{path} cannot be read.", "Permission denied.", "Try again with sudo.") from None
     except OSError as error:
         raise ConfigError(f"{path} cannot be read.", f"{error.strerror}.", f"Look: ls -l {path}") from None
     try:
@@ -123,7 +123,9 @@ def _compose(text: str, file: str) -> Node | None:
         line = text.count("\n", 0, error.position) + 1
         code = error.character if isinstance(error.character, int) else ord(error.character)
         raise ConfigError(
-            f"{file}:{line}: there is a character that YAML does not allow.", f"It is U+{code:04X}.", "Remove it."
+            f"{file}:{line}: there is a character that YAML does not allow.",
+            f"The character is U+{code:04X}.",
+            "Remove it.",
         ) from None
     except RecursionError:
         mend = "Compare with: farm init --stdout"

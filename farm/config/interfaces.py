@@ -101,7 +101,7 @@ def pick(found: Sequence[Interface], name: str | None) -> Interface:
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        why = "Several could be the lab's: "
+        why = "Several are possible: "
     elif wired:
         why = "The default route goes through the only wired one, and another DHCP server may be there: "
     else:
@@ -157,14 +157,14 @@ def interface_flaw(name: str, mtu: int, *, cable: bool = True) -> FarmError | No
     if cable and not stats.isup:
         return FarmError(
             f"The interface {name} has no link.",
-            "Its cable is out, or what is at the other end is off.",
-            f"Plug it in, then look: ip link show {name}",
+            "The cable is unplugged, or the other end is off.",
+            f"Plug it in, then check: ip link show {name}",
         )
     if stats.mtu < mtu:
         return FarmError(
             f"The interface {name} carries frames of {stats.mtu} bytes, farm.yaml says mtu: {mtu}.",
             "Nodes would send frames that this server drops.",
-            f"Try: sudo ip link set {name} mtu {mtu} — or set mtu: {stats.mtu} in farm.yaml",
+            f"Try: sudo ip link set {name} mtu {mtu}. Or set mtu: {stats.mtu} in farm.yaml",
         )
     return None
 
@@ -173,10 +173,10 @@ def _require_first_address(config: Config, chosen: Interface, file: Path | None)
     if chosen.addresses and str(chosen.addresses[0].ip) != config.server:
         first = chosen.addresses[0]
         raise ConfigError(
-            f"{where(file, ('address',))}: address: {chosen.name} has another one first: {first}.",
-            f"icecc-scheduler and iceccd serve on an interface's first address alone, not on {config.server}.",
-            f"Set address: {first}, and a dhcp range in its network — or take that address away: "
-            f"sudo ip address del {first} dev {chosen.name}",
+            f"{where(file, ('address',))}: address: the first address of {chosen.name} is another one: {first}.",
+            f"icecc-scheduler and iceccd use only the first address of an interface, not {config.server}.",
+            f"Set address: {first}, and a dhcp range in its network. Or remove that address: sudo ip address del "
+            f"{first} dev {chosen.name}",
         )
 
 
@@ -222,10 +222,10 @@ def _require_own_network(config: Config, found: Sequence[Interface], file: Path 
     if taken:
         free = free_address(found, known)
         raise ConfigError(
-            f"{place}the lab's network {lab.network} is not on {config.interface} alone.",
-            f"{'; '.join(taken)}. Packets for nodes would leave there.",
+            f"{place}the lab's network {lab.network} is not only on {config.interface}.",
+            f"{'; '.join(taken)}. Packets for nodes would be sent there.",
             f"Give the lab a network of its own, such as address: {free}, and a dhcp range in it; "
-            "or take the other address or route away.",
+            "or remove the other address or route.",
         )
 
 
@@ -237,13 +237,13 @@ def free_address(found: Sequence[Interface], known: Sequence[KernelRoute]) -> IP
 
 def _is_loopback(name: str, found: Sequence[Interface], place: str) -> ConfigError:
     wired = [interface.name for interface in found if interface.wired]
-    mend = f"Take a wired one: {', '.join(wired)}" if wired else "Name a wired one."
-    return ConfigError(f"{place}{name} is the loopback interface.", "No other machine is behind it.", mend)
+    mend = f"Use a wired one: {', '.join(wired)}" if wired else "Name a wired one."
+    return ConfigError(f"{place}{name} is the loopback interface.", "No other machine can be reached through it.", mend)
 
 
 def _no_such(name: str, found: Sequence[Interface], place: str) -> ConfigError:
     names = [interface.name for interface in found if interface.name != "lo"]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     told = "; ".join(str(interface) for interface in found)
-    mend = f"Did you mean {near[0]}?" if near else "Take one of these."
+    mend = f"Did you mean {near[0]}?" if near else "Use one of these."
     return ConfigError(f"{place}this machine has no interface {name!r}.", f"There are: {told}", mend)

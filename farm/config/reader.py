@@ -70,7 +70,7 @@ class Reader:
             here = (*place, key.name)
             if key.required and here not in self.lines:
                 example = yaml.safe_dump({key.name: key.shape.example}).strip()
-                self.complain(here, "missing.", f"It is the {key.shape.about}.", f"Write it, like {example}")
+                self.complain(here, "missing.", f"This key is the {key.shape.about}.", f"Write it, like {example}")
         return plain
 
     def _value(self, node: Node, expected: Shape, place: Place) -> Any:
@@ -132,7 +132,7 @@ def _normal_mac(text: str) -> str:
 def _unwanted(text: str) -> tuple[str, str, str] | None:
     """What no value may contain, as text, why and mend."""
     if "PRIVATE KEY" in text:
-        return "this is a private key.", "Nobody but its owner may see it.", "Write the line of its .pub file."
+        return "this is a private key.", "A private key must stay secret.", "Write the line of the .pub file instead."
     if not text.isprintable():
         return "contains a line break or a control character.", "", "Write it on one line, without `|` or `>`."
     return None
@@ -163,11 +163,11 @@ def _printable(text: str) -> str:
 def _explain(node: Node, value: Any, expected: Shape) -> tuple[str, str]:
     """Why YAML took the value for something else, and how to write it: (why, mend)."""
     if not isinstance(node, ScalarNode):
-        return "", "Write one value behind the colon."
+        return "", "Write one value after the colon."
     written: str = node.value
     if isinstance(value, str):
         if expected.base is int and node.style and _fits_number(written, expected):
-            return "In quotes it is a text, not a number.", f"Take the quotes away: {written}"
+            return "A number in quotes is a text.", f"Remove the quotes: {written}"
         if expected.base is bool:
             return _not_a_truth_value(node, written)
         lower = value.lower()
@@ -179,7 +179,7 @@ def _explain(node: Node, value: Any, expected: Shape) -> tuple[str, str]:
     if expected.base is bool:
         return "", "Write true or false."
     mend = f'Put it in quotes: "{written}"' if _fits(_normal_mac(written), expected) else ""
-    return f"YAML takes {_taken_for(node, value)}.", mend
+    return f"YAML reads {_taken_for(node, value)}.", mend
 
 
 def _not_a_truth_value(node: ScalarNode, written: str) -> tuple[str, str]:
@@ -188,7 +188,7 @@ def _not_a_truth_value(node: ScalarNode, written: str) -> tuple[str, str]:
     if truth is None:
         return "", "Write true or false."
     meant = "true" if truth else "false"
-    why = "In quotes it is a text, not a truth value." if node.style else ""
+    why = "A truth value in quotes is a text." if node.style else ""
     return why, f"Write it without quotes: {meant}"
 
 
@@ -229,7 +229,7 @@ def _unknown(place: Place, known: dict[str, Key]) -> tuple[str, str, str]:
     near = [dotted((*section, key)) for key in difflib.get_close_matches(name, known, n=1)]
     elsewhere = [path for path, _ in everything() if path.rpartition(".")[2] == name and path not in near]
     meant = " or ".join([*near, *elsewhere])
-    mend = f"Did you mean {meant}?" if meant else "Remove it. All keys are explained by: farm init --stdout"
+    mend = f"Did you mean {meant}?" if meant else "Remove it. For all keys see: farm init --stdout"
     return "there is no such key.", _the_keys(section, known), mend
 
 

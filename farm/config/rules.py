@@ -21,8 +21,8 @@ FEWEST_ADDRESSES = 2
 """The smallest DHCP range."""
 
 RESERVED_NAMES = {
-    "localhost": "every computer calls itself that",
-    "default": "the farm's files for machines that are not listed have that name",
+    "localhost": "every computer uses this name for itself",
+    "default": "the farm's files for unlisted machines have this name",
 }
 OWN_NAME = re.compile(r"node-[0-9a-f]{6}")
 """What a node without a name calls itself: the last six hex digits of its MAC address."""
@@ -88,7 +88,7 @@ def server_problems(server: IPv4Interface) -> Iterator[Problem]:
             f"Take another one, such as {network[1]}/{network.prefixlen}.",
         )
     elif server.is_loopback or not contract.ADDRESS.fullmatch(str(server.ip)):
-        text = f"{server.ip} is an address that no computer on a network can have."
+        text = f"{server.ip} is not a valid host address."
         yield Problem(place, text, mend="Write one like 10.77.0.1/24.")
 
 
@@ -123,7 +123,7 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
         yield Problem(
             ("dhcp",),
             f"{first} to {last} is {size} address{'es' if size > 1 else ''}; at least {needed} are needed.",
-            "Every machine without a fixed address takes one.",
+            "Every machine without a fixed address needs one.",
             mend,
             related=("dhcp", "last"),
         )
@@ -218,14 +218,14 @@ def _identities(config: Config) -> Iterator[Problem]:
             yield Problem(
                 ("machines", index, "name"),
                 f"{machine.name!r} is also the name of machines[{names[machine.name]}].",
-                "Nodes are told apart by name at the scheduler.",
+                "The scheduler distinguishes nodes by name.",
                 "Give one of them another name.",
             )
         if machine.mac in macs:
             yield Problem(
                 ("machines", index, "mac"),
                 f"{machine.mac} is also the MAC address of machines[{macs[machine.mac]}].",
-                "Machines are told apart by it when they boot.",
+                "Machines are identified by their MAC address when they boot.",
                 "Remove one of the two, or correct its address.",
             )
         names.setdefault(machine.name, index)
@@ -243,16 +243,16 @@ def _forbidden(index: int, machine: MachineConfig) -> Iterator[Problem]:
     elif OWN_NAME.fullmatch(machine.name) and machine.name != own:
         yield Problem(
             place,
-            f"{machine.name!r} is what another machine may call itself.",
-            "A node without a name is called node- and the last six digits of its MAC address.",
-            f"Choose another name; {own} would be this one's own.",
+            f"{machine.name!r} can be the name of another machine.",
+            "A node without a name is called node- plus the last six digits of its MAC address.",
+            f"Choose another name, such as {own}, the default of this machine.",
         )
     if int(machine.mac[:2], 16) & 1 or machine.mac == "00:00:00:00:00:00":
         yield Problem(
             ("machines", index, "mac"),
             f"{machine.mac} cannot be a NIC's address.",
-            "It is all zeros, or its first byte is odd: such addresses stand for groups (multicast).",
-            "Read it off the machine: its firmware set-up or boot screen shows it, and so does `ip link`.",
+            "The address is all zeros, or its first byte is odd, as in group addresses (multicast).",
+            "Look up the machine's address in its firmware set-up, on its boot screen, or with `ip link`.",
         )
 
 
@@ -262,7 +262,7 @@ def _ports(config: Config) -> Iterator[Problem]:
     mend = "Choose another port."
     taken = {scheduler: "the scheduler's port", scheduler + 1: "the scheduler's control port"}
     if scheduler == 65535:
-        yield Problem(place, "65535 is too high.", "The control port is the next one, and there is none.", mend)
+        yield Problem(place, "65535 is too high.", "The control port is the next one, which does not exist.", mend)
     if ICECCD_PORT in taken:
         yield Problem(place, f"{taken[ICECCD_PORT]} would be {ICECCD_PORT}.", "icecream's daemon uses that port.", mend)
     taken[ICECCD_PORT] = "the port of icecream's daemon"
@@ -284,8 +284,9 @@ def _netname(config: Config) -> Iterator[Problem]:
         yield Problem(
             ("scheduler", "netname"),
             f"{config.netname!r} cannot be a netname.",
-            "Nodes and start scripts of iceccd take 1 to 64 letters, digits and _.:@+,=/-, and no hyphen first.",
-            "Choose another one, or none: the farm's own is icecream-NAME.",
+            "Nodes and iceccd's start scripts accept 1 to 64 letters, digits and _.:@+,=/-, not beginning with a "
+            "hyphen.",
+            "Choose another one, or none; the default is icecream-NAME.",
         )
 
 
@@ -308,19 +309,21 @@ def _keys(config: Config) -> Iterator[Problem]:
         if not contract.KEY.fullmatch(key):
             yield Problem(
                 (*place, index),
-                "a node would not take this key.",
-                "It must be the key's kind, its base64 and a comment of at most 256 characters, with one space between "
-                "them; of options in front those that restrict it (restrict, no-pty, from=…, expiry-time=…).",
+                "a node would not accept this key.",
+                "A key consists of its type, its base64 data and a comment of at most 256 characters, with one space "
+                "between them; only restricting options can precede it (restrict, no-pty, from=…, expiry-time=…).",
                 "Write the line of the .pub file.",
             )
         seen.setdefault(key, index)
     most = contract.MAX_KEYS - contract.FARM_KEYS
     size = len(msgspec.json.encode(keys))
     if len(keys) > most:
-        yield Problem(place, f"{len(keys)} keys are too many.", f"A node takes {most}.", "Remove some.")
+        yield Problem(place, f"{len(keys)} keys are too many.", f"A node accepts at most {most}.", "Remove some.")
     elif size > contract.KEYS_BYTES:
-        text = f"these keys are too long: {size} bytes together."
-        yield Problem(place, text, f"A node takes {contract.KEYS_BYTES}.", "Remove some, or shorten their comments.")
+        text = f"these keys are too long: {size} bytes in total."
+        yield Problem(
+            place, text, f"A node accepts at most {contract.KEYS_BYTES}.", "Remove some, or shorten their comments."
+        )
 
 
 def _kernel_options(config: Config) -> Iterator[Problem]:
@@ -333,10 +336,10 @@ def _options_problems(place: Place, text: str) -> Iterator[Problem]:
     """What keeps ``text`` from reaching a kernel through iPXE as it is, and the farm's own options from counting."""
     for word in text.split():
         if contract.OWN_OPTION.fullmatch(word):
-            why = "The initrd and the node find their server by what the farm writes there."
-            yield Problem(place, f"{word} is an option that only the farm may set.", why, "Remove it.")
+            why = "The initrd and the node find their server by the farm's own value."
+            yield Problem(place, f"{word} is an option that only the farm can set.", why, "Remove it.")
         elif word in _IPXE_WORDS or word.startswith("#") or "${" in word:
-            why = "It ends a command, begins a comment or names a variable there."
-            yield Problem(place, f"iPXE would take {word} for its own.", why, "Remove it.")
+            why = "In an iPXE script, this ends a command, begins a comment or names a variable."
+            yield Problem(place, f"iPXE would interpret {word}.", why, "Remove it.")
     if text.count('"') % 2:
         yield Problem(place, "a quotation mark is not closed.", mend='Close it: name="a value"')

@@ -66,8 +66,8 @@ def _apply(record: _Record, now: int, needs: dict[str, int]) -> None:
             if wanted > now:
                 raise FarmError(
                     "The kernel's limit for socket buffers is too low for the export of images.",
-                    f"net.core.rmem_max is {now}, {wanted} is needed; it may not be changed: {error}",
-                    f"On the host: sysctl net.core.rmem_max={wanted} — or set export.buffer lower in farm.yaml",
+                    f"net.core.rmem_max is {now}, {wanted} is needed; changing it failed: {error}",
+                    f"On the host: sysctl net.core.rmem_max={wanted}. Or set a lower export.buffer in farm.yaml",
                 ) from error
             wanted = now
     _save(msgspec.structs.replace(record, set=wanted, needs=needs))

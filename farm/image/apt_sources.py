@@ -60,14 +60,14 @@ def host_sources() -> list[AptSource]:
     if not sources:
         raise FarmError(
             "This host knows no Debian repository to build the image from.",
-            "`apt-get indextargets` names no source whose origin is Debian.",
+            "`apt-get indextargets` lists no source with the origin Debian.",
             "Check /etc/apt/sources.list(.d), then: apt-get update",
         )
     for keyring in {source.keyring for source in sources}:
         if not keyring.is_file():
             raise FarmError(
                 f"The keyring {keyring} is missing; packages could not be verified.",
-                "The image takes only signed packages.",
+                "The image uses only signed packages.",
                 "Install it: apt-get install debian-archive-keyring",
             )
     return sources

@@ -151,9 +151,9 @@ class _Build:
         wanted = self.kind.build_space
         if free < wanted:
             raise FarmError(
-                f"Too little room to build an image: {free >> 20} MiB free, {wanted >> 20} MiB wanted.",
+                f"Too little room to build an image: {free >> 20} MiB free, {wanted >> 20} MiB needed.",
                 f"The image store is {self.store.directory}.",
-                "Make room, or remove old versions: farm image remove VERSION",
+                "Free some space, or remove old versions: farm image remove VERSION",
             )
 
     def _install_packages(self) -> None:
@@ -260,8 +260,8 @@ def _only(folder: Path, pattern: str) -> Path:
     if len(found) != 1:
         names = ", ".join(sorted(path.name for path in folder.iterdir()))
         raise FarmError(
-            f"KIWI made {len(found)} files {pattern}, one was expected.",
-            f"It made: {names}",
+            f"KIWI made {len(found)} files {pattern} instead of one.",
+            f"Files: {names}",
             "Look at its log: farm logs image-build",
         )
     return found[0]

@@ -34,7 +34,7 @@ _STAGES = (
     ("Installing bootstrap", "essential packages"),
     ("Calling post_bootstrap", "packages"),
     ("Installing system", "packages"),
-    ("Calling config.sh", "leaving out what a node never uses"),
+    ("Calling config.sh", "removing files that a node never uses"),
     ("Calling images.sh", "initrd"),
     ("Creating root filesystem", "root file system"),
     ("Creating squashfs", "root file system"),
@@ -150,7 +150,7 @@ def failure(text: str, code: int, log: Path) -> FarmError:
     unfetched = [match for line in lines if (match := _UNFETCHED.match(line))]
     if unfetched:
         why = dict.fromkeys(f"{urlsplit(match['url']).netloc or match['url']}: {match['why']}" for match in unfetched)
-        mend = f"See whether the mirror can be reached: sudo apt-get update. {whole}"
+        mend = f"Check whether the mirror can be reached: sudo apt-get update. {whole}"
         return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), mend)
     errors = dict.fromkeys(_LOG_STAMP.sub("", line) for line in lines if _ERROR.match(line))
     why = errors or dict.fromkeys(line for line in lines if line)

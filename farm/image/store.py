@@ -94,8 +94,8 @@ class Store:
         path = self.path(image) / "manifest.json"
         if not _IMAGE.fullmatch(image) or not path.is_file():
             known = ", ".join(manifest.image for manifest in self.list())
-            why = f"In the store: {known}." if known else "The store holds none."
-            raise FarmError(f"There is no image version {image}.", why, "See: farm image list")
+            why = f"In the store: {known}." if known else "The store is empty."
+            raise FarmError(f"There is no image version {image}.", why, "List them: farm image list")
         return self._read(path)
 
     def with_inputs(self, kind: str, inputs: str) -> Manifest | None:
@@ -145,7 +145,7 @@ class Store:
         known = {manifest.version for manifest in self.list(kind)}
         previous = [version for version in self.selection(kind).previous if version in known]
         if not previous:
-            raise FarmError("There is no earlier version to go back to.", "", "See: farm image list")
+            raise FarmError("There is no earlier version to go back to.", "", "List them: farm image list")
         image = f"{_prefix(kind)}{previous[0]}"
         self.verify(image)
         self._select(kind, Selection(previous[0], previous[1:]))
@@ -154,12 +154,12 @@ class Store:
     def remove(self, image: str, in_use: Collection[str]) -> None:
         """Delete a version that is neither selected nor run by a node (``in_use``)."""
         if image == self.selected(self.get(image).kind):
-            raise FarmError(f"{image} is what next boots get.", "", "Choose another first: farm image use VERSION")
+            raise FarmError(f"{image} is chosen for next boots.", "", "Choose another first: farm image use VERSION")
         if image in in_use:
             raise FarmError(
                 f"{image} is in use.",
-                "A running node has its root on it.",
-                "Reboot the node, so that it takes the new version: sudo farm node reboot NODE",
+                "A running node uses it as its root file system.",
+                "Reboot the node to move it to the new version: sudo farm node reboot NODE",
             )
         # The manifest goes first: a folder without one is no version, whatever happens then.
         (self.path(image) / "manifest.json").unlink()
@@ -171,9 +171,9 @@ class Store:
             path = self.path(image) / name
             if not path.is_file() or path.stat().st_size != entry.size or sha256(path) != entry.sha256:
                 raise FarmError(
-                    f"Image {image} is damaged: {name} is not what was built.",
+                    f"Image {image} is damaged: {name} has changed since it was built.",
                     f"{path} is missing or differs from the hash in its manifest; it is not served.",
-                    "Choose another: sudo farm image use VERSION — or build it again: sudo farm image build --force",
+                    "Choose another: sudo farm image use VERSION. Or build it again: sudo farm image build --force",
                 )
 
     def _selection_path(self, kind: str) -> Path:

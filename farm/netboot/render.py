@@ -168,7 +168,7 @@ def write_boot_files(
         if not source.is_file():
             raise FarmError(
                 f"The boot loader {source} is missing.",
-                "PXE firmware is sent it first.",
+                "PXE firmware needs it first.",
                 "Install it: apt-get install ipxe",
             )
         _place(source, home.http / "loader" / loader)

@@ -106,7 +106,7 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
             raise FarmError(
                 f"Could not ask for DHCP servers on {interface}.",
                 str(error),
-                f"Is it up, with an address? See: ip addr show {interface}",
+                f"Check that it is up and has an address: ip addr show {interface}",
             ) from error
         return _answers(answers, transaction, time.monotonic() + seconds)
 

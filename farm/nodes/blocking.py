@@ -43,10 +43,10 @@ async def give(order: Order, host: str, port: int, name: str) -> str:
     match order:
         case "block":
             await control.block(host, port, name)
-            return f"{name} is blocked: the scheduler sends it away, and refuses its log-in."
+            return f"{name} is blocked: the scheduler has sent it away and refuses its log-in."
         case "unblock":
             await control.unblock(host, port, name)
-            return f"{name} may log in again; its daemon tries within a minute."
+            return f"{name} can log in again; its daemon tries within a minute."
         case "kick":
             await control.kick(host, port, name)
-            return f"{name} is sent away; it logs in again by itself."
+            return f"{name} was sent away; it logs in again by itself."

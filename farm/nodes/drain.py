@@ -47,7 +47,7 @@ NOTICE_SECONDS = 70.0
 """The scheduler tries a daemon once a minute, waits for 5 s, and tries again after 2 s: the first has failed then."""
 GRACE = 60
 """Seconds after which the kernel forgets a gate that nobody opened (`kill -9`), beyond the patience."""
-CALLED_OFF = "It was unblocked meanwhile, and gets jobs again when the scheduler next tries to reach it"
+CALLED_OFF = "The node was unblocked meanwhile, and gets jobs again when the scheduler next tries to reach it"
 DRAINING, ATTEMPTS = "draining", "attempts"
 
 
@@ -93,7 +93,7 @@ add element inet {self._table} {DRAINING} {{ {element} timeout {self._seconds}s 
                 with contextlib.suppress(psutil.NoSuchProcess):
                     uid: int = psutil.Process(connection.pid).uids().effective
                     return uid
-        raise FarmError("The scheduler does not run on this server.", "", "Look: farm status")
+        raise FarmError("The scheduler does not run on this server.", "", "Check: farm status")
 
     def shut_out(self) -> bool:
         """Whether the scheduler has tried in vain: it has when it tries again. Raises FarmError."""
@@ -126,7 +126,9 @@ async def drain_node(
     FarmError, and when it does, or is cancelled, the daemon gets jobs again.
     """
     if instance.namespace is not None and not inside(instance.namespace):
-        raise FarmError("The virtual lab is another network.", "The scheduler can be reached from inside only.", "")
+        raise FarmError(
+            "The virtual lab is a separate network.", "The scheduler can be reached only from inside the lab.", ""
+        )
     config = instance.config
     async with Control(config.server, config.scheduler.port) as scheduler:
         names = [each.name for each in parse_nodes(await scheduler.ask("listcs"))]
@@ -137,7 +139,9 @@ async def drain_node(
         listed = await _listed(scheduler, node)
         if then != "block" and not node.mac:
             told = POWER_WORDS[then][0]
-            raise FarmError(f"{name} cannot be told to {told}.", "It is no node of this farm.", "Drain it alone.")
+            raise FarmError(
+                f"{name} cannot {told} on order.", "The daemon is not a node of this farm.", "Drain it without --then."
+            )
         gate = Gate(instance, listed.address, listed.port, patience + GRACE)
         order = Ordered(node.mac or node.key, "drain", time.time(), os.getpid())
         async with _closed(gate):
@@ -164,9 +168,9 @@ async def _in_time(idle: Awaitable[None], patience: float, name: str) -> None:
     except TimeoutError:
         raise FarmError(
             f"{name} still has jobs after {duration(patience)}.",
-            "It was not blocked, and gets jobs again when the scheduler next tries to reach it: that may take as long "
-            "once more.",
-            f"Give it longer (--timeout), or cut its jobs off: farm node block {name}",
+            "The node was not blocked, and gets jobs again when the scheduler next tries to reach it, which can take "
+            "as long again.",
+            f"Wait longer (--timeout), or end its jobs: farm node block {name}",
         ) from None
 
 
@@ -178,8 +182,8 @@ async def _listed(scheduler: Control, node: NodeStatus) -> ListedNode:
     if not found:
         raise FarmError(
             f"{node.name} is not logged in to the scheduler.",
-            "So it has no jobs that could end.",
-            "See: farm node list",
+            "So there are no jobs to wait for.",
+            "List the nodes: farm node list",
         )
     return max(found, key=lambda each: each.jobs)
 
@@ -192,7 +196,7 @@ async def _until_idle(
     while True:
         jobs = (await _listed(scheduler, node)).jobs
         if struck():
-            raise FarmError(f"{node.name} is drained no longer.", f"{CALLED_OFF}.", "")
+            raise FarmError(f"{node.name} is no longer drained.", f"{CALLED_OFF}.", "")
         if shut_out and not jobs:
             return
         left = f"{count(jobs, 'job')} left"
@@ -206,15 +210,15 @@ async def _afterwards(home: Home, instance: Instance, node: NodeStatus, name: st
     config = instance.config
     await give("block", config.server, config.scheduler.port, name)
     if then == "block":
-        return f"{name} has ended its jobs and is blocked: it gets none until it is unblocked."
+        return f"{name} has finished its jobs and is blocked until it is unblocked."
     told, does = POWER_WORDS[then]
     try:
         await asyncio.to_thread(power, home, instance, node.address, then, node.mac)
     except FarmError as error:
         raise FarmError(
-            f"{name} has ended its jobs and is blocked, but cannot be told to {told}: {error.what}",
+            f"{name} has finished its jobs and is blocked, but cannot {told}: {error.what}",
             error.why,
-            f"Give it jobs again: farm node unblock {name}",
+            f"Unblock it: farm node unblock {name}",
         ) from error
     await give("unblock", config.server, config.scheduler.port, name)
-    return f"{name} has ended its jobs and {does}."
+    return f"{name} has finished its jobs and {does}."

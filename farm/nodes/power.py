@@ -57,7 +57,7 @@ def wait_for_jobs(home: Home, report: Report) -> None:
         busy = sum(jobs_by_node(home).values())
         if not busy:
             return
-        report("jobs", f"{count(busy, 'job')} {'runs' if busy == 1 else 'run'} still: {jobs_under_way(home)}")
+        report("jobs", f"{count(busy, 'job')} {'is' if busy == 1 else 'are'} still running: {jobs_under_way(home)}")
         time.sleep(0.5)
 
 
@@ -91,7 +91,7 @@ def power(home: Home, instance: Instance, address: str, order: PowerOrder, mac: 
         ssh.run(home, instance, address, [*later, "systemctl", "--force", "--force", _SYSTEMCTL[order]])
     except FarmError as error:
         raise FarmError(
-            f"The node {address} could not be told to {POWER_WORDS[order][0]}.", error.why, error.mend
+            f"The node {address} did not accept the order to {POWER_WORDS[order][0]}.", error.why, error.mend
         ) from error
     note(home, Ordered(mac, order, time.time()))
 
@@ -108,5 +108,5 @@ def for_each(names: list[str], act: Callable[[str], None]) -> None:
         raise PartialError(
             f"{len(failed)} of {count(len(names), 'node')} could not be reached.",
             "\n".join(failed),
-            "See: farm node list",
+            "List the nodes: farm node list",
         )

@@ -55,6 +55,6 @@ def run(home: Home, instance: Instance, address: str, words: list[str], timeout:
         raise FarmError(
             f"`{' '.join(words)}` failed on the node {address}.",
             done.stdout.strip(),
-            "Is it booted? See: farm node list",
+            "Check whether it has booted: farm node list",
         )
     return done.stdout

@@ -32,7 +32,7 @@ class ProtocolError(FarmError):
 
     def __init__(self, why: str) -> None:
         super().__init__(
-            "The scheduler's answer cannot be understood.",
+            "The scheduler's answer is not valid.",
             why,
             "Check that an icecream scheduler answers at this address and port: farm status",
         )
@@ -104,14 +104,14 @@ class Channel:
     def _agree(self, version: int) -> bytes:
         if not self.highest:
             if version > MAX_VERSION:
-                raise ProtocolError("What answers there is not icecream.")
+                raise ProtocolError("The program that answers is not icecream.")
             if version < self._oldest:
-                raise ProtocolError(f"It speaks protocol {version}; {self._oldest} or a later one is needed.")
+                raise ProtocolError(f"Its protocol is {version}; {self._oldest} or later is needed.")
             self.highest = version
             return encode_version(min(version, self._newest))
         offered = min(self.highest, self._newest)
         if version != offered:
-            raise ProtocolError(f"It answers with protocol {version} where {offered} was agreed.")
+            raise ProtocolError(f"The answer has protocol {version} although {offered} was agreed.")
         self.protocol = version
         return b""
 

@@ -28,7 +28,7 @@ class SchedulerLostError(FarmError):
     """There is no connection to the scheduler: it is down, unreachable, or has closed it."""
 
     def __init__(self, host: str, port: int, why: str) -> None:
-        super().__init__(f"The scheduler at {host}:{port} does not answer.", why, "Look at its state: farm status")
+        super().__init__(f"The scheduler at {host}:{port} does not answer.", why, "Check its state: farm status")
 
 
 async def poke(host: str, port: int) -> None:

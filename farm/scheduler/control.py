@@ -189,7 +189,7 @@ class Control:
                 self.host, self.port + 1, f"No reply within {SCHEDULER_SILENCE_SECONDS:.0f} s."
             ) from None
         except asyncio.IncompleteReadError:
-            raise SchedulerLostError(self.host, self.port + 1, "It closed the connection.") from None
+            raise SchedulerLostError(self.host, self.port + 1, "The scheduler closed the connection.") from None
         except OSError as error:
             raise SchedulerLostError(self.host, self.port + 1, reason(error)) from error
         finally:
@@ -205,7 +205,7 @@ class Control:
         async with poking(self.host, self.port):
             hello = await _line(reader)
         if not hello.startswith(HELLO):
-            raise ProtocolError("What answers on the control port is no icecream scheduler.")
+            raise ProtocolError("The program on the control port is not an icecream scheduler.")
         await _line(reader)  # how to use it
         self._streams = reader, writer
         return reader
@@ -218,8 +218,8 @@ def check_word(word: str) -> None:
     """
     if not word or len(word) > MAX_WORD or not all("!" <= letter <= "~" for letter in word):
         raise FarmError(
-            f"The scheduler cannot be told about {printable(word)!r}.",
-            f"It takes names of 1 to {MAX_WORD} ASCII characters without blanks.",
+            f"The scheduler does not accept {printable(word)!r}.",
+            f"Names must have 1 to {MAX_WORD} ASCII characters without blanks.",
             "Use the node's IP address instead: farm node list",
         )
 
@@ -284,8 +284,8 @@ async def unblock(host: str, port: int, name: str) -> None:
         blocked = [line.strip() for line in await control.ask("listblocks")]
         if name not in blocked:
             names = ", ".join(map(printable, blocked[:MAX_NAMED_BLOCKS]))
-            why = f"Blocked are: {names}." if names else "Nothing is blocked."
-            raise FarmError(f"{name} is not blocked.", why, "See the nodes: farm node list")
+            why = f"Blocked: {names}." if names else "Nothing is blocked."
+            raise FarmError(f"{name} is not blocked.", why, "List the nodes: farm node list")
         await control.ask(
             "unblockcs", *[name] * min(blocked.count(name), MAX_REPEATED)
         )  # it may be there more than once
@@ -303,7 +303,7 @@ async def _count(control: Control, name: str) -> int:
         raise FarmError(
             f"The scheduler has no node {name}.",
             "No daemon with that name or IP address is logged in.",
-            "See the nodes: farm node list",
+            "List the nodes: farm node list",
         )
     return min(count, MAX_REPEATED)
 

@@ -165,8 +165,8 @@ def choose(found: Iterable[FoundScheduler], netname: str | None) -> FoundSchedul
     if not candidates:
         raise FarmError(
             "No scheduler answers.",
-            "Nobody on the networks of this machine has replied to a broadcast.",
-            "Start one, or say where it is: --scheduler HOST[:PORT]",
+            "There was no reply to a broadcast on this machine's networks.",
+            "Start one, or give its address: --scheduler HOST[:PORT]",
         )
     if netname is None and len(names) > 1:
         raise FarmError("There are several icecream networks.", f"Their netnames: {named}.", "Name one: --netname NAME")
@@ -204,7 +204,7 @@ async def resolve(scheduler: str | None, netname: str | None) -> tuple[str, int]
         chosen = choose(await discover(), netname)
         return chosen.address, chosen.port
     if netname is not None:
-        raise UsageError("Give either --scheduler or --netname.", "Where the scheduler is leaves no choice.", "")
+        raise UsageError("Use either --scheduler or --netname.", "The address already determines the scheduler.", "")
     host, port = parse_target(scheduler)
     return await address_of(host), port
 
@@ -215,6 +215,8 @@ def parse_target(text: str) -> tuple[str, int]:
     good = PORT.fullmatch(port) and int(port) < MAX_PORT  # the control port is the next
     if not host or not host.isprintable() or (colon and not good):
         raise UsageError(
-            f"{text!r} is no scheduler.", f"It is HOST or HOST:PORT, in IPv4; {SCHEDULER_PORT} is the usual port.", ""
+            f"{text!r} is not a valid scheduler address.",
+            f"The format is HOST or HOST:PORT, with IPv4; the default port is {SCHEDULER_PORT}.",
+            "",
         )
     return host, int(port) if colon else SCHEDULER_PORT

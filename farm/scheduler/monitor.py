@@ -78,9 +78,9 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             try:
                 data = await _read(reader, session, host, port)
             except TimeoutError:
-                within = " within a message" if session.protocol else ": it is none, or it hangs"
+                within = " within a message" if session.protocol else ": the program is not a scheduler, or hangs"
                 raise SchedulerLostError(
-                    host, port, f"It said nothing for {SCHEDULER_SILENCE_SECONDS:.0f} s{within}."
+                    host, port, f"There was no message for {SCHEDULER_SILENCE_SECONDS:.0f} s{within}."
                 ) from None
             except OSError as error:
                 raise SchedulerLostError(host, port, reason(error)) from error
@@ -99,7 +99,7 @@ async def _batches(host: str, port: int) -> AsyncGenerator[list[Watched], None]:
             if malformed:
                 raise malformed
             if not data or SchedulerEnd() in events:
-                raise SchedulerLostError(host, port, "It closed the connection.")
+                raise SchedulerLostError(host, port, "The scheduler closed the connection.")
 
 
 async def _read(reader: asyncio.StreamReader, session: MonitorSession, host: str, port: int) -> bytes:

@@ -135,7 +135,7 @@ _Decoder = Callable[[bytes, int, int], Event]
 
 def _exactly(at: int, end: int) -> None:
     if at != end:
-        raise ProtocolError("A message is longer or shorter than its kind.")
+        raise ProtocolError("A message has the wrong length for its type.")
 
 
 def _job_requested(data: bytes, at: int, end: int) -> Event:
@@ -292,7 +292,7 @@ class MonitorSession:
                 if decoder is not None:
                     events.append(decoder(body, at, end))
                 elif not MonitorMessage.FIRST <= kind <= MonitorMessage.LAST:
-                    raise ProtocolError(f"There is no message of type {kind}.")
+                    raise ProtocolError(f"Unknown message type {kind}.")
         except LayoutError:
-            raise ProtocolError("A message ends too early.") from None
+            raise ProtocolError("A message is incomplete.") from None
         return events, answer

@@ -98,4 +98,4 @@ def _remove_sockets(instance: Instance | None) -> None:
 
 def _require_gone(remains: list[str]) -> None:
     if remains:
-        raise FarmError("Not all of the farm could be removed.", "\n".join(remains), "Repeat: sudo farm down")
+        raise FarmError("Not all of the farm could be removed.", "\n".join(remains), "Run again: sudo farm down")

@@ -103,7 +103,10 @@ def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
     command.run([*prefix, "nft", "-f", "-"], stdin=ruleset(config, interface))
 
 
-DANGERS = {"netdev": "any machine may write to the exports", "inet": "any machine gets at the scheduler's control port"}
+DANGERS = {
+    "netdev": "any machine can write to the exports",
+    "inet": "any machine can reach the scheduler's control port",
+}
 OTHERS_KNOWN = "its set `known` has other addresses than those that may log in to the scheduler"
 _VERDICTS = {"accept", "drop", "reject", "return", "jump", "goto", "queue", "vmap"}
 _Entries = list[dict[str, dict[str, Any]]]

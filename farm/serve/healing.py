@@ -59,7 +59,7 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
             return
         report("services", "waiting for " + ", ".join(answer.service for answer in sick))
         for name in sorted(seen.hopeless({answer.service for answer in sick}, time.monotonic())):
-            report("services", f"starting {name} again, which does not answer")
+            report("services", f"restarting {name}, which does not answer")
             with contextlib.suppress(FarmError):  # whatever then does not answer is said below
                 supervisor.restart(name)
             deadline = time.monotonic() + HEALING_SECONDS
@@ -67,6 +67,6 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
             raise FarmError(
                 f"Not all services came up: {', '.join(answer.service for answer in sick)}.",
                 "\n".join(f"{answer.service}: {answer.detail}" for answer in sick),
-                f"Look: farm logs {sick[0].service} — then repeat: sudo farm up",
+                f"See: farm logs {sick[0].service}. Then run again: sudo farm up",
             )
         time.sleep(0.5)

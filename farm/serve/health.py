@@ -83,9 +83,9 @@ def _tftp_is_read(server: str) -> str:
     end = time.monotonic() + PROBE_SECONDS
     while waiting := _waiting_datagrams(server):
         if time.monotonic() > end:
-            raise OSError(f"it leaves {waiting} bytes unread on UDP port {tftp.TFTP_PORT}")
+            raise OSError(f"{waiting} bytes are unread on UDP port {tftp.TFTP_PORT}")
         time.sleep(0.05)
-    return "reads what it is sent"
+    return "reads its requests"
 
 
 def _waiting_datagrams(server: str) -> int:
@@ -95,7 +95,7 @@ def _waiting_datagrams(server: str) -> int:
         fields = line.split()
         if fields[1] == wanted:
             return int(fields[4].partition(":")[2], 16)
-    raise OSError(f"nobody listens on UDP port {tftp.TFTP_PORT} of {server}")
+    raise OSError(f"no program listens on UDP port {tftp.TFTP_PORT} of {server}")
 
 
 def scheduler(server: str, port: int) -> str:
@@ -109,7 +109,7 @@ def scheduler(server: str, port: int) -> str:
         sock.send(bytes([NEWEST_PROTOCOL]))
         found = parse_reply(sock.recv(512))
     if found is None:
-        raise OSError("what answers is no scheduler")
+        raise OSError("the program that answers is not a scheduler")
     return f"answers for netname {printable(found.netname)!r}"
 
 
@@ -131,7 +131,7 @@ def _iceccd(path: Path) -> str:
         sock.settimeout(PROBE_SECONDS)
         sock.connect(str(path))
         if len(sock.recv(4)) < 4:
-            raise OSError("it closed the connection")
+            raise OSError("iceccd closed the connection")
     return "accepts compile jobs"
 
 
@@ -161,11 +161,11 @@ def ask(home: Home, instance: Instance, service: str, pid: int, *, quiet: bool =
     """Ask one service that runs; blocks for a few seconds at most. ``quiet``: so that its log does not tell of it."""
     try:
         if psutil.Process(pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
-            raise OSError("its process is stopped (SIGSTOP)")
+            raise OSError("the process is stopped (SIGSTOP)")
         probe = _probe(home, instance, service, pid, quiet)
         return Health(service, True, probe() if probe else "runs")
     except psutil.NoSuchProcess:
-        return Health(service, False, "its process has just ended")
+        return Health(service, False, "the process has just ended")
     except FarmError as error:
         return Health(service, False, error.what)
     except (OSError, http.client.HTTPException, psutil.Error) as error:

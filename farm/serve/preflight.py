@@ -38,7 +38,7 @@ def require_root(what: str) -> None:
     """Raises FarmError unless this process is root."""
     if os.geteuid() != 0:
         raise FarmError(
-            f"`{what}` must be run by root.", "It opens network interfaces and changes mounts.", f"Try: sudo {what}"
+            f"`{what}` must be run by root.", "This command changes network interfaces and mounts.", f"Try: sudo {what}"
         )
 
 
@@ -67,7 +67,7 @@ def require_short_path(home: Home) -> None:
         raise FarmError(
             "The path of the farm's home is too long.",
             f"Its sockets are in {home.runtime}, which can have at most {most} bytes (unix(7)).",
-            "Give it another home: farm --home DIR up",
+            "Use another home: farm --home DIR up",
         )
 
 
@@ -78,7 +78,7 @@ def require_space(home_state: str | os.PathLike[str]) -> None:
         raise FarmError(
             f"The disk is almost full: {free >> 20} MiB free below {home_state}.",
             "",
-            "Make room; old images go with: farm image remove VERSION",
+            "Free some space, for example old images: farm image remove VERSION",
         )
 
 
@@ -92,7 +92,7 @@ def require_addresses(config: Config) -> None:
     """Raises FarmError when the DHCP range is too small for the machines, those of a virtual lab included."""
     for problem in check(config):
         if problem.place == ("dhcp",):
-            raise FarmError(f"The DHCP range does not do: {problem.text}", problem.why, problem.mend)
+            raise FarmError(f"The DHCP range is not valid: {problem.text}", problem.why, problem.mend)
 
 
 def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
@@ -130,8 +130,8 @@ def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str
             who = f"{psutil.Process(pid).name()} (pid {pid})"
         except psutil.Error:
             who = f"pid {pid}"
-    mend = f"Stop it; its unit is named by: systemctl status {pid}" if pid else "Stop it; see: sudo ss -lnp"
-    return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"It is held by {who}.", mend
+    mend = f"Stop it; to find its unit: systemctl status {pid}" if pid else "Stop it; to find it: sudo ss -lnp"
+    return f"{protocol} port {port}, wanted for {purpose}, is in use.", f"The port is used by {who}.", mend
 
 
 def require_no_rival(config: Config) -> None:
@@ -141,6 +141,6 @@ def require_no_rival(config: Config) -> None:
     if rivals:
         raise FarmError(
             f"Another DHCP server answers on {config.interface}: {', '.join(rivals)}.",
-            "Nodes would get addresses from either, and half of them would not boot.",
+            "Nodes would get addresses from either server, and many would not boot.",
             "Turn it off, or put the lab on a network of its own.",
         )

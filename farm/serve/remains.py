@@ -59,7 +59,7 @@ def require_own_namespace(home: Home, name: str) -> None:
     for pid, of in _marked():
         if of != mark and inside(name, pid):
             raise FarmError(
-                f"The network namespace {name} is another farm's.",
+                f"The network namespace {name} belongs to another farm.",
                 f"That farm's runtime folder is {Path(of).parent}; a namespace is named after its farm.",
                 f"Give this farm a name of its own: name in {home.config}",
             )

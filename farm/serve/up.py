@@ -150,7 +150,7 @@ def _check_kind(request: Request, old: Instance | None, config: Config) -> None:
         if was != wanted:
             raise FarmError(
                 f"The farm is up with {what} {was}, farm.yaml now says {wanted}.",
-                "Nodes that run have their root and their scheduler there.",
+                "Running nodes use its root file system and scheduler.",
                 "Take it down first: sudo farm down",
             )
 
@@ -158,9 +158,9 @@ def _check_kind(request: Request, old: Instance | None, config: Config) -> None:
 def _require_no_lab_left(home: Home) -> None:
     for name in own_namespaces(home, None, config_of(home)):
         raise FarmError(
-            f"A virtual lab is up, or left, in the network namespace {name}, and its record is lost.",
+            f"There is a virtual lab in the network namespace {name}, but its record is lost.",
             f"{Instance.path(home)} and its copy cannot be read.",
-            "Say how many machines it has: sudo farm up --virtual N — or take it down: sudo farm down",
+            "Run farm up with its number of machines: sudo farm up --virtual N. Or take it down: sudo farm down",
         )
 
 
@@ -170,7 +170,7 @@ def _clear_remains(home: Home, request: Request, config: Config, report: Report)
     supervisor = Supervisor(home)
     if namespaces or supervisor.orphans():
         require_no_builds(namespaces, "up", request.force)
-        report("services", "ending what an earlier farm has left")
+        report("services", "removing the remains of an earlier farm")
         supervisor.shutdown()
         remove_network(home, None, config, namespaces)
 
@@ -190,10 +190,10 @@ def _require_undisturbed(home: Home, instance: Instance, disturbed: set[str]) ->
         if instance.namespace is not None:
             require_no_builds([instance.namespace], "up", force=False)
         elif jobs := jobs_under_way(home):
-            raise under_way("Jobs are under way that would lose their scheduler.", [jobs], "up")
+            raise under_way("Running jobs would lose their scheduler.", [jobs], "up")
     busy = [f"{name}: {count(jobs, 'job')}" for name, jobs in jobs_by_node(home).items() if name in disturbed]
     if busy:
-        raise under_way("Machines would end that run jobs.", busy, "up")
+        raise under_way("Machines that run jobs would end.", busy, "up")
 
 
 def _silent(home: Home, instance: Instance) -> set[str]:

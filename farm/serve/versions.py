@@ -35,21 +35,24 @@ def versions_in_use(home: Home) -> dict[str, Use]:
 def _versions(store: Store, user: User) -> dict[str, Use]:
     home = user.at()
     farm = " ".join(["farm", *home.options])
-    reboot = f"Reboot the node, so that it takes the new version: sudo {farm} node reboot NODE"
+    reboot = f"Reboot the node to move it to the new version: sudo {farm} node reboot NODE"
     instance = Instance.known(home)
     if instance is None:
-        why = "Nodes were left running it when their farm went down."
-        mend = f"Bring that farm up, so that it is known what its nodes run: sudo {farm} up"
+        why = "Nodes were still running this version when their farm went down."
+        mend = f"Bring that farm up to find out what its nodes run: sudo {farm} up"
         return dict.fromkeys([*user.kept, *user.served], Use(why, mend))
     try:
         nodes = fetch_status(home).nodes
     except FarmError:
-        use = Use("farmd does not answer, so what the nodes run is not known.", f"Start it again: sudo {farm} up")
+        use = Use("farmd does not answer, so the versions of the nodes are not known.", f"Restart it: sudo {farm} up")
         return {manifest.image: use for manifest in store.list()}
-    next_boots = Use("It is what next boots get.", f"Choose another first: sudo {farm} image use VERSION")
-    live = Use("A running node has its root on it.", reboot)
+    next_boots = Use("This version is chosen for next boots.", f"Choose another first: sudo {farm} image use VERSION")
+    live = Use("A running node uses it as its root file system.", reboot)
     fresh = time.time() - instance.started < JUST_UP_SECONDS
-    kept = Use("Nodes were left running it, and may not have been heard of yet.", f"Wait, then look: {farm} node list")
+    kept = Use(
+        "Nodes that were left on may run this version, and may not have been heard of yet.",
+        f"Wait, then check: {farm} node list",
+    )
     return {
         **dict.fromkeys(user.kept if fresh else [], kept),
         **dict.fromkeys((node.image for node in nodes if node.image), live),

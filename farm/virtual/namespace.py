@@ -76,14 +76,14 @@ def reenter(instance: Instance, home: Home) -> None:
         return
     if not namespace_path(instance.namespace).exists():
         raise FarmError(
-            "The virtual lab is gone.",
+            "The virtual lab no longer exists.",
             f"There is no network namespace {instance.namespace}.",
             "Start it again: sudo farm up",
         )
     if os.geteuid() != 0:
         raise FarmError(
-            "The virtual lab may be entered by root only.",
-            f"It lives in the network namespace {instance.namespace}.",
+            "Only root can enter the virtual lab.",
+            f"The lab is in the network namespace {instance.namespace}.",
             "Try again with sudo; the command itself then runs as you.",
         )
     with namespace_path(instance.namespace).open() as handle:

@@ -24,8 +24,8 @@ LONGEST_COMMAND = 120
 """Characters of a command line that are shown."""
 LEAVE_POLL_SECONDS = 1.0
 _MENDS = {
-    "down": "Let them end first: sudo farm down --wait — or end them: sudo farm down --force",
-    "up": "Let them end, then repeat it — or disturb them: sudo farm up --force",
+    "down": "Let them end first: sudo farm down --wait. Or end them: sudo farm down --force",
+    "up": "Let them end, then run this again. Or disturb them: sudo farm up --force",
 }
 BYSTANDER = ("sleep", "infinity")
 """A process that `farm run` has beside the command (farm.workstation.run.signals)."""
@@ -165,9 +165,9 @@ def lab_gone(home: Home, instance: Instance) -> str:
     if instance.namespace is None:
         return ""
     if _going_down(home).exists() or not Instance.path(home).exists():
-        return "The virtual lab was taken down while this ran (farm down)."
+        return "The virtual lab was taken down (farm down) while the command was running."
     if not inside(instance.namespace):
-        return f"The virtual lab that this ran in is gone: its network namespace {instance.namespace} was deleted."
+        return f"The virtual lab of this command is gone: its network namespace {instance.namespace} was deleted."
     return ""
 
 

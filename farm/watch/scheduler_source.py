@@ -79,7 +79,7 @@ async def watch_answers(host: str, port: int, publish: Publish) -> None:
         answered, silences = answered or bool(found), 0 if found else silences + 1
         if hung != (answered and silences >= SILENCES):
             hung = not hung
-            why = Finding("service-silent", "It is connected, but answers nothing.", "", "scheduler")
+            why = Finding("service-silent", "The connection is open, but no messages arrive.", "", "scheduler")
             publish(Examined(ANSWERS, (why,) if hung else ()))
         # After a first silence the scheduler is asked again at once: a packet may have been lost.
         await asyncio.sleep(SCHEDULER_ANSWER_SECONDS if silences in (0, SILENCES) else 0)
@@ -100,7 +100,7 @@ async def keep(name: str, part: Callable[[], Awaitable[None]]) -> None:
         try:
             await part()
         except Exception:
-            log.exception("%s failed; it is started again", name)
+            log.exception("%s failed and is started again", name)
         if time.monotonic() - started > LONGEST_PAUSE:
             waits = pauses(SHORTEST_PAUSE, LONGEST_PAUSE)
         await asyncio.sleep(next(waits))

@@ -87,7 +87,7 @@ def test_who_is_no_scheduler(lab: Lab) -> None:
     for command in (("status",), ("jobs",), ("scheduler",), ("node", "list"), ("node", "kick", "pc01")):
         said = lab.farm(*command, "--scheduler", f"{SERVER}:9", code=1)
         assert "does not answer" in said
-    assert "is no scheduler" in lab.farm("jobs", "--scheduler", f"{SERVER}:0", code=1 + 1)
+    assert "is not a valid scheduler address" in lab.farm("jobs", "--scheduler", f"{SERVER}:0", code=1 + 1)
     assert "either --scheduler or --netname" in lab.farm("jobs", "--scheduler", SERVER, "--netname", "x", code=2)
     assert "No scheduler of netname 'other'" in lab.farm("status", "--netname", "other", code=1)
 

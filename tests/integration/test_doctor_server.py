@@ -98,7 +98,7 @@ def test_a_search_for_dhcp_servers_leaves_no_machine_behind(server: Server) -> N
 def test_a_lost_filter_is_named_and_made_anew(server: Server) -> None:
     server.server.run("nft", "delete", "table", "netdev", "farm_doctored")
     found = server.faults("--only", "filter")
-    assert "any machine may write to the export" in found["filter"]["cause"]
+    assert "any machine can write to the export" in found["filter"]["cause"]
     fixed = server.results("--only", "filter", "--fix")["filter"]
     assert (fixed["state"], fixed["fixed"]) == ("ok", "Made the nftables tables again: farm_doctored.")
     assert not server.faults("--only", "filter")
@@ -135,7 +135,7 @@ def test_images_are_held_against_their_hashes_and_must_be_exported(server: Serve
     assert "Image v1 has no running export." in found["exports"]["cause"]
     (store.path("v1") / "root.squashfs").write_bytes(b"toor" * 1000)
     found = server.faults("--only", "images")
-    assert "Image v1 is damaged: root.squashfs is not what was built." in found["images"]["cause"]
+    assert "Image v1 is damaged: root.squashfs has changed since it was built." in found["images"]["cause"]
     store.remove("v1", in_use=())
 
 

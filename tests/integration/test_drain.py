@@ -128,7 +128,7 @@ def test_a_node_of_a_busy_farm_is_drained(lab: Lab, tmp_path: Path) -> None:
         assert lab.server.gather(list_blocks(SERVER, 8765)) == []
 
         said, doing = lab.drain().communicate(timeout=3 * PATIENCE)
-        assert said == "pc01 has ended its jobs and is blocked: it gets none until it is unblocked.\n"
+        assert said == "pc01 has finished its jobs and is blocked until it is unblocked.\n"
         assert "jobs left; the scheduler notices within 70 s" in doing
         assert lab.server.gather(list_blocks(SERVER, 8765)) == ["pc01"]
         assert lab.elements() == []
@@ -165,12 +165,12 @@ def test_what_is_struck_ends(lab: Lab) -> None:
     assert "0 jobs left" in drain.stderr.readline()
     (order,) = pending.read(lab.home)
     pending.strike(lab.home, order.mac)
-    assert drain.communicate(timeout=PATIENCE)[0] == "pc02 is drained no longer.\n"
+    assert drain.communicate(timeout=PATIENCE)[0] == "pc02 is no longer drained.\n"
     assert lab.elements() == []
     assert lab.server.gather(list_blocks(SERVER, 8765)) == []
 
 
 def test_outside_the_lab_it_says_so(lab: Lab) -> None:
     pc01 = NodeStatus(key="", name="pc01", address=NODE, stage=Stage.READY, since=0.0)
-    with pytest.raises(FarmError, match="another network"):
+    with pytest.raises(FarmError, match="a separate network"):
         asyncio.run(drain_node(lab.home, lab.instance, pc01, lambda *_: None))

@@ -132,7 +132,7 @@ class TestConfig:
             ip("-n", NAMESPACE, "link", "delete", "docker0")
 
         assert refused.returncode == 1
-        assert f"{path}:2: address: the lab's network 10.77.0.0/24 is not on eno2 alone." in refused.stderr
+        assert f"{path}:2: address: the lab's network 10.77.0.0/24 is not only on eno2." in refused.stderr
         assert "docker0 has 10.77.0.9/24." in refused.stderr
         assert "such as address: 10.78.0.1/24" in refused.stderr
         assert "\naddress: 10.78.0.1/24\n" in fresh.stdout
@@ -154,7 +154,10 @@ class TestConfig:
 
         refused = farm(tmp_path, "config", "check")
 
-        assert f"{tmp_path}/farm.yaml:2: address: eno1 has another one first: 192.0.2.20/26." in refused.stderr
+        assert (
+            f"{tmp_path}/farm.yaml:2: address: the first address of eno1 is another one: 192.0.2.20/26."
+            in refused.stderr
+        )
         assert "Set address: 192.0.2.20/26" in refused.stderr
         assert refused.returncode == 1
 

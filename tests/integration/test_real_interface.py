@@ -190,5 +190,5 @@ def test_an_image_that_nodes_were_left_running_is_kept_while_the_farm_is_down(se
 
     assert refused.returncode == 1
     assert "v2 is in use." in refused.stderr
-    assert "Nodes were left running it when their farm went down." in refused.stderr
+    assert "Nodes were still running this version when their farm went down." in refused.stderr
     assert f"sudo farm --home {server.home.directory} up" in refused.stderr

@@ -178,7 +178,7 @@ def test_what_is_typed_before_a_question_does_not_answer_it(lab: Namespace, top:
     terminal = top()
     terminal.type(typed)
     until(lambda: shows(terminal, f"{NODE}?") or shows(terminal, "enter chooses"), "nothing is asked")
-    assert not shows(terminal, "is blocked") and not shows(terminal, "is sent away;")
+    assert not shows(terminal, "is blocked") and not shows(terminal, "was sent away;")
     terminal.type("\x1b")
     until(lambda: not shows(terminal, f"{NODE}?") and not shows(terminal, "enter chooses"), "the question stays")
     terminal.process.send_signal(signal.SIGTERM)

@@ -141,7 +141,7 @@ def test_down_leaves_another_farm_of_the_same_name_alone(lab: Lab) -> None:
         other.farm("down")
 
         assert refused.returncode == 1
-        assert f"The network namespace {lab.namespace} is another farm's." in refused.stderr
+        assert f"The network namespace {lab.namespace} belongs to another farm." in refused.stderr
         assert str(lab.home.runtime) in refused.stderr
         assert before == lab.pids()
         assert [] == lab.sick()
@@ -214,7 +214,7 @@ def test_a_build_that_ends_with_the_lab_says_why(lab: Lab) -> None:
 
         _, said = build.communicate(timeout=PATIENCE)
 
-        assert "farm: The virtual lab was taken down while this ran (farm down)." in said
+        assert "farm: The virtual lab was taken down (farm down) while the command was running." in said
         assert -signal.SIGTERM == build.returncode
     assert [] == lab.leftovers()
 

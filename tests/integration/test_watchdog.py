@@ -127,7 +127,9 @@ def test_a_scheduler_that_hangs_is_named_without_a_farm_too(server: Server) -> N
         raise AssertionError
 
     try:
-        assert server.place.gather(watch()) == ["The scheduler does not answer. It is connected, but answers nothing."]
+        assert server.place.gather(watch()) == [
+            "The scheduler does not answer. The connection is open, but no messages arrive."
+        ]
     finally:
         os.kill(pid, signal.SIGCONT)
     is_well(server)

@@ -42,7 +42,7 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert load(tmp_path / "farm.yaml").name == "lab"
 
 
-EXPLAINED = "Remove it. All keys are explained by: farm init --stdout"
+EXPLAINED = "Remove it. For all keys see: farm init --stdout"
 UNKNOWN = [
     ("nam: x", "farm.yaml:1: nam: there is no such key.", "Did you mean name?"),
     ("name: a\nhttp-port: 1", "farm.yaml:2: http-port: there is no such key.", "Did you mean http_port?"),
@@ -117,11 +117,11 @@ TRAPS = [
     ("name: ~", "nothing", ""),
     ("machines: [{name: a, mac: 52:54:00:12:34:56}]", "base 60", 'Put it in quotes: "52:54:00:12:34:56"'),
     ("dhcp: {lease: 1:30}", "base 60", ""),
-    ('api: {orders: "yes"}', "not a truth value", "Write it without quotes: true"),
-    ("api: {orders: 'Off'}", "not a truth value", "Write it without quotes: false"),
+    ('api: {orders: "yes"}', "A truth value in quotes", "Write it without quotes: true"),
+    ("api: {orders: 'Off'}", "A truth value in quotes", "Write it without quotes: false"),
     ("api: {orders: maybe}", "", "Write true or false."),
     ("api: {orders: 1}", "", "Write true or false."),
-    ("mtu: '9000'", "a text", "Take the quotes away: 9000"),
+    ("mtu: '9000'", "a text", "Remove the quotes: 9000"),
     ("name: LAB", "", "Write it like this: lab"),
 ]
 

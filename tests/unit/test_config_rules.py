@@ -43,8 +43,8 @@ def test_a_full_lab_is_right() -> None:
         ("10.77.0.1/7", "the prefix length must be from 8 to 29, it is 7."),
         ("10.77.0.0/24", "10.77.0.0 is the network address of 10.77.0.0/24."),
         ("10.77.0.255/24", "10.77.0.255 is the broadcast address of 10.77.0.0/24."),
-        ("127.0.0.1/8", "127.0.0.1 is an address that no computer on a network can have."),
-        ("239.0.0.1/24", "239.0.0.1 is an address that no computer on a network can have."),
+        ("127.0.0.1/8", "127.0.0.1 is not a valid host address."),
+        ("239.0.0.1/24", "239.0.0.1 is not a valid host address."),
     ],
 )
 def test_server_address(address: str, text: str) -> None:
@@ -114,7 +114,7 @@ def test_fixed_addresses(address: str, text: str) -> None:
         ({"mac": MAC.format(1)}, "mac: 52:54:00:00:00:01 is also the MAC address of machines[0]."),
         ({"name": "localhost"}, "name: 'localhost' is reserved."),
         ({"name": "default"}, "name: 'default' is reserved."),
-        ({"name": "node-abcdef"}, "name: 'node-abcdef' is what another machine may call itself."),
+        ({"name": "node-abcdef"}, "name: 'node-abcdef' can be the name of another machine."),
         ({"mac": "01:00:5e:00:00:01"}, "mac: 01:00:5e:00:00:01 cannot be a NIC's address."),
         ({"mac": "ff:ff:ff:ff:ff:ff"}, "mac: ff:ff:ff:ff:ff:ff cannot be a NIC's address."),
         ({"mac": "00:00:00:00:00:00"}, "mac: 00:00:00:00:00:00 cannot be a NIC's address."),

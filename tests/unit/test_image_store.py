@@ -77,7 +77,7 @@ def test_rollback_goes_back_step_by_step_and_then_says_no(store: Store) -> None:
     with pytest.raises(FarmError) as caught:
         store.rollback(FIRST_KIND)
 
-    assert ("There is no earlier version to go back to.", "See: farm image list") == refusal(caught)
+    assert ("There is no earlier version to go back to.", "List them: farm image list") == refusal(caught)
     assert "1.1" == store.selected(FIRST_KIND)
 
 
@@ -141,7 +141,7 @@ def test_a_damaged_version_is_neither_verified_nor_chosen_nor_rolled_back_to(
     for attempt in (lambda: store.verify("1.2"), lambda: store.use("1.2"), lambda: store.rollback(FIRST_KIND)):
         with pytest.raises(FarmError) as caught:
             attempt()
-        assert f"Image 1.2 is damaged: {name} is not what was built." == caught.value.what
+        assert f"Image 1.2 is damaged: {name} has changed since it was built." == caught.value.what
         assert "sudo farm image use VERSION" in caught.value.mend
     assert "1.3" == store.selected(FIRST_KIND)
     store.verify("1.3")

@@ -94,6 +94,6 @@ def test_a_range_too_small_for_the_machines_of_a_virtual_lab_is_refused() -> Non
     with pytest.raises(FarmError) as caught:
         preflight.require_addresses(config)
 
-    said = "The DHCP range does not do: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 3 are needed."
+    said = "The DHCP range is not valid: 10.77.0.8 to 10.77.0.9 is 2 addresses; at least 3 are needed."
     assert said == caught.value.what
     preflight.require_addresses(Config(machines=named))

@@ -56,7 +56,7 @@ def test_what_nodes_were_left_running_stays_for_every_farm(homes: Homes, asked: 
     with pytest.raises(FarmError) as caught:
         remove_image(homes[asked], "v1")
 
-    assert ("v1 is in use.", "Nodes were left running it when their farm went down.") == (
+    assert ("v1 is in use.", "Nodes were still running this version when their farm went down.") == (
         caught.value.what,
         caught.value.why,
     )

@@ -160,7 +160,7 @@ class Farm(Struct, frozen=True, kw_only=True):
     """Advertisements that nothing bears out, by instance."""
     refusals: Refusals = {}
     services: tuple[WatchedService, ...] = ()
-    services_why: str = "Not asked yet."
+    services_why: str = "Not known yet."
     findings: Map[str, tuple[Finding, ...]] = Map()
     """What farmd's probes find wrong, by probe."""
 
