@@ -105,7 +105,7 @@ def test_what_next_boots_get_cannot_be_removed(store: Store) -> None:
     with pytest.raises(FarmError) as caught:
         store.remove("1.3", in_use=())
 
-    assert ("1.3 is what next boots get.", "Choose another first: farm image use VERSION") == refusal(caught)
+    assert ("1.3 is chosen for next boots.", "Choose another first: farm image use VERSION") == refusal(caught)
     assert store.get("1.3")
 
 

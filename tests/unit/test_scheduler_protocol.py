@@ -53,9 +53,9 @@ def test_the_lower_version_is_agreed(offer: int, agreed: int) -> None:
 @pytest.mark.parametrize(
     ("data", "why"),
     [
-        (encode_version(20), "It speaks protocol 20; 21 or a later one is needed."),
-        (encode_version((1 << 20) + 1), "What answers there is not icecream."),
-        (b"HTTP/1.1 400", "What answers there is not icecream."),
+        (encode_version(20), "Its protocol is 20; 21 or later is needed."),
+        (encode_version((1 << 20) + 1), "The program that answers is not icecream."),
+        (b"HTTP/1.1 400", "The program that answers is not icecream."),
     ],
 )
 def test_what_is_no_scheduler_is_refused(data: bytes, why: str) -> None:
