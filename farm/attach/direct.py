@@ -17,8 +17,9 @@ from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SCHEDULER_SILENCE_SECONDS, SchedulerLostError
 from farm.scheduler.control import list_nodes
 from farm.scheduler.monitor import SETTLE_SECONDS, Seeded
+from farm.view.from_state import bare_overview, build_bare
 from farm.view.live import Update, delta, snapshot
-from farm.view.status import NodeStatus, Status, bare_overview, build_bare
+from farm.view.status import NodeStatus, Status
 from farm.watch import scheduler_source
 from farm.watch.activity import Tick
 from farm.watch.events import Event, SchedulerSaid

@@ -20,7 +20,8 @@ from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
 from farm.home import Home
 from farm.supervisor import Supervisor
-from farm.view.status import NodeStatus, Status, build
+from farm.view.from_state import build
+from farm.view.status import NodeStatus, Status
 from farm.view.wording import count, duration
 from farm.watch import service_source
 from farm.watch.events import Stage

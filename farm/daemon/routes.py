@@ -38,8 +38,9 @@ from farm.image.store import Store
 from farm.instance import Instance
 from farm.nodes import blocking, pending
 from farm.nodes.blocking import Order
+from farm.view.from_state import node_status, other_status
 from farm.view.live import Update
-from farm.view.status import NodeStatus, Status, node_status, other_status
+from farm.view.status import NodeStatus, Status
 from farm.watch.activity import sample
 from farm.watch.activity.jobs import MAX_ENDED
 from farm.watch.state import Farm, login_keys

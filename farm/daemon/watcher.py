@@ -25,7 +25,8 @@ from farm.hints import hint
 from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance
-from farm.view.status import Overview, Status, build, overview
+from farm.view.from_state import build, overview
+from farm.view.status import Overview, Status
 from farm.watch import scheduler_source
 from farm.watch.activity import Tick
 from farm.watch.events import Event, Finding, SchedulerSaid

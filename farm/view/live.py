@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import msgspec
 from msgspec import Struct
 
-from farm.view.status import NodeStatus, Overview, node_status, other_status, unseen_status
+from farm.view.from_state import node_status, other_status, unseen_status
+from farm.view.status import NodeStatus, Overview
 from farm.watch.activity import MAX_SAMPLES, Activity, Host, HostKey, Job, Sample
 from farm.watch.state import Farm, Node, login_keys
 

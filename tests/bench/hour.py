@@ -16,8 +16,8 @@ from farm.history.build_history import BuildHistory
 from farm.instance import Instance
 from farm.scheduler import protocol
 from farm.scheduler.monitor import Connected
+from farm.view.from_state import overview
 from farm.view.live import encode, snapshot
-from farm.view.status import overview
 from farm.watch.activity import Tick
 from farm.watch.events import SchedulerSaid
 from farm.watch.state import Farm, fold, initial

@@ -31,7 +31,8 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.node import doctor as fit
 from farm.scheduler.discovery import FoundScheduler
-from farm.view.status import Status, build
+from farm.view.from_state import build
+from farm.view.status import Status
 from farm.watch.activity import Host
 from farm.watch.events import Finding, Stage
 from farm.watch.state import Farm, Node

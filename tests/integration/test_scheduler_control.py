@@ -16,9 +16,10 @@ from farm.scheduler import connection, control
 from farm.scheduler.channel import ProtocolError
 from farm.scheduler.connection import SchedulerLostError
 from farm.scheduler.control import Control, block, kick, list_all, list_blocks, list_nodes, unblock
+from farm.view.from_state import other_status
 from farm.view.idle import idle_reason
 from farm.view.live import Live
-from farm.view.status import NodeStatus, Status, other_status
+from farm.view.status import NodeStatus, Status
 from farm.watch.activity import Host, Scheduler
 from tests.lab import AS_NOBODY, NETNAME, PATIENCE, Namespace, namespaces, until
 

@@ -28,7 +28,8 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.node.metrics import render as render_node
 from farm.nodes.blocking import name_for_scheduler, names
-from farm.view.status import CompileStatus, NodeStatus, Status, build
+from farm.view.from_state import build
+from farm.view.status import CompileStatus, NodeStatus, Status
 from farm.watch.activity import Activity, Host, Totals
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node, fold, initial

@@ -17,8 +17,9 @@ from msgspec.structs import replace
 from farm.daemon import hub as hub_module
 from farm.daemon.access import explain
 from farm.daemon.hub import MAX_WAITING, MAX_WATCHERS, Hub, Watcher
+from farm.view.from_state import bare_overview
 from farm.view.live import Delta, Live, Snapshot, decode
-from farm.view.status import Overview, bare_overview
+from farm.view.status import Overview
 from farm.watch.activity import Activity, Host
 from farm.watch.state import Farm
 

@@ -14,8 +14,9 @@ from farm.cli.scheduler import _facts, summarize
 from farm.cli.status import view
 from farm.errors import FarmError
 from farm.scheduler.discovery import FoundScheduler
+from farm.view.from_state import build_bare, host_status, other_status
 from farm.view.live import Live
-from farm.view.status import NodeStatus, Overview, SchedulerStatus, Status, build_bare, host_status, other_status
+from farm.view.status import NodeStatus, Overview, SchedulerStatus, Status
 from farm.watch.activity import Host
 from farm.watch.activity import Scheduler as SchedulerRecord
 from farm.watch.events import Stage

@@ -25,7 +25,8 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.scheduler import protocol
-from farm.view.status import Status, build
+from farm.view.from_state import build
+from farm.view.status import Status
 from farm.view.wording import duration, size
 from farm.watch.events import (
     Beacon,

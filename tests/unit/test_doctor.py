@@ -44,7 +44,7 @@ from farm.doctor.workstation.compiling import fed_slots
 from farm.errors import FarmError, UsageError
 from farm.home import Home
 from farm.instance import Instance
-from farm.view.status import build
+from farm.view.from_state import build
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import RolesTold
 from farm.watch.state import Farm, Node

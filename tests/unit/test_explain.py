@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from farm.errors import FarmError
-from farm.view.status import HostStatus, SchedulerStatus, Status, host_status
+from farm.view.from_state import host_status
+from farm.view.status import HostStatus, SchedulerStatus, Status
 from farm.watch.activity import Host, Scheduler, Totals
 from farm.workstation.explain import last_run
 from farm.workstation.explain.explained_calls import (

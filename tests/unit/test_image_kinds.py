@@ -25,7 +25,7 @@ from farm.netboot.settings import machine_settings
 from farm.node.contract import ROLES
 from farm.node.settings import parse_cmdline
 from farm.serve.versions import versions_in_use
-from farm.view.status import build
+from farm.view.from_state import build
 from farm.watch.events import BootEvent, Stage
 from farm.watch.state import fold, initial
 from tests.made_up_store import add_version

@@ -17,7 +17,7 @@ from farm.config.rules import check
 from farm.instance import Instance
 from farm.netboot.leases import Lease, addresses, parse_leases, used_up
 from farm.scheduler.protocol import NodeForged
-from farm.view.status import build
+from farm.view.from_state import build
 from farm.watch.activity import Listed
 from farm.watch.events import (
     BootEvent,

@@ -124,7 +124,7 @@ async def test_a_node_opens_and_is_followed() -> None:
         idle = with_login(busy, jobs_running=0, load=1000)
         attachment.push(Delta(time=NOW + 1, nodes=[idle], lost=[5000, 5001, 5002, 5003]))
         await settle(app, pilot)
-        assert "Why it is idle: It says that its load is 1000" in screen(app)
+        assert "Why it is idle: The node reports load 1000" in screen(app)
         assert "[load-1000]" in screen(app)
         assert "src/core/part1.cpp" not in screen(app)
         attachment.push(Delta(time=NOW + 2, gone=[busy.key]))

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from farm.node.contract import ROLES
 from farm.view import roles
+from farm.view.from_state import host_status, other_status
 from farm.view.idle import idle_reason
 from farm.view.roles import RoleView
-from farm.view.status import CompileStatus, NodeStatus, Overview, SchedulerStatus, host_status, other_status
+from farm.view.status import CompileStatus, NodeStatus, Overview, SchedulerStatus
 from farm.watch.activity import Host, Scheduler
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import CompileTold, RolesTold

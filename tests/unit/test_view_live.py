@@ -14,8 +14,9 @@ from msgspec.structs import replace
 from farm.config import FIRST_KIND, Config
 from farm.instance import Instance
 from farm.scheduler import protocol
+from farm.view.from_state import bare_overview, build, build_bare, overview
 from farm.view.live import Live, Update, decode, delta, encode, snapshot
-from farm.view.status import Overview, Status, bare_overview, build, build_bare, overview
+from farm.view.status import Overview, Status
 from farm.watch.activity import Listed, Tick, daemons
 from farm.watch.events import BootEvent, Event, SchedulerSaid, Stage, TelemetrySeen
 from farm.watch.node_telemetry import CompileTold, RolesTold, Telemetry
