@@ -199,7 +199,7 @@ class _Build:
         shutil.move(self.scratch / "root/boot/initrd", folder / "initrd")
         for name in FILES:
             (folder / name).chmod(0o644)
-            self._check_size(name, (folder / name).stat().st_size)
+        require_limits(self.kind, folder)
         manifest = Manifest(
             kind=self.kind.name,
             version=self._version(started),
@@ -213,15 +213,6 @@ class _Build:
         )
         self.store.add(folder, manifest)
         return manifest
-
-    def _check_size(self, name: str, size: int) -> None:
-        if size > self.kind.limits[name]:
-            raise FarmError(
-                f"The image that was built is too large: {name} has {size >> 20} MiB.",
-                f"An image of the kind {self.kind.name} may have {self.kind.limits[name] >> 20} MiB of it: "
-                "machines fetch it when they boot, and hold kernel and initrd in RAM.",
-                f"See what was packed: {self.description}, farm logs image-build",
-            )
 
     def _version(self, started: float) -> str:
         day = time.strftime("%Y%m%d", time.gmtime(started))
@@ -241,6 +232,18 @@ def set_squashfs_options(description: Path, options: str) -> None:
         )
     made.set("fscreateoptions", options)
     tree.write(description, encoding="utf-8", xml_declaration=True)
+
+
+def require_limits(kind: ImageKind, folder: Path) -> None:
+    """Raise FarmError when a file of a version is larger than its kind allows."""
+    for name, limit in kind.limits.items():
+        size = (folder / name).stat().st_size
+        if size > limit:
+            raise FarmError(
+                f"The image that was built is too large: {name} has {size >> 20} MiB.",
+                f"Its kind, {kind.name}, allows {limit >> 20} MiB: machines read it over the network when they boot.",
+                f"Take out what need not be in it, in {description_dir(kind)}, or raise the limit of the kind.",
+            )
 
 
 def parse_packages(text: str) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import typing
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from farm.errors import FarmError
 from farm.export import EXPORTS, export_of, prepare, root_argument
 from farm.home import Home
 from farm.image import kinds
-from farm.image.build import description_dir, set_squashfs_options
+from farm.image.build import description_dir, require_limits, set_squashfs_options
 from farm.image.store import FILES, Selection, Store
 from farm.image.uses import note_user
 from farm.instance import Instance, decode
@@ -97,6 +98,20 @@ def test_a_description_of_another_type_is_refused(tmp_path: Path) -> None:
         set_squashfs_options(page, "-b 128K")
 
     assert 'has no <type image="kis">' in caught.value.why
+
+
+def test_a_version_larger_than_its_kind_allows_is_refused(tmp_path: Path) -> None:
+    kind = replace(kinds.find(FIRST_KIND), limits={"kernel": 1 << 20, "initrd": 3 << 20})
+    for name in kind.limits:
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, kind.limits[name])
+    require_limits(kind, tmp_path)
+
+    os.truncate(tmp_path / "initrd", 5 << 20)
+    with pytest.raises(FarmError) as caught:
+        require_limits(kind, tmp_path)
+    assert "The image that was built is too large: initrd has 5 MiB." == caught.value.what
+    assert "allows 3 MiB" in caught.value.why
 
 
 def test_a_kind_that_there_is_not_is_named_with_those_there_are() -> None:
