@@ -92,7 +92,7 @@ def clang_without(name: str) -> Callable[[Path], None]:
 def test_good_ones(packed: Path, tmp_path: Path, change: Callable[[Path], object]) -> None:
     found = examine(archive(packed, tmp_path, change), "unset ICECC_VERSION")
     assert State.OK == found.state, found
-    assert "it compiles" in found.seen[-1]
+    assert "environment compiles" in found.seen[-1]
 
 
 @pytest.mark.parametrize(
