@@ -68,7 +68,7 @@ def ask(boot: Boot, mac: str, boot_id: str, stages: dict[str, float]) -> Setting
             reason = error
         if attempt == HTTP_TRIES or time.monotonic() - complained >= COMPLAIN_SECONDS:
             complained = time.monotonic()
-            _say(f"the server {boot.server} does not say what this node is to be: {reason}; still asking")
+            _say(f"no settings from the server {boot.server} yet: {reason}; still asking")
         time.sleep(next(waits))
 
 

@@ -35,7 +35,9 @@ def examine(root: str = "/") -> list[Finding]:
 
 def _clock() -> Finding:
     now = time.time()
-    return finding("node-clock", now > LONG_AGO, time.strftime("It is %Y-%m-%d %H:%M:%S.", time.gmtime(now)), "reboot")
+    return finding(
+        "node-clock", now > LONG_AGO, time.strftime("The clock shows %Y-%m-%d %H:%M:%S.", time.gmtime(now)), "reboot"
+    )
 
 
 def main(root: str) -> int:

@@ -22,16 +22,16 @@ def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str
     memory, overlay, network = snapshot["memory"], snapshot["overlay"], snapshot["network"]
     nic = {"device": network["nic"]}
     families: list[Family] = [
-        ("info", "gauge", "What this node is.", [(info, 1)]),
+        ("info", "gauge", "Name and image of the node.", [(info, 1)]),
         *(family for role, section in snapshot["roles"].items() for family in load(role).metrics(section)),
         ("uptime_seconds", "gauge", "Time since the kernel started.", [({}, snapshot["uptime"])]),
         (
             "boot_stage_seconds",
             "gauge",
-            "When a boot stage was reached, counted from the kernel's start.",
+            "Time from the kernel's start until a boot stage was reached.",
             [({"stage": stage}, seconds) for stage, seconds in snapshot["boot"].items()],
         ),
-        ("cpu_seconds_total", "counter", "What the processors spent their time on.", cpu),
+        ("cpu_seconds_total", "counter", "Time that the processors spent in each mode.", cpu),
         (
             "load",
             "gauge",
@@ -39,11 +39,11 @@ def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str
             [({"minutes": minutes}, load) for minutes, load in zip(("1", "5", "15"), snapshot["load"], strict=True)],
         ),
         ("memory_total_bytes", "gauge", "Memory.", [({}, memory["total"])]),
-        ("memory_available_bytes", "gauge", "Memory that programs can get.", [({}, memory["available"])]),
-        ("overlay_size_bytes", "gauge", "RAM that writes to the root may take.", [({}, overlay["total"])]),
-        ("overlay_used_bytes", "gauge", "RAM that writes to the root take.", [({}, overlay["used"])]),
-        ("network_receive_bytes_total", "counter", "Received by the boot NIC.", [(nic, network["received"])]),
-        ("network_transmit_bytes_total", "counter", "Sent by the boot NIC.", [(nic, network["sent"])]),
+        ("memory_available_bytes", "gauge", "Memory available to programs.", [({}, memory["available"])]),
+        ("overlay_size_bytes", "gauge", "RAM available for writes to the root.", [({}, overlay["total"])]),
+        ("overlay_used_bytes", "gauge", "RAM used by writes to the root.", [({}, overlay["used"])]),
+        ("network_receive_bytes_total", "counter", "Bytes received by the boot NIC.", [(nic, network["received"])]),
+        ("network_transmit_bytes_total", "counter", "Bytes sent by the boot NIC.", [(nic, network["sent"])]),
         (
             "temperature_celsius",
             "gauge",

@@ -219,6 +219,6 @@ async def listen(ports: Iterable[int]) -> list[asyncio.Server]:
             raise FarmError(
                 "The simulated daemons cannot listen.",
                 error.strerror or str(error),
-                "Simulate in a namespace of its own, without --scheduler.",
+                "Simulate without --scheduler, in a separate namespace.",
             ) from error
     return servers

@@ -35,15 +35,15 @@ def own_namespace(name: str) -> Iterator[None]:
     """
     if os.geteuid() != 0:
         raise FarmError(
-            "A simulated farm of its own needs root.",
-            "It lives in a network namespace.",
-            "Try again with sudo, or use a scheduler that runs already: farm simulate --scheduler HOST",
+            "Simulating a farm needs root.",
+            "The simulation needs a network namespace.",
+            "Try again with sudo, or use an existing scheduler: farm simulate --scheduler HOST",
         )
     if namespace_path(name).exists():
         if command.run(["ip", "netns", "pids", name]).stdout.split():
             raise FarmError(
-                f"There is a network namespace {name} already.",
-                "Programs run in it, perhaps those of another simulated farm.",
+                f"The network namespace {name} already exists.",
+                "Programs are running in it, perhaps of another simulated farm.",
                 "Choose another name: farm simulate --name NAME",
             )
         command.run(["ip", "netns", "delete", name])
@@ -112,4 +112,6 @@ def _wait_until_it_listens(process: subprocess.Popen[bytes], log: int) -> None:
             return
         time.sleep(0.05)
     said = os.pread(log, 4096, 0).decode(errors="replace")
-    raise FarmError("The scheduler of the simulated farm does not start.", said, "Is icecc installed? farm doctor")
+    raise FarmError(
+        "The scheduler of the simulated farm does not start.", said, "Check whether icecc is installed: farm doctor"
+    )

@@ -110,8 +110,8 @@ class Simulation:
             if self.login_seconds > LOGINS_SECONDS:
                 raise FarmError(
                     f"{missing} of {len(self._daemons)} simulated daemons cannot log in.",
-                    f"The scheduler did not accept them within {LOGINS_SECONDS:.0f} s; it may block them.",
-                    "Ask it: echo listblocks | nc SCHEDULER 8766",
+                    f"The scheduler did not accept them within {LOGINS_SECONDS:.0f} s; they may be blocked.",
+                    "Check: echo listblocks | nc SCHEDULER 8766",
                 )
             if self._stopped:
                 return
@@ -166,8 +166,8 @@ def _places(host: str, port: int, network: IPv4Network | None, submitters: int, 
     if submitters > 240 or numbers[-1] >= network.num_addresses:
         raise FarmError(
             f"{network} is too small for {nodes} nodes and {submitters} submitters.",
-            "Nodes have their addresses from the second 256th of it on; submitters, 240 at most, from the first.",
-            "Name a network of 65536 addresses: --network 127.78.0.0/16",
+            "The first 256th of the network is for at most 240 submitters, the rest for nodes.",
+            "Use a network of 65536 addresses: --network 127.78.0.0/16",
         )
     for number in numbers:
         yield LoginPlace(host, port, str(network[number]), ICECCD_PORT)

@@ -155,7 +155,7 @@ class DaemonSession:
         try:
             decoded = [self._decode(*each) for each in self._channel.messages()]
         except LayoutError:
-            raise ProtocolError("A message ends too early.") from None
+            raise ProtocolError("A message is incomplete.") from None
         return [message for message in decoded if message is not None], answer
 
     def _decode(self, kind: int, data: bytes, at: int, end: int) -> Message | None:

@@ -136,7 +136,7 @@ def native_environment(
             return decode_text(data, at, end)[0] if kind == NATIVE_ENV else ""
     except _NO_ANSWER as error:
         raise FarmError(
-            "iceccd gives no environment.", f"{where}: {_reason(error)}", "Look at its log: journalctl -u iceccd"
+            "iceccd sends no environment.", f"{where}: {_reason(error)}", "Look at its log: journalctl -u iceccd"
         ) from error
 
 
@@ -172,7 +172,7 @@ def _message(connection: socket.socket, channel: Channel) -> Message:
 def _some(connection: socket.socket) -> bytes:
     data = connection.recv(CHUNK)
     if not data:
-        raise ConnectionResetError(0, "it closed the connection")
+        raise ConnectionResetError(0, "iceccd closed the connection")
     return data
 
 

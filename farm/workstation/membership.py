@@ -85,7 +85,7 @@ def find(home: Home) -> Membership:
             return found
     raise FarmError(
         "This machine belongs to no farm.",
-        f"No farm runs here, and there is neither {user_file()} nor {SYSTEM}.",
+        f"No farm is up here, and neither {user_file()} nor {SYSTEM} exists.",
         "Join one: farm join (on a server: sudo farm up)",
     )
 
@@ -98,7 +98,7 @@ def load(path: Path) -> Membership | None:
         return None
     except (OSError, *NOT_JSON) as error:
         raise FarmError(
-            "The record of the farm that was joined cannot be read.", f"{path}: {error}", "Join it anew: farm join"
+            "The record of the joined farm cannot be read.", f"{path}: {error}", "Join it again: farm join"
         ) from error
 
 

@@ -149,7 +149,7 @@ def test_a_user_beside_the_systems_iceccd(desk: Workstation, server: tuple[Names
     until(lambda: desk.processes(), "the system's iceccd does not start")
     home, system = tree(desk.home), desk.processes()
     joined = json.loads(desk.farm("join", SERVER, "--json").stdout)
-    assert "a bare icecc goes to that one first" in joined["notes"][0]
+    assert "a bare icecc uses that one first" in joined["notes"][0]
     compiles_on_node(desk, server[0], "beside", ICECC_TEST_SOCKET=joined["membership"]["socket"])
     desk.farm("leave")
     assert (home, system) == (tree(desk.home), desk.processes())
@@ -306,8 +306,8 @@ def test_what_cannot_be_joined_is_named_and_nothing_changed(
     home = tree(desk.home)
     for words, told in (
         (["join", f"{SERVER}:9999"], "No scheduler at 10.99.41.1:9999 can be reached."),
-        (["join", "no-such-farm"], "Farms that were found: test."),
-        (["join", f"{SERVER}:8766"], "does not answer as a scheduler does"),
+        (["join", "no-such-farm"], "Farms found: test."),
+        (["join", f"{SERVER}:8766"], "does not answer like a scheduler"),
         (["join", SERVER, "--netname", "$(reboot)"], "cannot be used"),
         (["join", SERVER, "--accept-jobs"], "Only root can accept jobs"),
     ):

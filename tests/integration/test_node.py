@@ -156,7 +156,7 @@ def test_a_node_waits_for_its_server_and_for_an_answer_that_makes_sense(
     server, node = lab
     root = node_root(node)
     process = node.start("configure", *argv("configure", root))
-    until(lambda: "does not say what this node is to be" in node.log("configure"), "the node does not complain")
+    until(lambda: "no settings from the server" in node.log("configure"), "the node does not complain")
     settings = served / "nodes" / "52-54-00-00-00-01.json"
     settings.write_text(json.dumps({**SETTINGS, "name": "a; reboot"}))
     nginx(server)

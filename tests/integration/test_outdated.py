@@ -125,7 +125,7 @@ def test_farm_run_restarts_the_users_own(mine: Workstation, how: str) -> None:
     assert ("node", []) == call(mine)
     change(mine, how)
     told = run(mine)
-    assert "Restarting iceccd as soon as no compiler call uses it." in told
+    assert "Restarting iceccd when no compiler call uses it." in told
     assert "1 job on 1 node, 0 here" in told
     assert "Restarting" not in run(mine)
 

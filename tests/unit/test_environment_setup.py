@@ -69,7 +69,7 @@ def made(machine: Path, wish: Wish, **base: str) -> Setup:
 
 @pytest.mark.parametrize(
     ("free", "cpus", "jobs", "reason"),
-    [(10, 4, 12, "10 of"), (100, 2, 16, "each preprocesses"), (0, 8, 8, "this machine has 8"), (1, 1, 3, "1 of")],
+    [(10, 4, 12, "10 of"), (100, 2, 16, "each can preprocess"), (0, 8, 8, "this machine has 8"), (1, 1, 3, "1 of")],
 )
 def test_as_many_jobs_as_slots_are_free_and_this_machine_can_feed(free: int, cpus: int, jobs: int, reason: str) -> None:
     slots = Slots(nodes=3, total=120, free=free)

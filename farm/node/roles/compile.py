@@ -119,7 +119,7 @@ class CompileProbe(Probe):
 
 def _iceccd() -> Finding:
     why = why_silent("127.0.0.1", ICECCD_PORT)
-    seen = why or f"It answers at TCP port {ICECCD_PORT}."
+    seen = why or f"iceccd answers on TCP port {ICECCD_PORT}."
     return finding("node-iceccd", not why, seen, "systemctl restart iceccd; journalctl -u iceccd")
 
 
@@ -140,7 +140,7 @@ def _room(folder: str, slots: int) -> Finding:
     except OSError as error:
         return finding("node-space", False, str(error), f"install -d -o icecc {folder}")
     free = stat.f_bavail * stat.f_frsize
-    seen = f"{free >> 20} MiB are free in {folder}, {wanted >> 20} are wanted."
+    seen = f"{free >> 20} MiB are free in {folder}, {wanted >> 20} are needed."
     return finding("node-space", free >= wanted, seen, "reboot, or give it more RAM or fewer slots")
 
 

@@ -62,7 +62,7 @@ def to_envrc(setup: Setup) -> str:
     folders += [f"PATH_add {shlex.quote(folder)}\n" for folder in reversed(setup.added)]
     rest = {name: value for name, value in setup.changes.items() if name != "PATH"}
     return (
-        f"# {WRITTEN_MARK} for the farm {setup.farm}; write it anew when the farm changes.\n"
+        f"# {WRITTEN_MARK} for the farm {setup.farm}; write it again when the farm changes.\n"
         + "".join(folders)
         + to_sh(rest)
     )
@@ -145,9 +145,9 @@ def _understood(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise _not_understood(str(error)) from error
     if not isinstance(document, dict):
-        raise _not_understood("It is not an object.")
+        raise _not_understood("The file is not a JSON object.")
     if not isinstance(document.get("version", 1), int):
-        raise _not_understood("Its version is not a number.")
+        raise _not_understood("The version is not a number.")
     return document
 
 
@@ -160,7 +160,7 @@ def _object(preset: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _not_understood(why: str) -> FarmError:
     return FarmError(
-        "The presets that are there cannot be understood, so they were left as they are.",
+        "The existing presets cannot be parsed, so they were not changed.",
         why,
         "Fix the file, or name another one and include it.",
     )

@@ -57,7 +57,7 @@ def find_outdated(environment: Mapping[str, str], folder: str) -> str:
     if found is None or not found.pid or environment.get("ICECC_VERSION"):
         return ""
     if found.options and found.options.folder and is_gone(found.options.folder):
-        return f"{found.options.folder} is gone, where iceccd keeps the compilers that it has packed."
+        return f"{found.options.folder}, where iceccd stores packed compilers, no longer exists."
     try:
         started = psutil.Process(found.pid).create_time()
     except psutil.Error:

@@ -87,18 +87,18 @@ def set_up(
     jobs = wish.jobs or slots.parallel_jobs(cpus)
     start = dict(base) if ccache else {**base, "PATH": path}
     environment = compile_environment(start, remote=True, jobs=jobs, ccache=ccache, make=wish.jobs is not None)
-    why = [f"{count(jobs, 'job')}: " + ("-j says so." if wish.jobs else f"{slots.why_parallel_jobs(cpus)}.")]
+    why = [f"{count(jobs, 'job')}: " + ("set by -j." if wish.jobs else f"{slots.why_parallel_jobs(cpus)}.")]
     if ccache:
-        why.append("ccache is asked first, and calls icecc for what it does not have (CCACHE_PREFIX).")
+        why.append("ccache is used first, and calls icecc for files that it does not have (CCACHE_PREFIX).")
         if not uses_ccache(base):
             environment["PATH"] = os.pathsep.join([_ccache_folder(path, cache), path])
     else:
         environment.pop("CCACHE_PREFIX", None)
-        why.append(f"Compilers' names in {ICECC_WRAPPERS} are icecc.")
+        why.append(f"Compiler names in {ICECC_WRAPPERS} are links to icecc.")
     daemon = socket_variable(membership, base)
     if daemon:
         environment.update(daemon)
-        why.append(f"icecc would look for its daemon elsewhere than at {membership.socket} (ICECC_TEST_SOCKET).")
+        why.append(f"icecc would not find its daemon at {membership.socket} by itself (ICECC_TEST_SOCKET).")
     named = [find_compiler(word, path) for word in wish.compilers]
     crossing = [find_compiler(word, path, triplet) for triplet, word in (wish.cross or {}).items()]
     launcher = "ccache" if ccache else "icecc"
@@ -112,7 +112,7 @@ def set_up(
     if kept:
         environment["ICECC_VERSION"] = _version(kept, named, path, cache / "environments")
         names = ", ".join(compiler.name for compiler in kept)
-        why.append(f"Environments are made once and kept for {names} (ICECC_VERSION).")
+        why.append(f"Stored environments are used for {names} (ICECC_VERSION).")
     changes: Changes = {name: value for name, value in environment.items() if base.get(name) != value}
     changes |= {name: None for name in base if name not in environment}
     before = base.get("PATH", os.defpath).split(os.pathsep)

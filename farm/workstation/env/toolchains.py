@@ -87,14 +87,16 @@ def find_compiler(word: str, path: str, triplet: str = "") -> Compiler:
     """
     found = shutil.which(word, path=path)
     if found is None:
-        raise FarmError(f"There is no compiler {word}.", "It is not in PATH, or not a program.", "Check its spelling.")
+        raise FarmError(
+            f"There is no compiler {word}.", "The compiler is not in PATH, or is not a program.", "Check its spelling."
+        )
     file = Path(found).absolute()
     named = COMPILER_NAME.fullmatch(file.name)
     if named is None:
         raise FarmError(
-            f"icecc does not know {file.name} for a compiler.",
-            "It goes by the name: gcc or clang, with TRIPLET- before it or -VERSION after it.",
-            "Name the compiler itself, not what calls it.",
+            f"icecc does not recognise {file.name} as a compiler.",
+            "icecc recognises the names gcc and clang, with TRIPLET- before them or -VERSION after them.",
+            "Name the compiler itself, not a wrapper.",
         )
     prefix, family, version = named["prefix"] or "", named["family"], named["version"] or ""
     sibling = file.with_name(f"{prefix}{PLUS_PLUS[family]}{version}")
@@ -133,7 +135,7 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> KeptEn
             argv,
             cwd=Path(workplace),
             timeout=PACKING_SECONDS,
-            mend="It needs the programs file and objcopy: apt-get install file binutils",
+            mend="Install the programs file and objcopy: apt-get install file binutils",
         )
         (made,) = Path(workplace).glob("*.tar*")
         size = made.stat().st_size
@@ -160,16 +162,16 @@ def icecc_version(native: Path, others: Iterable[tuple[Compiler, Path]]) -> str:
         for prefix in compiler.prefixes:
             if archives.setdefault(prefix, archive) != archive:
                 raise FarmError(
-                    f"icecc cannot tell {compiler.name} from the other {prefix}-….",
-                    "In ICECC_VERSION it knows compilers by what stands before the last hyphen.",
-                    "Name one of them only; the other's environment is then made by iceccd for each session.",
+                    f"icecc cannot distinguish {compiler.name} from the other {prefix}-….",
+                    "ICECC_VERSION identifies compilers by the part before the last hyphen.",
+                    "Name only one of them; iceccd then makes the other's environment for each session.",
                 )
     for archive in (native, *archives.values()):
         if set(",:=") & set(str(archive)):
             raise FarmError(
-                f"The path {archive} cannot stand in ICECC_VERSION.",
-                "Commas, colons and equals signs divide its parts.",
-                "Keep environments elsewhere: set XDG_CACHE_HOME.",
+                f"The path {archive} cannot be used in ICECC_VERSION.",
+                "Commas, colons and equals signs are separators there.",
+                "Set XDG_CACHE_HOME to another folder.",
             )
     return ",".join([str(native), *(f"{archive}={prefix}" for prefix, archive in archives.items())])
 

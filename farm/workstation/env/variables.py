@@ -66,14 +66,14 @@ class Slots:
             return f"{here}, and no node takes jobs"
         wanted, fed = self.free + SPARE_JOBS, cpus * FED_BY_A_PROCESSOR
         slots = f"{self.free} of the farm's {self.total} slots are free" if self.free_known else self._all_slots
-        free = f"{slots}, and {SPARE_JOBS} more keep them busy"
+        free = f"{slots}, plus {SPARE_JOBS} to keep them busy"
         if wanted > fed:
-            return f"{free}; but {here}, and each preprocesses for some {FED_BY_A_PROCESSOR} jobs"
+            return f"{free}; but {here}, and each can preprocess for about {FED_BY_A_PROCESSOR} jobs"
         return free if wanted >= cpus else f"{free}; but {here}"
 
     @property
     def _all_slots(self) -> str:
-        return f"the farm has {count(self.total, 'slot')} (only its server can tell which are free)"
+        return f"the farm has {count(self.total, 'slot')} (only its server knows which are free)"
 
 
 def count_slots(nodes: Sequence[Host], submitter: str) -> Slots:
@@ -127,7 +127,7 @@ def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slot
     if slots.logging_in:
         say(f"{slots.obstacle} Waiting for it.")
     elif slots.overloaded:
-        say("All nodes say that they are busy. Waiting for a moment.")
+        say("All nodes are busy. Waiting for a moment.")
     while now - start < (LOGIN_SECONDS if slots.logging_in else LOAD_SECONDS if slots.overloaded else 0):
         time.sleep(1)
         now = time.monotonic()
@@ -135,7 +135,7 @@ def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slot
             alive = now
         elif now - alive > RESTART_SECONDS:
             by = _START[membership.how].format(membership.scheduler)
-            return Slots(obstacle=f"This machine's iceccd does not run; it is started by: {by}.")
+            return Slots(obstacle=f"This machine's iceccd is not running. Start it: {by}")
         slots = survey(membership)
     return slots
 

@@ -157,15 +157,15 @@ def named(name: str, candidates: Iterable[Candidate]) -> Candidate:
         return meant[0]
     if meant:
         addresses = ", ".join(one.target for one in meant[:MAX_NAMED_FARMS])
-        why = f"They are at {addresses}."
+        why = f"Their addresses are {addresses}."
         raise FarmError(
-            f"Several farms call themselves {name}.", why, f"Name one by its address: farm join {meant[0].target}"
+            f"Several farms have the name {name}.", why, f"Use the address of one: farm join {meant[0].target}"
         )
     listed = ", ".join(one.farm for one in farms[:MAX_NAMED_FARMS])
     raise FarmError(
         f"There is no host and no farm {name!r}.",
-        f"Farms that were found: {listed}." if farms else "No farm was found on the networks of this machine.",
-        "See what is there: farm join --list; or give its address: farm join ADDRESS",
+        f"Farms found: {listed}." if farms else "No farm was found on the networks of this machine.",
+        "List the farms: farm join --list. Or use an address: farm join ADDRESS",
     )
 
 
@@ -178,16 +178,15 @@ async def _ask(address: str, port: int) -> FoundScheduler:
         raise FarmError(
             f"No scheduler at {address}:{port} can be reached.",
             f"TCP: {error.why}",
-            "See what is there: farm join --list. Is a firewall between? It must let TCP and UDP "
-            f"{port} of the server through. A farm that refuses strangers lets a machine in whose address is in its "
-            "nodes.known: ask who looks after it.",
+            f"List the farms: farm join --list. Check that firewalls allow TCP and UDP {port} of the server. If the "
+            "farm refuses strangers, ask its administrator to add this machine's address to nodes.known.",
         ) from error
     found = await discover(port, host=address)
     if not found:
         raise FarmError(
-            f"What listens at {address}:{port} does not answer as a scheduler does.",
-            f"TCP connects, but a question by UDP to port {port} has no answer.",
-            f"Let UDP {port} of the server through the firewall; see what is there: farm join --list",
+            f"The program at {address}:{port} does not answer like a scheduler.",
+            f"TCP works, but there is no answer by UDP at port {port}.",
+            f"Allow UDP {port} of the server in the firewall. List the farms: farm join --list",
         )
     return found[0]
 
@@ -196,9 +195,9 @@ def check_netname(name: str) -> None:
     """See that it may be written where a shell reads it. Raises FarmError."""
     if not NETNAME.fullmatch(name):
         raise FarmError(
-            f"The netname {printable(name)!r} cannot be used.",
-            "icecream's start scripts read it as shell: it may have 1 to 64 letters, digits and _.:@+,=/- only.",
-            "Name another: --netname NAME (the scheduler's own does not matter to a daemon that knows its address)",
+            f"The netname {printable(name)!r} is not valid.",
+            "icecream's start scripts are shell scripts, so it must consist of 1 to 64 letters, digits and _.:@+,=/-.",
+            "Use another one: --netname NAME (a daemon that knows the scheduler's address does not need its netname)",
         )
 
 
@@ -206,8 +205,8 @@ def check_protocol(protocol: int) -> None:
     """See that a scheduler is not older than any icecream of today speaks. Raises FarmError."""
     if protocol < OLDEST_PROTOCOL:
         raise FarmError(
-            f"The scheduler is too old: it speaks protocol {protocol}.",
-            f"icecream accepts {OLDEST_PROTOCOL} and later.",
+            f"The scheduler is too old: its protocol is {protocol}.",
+            f"icecream needs {OLDEST_PROTOCOL} or later.",
             "Update icecream on the server.",
         )
 
@@ -220,7 +219,7 @@ def check_installed() -> None:
         except MissingProgramError:
             raise FarmError(
                 f"The program {program} is not installed.",
-                "Jobs are handed to the farm by icecream's daemon and client, from this machine's distribution.",
+                "The distribution's icecream daemon and client send the jobs to the farm.",
                 f"Install it: {install_command(Path('/etc/os-release'))}",
             ) from None
 

@@ -80,7 +80,7 @@ class SystemService(Struct, frozen=True):
         if not wait_for(SYSTEM_SOCKET):
             raise FarmError(
                 "iceccd does not answer.",
-                f"The service {self.name} was started, but nobody listens at {SYSTEM_SOCKET}.",
+                f"The service {self.name} was started, but does not listen on {SYSTEM_SOCKET}.",
                 f"Look at its log: /var/log/iceccd.log, or journalctl -u {self.name}",
             )
 
@@ -162,7 +162,7 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
         if not wait_for(self.socket):
             raise FarmError(
                 "iceccd does not answer.",
-                f"Nobody listens at {self.socket} after {START_SECONDS:.0f} s.",
+                f"iceccd does not listen on {self.socket} after {START_SECONDS:.0f} s.",
                 f"Look at its log: {self.log}",
             )
 
@@ -172,7 +172,7 @@ class UserDaemon(Struct, frozen=True, kw_only=True):
         # What it has started has its mark, too, but other words.
         argv = next((words for words in map(_argv, running) if Path(words[0] if words else "").name == "iceccd"), None)
         if argv is None:
-            raise FarmError("iceccd does not run.", f"It listened at {self.socket}.", "Start it: farm join")
+            raise FarmError("iceccd does not run.", f"Its socket was {self.socket}.", "Start it: farm join")
         self.cache.parent.mkdir(parents=True, exist_ok=True)  # somebody may have emptied ~/.cache
         if not user_manager():
             end_processes(running)
@@ -210,8 +210,8 @@ def user_daemon() -> UserDaemon:
     if len(os.fsencode(found.socket)) > LONGEST_SOCKET:
         raise FarmError(
             "The path of your home folder is too long.",
-            f"iceccd listens at {found.socket}, and a socket's path has at most {LONGEST_SOCKET} bytes.",
-            "Have root join this machine: sudo farm join",
+            f"iceccd's socket is {found.socket}; a socket's path can have at most {LONGEST_SOCKET} bytes.",
+            "Join as root: sudo farm join",
         )
     return found
 

@@ -74,8 +74,8 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
     if made is None:
         if answers(SYSTEM_SOCKET) and not daemon.active:
             raise FarmError(
-                "Another iceccd runs here.",
-                f"It listens at {SYSTEM_SOCKET}, but the service {daemon.name} does not run.",
+                "Another iceccd is running.",
+                f"That iceccd listens on {SYSTEM_SOCKET}, but the service {daemon.name} is not running.",
                 "Stop it (pgrep -a iceccd shows it), then join again.",
             )
         made = _remember_system(files, daemon)
@@ -98,7 +98,7 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
         daemon.restart()
         daemon.enable(True)
         save(SYSTEM, membership)
-    notes = () if daemon.systemd else ("systemd does not run here: whether iceccd starts at boot is left as it was.",)
+    notes = () if daemon.systemd else ("systemd is not running: whether iceccd starts at boot is not changed.",)
     return Joined(before if already and before else membership, already, notes)
 
 
@@ -147,12 +147,12 @@ def _join_user(target: Target) -> Joined:
     before = load(path)
     made = machine_undo.load(beside(path))
     if system and before is None and (system.scheduler, system.port) == (target.scheduler, target.port):
-        return Joined(system, True, ("Root has joined this machine to it, for all its users.",))
+        return Joined(system, True, ("Root has joined this machine for all users.",))
     daemon = daemon_of_user()
     if answers(daemon.socket) and not daemon.processes():
         raise FarmError(
-            "Another iceccd of yours runs here.",
-            f"It listens at {daemon.socket}, and `farm join` has not started it.",
+            "Another iceccd of yours is running.",
+            f"That iceccd listens on {daemon.socket}, and was not started by `farm join`.",
             "Stop it (pgrep -au $USER iceccd shows it), then join again.",
         )
     membership = Membership(
@@ -185,8 +185,8 @@ def _user() -> str:
 
 
 _PASSED_BY = (
-    "An iceccd of the system runs here too, and a bare icecc goes to that one first: "
-    "use `farm run`, or what `farm env` prints."
+    "The system's iceccd is running too, and a bare icecc uses that one first: use `farm run` or the settings from "
+    "`farm env`."
 )
 
 
@@ -228,12 +228,12 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
     for saved in made.files:
         path = Path(saved.path)
         if not path.parent.exists():
-            notes.append(f"{path} was not restored: its folder is gone.")
+            notes.append(f"{path} was not restored: its folder no longer exists.")
             continue
         if _edited(saved):
             kept = path.with_name(path.name + EDITED)
             write_atomic(kept, path.read_bytes(), path.stat().st_mode & 0o777)
-            notes.append(f"Somebody has changed {path} since: it is as before, and what they made of it is {kept}.")
+            notes.append(f"{path} was changed after joining: it was restored, and the changed file is now {kept}.")
         machine_undo.restore(saved)
     if made.service:
         daemon = SystemService(made.service, systemd=SYSTEMD.is_dir())
@@ -244,7 +244,7 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
                 daemon.stop()
             daemon.enable(made.enabled)
         except FarmError as error:
-            notes.append(f"The service {made.service} could not be put as it was: {error.what}")
+            notes.append(f"The service {made.service} could not be restored: {error.what}")
     return tuple(notes)
 
 
@@ -268,7 +268,7 @@ def _leave_user() -> tuple[str, ...]:
 
 def _not_joined() -> FarmError:
     if os.geteuid() != 0 and SYSTEM.exists():
-        return FarmError("You have joined no farm.", "Root has joined this machine to one.", "sudo farm leave")
+        return FarmError("You have joined no farm.", "Root has joined this machine to a farm.", "sudo farm leave")
     return FarmError("There is no farm to leave.", f"There is no {record()}.", "See what is there: farm join --list")
 
 
@@ -280,14 +280,16 @@ def _alone() -> Iterator[None]:
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
         raise FarmError(
-            "Your home folder cannot be used, and what joins a farm is kept there.",
+            "Your home folder cannot be used, but joining needs it.",
             f"{folder}: {error.strerror}",
-            "Set HOME to a folder of yours, or have root join this machine: sudo farm join",
+            "Set HOME to a folder of yours, or join as root: sudo farm join",
         ) from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
-        raise FarmError("Somebody else joins or leaves right now.", f"They hold {folder}.", "Try again.") from None
+        raise FarmError(
+            "Another farm join or farm leave is running.", f"That command holds {folder}.", "Try again."
+        ) from None
     finally:
         os.close(handle)

@@ -59,9 +59,9 @@ def load(path: Path) -> Undo | None:
         return None
     except (OSError, *NOT_JSON) as error:
         raise FarmError(
-            "The record of what `farm join` has changed cannot be read.",
+            "The record of the changes by `farm join` cannot be read.",
             f"{path}: {error}",
-            "What it changed is named in docs/workstation.md; undo it by hand, and remove the record.",
+            "Undo the changes in docs/workstation.md by hand, and remove the record.",
         ) from error
 
 

@@ -46,7 +46,7 @@ def restart_or_say(obstacle: str, membership: Membership, home: Home, say: Calla
     if not is_ours(membership):
         say(f"{obstacle} Restart iceccd: {hint(BY_HAND[membership.how])}")
         return
-    say(f"{obstacle} Restarting iceccd as soon as no compiler call uses it.")
+    say(f"{obstacle} Restarting iceccd when no compiler call uses it.")
     try:
         restart(membership, home)
     except FarmError as error:
@@ -59,7 +59,7 @@ def restart(membership: Membership, home: Home) -> None:
     Raises FarmError when it is not ours, when other calls go on using it, or when it does not come back.
     """
     if not is_ours(membership):
-        raise FarmError("This iceccd is not yours to restart.", "", BY_HAND[membership.how])
+        raise FarmError("You cannot restart this iceccd.", "", BY_HAND[membership.how])
     _wait_until_idle(membership)
     if membership.how == "user":
         user_daemon().restart()
@@ -70,7 +70,7 @@ def restart(membership: Membership, home: Home) -> None:
     if not wait_for(membership.socket):
         raise FarmError(
             "iceccd does not answer.",
-            f"Nobody listens at {membership.socket} after {START_SECONDS:.0f} s.",
+            f"iceccd does not listen on {membership.socket} after {START_SECONDS:.0f} s.",
             "Look at its log: farm logs iceccd",
         )
 
@@ -81,7 +81,7 @@ def _wait_until_idle(membership: Membership) -> None:
         if time.monotonic() > deadline:
             raise FarmError(
                 "iceccd was not restarted.",
-                f"{calls} compiler calls of another build use it, after {CALLS_SECONDS:.0f} s still.",
+                f"{calls} compiler calls of another build still use it after {CALLS_SECONDS:.0f} s.",
                 f"When that build has ended: {BY_HAND[membership.how]}",
             )
         time.sleep(0.1)

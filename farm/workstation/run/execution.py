@@ -142,14 +142,14 @@ def _refusal(command: Command, error: OSError) -> FarmError:
     name = command.argv[0]
     if error.errno == errno.ENOENT or not name:
         if name and _path(command) is not None:
-            why = "The program that its first line names, or the loader that it needs, is not there."
-            return NoSuchCommandError(f"{name} cannot be run.", why, "Look at its first line: head -n 1 FILE")
-        why = "No such file is there." if "/" in name else "It is not in PATH."
+            why = "The interpreter in its first line, or its loader, does not exist."
+            return NoSuchCommandError(f"{name} cannot be run.", why, "Check its first line: head -n 1 FILE")
+        why = "The file does not exist." if "/" in name else "The command is not in PATH."
         return NoSuchCommandError(f"There is no command {name}.", why, "Check its spelling.")
     if error.errno == errno.EACCES:
-        why = "It is a folder." if os.path.isdir(name) else "It may not be executed."
-        return NotExecutableError(f"{name} cannot be run.", why, "Name a program.")
-    mend = "Look at its mode and, if it is a script, at its first line."
+        why = "This is a folder." if os.path.isdir(name) else "The file is not executable."
+        return NotExecutableError(f"{name} cannot be run.", why, "Use the path of a program.")
+    mend = "Check its mode and, if it is a script, its first line."
     return NotExecutableError(f"{name} cannot be run.", error.strerror or "", mend)
 
 
