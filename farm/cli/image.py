@@ -17,12 +17,11 @@ from farm.errors import FarmError
 from farm.export import export_of, root_of
 from farm.hints import hint
 from farm.home import Home
-from farm.image.kinds import KINDS, find
+from farm.image.kinds import KINDS, build_command, find
 from farm.image.store import Manifest, Store
 
 _KIND = click.argument("kind", required=False, default=FIRST_KIND, metavar="[KIND]")
 _IMAGE = click.argument("image", metavar="[KIND/]VERSION")
-_FIRST = "Build one: sudo farm image build"
 _CHOOSE = "Choose one: sudo farm image use VERSION. Or name the version to show: farm image show VERSION"
 
 
@@ -65,22 +64,21 @@ def build(home: Home, kind: str, force: bool, refresh: bool, as_json: bool) -> N
 def list_(home: Home, kind: str | None, as_json: bool) -> None:
     """List all versions, or those of KIND, oldest first; * marks those for next boots."""
     store = Store(home.images)
-    manifests = store.list(find(kind).name if kind else None)
-    selected = {each: store.selected(each) for each in dict.fromkeys(manifest.kind for manifest in manifests)}
+    manifests, selected = store.list(find(kind).name if kind else None), store.selections()
     if as_json:
         current = store.selection(kind or FIRST_KIND).current
         images = [{**_plain(store, manifest), "packages": len(manifest.packages)} for manifest in manifests]
         show_json({"schema": 1, "current": current, "selected": selected, "images": images})
         return
     if not manifests:
-        err.print(hint(f"No image was built yet. {_FIRST}"), soft_wrap=True)
+        err.print(hint(f"No image was built yet. Build one: {build_command(kind or FIRST_KIND)}"), soft_wrap=True)
         return
     table = Table(box=None, header_style="bold")
     for column in ("", "version", "built", "kernel", "root", "initrd", "export"):
         table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
-            "*" if manifest.image == selected[manifest.kind] else "",
+            "*" if manifest.image in selected.values() else "",
             manifest.image,
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
@@ -91,17 +89,14 @@ def list_(home: Home, kind: str | None, as_json: bool) -> None:
 
 
 @image.command()
-@click.argument("image", required=False, metavar="[KIND/]VERSION | KIND")
+@click.argument("image", required=False, metavar="[[KIND/]VERSION | KIND]")
 @click.option("--packages", is_flag=True, help="List the packages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     """Show the files of VERSION (default: the one for next boots)."""
     store = Store(home.images)
-    wanted = store.selected(image or FIRST_KIND) if image is None or image in KINDS else image
-    if wanted is None:
-        raise FarmError("No image version is chosen for next boots.", "", _FIRST if not store.list() else _CHOOSE)
-    manifest = store.get(wanted)
+    manifest = store.get(_chosen(store, image or FIRST_KIND) if image is None or image in KINDS else image)
     if as_json:
         show_json(_plain(store, manifest))
         return
@@ -147,6 +142,15 @@ def remove(home: Home, image: str) -> None:
 
     remove_image(home, image)
     out.print(f"Removed {image}.")
+
+
+def _chosen(store: Store, kind: str) -> str:
+    """The image of a kind for next boots. Raises FarmError when none was chosen."""
+    chosen = store.selected(kind)
+    if chosen is None:
+        fix = _CHOOSE if store.list(kind) else f"Build one: {build_command(kind)}"
+        raise FarmError("No image version is chosen for next boots.", "", fix)
+    return chosen
 
 
 def _export(store: Store, manifest: Manifest) -> str:

@@ -227,9 +227,7 @@ async def _images(request: web.Request) -> web.Response:
 
     def look() -> Images:
         store = Store(watching.home.images)
-        manifests = store.list()
-        kinds = dict.fromkeys(each.kind for each in manifests)
-        selected = {kind: image for kind in kinds if (image := store.selected(kind))}
+        selected = store.selections()
         found = [
             ImageStatus(
                 image=each.image,
@@ -240,7 +238,7 @@ async def _images(request: web.Request) -> web.Response:
                 selected=each.image == selected.get(each.kind),
                 nodes=used.count(each.image),
             )
-            for each in reversed(manifests)
+            for each in reversed(store.list())
         ]
         return Images(selected=selected.get(watching.farm.kind), kinds=selected, images=found)
 

@@ -127,6 +127,11 @@ class Store:
         version = self.selection(kind).current
         return None if version is None else f"{_prefix(kind)}{version}"
 
+    def selections(self) -> dict[str, str]:
+        """The image that next boots get, by kind, of those in the store for which one was chosen."""
+        kinds = dict.fromkeys(manifest.kind for manifest in self.list())
+        return {kind: image for kind in kinds if (image := self.selected(kind))}
+
     def use(self, image: str) -> str:
         """Next boots of its kind get this image, which is returned; what they got so far can be rolled back to.
 

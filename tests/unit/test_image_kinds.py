@@ -11,7 +11,9 @@ from xml.etree import ElementTree
 
 import msgspec
 import pytest
+from click.testing import CliRunner
 
+from farm.cli import image as image_commands
 from farm.config import FIRST_KIND, Config, KindName, MachineConfig, NodesConfig
 from farm.errors import FarmError
 from farm.export import EXPORTS, export_of, prepare, root_argument
@@ -276,6 +278,30 @@ def test_only_served_files_of_images_that_went_go(store: Store, tmp_path: Path) 
 
     served = {path.parent.relative_to(home.http / "images") for path in (home.http / "images").rglob("kernel")}
     assert {Path("1"), Path("toy-client/2")} == served
+
+
+def test_commands_show_and_choose_by_kind(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FARM_IMAGES", str(store.directory))
+    monkeypatch.setattr("farm.cli.image.KINDS", kinds.KINDS)
+    home = Home.at(tmp_path / "home")
+
+    def said(*words: str) -> str:
+        done = CliRunner().invoke(image_commands.image, words, obj=home, catch_exceptions=False)
+        return done.stdout
+
+    store.use("1")
+    for version in ("1", "2"):
+        said("use", f"{OTHER}/{version}")
+
+    listed = json.loads(said("list", "--json"))
+    assert ("1", {FIRST_KIND: "1", OTHER: "toy-client/2"}) == (listed["current"], listed["selected"])
+    assert ["toy-client/1", "toy-client/2"] == [
+        each["image"] for each in json.loads(said("list", OTHER, "--json"))["images"]
+    ]
+    assert "toy-client/2" == json.loads(said("show", OTHER, "--json"))["image"]
+    assert "1" == json.loads(said("show", "--json"))["image"]
+    assert "Next boots get toy-client/1.\n" == said("rollback", OTHER)
+    assert "Removed toy-client/2.\n" == said("remove", "toy-client/2")
 
 
 def test_a_machine_is_outdated_by_what_its_own_kind_boots_next() -> None:
