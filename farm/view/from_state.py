@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from msgspec.structs import replace
 
 from farm.image.kinds import KINDS
 from farm.instance import Instance
+from farm.node.contract import ROLES
 from farm.printable import printable
 from farm.view.problems import bare_problems, problems
+from farm.view.roles import load
 from farm.view.status import (
     IPV4,
     CompileStatus,
@@ -167,6 +170,8 @@ def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus
     """A machine of ours; ``images``: what next boots get, by kind."""
     kind = farm.kind_of(node)
     host = farm.last_host(node)
+    roles = _roles(node, kind)
+    sections: dict[str, Any] = {role: load(role).section(farm, node, has=role in roles) for role in ROLES}
     return NodeStatus(
         key=node.mac,
         name=node.name,
@@ -186,20 +191,13 @@ def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus
         order=node.order.order if node.order else "",
         ordered=node.order.time if node.order else 0.0,
         telemetry=node.telemetry if node.verified else None,
-        compile=_compile(farm, node, host) if host is not None or "compile" in _roles(node, kind) else None,
+        **sections,
     )
 
 
 def _roles(node: Node, kind: str) -> tuple[str, ...]:
     """What a machine is for, as its agent told; before it tells, what the image that it boots is for."""
     return KINDS[kind].roles if node.told is None and kind in KINDS else node.roles
-
-
-def _compile(farm: Farm, node: Node, host: Host | None) -> CompileStatus:
-    told = node.told if node.verified and node.telemetry is not None else None
-    return CompileStatus(
-        None if host is None else host_status(host, farm.activity.scheduler), None if told is None else told.compile
-    )
 
 
 def other_status(host: Host, scheduler: Scheduler) -> NodeStatus:

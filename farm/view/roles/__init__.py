@@ -15,6 +15,7 @@ from msgspec import Struct
 from farm.view.status import NodeStatus, Overview
 from farm.view.wording import duration
 from farm.watch.events import Stage
+from farm.watch.state import Farm, Node
 
 
 class Idle(Struct, frozen=True):
@@ -30,6 +31,10 @@ class RoleView:
 
     advice: ClassVar[Mapping[Stage, tuple[str, str]]] = {}
     """Of the stages that the role comes to: what is missing there, and where to look ({name}: the machine)."""
+
+    def section(self, farm: Farm, node: Node, *, has: bool) -> Struct | None:
+        """Its section of the machine's status; None when it does not have the role (``has``), nor acts in it."""
+        return None
 
     def idle(self, node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overview, time: float) -> Idle | None:
         """Why the machine does nothing in this role at Unix ``time``; None when it does. ``nodes``: all of them."""

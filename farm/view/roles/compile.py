@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from farm.node.ports import ICECCD_PORT
+from farm.view.from_state import host_status
 from farm.view.roles import Idle, RoleView, absent, ordered
-from farm.view.status import NodeStatus, Overview
+from farm.view.status import CompileStatus, NodeStatus, Overview
 from farm.view.wording import count, duration
 from farm.watch.events import Stage
-from farm.watch.state import NO_JOBS
+from farm.watch.state import NO_JOBS, Farm, Node
 
 PASSED_OVER_SECONDS = 60.0
 """So long may a free node get nothing while jobs wait; the scheduler probes each node's port once a minute."""
@@ -25,6 +26,15 @@ class CompileView(RoleView):
         Stage.AGENT: ("not logged in to the scheduler", "check iceccd: farm node ssh {name} systemctl status iceccd"),
         Stage.REGISTERED: ("it takes no jobs (its load is 1000)", "check its memory and load: farm node show {name}"),
     }
+
+    def section(self, farm: Farm, node: Node, *, has: bool) -> CompileStatus | None:
+        """Whoever logs in at the scheduler compiles, whatever it is meant for."""
+        host = farm.last_host(node)
+        if host is None and not has:
+            return None
+        told = node.told if node.verified and node.telemetry is not None else None
+        login = None if host is None else host_status(host, farm.activity.scheduler)
+        return CompileStatus(login, None if told is None else told.compile)
 
     def idle(self, node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overview, time: float) -> Idle | None:
         """Why it compiles nothing."""
