@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from farm.history.build_records import Build, NodeHour
 from farm.history.builds import MAX_TAG
-from farm.view.status import SCHEMA, HostStatus, NodeStatus, SchedulerStatus
+from farm.view.status import STATUS_SCHEMA, HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
 
@@ -32,7 +32,7 @@ class Jobs(Struct, frozen=True, kw_only=True):
 class NodeList(Struct, frozen=True, kw_only=True):
     """Machines of this farm, and the daemons at its scheduler that are none of them."""
 
-    schema: Literal[2] = SCHEMA
+    schema: Literal[2] = STATUS_SCHEMA
     nodes: list[NodeStatus]
     hosts: list[HostStatus]
 

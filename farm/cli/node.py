@@ -21,7 +21,7 @@ from farm.home import Home
 from farm.printable import printable
 from farm.view.idle import idle_reason
 from farm.view.roles import Idle
-from farm.view.status import SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
+from farm.view.status import STATUS_SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
 from farm.view.wording import duration, size
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import CompileTold, Telemetry
@@ -112,7 +112,7 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
     status = load(home, scheduler, netname)
     require_nodes(status)
     if as_json:
-        show_json({"schema": SCHEMA, "nodes": msgspec.to_builtins(status.nodes)})
+        show_json({"schema": STATUS_SCHEMA, "nodes": msgspec.to_builtins(status.nodes)})
     elif status.nodes:
         out.print(nodes_table(status.nodes))
     elif status.farm:
@@ -134,7 +134,7 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
     found, now = pick(nodes, name), time.time()
     idle = idle_reason(found, nodes, status, now)
     if as_json:
-        show_json({"schema": SCHEMA, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
+        show_json({"schema": STATUS_SCHEMA, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
         return
     out.print(_facts(found, idle, now))
     if found.stages:

@@ -14,7 +14,7 @@ from farm.watch.events import Finding, Stage
 from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Telemetry
 
 IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
-SCHEMA: Literal[2] = 2
+STATUS_SCHEMA: Literal[2] = 2
 """Of a machine and all that holds machines: it carries a section for each of its roles."""
 
 
@@ -175,7 +175,7 @@ class StrangerStatus(Struct, frozen=True):
 class Overview(Struct, frozen=True, kw_only=True):
     """The farm but for its nodes and jobs; times are Unix times in seconds."""
 
-    schema: Literal[2] = SCHEMA
+    schema: Literal[2] = STATUS_SCHEMA
     """An answer with another is of another version, and is not taken."""
     farm: str
     """Empty for a scheduler that is watched without a farm of ours."""
