@@ -180,7 +180,7 @@ def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
     until(lambda: lab.daemon("pc07"), "it does not come back")
     with pending.noted(lab.home, Ordered(f"pc07@{SERVER}", "drain", time.time(), os.getpid())) as struck:
         status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
-        assert (status, body["done"].split(":")[0]) == (200, "pc07 is drained no longer")
+        assert (status, body["done"].split(":")[0]) == (200, "pc07 is no longer drained")
         assert struck()
 
 

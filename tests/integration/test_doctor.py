@@ -143,7 +143,7 @@ def test_it_tells_a_person(healthy: Desk) -> None:
 def test_an_unknown_code(healthy: Desk) -> None:
     done = healthy.doctor("--only", "no-such")
     assert done.returncode == 2
-    assert "There is no check no-such" in done.stderr
+    assert "Unknown check for this machine: no-such" in done.stderr
 
 
 def drop(namespace: Namespace, source: str) -> None:

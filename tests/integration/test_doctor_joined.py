@@ -85,7 +85,7 @@ def test_an_iceccd_that_does_not_run_is_not_waited_for(desk: Workstation) -> Non
     end(desk)
     done = desk.farm("run", "--", "sh", "-c", "echo $ICECC")
     assert done.stdout == "disable\n"
-    told = f"This machine's iceccd does not run; it is started by: farm join {SERVER}."
+    told = f"This machine's iceccd is not running. Start it: farm join {SERVER}."
     assert told in " ".join(done.stderr.split())
 
 

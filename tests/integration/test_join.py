@@ -308,7 +308,7 @@ def test_what_cannot_be_joined_is_named_and_nothing_changed(
         (["join", f"{SERVER}:9999"], "No scheduler at 10.99.41.1:9999 can be reached."),
         (["join", "no-such-farm"], "Farms found: test."),
         (["join", f"{SERVER}:8766"], "does not answer like a scheduler"),
-        (["join", SERVER, "--netname", "$(reboot)"], "cannot be used"),
+        (["join", SERVER, "--netname", "$(reboot)"], "is not valid"),
         (["join", SERVER, "--accept-jobs"], "Only root can accept jobs"),
     ):
         done = desk.farm(*words, check=False)

@@ -211,7 +211,7 @@ def test_a_busy_port_is_named_with_its_holder_but_the_farms_own_do_not_count(ser
     complaint = server.server.run(sys.executable, "-c", ASK_FOR_PORTS).stdout
     silence = server.server.run(sys.executable, "-c", ASK_FOR_PORTS, *map(str, own)).stdout
 
-    assert "UDP port 67, wanted for DHCP, is in use.\nIt is held by dnsmasq (pid " in complaint
+    assert "UDP port 67, wanted for DHCP, is in use.\nThe port is used by dnsmasq (pid " in complaint
     assert "Stop it; to find its unit: systemctl status " in complaint
     assert "" == silence
 

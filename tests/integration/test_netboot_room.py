@@ -102,7 +102,7 @@ def test_a_machine_for_which_no_address_is_left_is_named_until_it_has_one(room: 
     assert "off" == farm.nodes[mac(9)].stage, "it is no further than a machine that is off"
     (problem,) = refused(farm, CONFIG)
     assert "no-address" == problem.code
-    assert f"No address is left for pc09 ({mac(9)}): 10.95.4.50 to 10.95.4.53 are all lent out." == problem.what
+    assert f"No address is left for pc09 ({mac(9)}): 10.95.4.50 to 10.95.4.53 are all in use." == problem.what
 
     farm = fold(farm, BootEvent(None, time.time(), mac=mac(9), address="10.95.4.53"))
     assert [] == list(refused(farm, CONFIG))

@@ -243,7 +243,7 @@ def test_what_was_added_to_our_presets_stays() -> None:
     ],
 )
 def test_presets_that_cannot_be_understood_are_refused(there: str) -> None:
-    with pytest.raises(FarmError, match="cannot be understood"):
+    with pytest.raises(FarmError, match="cannot be parsed"):
         formats.to_presets(setup_of(), there)
 
 

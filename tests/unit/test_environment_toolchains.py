@@ -44,7 +44,7 @@ def test_names_and_prefixes(folder: Path, word: str, triplet: str, names: list[s
     assert find_compiler(str(folder / word), "/nowhere", triplet) == found
 
 
-@pytest.mark.parametrize(("word", "why"), [("tcc", "icecc does not know tcc"), ("gcc-99", "There is no compiler")])
+@pytest.mark.parametrize(("word", "why"), [("tcc", "icecc does not recognise tcc"), ("gcc-99", "There is no compiler")])
 def test_what_is_no_compiler(folder: Path, word: str, why: str) -> None:
     with pytest.raises(FarmError, match=why):
         find_compiler(word, str(folder))
@@ -61,7 +61,7 @@ def test_the_variable_says_which_archive_is_whose(folder: Path) -> None:
 
 def test_two_compilers_with_one_prefix_are_refused(folder: Path) -> None:
     one = find_compiler("gcc-12", str(folder))
-    with pytest.raises(FarmError, match="cannot tell gcc-12 from the other gcc-"):
+    with pytest.raises(FarmError, match="cannot distinguish gcc-12 from the other gcc-"):
         icecc_version(Path("/n.tar"), [(one, Path("/a.tar")), (one, Path("/b.tar"))])
 
 

@@ -67,7 +67,7 @@ def test_a_farm_that_says_it_is_at_anothers_scheduler_does_not_take_its_place() 
 
 def test_a_name_that_two_farms_have_means_neither() -> None:
     both = merge([LAB, FoundFarm("lab", "icecream-lab", "10.66.0.6", 8765, "")], [])
-    with pytest.raises(FarmError, match="Several farms call themselves lab"):
+    with pytest.raises(FarmError, match="Several farms have the name lab"):
         named("lab", both)
     with pytest.raises(FarmError, match="no farm 'attic'"):
         named("attic", both)
@@ -76,7 +76,7 @@ def test_a_name_that_two_farms_have_means_neither() -> None:
 
 @pytest.mark.parametrize("name", ["", "a b", "$(x)", "`x`", "-s", 'a"b', "a;b", "a%n", "a\n", "x" * 65, "ä"])
 def test_a_netname_that_a_shell_would_read_otherwise_is_refused(name: str) -> None:
-    with pytest.raises(FarmError, match="cannot be used"):
+    with pytest.raises(FarmError, match="is not valid"):
         check_netname(name)
 
 
