@@ -72,7 +72,7 @@ def advice_for(node: NodeStatus) -> tuple[str, str]:
     """What is missing at the stage of a node that is on its way, and where to look."""
     if node.stage in ADVICE:
         return ADVICE[node.stage]
-    said = (load(role).advice.get(node.stage) for role in node.roles)
+    said = (role.advice.get(node.stage) for role in map(load, node.roles) if role.behind(node))
     return next((each for each in said if each), ("its agent does not say that it is ready", "farm node show {name}"))
 
 

@@ -166,3 +166,10 @@ def test_a_machine_without_the_role_compile_does_not_hang_for_want_of_a_login() 
     hang = hanging(late, spans(late, NOW), {})
     assert hang
     assert "scheduler" not in hang.sentence
+
+
+def test_of_several_roles_the_one_that_a_machine_waits_for_gives_the_advice() -> None:
+    login = CompileStatus(fixtures.host("slow", "10.0.0.1"))
+    hang = hanging(node := replace(waiting(BootStage.AGENT, 900.0), compile=login), spans(node, NOW), {})
+    assert hang
+    assert "scheduler" not in hang.sentence, "it is logged in: another role keeps it from being ready"

@@ -40,6 +40,10 @@ class RoleView:
         """Why the machine does nothing in this role at Unix ``time``; None when it does. ``nodes``: all of them."""
         return away(node, time)
 
+    def behind(self, node: NodeStatus) -> bool:
+        """Whether this role is what a machine waits for at its stage; of several the first counts."""
+        return True
+
     def held(self, node: NodeStatus) -> bool:
         """Whether the machine is kept from coming further in this role, so that it does not hang."""
         return False

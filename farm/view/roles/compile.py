@@ -43,6 +43,10 @@ class CompileView(RoleView):
             return None
         return _cannot(node, overview, time) or _gets_none(node, list(nodes), time)
 
+    def behind(self, node: NodeStatus) -> bool:
+        """It is not logged in, or is given no jobs."""
+        return node.stage is Stage.REGISTERED or node.host is None or not node.host.online
+
     def held(self, node: NodeStatus) -> bool:
         """The scheduler does not let it log in."""
         return node.stage is Stage.AGENT and node.blocked
