@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -18,18 +18,20 @@ import pytest
 from zeroconf import IPVersion, ServiceInfo, Zeroconf
 
 from farm.api.client import fetch_status
-from farm.config import FIRST_KIND, Config, DhcpConfig
+from farm.config import FIRST_KIND, Config, DhcpConfig, MachineConfig
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.netboot.render import dnsmasq_conf, nginx_conf
+from farm.netboot.settings import machine_document
 from farm.view.status import NodeStatus, Status
 from farm.watch.events import BOOT_STAGES, Stage
-from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
+from tests.lab import PATIENCE, Namespace, namespaces, until
 
 SERVER = "10.99.3.1"
 MAC = "52:54:00:00:00:01"
 HYPHENS = "52-54-00-00-00-01"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm farm@server"
 
 
 class Lab:
@@ -45,15 +47,12 @@ class Lab:
             config=self.config, interface="lab0", images={FIRST_KIND: "v1"}, started=time.time() - 1, machines=machines
         ).save(self.home)
 
-    def serve(self) -> None:
-        """Start DHCP, HTTP and the scheduler."""
+    def serve(self, roles: Sequence[str] = ("compile",)) -> None:
+        """Start DHCP, HTTP and the scheduler; a machine that asks is for these roles."""
         (self.home.runtime / "nginx.conf").write_text(nginx_conf(self.config, self.home))
         (self.home.runtime / "dnsmasq.conf").write_text(dnsmasq_conf(self.config, self.home, "lab0"))
-        settings = {
-            "schema": 1, "farm": "lab", "name": "pc01", "netname": NETNAME, "scheduler": f"{SERVER}:8765", "slots": 3,
-            "telemetry_port": 9105, "authorized_keys": [],
-        }  # fmt: skip
-        self.file(f"nodes/{HYPHENS}.json", json.dumps(settings))
+        machine = MachineConfig(mac=MAC, name="pc01", slots=3)
+        self.file(f"nodes/{HYPHENS}.json", json.dumps(machine_document(self.config, machine, KEY, roles)))
         self.file("boot/start.ipxe", "#!ipxe")
         self.file("images/v1/kernel", "x" * 1000)
         self.server.start("nginx", "nginx", "-c", str(self.home.runtime / "nginx.conf"))
@@ -167,6 +166,33 @@ def test_a_machine_comes_up_and_is_known_at_every_stage(lab: Lab) -> None:
     lab.reaches(Stage.LOST)
     lab.fetch("/boot/start.ipxe")
     lab.reaches(Stage.LOADER)
+
+
+def test_a_machine_that_does_not_compile_is_ready_with_its_agent_and_never_logs_in(lab: Lab) -> None:
+    lab.serve(roles=())
+    farmd = lab.farmd()
+    lab.dhcp()
+    lab.fetch("/boot/start.ipxe")
+    lab.fetch(f"/images/v1/kernel?mac={HYPHENS}")
+    root = lab.configure()
+    assert not (root / "run/farm/iceccd.env").exists()
+    agent = lab.agent(root)
+    lab.reaches(Stage.READY)
+    machine = lab.machine()
+    assert (None, (), True) == (machine.compile, machine.roles, machine.verified)
+    assert Stage.REGISTERED not in machine.stages
+    assert machine.telemetry
+
+    memory = lab.home.runtime / "farmd.json"
+    until(lambda: memory.exists() and b"ready" in memory.read_bytes(), "farmd writes nothing down")
+    for process in psutil.Process(agent.pid).children():
+        process.terminate()
+    lab.node.stop(agent)
+    lab.reaches(Stage.LOST)
+    farmd.kill()
+    farmd.wait()
+    lab.farmd()
+    lab.reaches(Stage.LOST)
 
 
 def test_a_stranger_is_shown_and_changes_nothing(lab: Lab) -> None:
