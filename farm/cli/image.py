@@ -74,7 +74,10 @@ def list_(home: Home, kind: str | None, as_json: bool) -> None:
         err.print(hint(f"No image was built yet. Build one: {build_command(kind or FIRST_KIND)}"), soft_wrap=True)
         return
     table = Table(box=None, header_style="bold")
-    for column in ("", "version", "built", "kernel", "root", "initrd", "export"):
+    # On a narrow screen other columns are shortened: other commands are given what stands here.
+    table.add_column("", min_width=1, no_wrap=True)
+    table.add_column("version", min_width=max(len(manifest.image) for manifest in manifests), no_wrap=True)
+    for column in ("built", "kernel", "root", "initrd", "export"):
         table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
