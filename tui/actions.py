@@ -31,11 +31,11 @@ class NodeAction(Struct, frozen=True):
 NODE_ACTIONS: dict[Action, NodeAction] = {
     each.action: each
     for each in (
-        NodeAction("block", "b", "Block", "{name} is sent away by the scheduler, and its log-in refused from then on."),
-        NodeAction("unblock", "u", "Unblock", "{name} may log in to the scheduler again; a drain is ended."),
-        NodeAction("kick", "K", "Kick", "{name} is sent away by the scheduler; its daemon logs in again by itself."),
-        NodeAction("drain", "D", "Drain", "{name} finishes the jobs that it has and is given no more."),
-        NodeAction("reboot", "R", "Reboot", "{name} is started anew, with the image that next boots get."),
+        NodeAction("block", "b", "Block", "The scheduler sends {name} away, and refuses its log-in from then on."),
+        NodeAction("unblock", "u", "Unblock", "{name} can log in to the scheduler again; a drain is cancelled."),
+        NodeAction("kick", "K", "Kick", "The scheduler sends {name} away; its daemon logs in again by itself."),
+        NodeAction("drain", "D", "Drain", "{name} finishes its jobs and gets no more."),
+        NodeAction("reboot", "R", "Reboot", "{name} reboots, with the image for next boots."),
         NodeAction("off", "O", "Power off", "{name} is powered off."),
     )
 }
@@ -47,9 +47,9 @@ def warning(node: NodeStatus, action: Action) -> str:
     running = node.host.jobs_running if node.host else 0
     if not running or action in ("unblock", "drain"):
         return ""
-    jobs = "The job that it runs" if running == 1 else f"The {running} jobs that it runs"
+    jobs = "Its running job" if running == 1 else f"Its {running} running jobs"
     if action in ("block", "kick"):
-        return f"{jobs} will still end there and reach the submitters; the scheduler calls them failed."
+        return f"{jobs} will finish there and reach the submitters; the scheduler counts them as failed."
     return f"{jobs} will be lost; the submitters compile them themselves."
 
 
@@ -58,20 +58,20 @@ def objection(node: NodeStatus, action: Action) -> str:
     online = node.host is not None and node.host.online
     if action in ("reboot", "off"):
         if not node.mac:
-            return "It is no machine of this farm."
-        return "" if node.address else "It has not been seen yet: it is off."
+            return "The daemon is not a machine of this farm."
+        return "" if node.address else "The node has not been seen yet: it is off."
     if action == "drain":
         if node.blocked:
-            return "It is blocked already: it gets no jobs."
-        return "" if online else "It is not logged in to the scheduler, so it has no jobs that could end."
+            return "The node is already blocked, and gets no jobs."
+        return "" if online else "The node is not logged in to the scheduler, so there are no jobs to wait for."
     if action == "kick":
-        return "" if online else "It is not logged in to the scheduler."
+        return "" if online else "The node is not logged in to the scheduler."
     return ""
 
 
 SHELL: tuple[Binding, ...] = (
     Binding(
-        "question_mark", "help", "Help", key_display="?", tooltip="All keys, and what this view shows", id="top.help"
+        "question_mark", "help", "Help", key_display="?", tooltip="All keys, and what this tab shows", id="top.help"
     ),
     *(
         Binding(
@@ -79,15 +79,24 @@ SHELL: tuple[Binding, ...] = (
         )
         for number, title in enumerate(("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler"), 1)
     ),
-    Binding("left,left_square_bracket", "turn(-1)", "Tab before", show=False, tooltip="Go back", id="top.before"),
-    Binding("right,right_square_bracket", "turn(1)", "Next tab", show=False, tooltip="Go on", id="top.next"),
-    Binding("a", "node_menu", "Actions", tooltip="What can be done to the node under the cursor", id="node.menu"),
-    Binding("p", "pause", "Pause", tooltip="Hold the picture, or go on; nothing is lost meanwhile", id="top.pause"),
+    Binding(
+        "left,left_square_bracket",
+        "turn(-1)",
+        "Previous tab",
+        show=False,
+        tooltip="Go to the previous tab",
+        id="top.before",
+    ),
+    Binding(
+        "right,right_square_bracket", "turn(1)", "Next tab", show=False, tooltip="Go to the next tab", id="top.next"
+    ),
+    Binding("a", "node_menu", "Actions", tooltip="Actions for the node under the cursor", id="node.menu"),
+    Binding("p", "pause", "Pause", tooltip="Pause the display, or continue; nothing is lost meanwhile", id="top.pause"),
     *(each.binding for each in NODE_ACTIONS.values()),
-    Binding("i", "image", "Image", show=False, tooltip="Choose the image that next boots get", id="top.image"),
-    Binding("t", "change_theme", "Theme", show=False, tooltip="Choose the colours", id="top.theme"),
+    Binding("i", "image", "Image", show=False, tooltip="Choose the image for next boots", id="top.image"),
+    Binding("t", "change_theme", "Theme", show=False, tooltip="Choose a colour theme", id="top.theme"),
     Binding("f12", "screenshot", "Screenshot", show=False, tooltip="Save the screen as SVG", id="top.screenshot"),
-    Binding("q", "quit", "Quit", tooltip="Leave; the farm goes on", id="top.quit"),
-    Binding("ctrl+p", "command_palette", "Commands", tooltip="Find a command by its name", id="top.palette"),
+    Binding("q", "quit", "Quit", tooltip="Exit; the farm continues", id="top.quit"),
+    Binding("ctrl+p", "command_palette", "Commands", tooltip="Find a command by name", id="top.palette"),
 )
 """Keys that work in every view."""

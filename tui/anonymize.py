@@ -284,5 +284,5 @@ class Anonymous:
 
     def _node(self, key: str) -> NodeStatus:
         if key not in self._nodes:
-            raise FarmError("This node is no longer known.", "It was forgotten meanwhile.", "")
+            raise FarmError("This node is no longer known.", "The node was forgotten meanwhile.", "")
         return self._nodes[key]

@@ -73,7 +73,7 @@ PARTS: dict[str, type[DOMNode]] = {
 """What else has keys of its own."""
 NOT_IN_HELP = ("help", "node", "node_menu", "pause", "image")
 """Actions that have no meaning while the help is read."""
-NO_NODE = "Put the cursor on a node first, in the tab Nodes for instance."
+NO_NODE = "Move the cursor to a node first, for example in the tab Nodes."
 
 
 def key_sections() -> dict[str, list[Binding]]:
@@ -294,7 +294,7 @@ class FarmTop(App[None]):
         choices = []
         for each in NODE_ACTIONS.values():
             possible = each.action in self.attachment.actions
-            why = objection(node, each.action) if possible else "not here: this is no farm of ours"
+            why = objection(node, each.action) if possible else "not available: this scheduler is not part of a farm"
             hint = why or each.effect.format(name="it")
             choices.append(Choice(each.action, f"{each.title} ({each.key})", hint, disabled=bool(why)))
         chosen = await self._ask(ChooseOne(node.name, choices))
@@ -310,7 +310,7 @@ class FarmTop(App[None]):
                 NODE_ACTIONS[other].title.lower() for other in ACTIONS if other in self.attachment.actions
             )
             self.notify(
-                f"Nodes of a scheduler without a farm of ours can only be told: {possible or 'nothing'}.",
+                f"This scheduler is not part of a farm; possible orders: {possible or 'none'}.",
                 title=f"{each.title} is not possible here.",
                 severity="warning",
                 markup=False,
@@ -343,11 +343,11 @@ class FarmTop(App[None]):
             self.notify("There are no images to choose from here.", severity="warning")
             return
         present = self.live.overview.images.values() if self.live.overview else ()
-        choices = [Choice(each, each, "next boots get it now" if each in present else "") for each in images]
+        choices = [Choice(each, each, "chosen for next boots" if each in present else "") for each in images]
         chosen = await self._ask(ChooseOne("Image for next boots", choices))
         if chosen is None:
             return
-        text = f"Machines that boot from now on get {chosen}; those that run go on as they are."
+        text = f"Machines that boot from now on get {chosen}; running ones keep their image."
         if await self._ask(Confirm(f"Switch to {chosen}?", text, "Switch")):
             await self._report(self.attachment.switch_image(chosen))
 

@@ -28,7 +28,7 @@ from tui.widgets.table import LiveTable
 NARROW = ("node", "stage", "for", "bar")
 WIDE = ("node", "stage", "for", "total", "bar")
 SEGMENT_TONES: tuple[Tone | None, ...] = ("accent", None)
-NO_MACHINES = "no machines: only a farm of ours tells how its nodes boot"
+NO_MACHINES = "no machines: boots are known only in a farm"
 NONE_YET = "no machine has asked for an address yet"
 
 
@@ -108,11 +108,7 @@ def about(row: BootRow) -> str:
     if row.hang:
         return f"▲ {node.name} hangs: {row.hang.sentence}"
     if not row.spans:
-        return (
-            f"{node.name}: it has not been seen yet"
-            if node.stage is Stage.OFF
-            else f"{node.name}: its boot was not seen"
-        )
+        return f"{node.name} has not been seen yet" if node.stage is Stage.OFF else f"{node.name}: boot not seen"
     parts = [f"{span.stage} {_seconds(span.seconds)}{' so far' * span.open}" for span in row.spans]
     fetched = f"; {size(node.fetched)} fetched" if node.fetched else ""
     return f"{node.name}: {' · '.join(parts)}; {_seconds(row.total)} in all{fetched}"
@@ -127,10 +123,10 @@ class BootView(View):
 
     TITLE = "Boot"
     ABOUT = (
-        "Each machine's boot from power-on until it takes jobs. A stage is what was reached last: powered (it asked "
-        "for an address), loader, kernel (fetched), root (mounted), agent (heard), registered at the scheduler, ready. "
-        "It hangs when its stage has lasted for more than 20 s and three times what the others needed, or for a minute "
-        "when there are no others."
+        "Each machine's boot from power-on until it takes jobs. The stage is the last one reached: powered (asked "
+        "for an address), loader, kernel (fetched), root (mounted), agent (heard), registered at the scheduler, "
+        "ready. A machine hangs if a stage takes longer than 20 s and three times as long as for the others, or a "
+        "minute if there are no others."
     )
     DEFAULT_CSS = """
     BootView {

@@ -28,9 +28,7 @@ class BuildCompare(Detail):
     """Each figure of both builds, and how much b is of a."""
 
     TITLE = "Two builds"
-    ABOUT = (
-        "Each figure of both builds; the last column says how much that of b is of that of a (= when they are equal)."
-    )
+    ABOUT = "The figures of both builds; the last column is b divided by a (= if they are equal)."
     DEFAULT_CSS = """
     BuildCompare {
         & > .heading { height: auto; padding: 0 1; background: $surface; }

@@ -32,7 +32,7 @@ def summary(build: Build) -> str:
     """A build in a few sentences."""
     began, ended = (time.strftime("%H:%M:%S", time.localtime(at)) for at in (build.started, build.ended))
     day = time.strftime("%Y-%m-%d", time.localtime(build.started))
-    end = "runs still" if build.open else f"ended {ended}"
+    end = "still running" if build.open else f"ended {ended}"
     tag = f" ({build.tag})" if build.tag else ""
     lost = f", {build.lost} lost" if build.lost else ""
     return (
@@ -49,8 +49,9 @@ class BuildDetailScreen(Detail):
 
     TITLE = "A build"
     ABOUT = (
-        "Nodes: how many of the build's jobs each compiled, and how long one took there on average. Slowest: the files "
-        "that took longest. Waited for: whose jobs held slots while jobs of this build were pending, in job-seconds."
+        "Nodes: the number of the build's jobs on each node, and their mean time. Slowest: the files that took "
+        "longest. Waited for: the submitters whose jobs held slots while jobs of this build were pending, in "
+        "job-seconds."
     )
     DEFAULT_CSS = """
     BuildDetailScreen {
@@ -77,7 +78,7 @@ class BuildDetailScreen(Detail):
                 ),
             ],
             key=lambda wait: wait.holder,
-            empty="for nobody",
+            empty="no other build",
             id="waits",
         )
 
@@ -107,7 +108,7 @@ class BuildDetailScreen(Detail):
                 ),
             ],
             key=lambda each: each.node,
-            empty="no node compiled for it",
+            empty="no node compiled its jobs",
             id="nodes",
         )
 

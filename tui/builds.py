@@ -50,12 +50,13 @@ class BuildsView(View):
 
     TITLE = "Builds"
     ABOUT = (
-        "A build is a submitter's burst of jobs: it ends when none has come for a while. At a time: how many of its "
-        "jobs ran at once, on average and at most. Remote: the share of its jobs that nodes compiled. Waited: what its "
-        "jobs waited for nodes, added up. Mark two by space, then c compares them: the first marked is a."
+        "A build is a submitter's burst of jobs; it ends when no jobs come for a while. At a time: the number of "
+        "its jobs that ran at once, average and maximum. Remote: the share of its jobs that nodes compiled. "
+        "Waited: the total time that its jobs waited for nodes. Mark two builds with space, then press c to "
+        "compare them: the first marked is a."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", tooltip="Mark the build, to compare it with another", id="builds.mark"),
+        Binding("space", "mark", "Mark", tooltip="Mark the build for comparing it with another", id="builds.mark"),
         Binding("c", "compare", "Compare", tooltip="Compare the two marked builds", id="builds.compare"),
     ]
     DEFAULT_CSS = """
@@ -74,7 +75,7 @@ class BuildsView(View):
         self._said = ""
         self._marked: list[int] = []
         self._table: LiveTable[Build] = LiveTable(
-            self._columns(), key=lambda build: build.id, empty="no build was seen yet", id="builds-table"
+            self._columns(), key=lambda build: build.id, empty="no builds yet", id="builds-table"
         )
 
     def compose(self) -> ComposeResult:
@@ -165,7 +166,7 @@ class BuildsView(View):
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
         else:
             number = count(len(self._table.rows), "build")
-            order = self._table.order_words("the newest first", "the oldest first")
+            order = self._table.order_words("newest first", "oldest first")
             said = f"{number}, {order} · space marks two to compare"
         if said != self._said:
             self._said = said
@@ -199,7 +200,7 @@ class BuildsView(View):
     async def action_compare(self) -> None:
         """Compare the two that are marked."""
         if len(self._marked) < 2:
-            self.notify("Mark two builds by space first.")
+            self.notify("Mark two builds with space first.")
             return
         try:
             a, b = [await self.attachment.build(id) for id in self._marked]

@@ -75,8 +75,8 @@ class Confirm(AskingScreen[bool]):
     """A question before something is done; escape and the first focus are on the safe side."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("y", "answer(True)", "Yes", tooltip="Do it", id="confirm.yes"),
-        Binding("n,escape", "answer(False)", "No", tooltip="Leave it", id="confirm.no"),
+        Binding("y", "answer(True)", "Yes", tooltip="Confirm", id="confirm.yes"),
+        Binding("n,escape", "answer(False)", "No", tooltip="Cancel", id="confirm.no"),
         Binding("left,right", "app.focus_next", "Other button", show=False, id="confirm.other"),
     ]
     DEFAULT_CSS = BOX.format(name="Confirm")
@@ -128,7 +128,7 @@ class ChooseOne(AskingScreen[str | None]):
         with Vertical():
             yield Static(clean(self._title), classes="title", markup=False)
             yield OptionList(*(Option(_label(each), each.key, each.disabled) for each in self._choices), compact=True)
-            yield Static("enter chooses, escape leaves", classes="hint")
+            yield Static("enter chooses, escape cancels", classes="hint")
 
     @on(OptionList.OptionSelected)
     def _selected(self, event: OptionList.OptionSelected) -> None:
@@ -140,10 +140,10 @@ class ChooseMany(AskingScreen[list[str] | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # With priority, or the list would take both keys for itself.
-        Binding("space", "mark", "Mark", tooltip="Mark it, or no longer", priority=True, id="mark.mark"),
-        Binding("enter", "take", "Take", tooltip="Take what is marked", priority=True, id="mark.take"),
-        Binding("x", "clear", "None", tooltip="Mark none", id="mark.none"),
-        Binding("escape", "dismiss", "Leave", tooltip="Leave all as it was", id="mark.leave"),
+        Binding("space", "mark", "Mark", tooltip="Mark or unmark the item", priority=True, id="mark.mark"),
+        Binding("enter", "take", "Take", tooltip="Apply the marked items", priority=True, id="mark.take"),
+        Binding("x", "clear", "None", tooltip="Unmark all", id="mark.none"),
+        Binding("escape", "dismiss", "Leave", tooltip="Cancel, and change nothing", id="mark.leave"),
     ]
     DEFAULT_CSS = BOX.format(name="ChooseMany")
 
@@ -157,7 +157,7 @@ class ChooseMany(AskingScreen[list[str] | None]):
         with Vertical():
             yield Static(clean(self._title), classes="title", markup=False)
             yield OptionList(*(Option(self._marked(each), each.key) for each in self._choices), compact=True)
-            yield Static("space marks, x unmarks all, enter takes, escape leaves", classes="hint")
+            yield Static("space marks, x unmarks all, enter applies, escape cancels", classes="hint")
 
     def _marked(self, choice: Choice) -> Content:
         return Content("[x] " if choice.key in self._chosen else "[ ] ") + _label(choice)

@@ -39,7 +39,7 @@ def state_of(job: Job) -> str:
 def parse(text: str) -> Predicate | None:
     """The predicate of a filter line; None when it is empty. Raises FarmError that says which term is wrong."""
     if len(text) > MAX_LENGTH:
-        raise FarmError("The filter is too long.", f"It may have {MAX_LENGTH} characters.")
+        raise FarmError("The filter is too long.", f"The limit is {MAX_LENGTH} characters.")
     tests = [_term(word) for word in _split(text)]
     if not tests:
         return None
@@ -120,7 +120,7 @@ def _choices(key: str, value: str, choices: tuple[str, ...]) -> frozenset[str]:
     """All of the choices that begin so."""
     found = frozenset(str(choice) for choice in choices if choice.startswith(value.lower()))
     if not found:
-        raise FarmError(f"There is no {key} {value!r}.", f"It is one of {', '.join(choices)}.")
+        raise FarmError(f"There is no {key} {value!r}.", f"Possible values: {', '.join(choices)}.")
     return found
 
 
@@ -128,7 +128,7 @@ def _exit(value: str) -> Predicate:
     if value[0] in "<>":
         return _number("exit", value, lambda job: job.exit if _told(job) else None)
     if not (value.isascii() and value.isdigit()):
-        raise FarmError(f"exit:{value} is no exit code.", "Say a number, or compare: exit:1, exit:>0.")
+        raise FarmError(f"exit:{value} is not an exit code.", "Use a number or a comparison: exit:1, exit:>0.")
     code = int(value)
     return lambda job: job.exit == code and _told(job)
 
@@ -146,7 +146,7 @@ def _number(key: str, value: str, get: Callable[[Job], float | None]) -> Predica
     try:
         than = float(text) if text else 0.0
     except ValueError:
-        raise FarmError(f"{key}:{value} is no number.", f"Say it so: {key}:>5") from None
+        raise FarmError(f"{key}:{value} is not a number.", f"Example: {key}:>5") from None
 
     def test(job: Job) -> bool:
         number = get(job)

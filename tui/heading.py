@@ -39,9 +39,9 @@ def headline(live: Live, link: Link) -> list[Part]:
     if link.paused:
         parts.append(("‖ paused", "bold $text-warning"))
     if overview is None:
-        return [*parts, ("… waiting", "$text-warning") if link.lost is None else ("✖ not reached", "bold $text-error")]
+        return [*parts, ("… waiting", "$text-warning") if link.lost is None else ("✖ unreachable", "bold $text-error")]
     if link.lost:
-        parts.append(("✖ farmd away", "bold $text-error"))
+        parts.append(("✖ farmd down", "bold $text-error"))
     elif overview.scheduler.up:
         parts.append(("● scheduler", "$text-success"))
     else:
@@ -69,15 +69,15 @@ def fitting(parts: Iterable[Part], width: int) -> Content:
 
 def banner(live: Live, link: Link) -> str:
     """What is lost, in a sentence or two; empty when nothing is."""
-    seen = f" This is of {time.strftime('%H:%M:%S', time.localtime(live.time))}." if live.time else ""
+    seen = f" Data as of {time.strftime('%H:%M:%S', time.localtime(live.time))}." if live.time else ""
     if link.lost:
         again = f"trying again in {duration(link.retry)}." if link.retry >= 0.5 else "trying again."
-        return f"▲ farmd is away: {_plain(link.lost.why)}; {again}{seen}"
+        return f"▲ farmd is down: {_plain(link.lost.why)}; {again}{seen}"
     if live.overview and not live.overview.scheduler.up:
         scheduler = live.overview.scheduler
         since = f", for {duration(live.time - scheduler.since)}" if scheduler.since else ""
         why = f": {_plain(scheduler.why)}" if scheduler.why else ""
-        return f"▲ The scheduler does not answer{since}{why}. It is asked again; nodes and jobs are of the past."
+        return f"▲ The scheduler does not answer{since}{why}. Nodes and jobs show old data until it does."
     return ""
 
 

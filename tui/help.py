@@ -22,10 +22,10 @@ TITLE_WIDTH = 14
 NARROWEST = 20
 """Cells that a text has at least."""
 KEYS_FILE = """\
-Keys can be given to other commands in ~/.config/farm/keys.toml, or a file named by --keys; what stands in brackets
-is the command's name there: top.pause = "space". Several keys are separated by commas."""
+You can change keys in ~/.config/farm/keys.toml, or another file with --keys; use the command names in brackets:
+top.pause = "space". Separate several keys with commas."""
 SIGNS_TEXT = """\
-● up, ready   ◔ ◑ ◕ on its way   ○ off   ✖ lost, down   ⊘ blocked   ▲ wants attention   ▸ runs   ⌂ runs for itself"""
+● up, ready   ◔ ◑ ◕ booting   ○ off   ✖ lost, down   ⊘ blocked   ▲ needs attention   ▸ running   ⌂ running locally"""
 
 
 def own_bindings(kind: type[DOMNode]) -> list[Binding]:

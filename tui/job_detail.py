@@ -39,17 +39,19 @@ MAX_OTHERS = 8
 PLACE_TEXTS = {
     JobPlace.REMOTE: "on a node, for another machine",
     JobPlace.OWN: "by the submitter: the scheduler chose it",
-    JobPlace.LOCAL: "by the submitter, which asked nobody",
+    JobPlace.LOCAL: "by the submitter, without asking the scheduler",
     JobPlace.FALLBACK: "by the submitter, after a node had failed",
 }
 WHY = {
-    CLIENT_GONE: "The client went away while it was compiled: the build was interrupted, or its machine was lost.",
+    CLIENT_GONE: "The client disconnected during compilation: the build was interrupted, or its machine was lost.",
     NODE_UNUSABLE: "The client could not use the node: it could not connect to it (port 10245), the node could not "
-    "install the environment (disk or RAM full, a missing library), or sent back what the client could not use. "
-    "The client compiles the file itself then, unless ICECC_TEST_REMOTEBUILD is set.",
-    NODE_LOST: "The scheduler lost the node, or sent it away (block, kick), and calls every job there failed. "
-    "A compile that had begun goes on if the machine does, and the submitter has its result; "
-    "it was lost if the machine was switched off or its cable was out.",
+    "install the environment (disk or RAM full, a missing library), or the result was not usable. The client then "
+    "compiles the file itself, unless ICECC_TEST_REMOTEBUILD is set.",
+    NODE_LOST: (
+        "The scheduler lost the node, or sent it away (block, kick), and counts every job there as failed. A "
+        "compilation that had begun continues, and its result reaches the submitter, unless the machine was "
+        "switched off or unplugged."
+    ),
 }
 
 
@@ -86,10 +88,13 @@ def why_failed(job: Job) -> str:
     if job.exit in WHY:
         return WHY[job.exit]
     if job.exit > 128:
-        return f"The compiler was ended by signal {job.exit - 128}: for want of memory, often; look at the node's log."
+        return (
+            f"The compiler was killed by signal {job.exit - 128}, often because of too little memory; look at the "
+            "node's log."
+        )
     if job.place is JobPlace.REMOTE and not job.begun:
-        return "It ended before a node had begun: the submitter gave it up."
-    return "The compiler says no: an error in the source, most likely. The submitter's own output has its words."
+        return "The submitter cancelled the job before a node had begun."
+    return "The compiler failed, most likely because of an error in the source; see the submitter's output."
 
 
 def facts(job: Job, now: float) -> list[Fact]:
@@ -104,7 +109,7 @@ def facts(job: Job, now: float) -> list[Fact]:
     if why := why_failed(job):
         out.append(Fact("why", why))
     out += [
-        Fact("compiled", "nobody has begun yet" if job.state is JobState.PENDING else PLACE_TEXTS[job.place]),
+        Fact("compiled", "no node has begun yet" if job.state is JobState.PENDING else PLACE_TEXTS[job.place]),
         Fact("submitter", name(job.submitter)),
     ]
     if job.begun:
@@ -112,7 +117,7 @@ def facts(job: Job, now: float) -> list[Fact]:
         out.append(Fact("node", name(job.node) + slot))
     if spoken := language(job):
         out.append(Fact("language", spoken))
-    out.append(Fact("asked for", _clock(job.requested)))
+    out.append(Fact("requested", _clock(job.requested)))
     if job.begun:
         waited = f", after waiting {milliseconds(job.waited * 1000)}" if job.waited >= 0.001 else ""
         out.append(Fact("begun", _clock(job.begun) + waited))
@@ -125,15 +130,15 @@ def _state_words(job: Job, state: str, now: float) -> str:
     match state:
         case JobState.PENDING:
             waits = f"for {duration(now - job.requested)}" if job.requested else BEFORE
-            return f"pending: it has been waiting for a node {waits}"
+            return f"pending: waiting for a node {waits}"
         case JobState.RUNNING:
             return f"running for {duration(now - job.begun)}" if job.begun else f"running, {BEFORE}"
         case "lost":
-            return "lost: the scheduler or the submitter went away, and nobody told how it ended"
+            return "lost: the scheduler or the submitter disconnected, so its end is not known"
         case JobState.FAILED:
             return f"failed: {exit_words(job.exit)}"
         case _ if job.place in SELF_MADE:
-            return f"ended after {milliseconds(job.real)}; how, submitters do not tell"
+            return f"ended after {milliseconds(job.real)}; submitters do not report the result"
         case _:
             return f"done in {milliseconds(job.real)}"
 
@@ -195,7 +200,7 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
     """What came before and after."""
     out = []
     if found.cause:
-        out.append(Fact("because", f"node {name(found.cause.node)} had failed with it: {exit_words(found.cause.exit)}"))
+        out.append(Fact("because", f"node {name(found.cause.node)} had failed: {exit_words(found.cause.exit)}"))
     if found.fallback:
         out.append(
             Fact(
@@ -219,8 +224,8 @@ class JobDetail(Detail):
 
     TITLE = "A job"
     ABOUT = (
-        "Real time is what the node's clock says, processor time what its kernel counted. "
-        "A job that fails on a node is compiled anew by its submitter, which then stands here too."
+        "Real time is measured by the node's clock, processor time by its kernel. If a job fails on a node, its "
+        "submitter compiles the file again, which is shown here too."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "app.pop_screen", "Back", show=False, tooltip="Back to the view", id="job.back"),

@@ -39,7 +39,7 @@ MEDIUM = ("state", "file", "submitter", "node", "place", "took", "exit")
 LARGE = ("state", "file", "submitter", "node", "place", "waited", "took", "exit", "when")
 WIDE = ("state", "file", "lang", "submitter", "node", "place", "waited", "took", "in", "out", "exit", "when")
 WIDE_CELLS = 140
-EMPTY = "no job was asked for yet"
+EMPTY = "no jobs yet"
 HINT = "node: submitter: file: state: place: exit: lang: took: waited:, and words; - before a term excludes"
 
 
@@ -141,10 +141,10 @@ class JobsView(View):
 
     TITLE = "Jobs"
     ABOUT = (
-        "Every job, the newest request first. Waited: from the request until a node began. "
-        "Took: real time by the node's clock. In and out: bytes of source and object before compression. "
-        "Place: remote is on a node for another machine, own is the submitter itself by the scheduler's choice, local "
-        "is without asking, fallback is local after a node had failed. "
+        "All jobs, newest request first. Waited: from the request until a node began. Took: real time by the node's "
+        "clock. In and out: bytes of source and object before compression. Place: remote is on a node for another "
+        "machine, own means that the scheduler chose the submitter itself, local is without asking the scheduler, "
+        "fallback is local after a node had failed. "
         f"Filter by {HINT}. Values are parts of names (node:=pc1 means the whole name), lists (state:failed,lost) or "
         "comparisons (took:>5, exit:>0)."
     )

@@ -42,7 +42,7 @@ def read_keys(path: Path | None, sections: Mapping[str, Iterable[Binding]]) -> d
         data = file.read_bytes()[:MAX_KEYS_FILE].decode()
         found = tomllib.loads(data)
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        mend = "Each line gives a command its keys: top.pause = 'space'"
+        mend = "Each line assigns keys to a command: top.pause = 'space'"
         raise ConfigError(f"{file} cannot be read.", f"{error}.", mend) from error
     keymap = {}
     for name, keys in _flat(found):
@@ -65,10 +65,10 @@ def _checked(file: Path, name: str, keys: object, sections: Mapping[str, Iterabl
         raise ConfigError(
             f"{file}: there is no command {name!r}.",
             _near(name, ids),
-            "The help in farm top (?) names every command's id.",
+            "The help in farm top (?) shows the name of every command.",
         )
     if not isinstance(keys, str) or not keys.strip():
-        raise ConfigError(f"{file}: {name} needs a key.", f"It says {keys!r}.", f"For example: {name} = 'ctrl+x'")
+        raise ConfigError(f"{file}: {name} needs a key.", f"The value is {keys!r}.", f"For example: {name} = 'ctrl+x'")
     return ",".join(_key(file, name, key.strip()) for key in keys.split(","))
 
 
@@ -83,7 +83,7 @@ def _key(file: Path, name: str, key: str) -> str:
     raise ConfigError(
         f"{file}: {name}: there is no key {key!r}.",
         _near(wrong, choices),
-        "A key is one character or a name such as f5, home, space; ctrl+, shift+ and alt+ may stand before it.",
+        "A key is one character or a name such as f5, home, space; ctrl+, shift+ and alt+ can precede it.",
     )
 
 
@@ -103,9 +103,9 @@ def _refuse_clashes(file: Path, keymap: Mapping[str, str], sections: Mapping[str
                 other = owner.setdefault(_plain(key), binding.id)
                 if other != binding.id:
                     raise ConfigError(
-                        f"{file}: the key {key!r} would do two things: {other} and {binding.id}.",
-                        f"Both hold in the same place ({place}).",
-                        f"Give one of them another key: {other} = '…'",
+                        f"{file}: the key {key!r} is assigned twice: {other} and {binding.id}.",
+                        f"Both apply in the same place ({place}).",
+                        f"Assign another key to one of them: {other} = '…'",
                     )
 
 

@@ -45,7 +45,7 @@ class Slot(Struct, frozen=True):
 
 CANARY_FACTS = {
     "right": "the same object as the server's",
-    "wrong": "ANOTHER OBJECT than the server's",
+    "wrong": "DIFFERENT OBJECT than the server's",
     "none": "no object: busy, or no compiler fits",
 }
 
@@ -72,7 +72,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     if host is not None:
         lines += _login(host, now)
     if node.image:
-        lines.append(("image", node.image + (", its next boot gets another" if node.outdated else "")))
+        lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
         lines += [
             ("processors", f"{len(told.cpu.percent)}, {fmean(told.cpu.percent or [0]):.0f} % in use"),
@@ -91,7 +91,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
 def _login(host: HostStatus, now: float) -> Iterable[Line]:
     """What the scheduler knows; of a daemon that is not logged in, what does not end with the login."""
     if host.online:
-        yield "slots", f"{host.jobs_running} of {host.slots} busy" + ", takes no jobs of others" * host.no_remote
+        yield "slots", f"{host.jobs_running} of {host.slots} busy" + ", takes no jobs from others" * host.no_remote
         yield "load", f"{host.load} of {NO_JOBS}" + ": gets no jobs" * (host.load >= NO_JOBS)
     yield "speed", f"{host.speed:.0f}" if host.speed else "never measured"
     yield "jobs", f"{host.jobs_done} done, {host.jobs_failed} failed"
@@ -103,7 +103,7 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
     last = "none since" if not host.online else "the last before" if host.found else "the last"
     yield "logins", f"{'at least ' * host.logins_missed}{host.logins}, {last} {state_words.clock(host.since)}"
     if host.installing:
-        yield "environment", f"receives or unpacks one for {duration(now - host.installing)}"
+        yield "environment", f"receiving or unpacking one for {duration(now - host.installing)}"
 
 
 def boot_lines(node: NodeStatus) -> list[Line]:
@@ -115,7 +115,7 @@ def boot_lines(node: NodeStatus) -> list[Line]:
     lines = [(str(stage), f"{state_words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
     if node.uptime:
         noted = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in node.uptime.items())
-        lines.append(("own account", f"{noted} after its kernel started"))
+        lines.append(("own record", f"{noted} after its kernel started"))
     if node.fetched:
         lines.append(("fetched", f"{size(node.fetched)} of kernel, initrd and scripts"))
     return lines
@@ -125,7 +125,7 @@ def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
     if reason is None:
         running = node.host.jobs_running if node.host else 0
-        return Content.styled(f"● it works: {count(running, 'job')}", "$text-success")
+        return Content.styled(f"● compiling: {count(running, 'job')}", "$text-success")
     parts = [
         Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$foreground-muted"))
     ]
@@ -157,8 +157,8 @@ class NodeDetail(Detail):
 
     TITLE = "A node"
     ABOUT = (
-        "Slots with the file that each compiles; graphs of what the node's agent measured in the last quarter of an "
-        "hour (only nodes of a farm have one); how it booted; and why it is idle, when it is."
+        "The slots and their files; graphs of the measurements of the node's agent in the last 15 minutes (only "
+        "nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
     )
     DEFAULT_CSS = """
     NodeDetail {
@@ -199,7 +199,7 @@ class NodeDetail(Detail):
                 Column[Slot](name="elapsed", title="Elapsed", width=8, align="right", cell=self._elapsed),
             ],
             key=lambda slot: slot.number,
-            empty="no slots: it is not registered",
+            empty="no slots: not registered",
             id="slots",
         )
 
@@ -262,7 +262,7 @@ class NodeDetail(Detail):
         self._now = now
         known = self.live.nodes.get(self._key)
         if known is None:
-            self._write("why", Content("This node is no longer known; what you see is the last of it."))
+            self._write("why", Content("This node is no longer known; the data is old."))
             return
         self._node = node = known
         reason = state_words.Reasons(self.live, now).of(node)
@@ -271,7 +271,7 @@ class NodeDetail(Detail):
         self._table.set_rows(slots(node, self.live))
         self._table.styles.height = min(12, max(3, len(self._table.rows) + 1))
         self._list("facts", facts(node, now))
-        self._list("boot", boot_lines(node) or [("", "it has not booted from this server")])
+        self._list("boot", boot_lines(node) or [("", "not booted from this server")])
 
     def _write(self, name: str, text: Content) -> None:
         if self._texts.get(name) != text:

@@ -39,19 +39,19 @@ class NodesView(View):
 
     TITLE = "Nodes"
     ABOUT = (
-        "Machines of the farm and every other daemon that offers slots; daemons that only submit are shown when the "
-        "filter or a search asks for them. Load is the daemon's own, 0 to 1000; at 1000 it is given no jobs. Speed is "
-        "as the scheduler measures it. CPU and memory come from the node's agent, or memory from its daemon. Since: "
-        "how long it has been in its stage. Idle says why a node compiles nothing, in a word; enter says it in full. "
-        "Click on a title to sort by it."
+        "Machines of the farm and every other daemon that offers slots; daemons that only submit are shown only "
+        "if a filter or search matches them. Load is reported by the daemon, from 0 to 1000; at 1000 it gets no "
+        "jobs. Speed is measured by the scheduler. CPU and memory come from the node's agent, or memory from its "
+        "daemon. Since: how long it has been in its stage. Idle says in a word why a node compiles nothing; press "
+        "enter for the full text. Click on a title to sort by it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "slash", "search", "Search", key_display="/", tooltip="Show nodes that contain a text", id="nodes.search"
+            "slash", "search", "Search", key_display="/", tooltip="Show nodes that match a text", id="nodes.search"
         ),
-        Binding("f", "filter", "Filter", tooltip="Choose by state, stage, platform and image", id="nodes.filter"),
-        Binding("c", "columns", "Columns", tooltip="Choose the columns", id="nodes.columns"),
-        Binding("escape", "clear", "Show all", show=False, tooltip="Drop search and filter", id="nodes.clear"),
+        Binding("f", "filter", "Filter", tooltip="Filter by state, stage, platform and image", id="nodes.filter"),
+        Binding("c", "columns", "Columns", tooltip="Choose columns", id="nodes.columns"),
+        Binding("escape", "clear", "Show all", show=False, tooltip="Clear search and filter", id="nodes.clear"),
     ]
     DEFAULT_CSS = """
     NodesView {
@@ -75,7 +75,7 @@ class NodesView(View):
             key=lambda node: node.key,
             sort="name",
             tone=lambda node: "muted" if state_words.state(node) == state_words.OFFLINE else None,
-            empty="no nodes: none is registered, and none boots",
+            empty="no nodes: none is registered or booting",
             id="nodes-table",
         )
         self._table.filter = self._keeps

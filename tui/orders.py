@@ -24,7 +24,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
         def tell(node: NodeStatus) -> str:
             if not node.mac or not node.address:
                 raise FarmError(
-                    f"{node.name} cannot be told to {word}.", "It is no machine of this farm, or is off.", ""
+                    f"{node.name} cannot {word} on order.", "The node is not a machine of this farm, or is off.", ""
                 )
             power(home, Instance.load(home), node.address, order, node.mac)
             return f"{node.name} {does}."
@@ -34,7 +34,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
     def drain(node: NodeStatus) -> str:
         # It takes minutes, must not end with the dashboard, and in a virtual lab runs inside the lab's network.
         command.start([sys.executable, "-m", "farm", *home.options, "node", "drain", node.key])
-        return f"{node.name} is being drained: when its jobs have ended it is blocked, and shows so."
+        return f"{node.name} is being drained: it will be shown as blocked when its jobs have ended."
 
     return {"drain": drain, "reboot": by_ssh("reboot"), "off": by_ssh("off")}
 

@@ -110,9 +110,9 @@ def _pairs(*pairs: tuple[str, str]) -> Iterable[tuple[str, str] | str]:
 def troubles(sentences: Sequence[str], known: bool) -> Content:
     """What is wrong now."""
     if not known:
-        return Content.styled("… waiting for the first news", "$text-warning")
+        return Content.styled("… waiting for data", "$text-warning")
     if not sentences:
-        return Content.styled("● nothing is wrong", "$text-success")
+        return Content.styled("● no problems", "$text-success")
     lines = [Content.styled(f"▲ {clean(sentence)}", "$text-warning") for sentence in sentences]
     return Content("\n").join(lines)
 
@@ -146,7 +146,8 @@ class OverviewView(View):
 
     TITLE = "Overview"
     ABOUT = (
-        f"Efficiency is busy slot time over available slot time in the last {duration(GRAPH_SPAN)}, or in the time for "
+        f"Efficiency is slot time in use divided by available slot time in the last {duration(GRAPH_SPAN)}, or in "
+        "the time for "
         "which there are figures: the slots in use, added up each second, divided by the slots of all nodes that were "
         "registered. Jobs a second are those that ended on nodes, local/s those that submitters compiled or linked "
         "without asking, each over 5 seconds. Network counts sources and objects before compression. Queue: jobs that "
@@ -171,7 +172,7 @@ class OverviewView(View):
         super().__init__(attachment, live)
         self._texts: dict[str, Content] = {}
         self._rates: Counter[HostKey] = Counter()
-        empty = "nothing measured yet: a point comes each second"
+        empty = "no measurements yet"
         self._slots_graph = Graph(span=GRAPH_SPAN, id="slots-graph", empty=empty)
         self._jobs_graph = Graph(span=GRAPH_SPAN, id="jobs-graph", empty=empty)
         self._busiest = self._node_table()
@@ -248,7 +249,7 @@ class OverviewView(View):
             key=lambda submitter: submitter.key,
             sort="running",
             reverse=True,
-            empty="nobody compiles",
+            empty="no submitter compiles",
             stays=True,
             id="top-submitters",
         )

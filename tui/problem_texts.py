@@ -76,7 +76,7 @@ def _hanging(nodes: Collection[NodeStatus], now: float) -> Iterable[str]:
         [(node, hang)] = found
         yield f"{node.name} hangs: {hang.sentence}"
     elif found:
-        yield f"{len(found)} nodes hang while they boot: {named([node for node, _ in found])}. Boot says where."
+        yield f"{len(found)} nodes hang while booting: {named([node for node, _ in found])}. See the tab Boot."
 
 
 def _blocked(nodes: Iterable[NodeStatus], entries: Sequence[str]) -> Iterable[str]:

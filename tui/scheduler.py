@@ -79,7 +79,7 @@ def _itself(scheduler: SchedulerStatus, now: float) -> Iterable[Line]:
     else:
         why = f": {scheduler.why}" if scheduler.why else ""
         yield Line("state", "scheduler", f"✖ does not answer{since}, at {scheduler.address}{why}", "bad")
-    yield Line("netname", "netname", scheduler.netname or "not known: it was not told")
+    yield Line("netname", "netname", scheduler.netname or "not known: not reported")
     if scheduler.protocol:
         yield Line("spoken", "it speaks", f"protocol {_protocol(str(scheduler.protocol))}")
 
@@ -89,7 +89,7 @@ def _trouble(scheduler: SchedulerStatus, live: Live) -> Iterable[Line]:
         text = f"▲ {rival.address}:{rival.port} answers for {rival.netname}, protocol {rival.protocol}"
         yield Line(f"rival {index}", "rivals" if not index else "", text, "bad")
     if not scheduler.rivals:
-        looked = "none has answered" if scheduler.netname else "not looked for: that takes the netname"
+        looked = "none found" if scheduler.netname else "not searched: the netname is not known"
         yield Line("rival", "rivals", looked)
     for index, name in enumerate(scheduler.blocked):
         yield Line(f"blocked {name}", "blocked" if not index else "", f"⊘ {name}", "warn", _named(live, name))
@@ -146,20 +146,20 @@ def _installing(online: Sequence[NodeStatus], now: float) -> Iterable[Line]:
         text = f"{node.name} for {duration(now - since)}"
         yield Line(f"installing {node.key}", "installing" if not index else "", text, "warn", node)
     if not busy:
-        yield Line("installing", "installing", "nobody receives an environment")
+        yield Line("installing", "installing", "no node receives an environment")
 
 
 def _sums(totals: Totals) -> Iterable[Line]:
     """What was counted since the watching began."""
-    yield Line("asked", "jobs", f"{totals.requested:,} asked for, {totals.begun:,} begun by nodes")
+    yield Line("asked", "jobs", f"{totals.requested:,} requested, {totals.begun:,} begun by nodes")
     yield Line("done", "", f"{totals.done:,} done, {totals.failed:,} failed, {totals.lost:,} lost")
     yield Line("local", "", f"{totals.local:,} by submitters, {totals.fallback:,} of them after a node failed")
     if totals.begun and totals.waited:
         mean = milliseconds(1000 * totals.waited / totals.begun)
-        yield Line("waited", "waited", f"{duration(totals.waited)} for nodes, {mean} a job")
+        yield Line("waited", "waited", f"{duration(totals.waited)} for nodes, {mean} per job")
     ended = totals.done + totals.failed
     if ended and totals.busy_ms:
-        worked = f"{duration(totals.busy_ms / 1000)} by nodes, {milliseconds(totals.busy_ms / ended)} a job"
+        worked = f"{duration(totals.busy_ms / 1000)} by nodes, {milliseconds(totals.busy_ms / ended)} per job"
         yield Line("worked", "compiled", worked)
     yield Line("bytes", "bytes", f"{size(totals.in_bytes)} in, {size(totals.out_bytes)} out")
 
@@ -178,11 +178,11 @@ class SchedulerView(View):
 
     TITLE = "Scheduler"
     ABOUT = (
-        "What is attached to: where, since when, which netname; other schedulers that answer for the same netname; "
-        "names that may not log in (u on one of them lets it in again); what the daemons speak; who receives an "
-        "environment. Figures are counted since the watching began, jobs that were in flight then included; a + behind "
-        "logins says that there may have been more, before or while the scheduler was not connected. "
-        "Environments are known of nodes with an agent of ours."
+        "The scheduler: its address, start time and netname; other schedulers that answer for the same netname; "
+        "blocked names (u on one of them unblocks it); the daemons' protocols; nodes that are receiving an "
+        "environment. Counting began with the watching, and includes jobs that were in flight then; a + after "
+        "logins means that there may have been more, before that or while the scheduler was not connected. "
+        "Environments are known only for nodes with an agent."
     )
     DEFAULT_CSS = """
     SchedulerView {
@@ -204,7 +204,7 @@ class SchedulerView(View):
                 Column[Line](name="text", title="", width=58, elastic=True, cell=lambda line: (line.text, line.tone)),
             ],
             key=lambda line: line.key,
-            empty="nothing is known yet",
+            empty="no data yet",
             id="scheduler-facts",
         )
         self._daemons: LiveTable[NodeStatus] = LiveTable(
@@ -322,5 +322,5 @@ def _login_order(node: NodeStatus) -> int | None:
 
 def _held_cell(node: NodeStatus) -> Cell:
     if node.host is not None and node.host.installing:
-        return "▸ receives one", "warn"
+        return "▸ receiving", "warn"
     return held(node)

@@ -68,5 +68,5 @@ def theme_named(name: str) -> str:
     raise UsageError(
         f"There is no theme {name!r}.",
         f"Did you mean {near[0]}?" if near else "",
-        f"Take one of these: {', '.join(sorted(names))}",
+        f"Use one of these: {', '.join(sorted(names))}",
     )

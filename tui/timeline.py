@@ -73,14 +73,13 @@ class TimelineView(View):
 
     TITLE = "Timeline"
     ABOUT = (
-        "A lane for each slot, and one for what each submitter does itself. A slot's number is ours: the lowest that "
-        "was free when the job began. Times are when the scheduler told. Left and right scroll in time, + and - zoom, "
+        "A lane for each slot, and one for the local jobs of each submitter. The slot of a job is the lowest that "
+        "was free when the job began. Times are those of the scheduler's messages. Left and right scroll in time, + "
+        "and - zoom, "
         "[ and ] go from job to job, enter opens one, f or end follows the present, h hides idle lanes."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "h", "hide", "Hide idle", tooltip="Leave out lanes without a job in sight, or show all", id="timeline.hide"
-        )
+        Binding("h", "hide", "Hide idle", tooltip="Hide lanes without a visible job, or show all", id="timeline.hide")
     ]
     DEFAULT_CSS = """
     TimelineView {

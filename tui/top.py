@@ -37,7 +37,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
             return value
         columns, _, lines = str(value).partition("x")
         if not (columns.isdecimal() and lines.isdecimal() and 10 <= int(columns) <= 1000 and 4 <= int(lines) <= 1000):
-            self.fail("give columns and lines, like 120x36", param, ctx)
+            self.fail("use columns and lines, like 120x36", param, ctx)
         return int(columns), int(lines)
 
 

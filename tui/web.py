@@ -57,7 +57,7 @@ class Site(Server):
         """The token once in the address, then in a cookie that other sites' requests do not carry."""
         given = request.query.get("token") or request.cookies.get(COOKIE, "")
         if request.host != f"{LOOPBACK}:{self.port}" or not hmac.compare_digest(given.encode(), self.token.encode()):
-            return web.Response(status=403, text="Open the address that farm top --web has printed.\n")
+            return web.Response(status=403, text="Open the address that farm top --web printed.\n")
         if "token" in request.query:
             answer = web.HTTPFound("/")
             answer.set_cookie(COOKIE, self.token, httponly=True, samesite="Strict")
@@ -119,5 +119,5 @@ def serve(command: str, port: int, say: Callable[[str], None]) -> None:
         raise FarmError(
             f"Port {port} of {LOOPBACK} cannot be used.",
             f"{error.strerror or error}.",
-            "Take another: farm top --web --port N",
+            "Use another one: farm top --web --port N",
         ) from error

@@ -144,8 +144,8 @@ def test_where_nothing_can_be_drawn_it_says_what_to_use(lab: Namespace, words: l
 def test_what_a_scheduler_tells_and_what_not(top: Open) -> None:
     """It is attached to by its address, and its daemons were logged in before."""
     terminal = top("scheduler")
-    until(lambda: shows(terminal, NETNAME) and shows(terminal, "none has answered"), "its netname is not found out")
-    assert not shows(terminal, "not looked for")
+    until(lambda: shows(terminal, NETNAME) and shows(terminal, "none found"), "its netname is not found out")
+    assert not shows(terminal, "not searched")
     terminal.type("2")
     until(lambda: shows(terminal, "1 node,"), "the tab does not open")
     terminal.type("\r")

@@ -123,15 +123,15 @@ async def test_farmd_is_lost_and_comes_back() -> None:
         clock.now += 1.0
         for number in range(1, len(VIEWS) + 1):
             await press(app, pilot, f"{number}")
-            assert "▲ farmd is away: Connection refused; trying again in 2s." in screen(app)
-            assert "This is of 00:00:00." in screen(app)
-            assert "✖ farmd away" in screen(app)
+            assert "▲ farmd is down: Connection refused; trying again in 2s." in screen(app)
+            assert "Data as of 00:00:00." in screen(app)
+            assert "✖ farmd down" in screen(app)
         assert app.now == NOW
         await press(app, pilot, "2", "enter")
-        assert "▲ farmd is away" in screen(app)
+        assert "▲ farmd is down" in screen(app)
         attachment.push(snapshot())
         await settle(app, pilot)
-        assert "farmd is away" not in screen(app)
+        assert "farmd is down" not in screen(app)
 
 
 async def test_the_scheduler_is_lost_and_comes_back() -> None:
@@ -187,7 +187,7 @@ async def test_what_is_opened_while_the_picture_is_held_is_drawn() -> None:
         assert isinstance(app.screen, NodeDetail)
         assert "part1.cpp" in screen(app)
         await press(app, pilot, "escape", "3", "down", "enter")
-        assert "asked for" in screen(app)
+        assert "requested" in screen(app)
 
 
 async def test_time_goes_on_between_updates() -> None:

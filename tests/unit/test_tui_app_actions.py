@@ -27,8 +27,8 @@ async def test_an_action_is_confirmed_and_done(key: str, action: Action) -> None
         await press(app, pilot, "2", key)
         assert isinstance(app.screen, Confirm)
         assert "node-a1?" in screen(app)
-        assert ("4 jobs that it runs will be lost" in screen(app)) == (action in ("reboot", "off"))
-        assert ("4 jobs that it runs will still end there" in screen(app)) == (action in ("block", "kick"))
+        assert ("Its 4 running jobs will be lost" in screen(app)) == (action in ("reboot", "off"))
+        assert ("Its 4 running jobs will finish there" in screen(app)) == (action in ("block", "kick"))
         await press(app, pilot, "n")
         assert attachment.done == []
         await press(app, pilot, key, "y")
@@ -104,7 +104,7 @@ async def test_an_action_that_comes_to_nothing_is_not_offered() -> None:
     attachment = FakeAttachment()
     async with running(attachment, size=(120, 40)) as (app, pilot):
         await press(app, pilot, "2", "/", *"oldbox", "enter", "R")
-        assert "It is no machine of this farm." in notes(app)
+        assert "The daemon is not a machine of this farm." in notes(app)
         await press(app, pilot, "a")
         options = app.screen.query_one(OptionList).options
         assert ["reboot", "off"] == [option.id for option in options if option.disabled]
@@ -127,14 +127,14 @@ async def test_an_error_says_what_why_and_mend() -> None:
 async def test_an_action_needs_a_node() -> None:
     async with running(FakeAttachment([])) as (app, pilot):
         await press(app, pilot, "2", "b")
-        assert "Put the cursor on a node first" in notes(app)
+        assert "Move the cursor to a node first" in notes(app)
 
 
 async def test_the_image_for_next_boots() -> None:
     attachment = FakeAttachment()
     async with running(attachment) as (app, pilot):
         await press(app, pilot, "i")
-        assert f"{IMAGE}  next boots get it now" in screen(app)
+        assert f"{IMAGE}  chosen for next boots" in screen(app)
         await press(app, pilot, "down", "enter", "y")
         assert attachment.done == [("switch", OLDER)]
         assert f"Next boots get {OLDER}." in notes(app)

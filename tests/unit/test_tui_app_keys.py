@@ -26,7 +26,7 @@ async def test_help_names_every_key() -> None:
         for bindings in key_sections().values():
             for binding in bindings:
                 assert f"[{binding.id}]" in text
-        assert "Load is the daemon's own" in text
+        assert "Load is reported by the daemon" in text
         await press(app, pilot, "escape")
         assert app.view.TITLE == "Nodes"
 

@@ -166,7 +166,7 @@ def test_a_boot_that_does_not_go_on_is_said() -> None:
     assert said.startswith(f"{slow[0].name} hangs: its agent has not been heard for 8m21s (others need ")
     known.apply(Delta(time=NOW + 2, nodes=slow))
     named = f"{slow[0].name}, {slow[1].name}"
-    assert f"2 nodes hang while they boot: {named}. Boot says where." in wrong(known, NOW + 2)
+    assert f"2 nodes hang while booting: {named}. See the tab Boot." in wrong(known, NOW + 2)
 
 
 def test_a_node_that_clients_cannot_use_fails_jobs() -> None:
@@ -206,7 +206,7 @@ def test_headline_fits() -> None:
 
 def test_banner() -> None:
     assert banner(live(), Link("x")) == ""
-    assert banner(Live(), Link("x", Lost("gone.", 3.0), 0.0)) == "▲ farmd is away: gone; trying again."
+    assert banner(Live(), Link("x", Lost("gone.", 3.0), 0.0)) == "▲ farmd is down: gone; trying again."
     assert "\x1b" not in banner(live(), Link("x", Lost(HOSTILE, 3.0), 3.0))
 
 
@@ -255,8 +255,8 @@ def test_defaults_do_not_clash(tmp_path: Path) -> None:
         ('top.pause = "Slash"', "there is no key 'Slash'", ""),
         ('top.pause = "x,,z"', "there is no key ''", ""),
         ('top.pause = "ctlr+x"', "there is no key 'ctlr+x'", "The nearest is 'ctrl'."),
-        ('top.pause = "q"', "would do two things: top.pause and top.quit", "everywhere"),
-        ('top.pause = "?"', "would do two things", "everywhere"),
+        ('top.pause = "q"', "is assigned twice: top.pause and top.quit", "everywhere"),
+        ('top.pause = "?"', "is assigned twice", "everywhere"),
         ("top.pause = 5", "top.pause needs a key", "5"),
         ('top.pause = ""', "top.pause needs a key", "''"),
         ("top.pause", "cannot be read", "Expected '='"),

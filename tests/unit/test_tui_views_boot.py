@@ -156,7 +156,7 @@ async def test_a_scheduler_without_a_farm_has_no_machines() -> None:
     app = Stage(BootView, fixtures.FakeAttachment(), live)
     async with app.run_test(size=(120, 16)) as pilot:
         await pilot.pause()
-        assert "no machines: only a farm of ours tells how its nodes boot" in app.text()
+        assert "no machines: boots are known only in a farm" in app.text()
 
 
 def test_a_machine_without_the_role_compile_does_not_hang_for_want_of_a_login() -> None:

@@ -82,8 +82,8 @@ def test_terms(line: str, ids: list[int]) -> None:
         ("nod:x colour:red", "no term colour:"),
         ("s:x", "no term s:"),
         ("state:sleeping", "no state 'sleeping'"),
-        ("exit:bad", "exit:bad is no exit code"),
-        ("took:>soon", "took:>soon is no number"),
+        ("exit:bad", "exit:bad is not an exit code"),
+        ("took:>soon", "took:>soon is not a number"),
         ("x" * 501, "too long"),
     ],
 )

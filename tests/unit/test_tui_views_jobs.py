@@ -192,7 +192,7 @@ async def test_a_job_whose_end_nobody_tells_does_not_run_for_ever() -> None:
         app.flush()
         await pilot.pause()
         assert isinstance(app.screen, JobDetail)
-        assert "lost: the scheduler or the submitter went away" in app.text()
+        assert "lost: the scheduler or the submitter disconnected" in app.text()
 
 
 async def test_a_job_opens_and_goes_on() -> None:
@@ -218,7 +218,13 @@ async def test_a_job_opens_and_goes_on() -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(255, "The scheduler lost the node"), (118, "port 10245"), (107, "went away"), (137, "signal 9"), (1, "says no")],
+    [
+        (255, "The scheduler lost the node"),
+        (118, "port 10245"),
+        (107, "disconnected"),
+        (137, "signal 9"),
+        (1, "compiler failed"),
+    ],
 )
 def test_says_why_a_job_failed(code: int, words: str) -> None:
     assert words in why_failed(replace(FAILED, exit=code))
@@ -232,10 +238,10 @@ def test_what_followed_a_failure_is_the_fallback_and_back() -> None:
     assert FALLBACK is after.fallback
     assert FAILED is before.cause
     assert (
-        Fact("then", "the submitter compiled it itself: ended after 3.0 s; how, submitters do not tell")
+        Fact("then", "the submitter compiled it itself: ended after 3.0 s; submitters do not report the result")
         == related_facts(FAILED, after, 0.0)[0]
     )
-    assert "had failed with it: node dropped (255)" in related_facts(FALLBACK, before, 0.0)[0].text
+    assert "had failed: node dropped (255)" in related_facts(FALLBACK, before, 0.0)[0].text
     alone = related(FAILED, [])
     assert "did not compile it itself" in related_facts(FAILED, alone, 0.0)[0].text
 
@@ -247,5 +253,5 @@ def test_sizes_say_what_compression_saved() -> None:
     assert "12" == said["page faults"]
     pending = Job(1, JobState.PENDING, JobPlace.REMOTE, "a.c", requested=fixtures.NOW - 4)
     said = {fact.label: fact.text for fact in facts(pending, fixtures.NOW)}
-    assert "pending: it has been waiting for a node for 4s" == said["state"]
+    assert "pending: waiting for a node for 4s" == said["state"]
     assert "in" not in said

@@ -43,11 +43,11 @@ def test_says_who_it_is_and_who_speaks_what() -> None:
     text = said(fixtures.live())
     assert "● answers for 1h23m, at 10.0.0.1:8765" == text["state"]
     assert "lab" == text["netname"]
-    assert "none has answered" == text["rival"]
+    assert "none found" == text["rival"]
     assert "5 with 32 slots, 1 that only submits" not in text["blocked"]
     assert "37 (1.1) · 1: oldbox" == text["protocol 37"]
     assert "env_zstd · 5 of 6; not 1: oldbox" == text["env_zstd"]
-    assert "nobody receives an environment" == text["installing"]
+    assert "no node receives an environment" == text["installing"]
 
 
 def test_says_what_is_wrong() -> None:
@@ -64,7 +64,7 @@ def test_without_a_netname_nobody_looks_for_rivals() -> None:
     live = fixtures.live()
     nameless = replace(fixtures.overview(), scheduler=replace(fixtures.overview().scheduler, netname=""))
     live.apply(Delta(time=fixtures.NOW, overview=nameless))
-    assert "not looked for: that takes the netname" == said(live)["rival"]
+    assert "not searched: the netname is not known" == said(live)["rival"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_stands_side_by_side_where_there_is_room() -> None:
         first = app.text().splitlines()[0]
         assert "Scheduler" in first
         assert "Environments" in first
-        assert "▸ receives one" in app.text()
+        assert "▸ receiving" in app.text()
         await pilot.resize_terminal(80, 24)
         await pilot.pause()
         assert "Daemon" in app.text()

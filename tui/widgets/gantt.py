@@ -75,7 +75,7 @@ class Gantt(RowView):
         Binding("end,f", "follow", "Now", tooltip="Follow the present", id="gantt.follow"),
         Binding("plus,equals_sign", "zoom(-1)", "Zoom in", key_display="+", id="gantt.in"),
         Binding("minus", "zoom(1)", "Zoom out", key_display="-", id="gantt.out"),
-        Binding("left_square_bracket", "bar(-1)", "Bar before", key_display="[", show=False, id="gantt.before"),
+        Binding("left_square_bracket", "bar(-1)", "Previous bar", key_display="[", show=False, id="gantt.before"),
         Binding("right_square_bracket", "bar(1)", "Next bar", key_display="]", show=False, id="gantt.next"),
         Binding("enter", "pick", "Open", id="gantt.open"),
     ]

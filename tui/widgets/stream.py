@@ -48,9 +48,7 @@ class LiveStream(LiveTable[Row]):
             return self.stream
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "f,space", "follow", "Follow/pause", tooltip="Keep the newest in sight, or hold still", id="stream.follow"
-        )
+        Binding("f,space", "follow", "Follow/pause", tooltip="Follow the newest, or stop", id="stream.follow")
     ]
 
     def __init__(

@@ -82,7 +82,7 @@ class LiveTable(RowView, Generic[Row]):
         Binding("right", "sideways(1)", "Scroll right", show=False, id="table.right"),
         Binding("enter", "open", "Open", id="table.open"),
         Binding("s", "sort_next", "Sort", tooltip="Sort by the next column", id="table.sort"),
-        Binding("S", "reverse", "Reverse", tooltip="Sort the other way round", id="table.reverse"),
+        Binding("S", "reverse", "Reverse", tooltip="Reverse the sort order", id="table.reverse"),
     ]
     COMPONENT_CLASSES: ClassVar[set[str]] = {"livetable--sorted", "livetable--match"}
     DEFAULT_CSS = """
