@@ -32,7 +32,7 @@ def summary(build: Build) -> str:
     """A build in a few sentences."""
     began, ended = (time.strftime("%H:%M:%S", time.localtime(at)) for at in (build.started, build.ended))
     day = time.strftime("%Y-%m-%d", time.localtime(build.started))
-    end = "still running" if build.open else f"ended {ended}"
+    end = "running" if build.open else f"ended {ended}"
     tag = f" ({build.tag})" if build.tag else ""
     lost = f", {build.lost} lost" if build.lost else ""
     return (

@@ -68,7 +68,7 @@ async def test_a_build_opens_into_nodes_files_failures_and_waits() -> None:
         text = await settle(app, pilot)
         assert isinstance(app.screen, BuildDetailScreen)
         for expected in (
-            "alice-pc at 10.0.0.101: began 2025-12-31 23:37:46, still running, 22m12s in all.",
+            "alice-pc at 10.0.0.101: began 2025-12-31 23:37:46, running, 22m12s in all.",
             "1,223 jobs: 1,200 on nodes, 3 given back by the scheduler, 20 local (2 of them after a node ",
             "src/core/huge.cpp",
             "src/core/bad.cpp",
