@@ -14,7 +14,7 @@ from tui.help import keys_shown
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "dashboard.md").read_text()
-IDLE = Path(__file__).parents[2] / "farm" / "view" / "idle.py"
+VIEW = DOCS.parent / "farm" / "view"
 
 
 def row(binding: Binding) -> str:
@@ -47,7 +47,8 @@ def test_every_tab_has_a_section_in_order() -> None:
 def test_every_reason_to_be_idle_is_explained() -> None:
     table = PAGE[PAGE.index("| idle |") : PAGE.index("![A node")]
     told = set(re.findall(r"^\| `([a-z0-9-]+)`", table, re.MULTILINE))
-    assert set(re.findall(r'Idle\(\s*"([a-z0-9-]+)"', IDLE.read_text())) == told
+    sources = "".join(path.read_text() for path in VIEW.rglob("*.py"))
+    assert set(re.findall(r'Idle\(\s*"([a-z0-9-]+)"', sources)) == told
 
 
 def test_every_action_has_its_key() -> None:
