@@ -41,7 +41,7 @@ WAITED = Cause(
 )
 LOCAL = Cause(
     "A test job for {node} was compiled here instead: {reason}",
-    "{mend}",
+    "{fix}",
 )
 UNTOLD = Reason("untold", "icecc does not say why.", "Look at the node: farm node list")
 DIFFERENT = Cause(
@@ -96,7 +96,7 @@ def _canaries(facts: WorkstationFacts) -> Outcome:
             why = reasons.find(each.reason) if each.reason else UNTOLD
             seen = (f"{each.node}: {why.code}: {line}" for line in each.told)
             found.append(
-                LOCAL.found(*seen, node=each.node, reason=why.sentence, mend=hint(why.mend) or "See docs/explain.md")
+                LOCAL.found(*seen, node=each.node, reason=why.sentence, fix=hint(why.mend) or "See docs/explain.md")
             )
     odd = [each for each in sent if each.ran and not each.same]
     if odd:

@@ -77,7 +77,11 @@ class Aoe:
         """eSHELF.SLOT, as the kernel's driver calls the device."""
         slot = slot_of(root)
         if slot is None:
-            raise FarmError(f"Image {root.name} has no AoE slot.", "It was not prepared.", "Prepare it: sudo farm up")
+            raise FarmError(
+                f"Image {root.name} has no AoE slot.",
+                "The slot is assigned when the image is prepared.",
+                "Prepare it: sudo farm up",
+            )
         return f"e{config.export.shelf}.{slot}"
 
     def facts(self, root: Root) -> dict[str, str | int]:
