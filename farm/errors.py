@@ -12,21 +12,21 @@ what is nested too deeply."""
 
 
 class FarmError(Exception):
-    """The farm says no: what failed, why, and the command or setting that mends it.
+    """The farm says no: what failed, why, and the command or setting that fixes it.
 
     The command line prints these three and leaves with exit code 1; a traceback never reaches a user.
     """
 
     exit_code = 1
 
-    def __init__(self, what: str, why: str = "", mend: str = "") -> None:
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
         super().__init__(what)
         self.what = what
         self.why = why
-        self.mend = hint(mend)
+        self.fix = hint(fix)
 
     def __str__(self) -> str:
-        return "\n".join(part for part in (self.what, self.why, self.mend) if part)
+        return "\n".join(part for part in (self.what, self.why, self.fix) if part)
 
 
 class UsageError(FarmError):
@@ -48,9 +48,9 @@ class ConfigError(FarmError):
 class CommandError(FarmError):
     """Another program failed: carries its argv, exit code and output."""
 
-    def __init__(self, argv: list[str], returncode: int, output: str, mend: str = "") -> None:
+    def __init__(self, argv: list[str], returncode: int, output: str, fix: str = "") -> None:
         tail = "\n".join(output.strip().splitlines()[-12:])
-        super().__init__(f"{argv[0]} failed with exit code {returncode}: {' '.join(argv)}", tail, mend)
+        super().__init__(f"{argv[0]} failed with exit code {returncode}: {' '.join(argv)}", tail, fix)
         self.argv = argv
         self.returncode = returncode
         self.output = output
@@ -60,6 +60,6 @@ class MissingProgramError(FarmError):
     """A program the farm needs is not installed."""
 
     def __init__(self, program: str, package: str = "") -> None:
-        mend = f"Install it: apt-get install {package}" if package else "Install what is missing: sudo script/bootstrap"
-        super().__init__(f"The program {program} is not installed.", "The farm runs this program from PATH.", mend)
+        fix = f"Install it: apt-get install {package}" if package else "Install what is missing: sudo script/bootstrap"
+        super().__init__(f"The program {program} is not installed.", "The farm runs this program from PATH.", fix)
         self.program = program

@@ -272,7 +272,7 @@ class Anonymous:
         try:
             return self._mask.text(await self._real.act(action, self._node(node.key)))
         except FarmError as error:
-            raise FarmError(*map(self._mask.text, (error.what, error.why, error.mend))) from error
+            raise FarmError(*map(self._mask.text, (error.what, error.why, error.fix))) from error
 
     async def switch_image(self, image: str) -> str:
         """Versions are no secret."""

@@ -359,6 +359,6 @@ class FarmTop(App[None]):
 
     def _tell(self, error: FarmError) -> None:
         """Show an error as the command line would."""
-        mend = f"→ {error.mend}" if error.mend else ""
+        mend = f"→ {error.fix}" if error.fix else ""
         message = "\n".join(clean(part) for part in (error.why, mend) if part) or " "
         self.notify(message, title=clean(error.what), severity="error", timeout=15, markup=False)

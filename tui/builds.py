@@ -160,7 +160,7 @@ class BuildsView(View):
     def _tell(self) -> None:
         error = self._error
         if error:
-            said = " ".join(part for part in ("✗", error.what, error.why, error.mend) if part)
+            said = " ".join(part for part in ("✗", error.what, error.why, error.fix) if part)
         elif self._marked:
             names = (f"{COMPARE_MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
             said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"

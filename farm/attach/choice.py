@@ -24,7 +24,7 @@ def instance_here(home: Home) -> Instance:
         return Instance.load(home)
     except FarmError as error:
         other = "Or look at any icecream scheduler: farm status --scheduler HOST, farm top --scheduler HOST"
-        raise FarmError(error.what, error.why, f"{error.mend.rstrip('.')}. {other}") from None
+        raise FarmError(error.what, error.why, f"{error.fix.rstrip('.')}. {other}") from None
 
 
 def _farmd(home: Home) -> Attachment:

@@ -213,7 +213,7 @@ def _conclude(action: Action, outcomes: list[OrderOutcome], as_json: bool) -> No
 
 def _as_json(outcome: OrderOutcome) -> dict[str, object]:
     error = outcome.error
-    told = None if error is None else {"what": error.what, "why": error.why, "mend": error.mend}
+    told = None if error is None else {"what": error.what, "why": error.why, "mend": error.fix}
     return {"node": outcome.node, "done": outcome.done, "seen": outcome.seen, "error": told}
 
 

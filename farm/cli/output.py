@@ -118,8 +118,8 @@ def show_error(error: FarmError) -> None:
     err.print(Text.assemble(("Error: ", "bold red"), error.what), soft_wrap=True)
     if error.why:
         err.print(Text(error.why, style="dim"), soft_wrap=True)
-    if error.mend:
-        err.print(Text.assemble(("→ ", "bold green"), error.mend), soft_wrap=True)
+    if error.fix:
+        err.print(Text.assemble(("→ ", "bold green"), error.fix), soft_wrap=True)
 
 
 @contextmanager

@@ -37,8 +37,8 @@ BROKEN_REQUESTS = (HttpProcessingError, web.RequestPayloadError, aiohttp.ClientP
 class ApiError(FarmError):
     """A request that fails; ``status``: of HTTP."""
 
-    def __init__(self, status: int, what: str, why: str = "", mend: str = "") -> None:
-        super().__init__(what, why, mend)
+    def __init__(self, status: int, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__(what, why, fix)
         self.status = status
 
 
@@ -148,5 +148,5 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 def refusal(status: int, error: FarmError, headers: dict[str, str] | None = None) -> web.Response:
     """An error as an answer."""
-    body = msgspec.json.encode(Refused(Failure(error.what, error.why, error.mend)))
+    body = msgspec.json.encode(Refused(Failure(error.what, error.why, error.fix)))
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

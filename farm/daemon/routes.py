@@ -209,7 +209,7 @@ async def _build(request: web.Request) -> web.Response:
     try:
         return answer(await asyncio.to_thread(history.build, int(id)))
     except FarmError as error:
-        raise ApiError(404, error.what, error.why, error.mend) from None
+        raise ApiError(404, error.what, error.why, error.fix) from None
 
 
 async def _tag(request: web.Request) -> web.Response:

@@ -99,7 +99,7 @@ def _interface(instance: Instance) -> Iterator[Finding]:
     name, address = instance.interface, instance.config.server
     flaw = interface_flaw(name, instance.mtu, cable=instance.namespace is None)
     if flaw is not None:
-        fix = flaw.mend if instance.namespace is None else "Repair it: sudo farm up"
+        fix = flaw.fix if instance.namespace is None else "Repair it: sudo farm up"
         yield Finding("interface", flaw.what, fix, name)
     elif (cards := psutil.net_if_addrs().get(name)) is None:
         yield Finding("interface", f"The interface {name} does not exist.", "When it is back, run: sudo farm up", name)

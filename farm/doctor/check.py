@@ -183,7 +183,7 @@ def _look(check: Check[Facts], facts: Facts) -> Outcome:
     try:
         return check.look(facts)
     except FarmError as error:
-        return Outcome(State.FAIL, tuple(error.why.splitlines()), error.what, error.mend)
+        return Outcome(State.FAIL, tuple(error.why.splitlines()), error.what, error.fix)
     except OSError as error:  # this machine is in a bad way: no room, no more processes, a disk that fails
         return Outcome(State.FAIL, (str(error),), "The check could not run.", "See the error above.")
 

@@ -91,7 +91,7 @@ def power(home: Home, instance: Instance, address: str, order: PowerOrder, mac: 
         ssh.run(home, instance, address, [*later, "systemctl", "--force", "--force", _SYSTEMCTL[order]])
     except FarmError as error:
         raise FarmError(
-            f"The node {address} did not accept the order to {POWER_WORDS[order][0]}.", error.why, error.mend
+            f"The node {address} did not accept the order to {POWER_WORDS[order][0]}.", error.why, error.fix
         ) from error
     note(home, Ordered(mac, order, time.time()))
 

@@ -114,7 +114,7 @@ def test_a_port_that_another_holds(tmp_path: Path) -> None:
         with standing_in(one):
             with pytest.raises(FarmError, match=f"TCP port {port}, wanted for HTTP, is in use") as caught:
                 look(serving.CHECKS, "ports", facts)
-            assert str(other.pid) in f"{caught.value.why} {caught.value.mend}"
+            assert str(other.pid) in f"{caught.value.why} {caught.value.fix}"
             one.stop(other)  # as the advice says
             assert look(serving.CHECKS, "ports", facts).state is State.OK
 

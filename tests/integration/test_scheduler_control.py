@@ -87,7 +87,7 @@ def test_a_node_that_is_not_there(lab: Namespace, action: Callable[[str, int, st
 
     with pytest.raises(FarmError, match="no node pc99") as error:
         lab.gather(attempt())
-    assert "farm node list" in error.value.mend
+    assert "farm node list" in error.value.fix
     with pytest.raises(FarmError, match="not blocked") as error:
         lab.gather(unblock(SERVER, PORT, "pc99"))
     assert error.value.why == "Nothing is blocked."

@@ -211,7 +211,7 @@ def test_services_of_a_farm_that_is_down_are_said_not_to_run(tmp_path: Path) -> 
         Supervisor(Home.at(tmp_path)).status()
 
     assert "The farm's services are not running." == caught.value.what
-    assert "Start them: sudo farm up" == caught.value.mend
+    assert "Start them: sudo farm up" == caught.value.fix
 
 
 def pids_inside(farm: Farm) -> list[str]:

@@ -90,7 +90,7 @@ def test_slots_are_used_again_before_there_are_none(tmp_path: Path) -> None:
     add_version(store, "more", MAX_SLOT)
     with pytest.raises(FarmError) as caught:
         prepare(store)
-    assert "farm image remove VERSION" in caught.value.mend
+    assert "farm image remove VERSION" in caught.value.fix
     assert of(store)["more"] is None
 
     store.remove("v7", in_use=())
@@ -157,7 +157,7 @@ def test_what_was_not_prepared_has_no_address(store: Store) -> None:
     with pytest.raises(FarmError, match="Image v4 has no AoE slot") as caught:
         root_argument(Config(), store, manifest)
 
-    assert "Prepare it: sudo farm up" == caught.value.mend
+    assert "Prepare it: sudo farm up" == caught.value.fix
 
 
 def test_a_version_that_another_farm_adds_meanwhile_keeps_its_slot(store: Store) -> None:
@@ -194,7 +194,7 @@ def test_a_damaged_record_is_named_with_what_mends_it(store: Store, damage: Call
     for attempt in (lambda: prepare(store), lambda: of(store)):
         with pytest.raises(FarmError) as caught:
             attempt()
-        assert f"Remove {path}, bring the farm up again (sudo farm up)" in caught.value.mend
+        assert f"Remove {path}, bring the farm up again (sudo farm up)" in caught.value.fix
 
 
 @given(NAMES, NAMES, st.dictionaries(st.text("abcdef", min_size=1, max_size=2), st.integers(1, MAX_SLOT)))

@@ -78,4 +78,4 @@ def test_a_log_that_only_root_may_read_is_said_to_be_so() -> None:
             os.seteuid(0)
     assert 0 == listed.exit_code
     assert isinstance(shown.exception, FarmError)
-    assert "Try again with sudo." == shown.exception.mend
+    assert "Try again with sudo." == shown.exception.fix

@@ -61,7 +61,7 @@ def test_a_node_is_found_by_whatever_it_is_called() -> None:
     assert node(OLD) == pick(nodes, "pc02@10.0.0.3")
     with pytest.raises(FarmError, match=r"There is no node pc09") as caught:
         pick(nodes, "pc09")
-    assert caught.value.mend == "Did you mean pc02 or pc01? List them: farm node list"
+    assert caught.value.fix == "Did you mean pc02 or pc01? List them: farm node list"
     with pytest.raises(FarmError, match=r"There is no node"):
         pick([node(OLD)], "")
 
@@ -135,8 +135,8 @@ def test_a_node_with_jobs_is_not_powered_off_or_rebooted_unasked() -> None:
         require_idle([busy, idle], "off")
 
     assert "Jobs are running: pc01 2 jobs." == caught.value.what
-    assert "sudo farm node drain --then off pc01" in caught.value.mend
-    assert "sudo farm node off --force pc01" in caught.value.mend
+    assert "sudo farm node drain --then off pc01" in caught.value.fix
+    assert "sudo farm node off --force pc01" in caught.value.fix
 
 
 def test_the_group_holds_every_command() -> None:

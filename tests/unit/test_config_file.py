@@ -65,7 +65,7 @@ UNKNOWN = [
 def test_an_unknown_key_brings_the_nearest(text: str, what: str, mend: str) -> None:
     error = error_of(text)
 
-    assert (error.what, error.mend) == (what, mend)
+    assert (error.what, error.fix) == (what, mend)
     assert "keys" in error.why
 
 
@@ -131,7 +131,7 @@ def test_what_yaml_does_to_a_value_is_explained(text: str, why: str, mend: str) 
     error = error_of(text)
 
     assert why in error.why
-    assert mend == error.mend
+    assert mend == error.fix
 
 
 SYNTAX = [
@@ -148,7 +148,7 @@ def test_what_is_not_yaml_brings_the_line(text: str, line: int, mend: str) -> No
     error = error_of(text)
 
     assert f"farm.yaml:{line}: this is not YAML." == error.what
-    assert mend in error.mend
+    assert mend in error.fix
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_several_mistakes_are_told_at_once_in_the_order_of_their_lines() -> None
     assert error.what == "farm.yaml has 4 mistakes."
     told = [line for line in error.why.splitlines() if not line.startswith(" ")]
     assert [line.split()[0] for line in told] == ["farm.yaml:1:", "farm.yaml:2:", "farm.yaml:4:", "farm.yaml:4:"]
-    assert error.mend == "Fix them, then: farm config check farm.yaml"
+    assert error.fix == "Fix them, then: farm config check farm.yaml"
 
 
 def test_a_key_that_is_not_set_is_told_where_it_collides() -> None:
@@ -215,7 +215,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
         load_or_default(home, virtual=False)
 
     assert f"There is no {tmp_path}/farm.yaml." == caught.value.what
-    assert f"Write it: sudo farm --home {tmp_path} init --interface NAME" == caught.value.mend
+    assert f"Write it: sudo farm --home {tmp_path} init --interface NAME" == caught.value.fix
 
 
 def test_the_virtual_lab_needs_no_file_and_takes_jumbo_frames(tmp_path: Path) -> None:

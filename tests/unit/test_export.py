@@ -144,7 +144,7 @@ def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(FarmError) as caught:
         preflight.require_programs(virtual=False)
     assert "toyd" in caught.value.what
-    assert "toy-server" in caught.value.mend
+    assert "toy-server" in caught.value.fix
 
 
 def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:

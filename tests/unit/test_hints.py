@@ -108,7 +108,7 @@ def test_whatever_tells_what_to_do_names_the_home() -> None:
     farm = fold(initial("f", {}), ServicesSeen((), 1.0, "gone"))
     instance = Instance(config=Config(), interface="lab0", images={}, started=0.0)
     told = [
-        FarmError("what", "why", "Start it: sudo farm up").mend,
+        FarmError("what", "why", "Start it: sudo farm up").fix,
         NOT_RUNNING.found().command,
         problems(farm, instance, "gone")[0].fix,
         *(hint(look) for _, look in [*ADVICE.values(), *VIEW.advice.values()] if "farm " in look),

@@ -205,7 +205,7 @@ def test_a_build_without_a_mirror_says_that_it_cannot_be_reached() -> None:
 
     assert "The image's packages could not be fetched." == error.what
     assert "deb.example: Temporary failure resolving 'deb.example'" == error.why
-    assert "apt-get update" in error.mend
+    assert "apt-get update" in error.fix
 
 
 @pytest.mark.parametrize(
@@ -230,4 +230,4 @@ def test_each_cause_of_a_failed_build_is_said_once(lines: list[str], why: str) -
     assert why in found.why
     assert len(found.why.splitlines()) == len({*found.why.splitlines()})
     assert "earlier" not in found.why
-    assert "/log" in found.mend
+    assert "/log" in found.fix

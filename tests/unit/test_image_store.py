@@ -43,7 +43,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def refusal(caught: pytest.ExceptionInfo[FarmError]) -> tuple[str, str]:
-    return caught.value.what, caught.value.mend
+    return caught.value.what, caught.value.fix
 
 
 def test_an_empty_store_has_no_choice_and_no_versions(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_damaged_version_is_neither_verified_nor_chosen_nor_rolled_back_to(
         with pytest.raises(FarmError) as caught:
             attempt()
         assert f"Image 1.2 is damaged: {name} has changed since it was built." == caught.value.what
-        assert "sudo farm image use VERSION" in caught.value.mend
+        assert "sudo farm image use VERSION" in caught.value.fix
     assert "1.3" == store.selected(FIRST_KIND)
     store.verify("1.3")
 
@@ -156,7 +156,7 @@ def test_a_damaged_manifest_is_named_with_what_mends_it(store: Store, text: str)
         store.get("1.1")
 
     assert f"The manifest {path} cannot be read." == caught.value.what
-    assert f"Remove the folder {path.parent} and build again: sudo farm image build" == caught.value.mend
+    assert f"Remove the folder {path.parent} and build again: sudo farm image build" == caught.value.fix
 
 
 @pytest.mark.parametrize("damaged", [b"{", b'{"current": "\xff"}'], ids=["cut off", "foul"])
@@ -167,7 +167,7 @@ def test_a_damaged_choice_is_named_with_what_mends_it(store: Store, damaged: byt
         store.selection(FIRST_KIND)
 
     assert "The record of the chosen image version cannot be read." == caught.value.what
-    assert "sudo farm image use VERSION" in caught.value.mend
+    assert "sudo farm image use VERSION" in caught.value.fix
 
 
 def test_a_half_written_version_is_no_version(store: Store) -> None:

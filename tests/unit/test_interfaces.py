@@ -53,7 +53,7 @@ def test_an_unclear_choice_is_the_users(found: list[Interface], why: str, mend: 
         pick(found, None)
 
     assert why in caught.value.why
-    assert f"Name it: farm init --interface {mend}" == caught.value.mend
+    assert f"Name it: farm init --interface {mend}" == caught.value.fix
 
 
 def test_a_name_that_is_none_brings_the_nearest() -> None:
@@ -62,7 +62,7 @@ def test_a_name_that_is_none_brings_the_nearest() -> None:
 
     assert caught.value.what == "this machine has no interface 'enp2'."
     assert "eno1 (up, 192.0.2.2/24, default route); eno2 (up, no IPv4 address)" in caught.value.why
-    assert caught.value.mend == "Did you mean eno2?"
+    assert caught.value.fix == "Did you mean eno2?"
 
 
 def test_the_loopback_is_refused() -> None:

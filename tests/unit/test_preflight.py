@@ -31,7 +31,7 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch,
 
     assert "dnsmasq, nginx, icecc-scheduler" in caught.value.what
     assert "vblade" in caught.value.what
-    packages = caught.value.mend.removeprefix("Install them: sudo apt-get install ").split()
+    packages = caught.value.fix.removeprefix("Install them: sudo apt-get install ").split()
     expected = "dnsmasq-base icecc iproute2 nftables nginx-light openssh-client qemu-system-x86 socat util-linux vblade"
     assert expected.split() == packages
 
@@ -55,7 +55,7 @@ def test_a_full_disk_is_said_with_what_is_left(monkeypatch: pytest.MonkeyPatch, 
 
     assert caught.value.what.startswith("The disk is almost full: ")
     assert f"below {tmp_path}" in caught.value.what
-    assert "farm image remove VERSION" in caught.value.mend
+    assert "farm image remove VERSION" in caught.value.fix
 
 
 def test_only_root_may(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_only_root_may(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(FarmError) as caught:
         preflight.require_root("farm up")
 
-    assert ("`farm up` must be run by root.", "Try: sudo farm up") == (caught.value.what, caught.value.mend)
+    assert ("`farm up` must be run by root.", "Try: sudo farm up") == (caught.value.what, caught.value.fix)
 
 
 def test_an_interface_that_is_up_is_fine() -> None:

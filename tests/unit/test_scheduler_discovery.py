@@ -88,7 +88,7 @@ def test_a_choice_that_is_not_clear() -> None:
     with pytest.raises(FarmError, match="several") as error:
         choose(found, None)
     assert "'LAB', 'office'" in error.value.why
-    assert "--netname" in error.value.mend
+    assert "--netname" in error.value.fix
     with pytest.raises(FarmError, match="'cave'") as error:
         choose(found, "cave")
     assert "office" in error.value.why

@@ -114,5 +114,5 @@ def test_a_machine_that_forbids_it_is_named(
         with pytest.raises(FarmError, match="limit for socket buffers") as caught:
             allow_socket_buffer(1536000, farms[0])
 
-    assert "sysctl net.core.rmem_max=1536000" in caught.value.mend
+    assert "sysctl net.core.rmem_max=1536000" in caught.value.fix
     assert os.access(setting, os.R_OK)

@@ -267,7 +267,7 @@ def test_wrong_keys_are_refused(tmp_path: Path, text: str, what: str, why: str) 
         keys_of(tmp_path, text)
     assert what in caught.value.what
     assert why in caught.value.why
-    assert caught.value.mend
+    assert caught.value.fix
 
 
 def test_a_missing_file_that_is_named_is_refused(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_what_nodes_were_left_running_stays_for_every_farm(homes: Homes, asked: 
         caught.value.what,
         caught.value.why,
     )
-    assert f"sudo farm --home {homes[0].directory} up" in caught.value.mend
+    assert f"sudo farm --home {homes[0].directory} up" in caught.value.fix
     remove_image(homes[asked], "v2")
 
 

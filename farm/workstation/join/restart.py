@@ -50,7 +50,7 @@ def restart_or_say(obstacle: str, membership: Membership, home: Home, say: Calla
     try:
         restart(membership, home)
     except FarmError as error:
-        say(" ".join(filter(None, (error.what, error.why, error.mend))))
+        say(" ".join(filter(None, (error.what, error.why, error.fix))))
 
 
 def restart(membership: Membership, home: Home) -> None:
