@@ -173,7 +173,7 @@ def test_orders_are_for_root_and_reach_the_scheduler(lab: Lab) -> None:
     until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == ["pc07"], "the block is not seen")
     until(lambda: lab.daemon("pc07") is None, "it is still logged in")
     status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
-    assert (status, body["done"].split(";")[0]) == (200, "pc07 may log in again")
+    assert (status, body["done"].split(";")[0]) == (200, "pc07 can log in again")
     status, body = lab.curl("/nodes/pc07/unblock", "-X", "POST")
     assert (status, body["error"]["what"]) == (409, "pc07 is not blocked.")
     until(lambda: lab.curl("/scheduler")[1]["scheduler"]["blocked"] == [], "the block stays")
@@ -262,7 +262,7 @@ async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None
         key = f"pc07@{SERVER}"
         await until_true(updates, live, lambda: key in live.nodes)
         await starting
-        assert (await attachment.act("kick", live.nodes[key])).startswith("pc07 is sent away")
+        assert (await attachment.act("kick", live.nodes[key])).startswith("pc07 was sent away")
         await until_true(updates, live, lambda: kicked(live.nodes[key]))
         assert (await attachment.status()).scheduler.up
         assert await attachment.readings("52:54:00:00:00:01") == []
@@ -271,7 +271,7 @@ async def test_a_watcher_sees_what_happens_and_farmd_come_back(lab: Lab) -> None
         assert await attachment.images() == []
         with pytest.raises(FarmError, match="no build 7"):
             await attachment.build(7)
-        with pytest.raises(FarmError, match="cannot be told to drain"):
+        with pytest.raises(FarmError, match="The order drain is not available"):
             await attachment.act("drain", live.nodes[key])
 
         await asyncio.to_thread(lab.namespace.stop, process)

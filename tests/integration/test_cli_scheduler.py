@@ -193,7 +193,7 @@ def test_block_unblock_kick(busy: Lab) -> None:
 
     other = sorted(busy.names() - {name})[0]
     said = busy.farm("node", "kick", other, "pc07", "--scheduler", SERVER, code=3)
-    assert f"{other} is sent away" in said
+    assert f"{other} was sent away" in said
     told = busy.json("node", "kick", "pc07", code=1)
     assert told["nodes"][0]["error"]["what"] == "There is no node pc07."
 

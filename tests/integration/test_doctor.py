@@ -182,7 +182,7 @@ def test_wrong_netname(bare: Desk) -> None:
     until((bare.sockets / "iceccd.socket").exists, "iceccd does not start")
     found = bare.faults()
     assert set(found) == {"netname", "nodes"}
-    assert f"looks for netname elsewhere, the scheduler's is {NETNAME}" in found["netname"]["cause"]
+    assert f"looks for netname elsewhere, but the scheduler's netname is {NETNAME}" in found["netname"]["cause"]
     assert found["netname"]["command"] == f"farm join {SERVER}"
 
 
@@ -224,7 +224,7 @@ def test_the_scheduler_does_not_reach_the_node(bare: Desk) -> None:
     until(named, "no node can be given a job", seconds=600)
     assert [code for code, result in found.items() if result["state"] == "fail"] == ["scheduler-to-node"], found
     assert (
-        "The scheduler gives pc01 no job and sends it back instead: most likely it cannot connect"
+        "The scheduler gives pc01 no jobs and sends them back: most likely it cannot connect"
         in found["scheduler-to-node"]["cause"]
     )
     assert "from the scheduler's machine to the nodes" in found["scheduler-to-node"]["mend"]
@@ -238,7 +238,7 @@ def test_the_nodes_folder_is_full(bare: Desk) -> None:
     bare.node.start("pc01", "sh", "-c", script, "sh", *argv)
     until(lambda: any(n.name == "pc01" for n in bare.server.gather(list_nodes(SERVER, 8765))), "it is not listed")
     found = bare.faults("--only", "node-room")
-    assert "pc01: load 1000, so no job is given there" in found["node-room"]["cause"]
+    assert "pc01: load 1000, so it gets no jobs" in found["node-room"]["cause"]
 
     # A node of a farm's tells how full it is, at the port that its farm has chosen.
     root = bare.node.folder / "root"
