@@ -70,7 +70,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 @click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot: terminal size.  [default: 120x36]")
 @click.pass_obj
 def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options: Any) -> None:
-    """Show the dashboard of a farm or any icecream scheduler: jobs, nodes, builds; and give orders."""
+    """Show the dashboard of a farm or of any icecream scheduler."""
     if web:
         _serve(home, port, options)
         return

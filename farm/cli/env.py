@@ -69,10 +69,11 @@ def env(
     listing: bool,
     prune: bool,
 ) -> None:
-    """Print settings for a shell or build system: eval "$(farm env)"; in fish: farm env --format fish | source.
+    """Print settings for a shell or build system.
 
-    To undo it in the shell: farm_off. For build systems with their own compiler settings, write a file:
-    farm env --format cmake-preset -o CMakeUserPresets.json, or --format meson -o farm.ini.
+    In sh: eval "$(farm env)", in fish: farm env --format fish | source. To undo it in the shell: farm_off. For build
+    systems with their own compiler settings, write a file: farm env --format cmake-preset -o CMakeUserPresets.json,
+    or --format meson -o farm.ini.
     """
     if form == "auto":
         form = "fish" if Path(os.environ.get("SHELL", "")).name == "fish" else "sh"

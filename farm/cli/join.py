@@ -57,10 +57,11 @@ def join(
     status: bool,
     as_json: bool,
 ) -> None:
-    """Join a farm, so that compiler calls go there. SERVER: address, host name, HOST:PORT, or the name of a farm.
+    """Join a farm, so that this machine's compiler calls go there.
 
-    As root, this sets up the distribution's icecream service for all users; otherwise it starts an iceccd of your own,
-    which takes no jobs. Without SERVER, it lists the farms it finds and asks. To undo: farm leave
+    SERVER is an address, a host name, HOST:PORT, or the name of a farm. As root, this sets up the distribution's
+    icecream service for all users; otherwise it starts an iceccd of your own, which takes no jobs. Without SERVER, it
+    lists the farms it finds and asks. To undo: farm leave
     """
     if status:
         _status(home, as_json)

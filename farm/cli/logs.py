@@ -21,7 +21,7 @@ from farm.printable import printable, without_sequences
 )
 @click.pass_obj
 def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
-    """A service's log; without SERVICE, which logs there are."""
+    """Show the log of SERVICE, or list all logs."""
     known = {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
     if service is None:
         for name, path in known.items():

@@ -69,7 +69,7 @@ def _features(hosts: Iterable[HostStatus]) -> Counter[str]:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/status-json.md).")
 @click.pass_context
 def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool) -> None:
-    """Show the scheduler: its start time, network and rivals, its daemons' protocols, blocked names.
+    """Show the scheduler, its network, rivals and daemons, and blocked names.
 
     Exits with 3 if the scheduler is down or another one answers for the same network.
     """
