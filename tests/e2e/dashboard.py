@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 
 from textual.pilot import Pilot
 
-from farm.attach.choice import attached
+from farm.attach.farmd import Farmd
 from farm.home import Home
 from tests.e2e.conftest import Lab
 from tui.app import FarmTop
+from tui.orders import orders, switch
 
 SIZE = (120, 36)
 PATIENCE = 240.0
@@ -57,6 +58,7 @@ class Dashboard:
 @asynccontextmanager
 async def watching(lab: Lab) -> AsyncIterator[Dashboard]:
     """The dashboard of a lab, as `farm top --view nodes` shows it."""
-    app = FarmTop(attached(Home.at(lab.home)), view="nodes")
+    home = Home.at(lab.home)
+    app = FarmTop(Farmd(home, orders(home), lambda image: switch(home, image)), view="nodes")
     async with app.run_test(size=SIZE) as pilot:
         yield Dashboard(app, pilot)
