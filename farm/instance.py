@@ -69,7 +69,7 @@ class Instance(Struct, frozen=True, kw_only=True):
 
     def save(self, home: Home) -> None:
         """Write it for others to read, and once more where it stays if the runtime folder is emptied."""
-        content = msgspec.json.encode(self)
+        content = encode(self)
         write_atomic(_copy(home), content)
         write_atomic(self.path(home), content)
 
@@ -93,6 +93,21 @@ class Instance(Struct, frozen=True, kw_only=True):
     def forget(home: Home) -> None:
         """The farm is down: there is nothing to look for."""
         _copy(home).unlink(missing_ok=True)
+
+
+def encode(instance: Instance) -> bytes:
+    """The record of a farm, which a release that knew a single kind of image can read while there is no other in it.
+
+    Such a release refuses keys that it does not know. Its processes may outlive an update, as `farm up --foreground`
+    does, or come back when the update is undone; without the record they could not tell what the farm has made.
+    """
+    record = msgspec.to_builtins(instance)
+    config, image = instance.config, instance.images.get(FIRST_KIND)
+    if image and all(config.kind_of(machine) == FIRST_KIND for machine in (None, *config.machines)):
+        record["image"] = image
+        for section in (record["config"]["nodes"], *record["config"]["machines"]):
+            del section["image"]
+    return msgspec.json.encode(record)
 
 
 def decode(content: bytes) -> Instance:

@@ -22,7 +22,7 @@ from farm.image import kinds
 from farm.image.build import description_dir, require_limits, set_squashfs_options
 from farm.image.store import FILES, Selection, Store
 from farm.image.uses import note_user
-from farm.instance import Instance, decode
+from farm.instance import Instance, decode, encode
 from farm.netboot.render import Booted, boot_scripts, write_boot_files
 from farm.netboot.settings import machine_settings
 from farm.node.contract import ROLES
@@ -231,6 +231,26 @@ def test_a_record_of_a_farm_that_came_up_before_is_read() -> None:
 
     assert {FIRST_KIND: "20260101.1"} == decode(json.dumps(older).encode()).images
     assert {FIRST_KIND: "20260101.1"} == decode(msgspec.json.encode(decode(json.dumps(older).encode()))).images
+
+
+def test_a_record_without_another_kind_has_no_key_that_an_older_release_refuses() -> None:
+    config = Config(machines=[MachineConfig(mac=MAC, name="pc01", slots=3)])
+    instance = Instance(config=config, interface="eno2", images={FIRST_KIND: "20260101.1"}, started=5.0)
+
+    record = json.loads(encode(instance))
+
+    assert "20260101.1" == record["image"]
+    assert "image" not in record["config"]["nodes"]
+    assert ["image" not in machine for machine in record["config"]["machines"]] == [True]
+    assert instance == decode(encode(instance))
+
+
+@pytest.mark.parametrize("config", [Config(machines=MACHINES), Config(nodes=NodesConfig(image=OTHER))])
+def test_a_record_with_another_kind_keeps_who_boots_it(config: Config) -> None:
+    images = {kind: "1" for kind in kinds.booted(config)}
+    instance = Instance(config=config, interface="eno2", images=images, started=5.0)
+
+    assert json.loads(msgspec.json.encode(instance)) == json.loads(encode(instance))
 
 
 # -- a farm with two kinds
