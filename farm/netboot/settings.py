@@ -16,15 +16,16 @@ Document = dict[str, object]
 
 def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
     """File name → what a machine is told: default.json, and one for each machine that differs."""
-    own = {f"{hyphens(machine.mac)}.json": machine_document(config, machine, farm_key) for machine in config.machines}
-    return {"default.json": machine_document(config, None, farm_key), **own}
+
+    def document(machine: MachineConfig | None) -> Document:
+        return machine_document(config, machine, farm_key, find(config.kind_of(machine)).roles)
+
+    own = {f"{hyphens(machine.mac)}.json": document(machine) for machine in config.machines}
+    return {"default.json": document(None), **own}
 
 
-def machine_document(
-    config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str] | None = None
-) -> Document:
-    """What one machine is told (None: one that is not listed); ``roles``: those of its kind of image unless given."""
-    roles = find(config.kind_of(machine)).roles if roles is None else roles
+def machine_document(config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str]) -> Document:
+    """What one machine is told (None: one that is not listed); ``roles``: what it is for."""
     document: Document = {
         "schema": contract.SCHEMA,
         "farm": config.name,

@@ -10,6 +10,8 @@ import re
 SCHEMA = 1
 ROLES = ("compile",)
 """What a machine can be for: the modules of farm/node/roles/."""
+FIRST_ROLES = ("compile",)
+"""What a machine is for of which nobody says it: images and servers from before roles say none."""
 MAX_ROLES = 16
 """That one machine is given."""
 MAX_BYTES = 64 * 1024

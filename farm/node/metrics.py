@@ -12,7 +12,7 @@ Family = tuple[str, str, str, Samples]
 
 
 def render(snapshot: dict[str, Any], cpu_seconds: list[dict[str, float]]) -> str:
-    """Telemetry.snapshot() and Telemetry.cpu_seconds() as metrics named ``farm_node_…``, in base units."""
+    """Sampler.snapshot() and Sampler.cpu_seconds() as metrics named ``farm_node_…``, in base units."""
     info = {key: str(snapshot[key]) for key in ("farm", "name", "mac", "image", "version")}
     cpu: Samples = [
         ({"cpu": str(number), "mode": mode}, seconds)

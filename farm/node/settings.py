@@ -10,6 +10,7 @@ import re
 
 from farm.node.contract import (
     ADDRESS,
+    FIRST_ROLES,
     IMAGE,
     KEY,
     MAC,
@@ -106,8 +107,7 @@ def parse_settings(data: bytes) -> Settings:
     keys = said.get("authorized_keys", [])
     if not isinstance(keys, list) or len(keys) > MAX_KEYS:
         raise SettingsError(f"authorized_keys is not a list of at most {MAX_KEYS}")
-    # Servers from before roles name none: what they boot compiles.
-    roles = said.get("roles", ["compile"])
+    roles = said.get("roles", [*FIRST_ROLES])
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
         raise SettingsError(f"roles is not a list of at most {MAX_ROLES}")
     names = [text_of({"roles": role}, "roles", NAME) for role in roles]

@@ -69,10 +69,9 @@ class Beacon(Struct, frozen=True):
     address: str
     port: int
     image: str = ""
-    version: str = ""
-    slots: int = 0
     stage: str = ""
     boot: str = ""
+    """Names its boot: the boot id, of which images from before roles tell the first eight digits."""
 
 
 class BeaconSeen(Struct, frozen=True):

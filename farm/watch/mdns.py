@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 
@@ -53,12 +52,11 @@ def parse_beacon(
 ) -> Beacon | None:
     """An advertisement as a record; None when it cannot be a node's (no MAC, no address, text that is none)."""
     text = {}
-    for key in ("farm", "mac", "image", "version", "slots", "stage", "boot"):
+    for key in ("farm", "mac", "image", "stage", "boot"):
         value = (properties.get(key.encode()) or b"")[: MAX_ADVERTISED + 1].decode(errors="replace")
         if len(value) > MAX_ADVERTISED or not value.isprintable():
             return None
         text[key] = value
-    slots = int(text["slots"]) if re.fullmatch(r"[0-9]{1,4}", text["slots"]) else 0
     if not MAC.fullmatch(text["mac"]) or not addresses or not port:
         return None
     if len(instance) > 2 * MAX_ADVERTISED or not instance.isprintable():
@@ -70,8 +68,6 @@ def parse_beacon(
         address=addresses[0],
         port=port,
         image=text["image"],
-        version=text["version"],
-        slots=slots,
         stage=text["stage"],
         boot=text["boot"],
     )

@@ -50,7 +50,7 @@ def answers(
 
 
 def advertises(time: float, address: str = HERE, boot_id: str = FIRST) -> BeaconSeen:
-    return BeaconSeen(Beacon("pc01.x", "lab", MAC, address, 9105, "v1", "1", 4, "ready", boot_id), time)
+    return BeaconSeen(Beacon("pc01.x", "lab", MAC, address, 9105, "v1", "ready", boot_id), time)
 
 
 def after(*events: Event, farm: Farm | None = None) -> Farm:

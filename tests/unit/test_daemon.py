@@ -103,11 +103,8 @@ TEXT: dict[bytes, bytes | None] = {b"farm": b"lab", b"mac": MAC.encode(), b"slot
 
 
 def test_an_advertisement_becomes_a_beacon() -> None:
-    expected = Beacon("pc01.x", "lab", MAC, ADDRESS, 9105, slots=4, stage="ready")
+    expected = Beacon("pc01.x", "lab", MAC, ADDRESS, 9105, stage="ready")
     assert parse_beacon("pc01.x", [ADDRESS], 9105, TEXT) == expected
-    beacon = parse_beacon("pc01.x", [ADDRESS], 9105, {**TEXT, b"slots": b"-1"})
-    assert beacon is not None
-    assert beacon.slots == 0
 
 
 def test_advertisements_that_no_node_makes_are_dropped() -> None:

@@ -107,7 +107,7 @@ def test_a_machine_is_told_what_its_roles_need_and_no_more() -> None:
 
     assert {"schema", "farm", "name", "telemetry_port", "authorized_keys", "roles"} == told.keys()
     assert [] == told["roles"]
-    assert ["compile"] == machine_document(CONFIG, PC01, "farm-key")["roles"]
+    assert ["compile"] == machine_settings(CONFIG, "farm-key")["52-54-00-00-00-01.json"]["roles"]
 
 
 def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None:

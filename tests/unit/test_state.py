@@ -45,7 +45,7 @@ MAC = "52:54:00:00:00:01"
 OTHER = "52:54:00:00:00:02"
 ADDRESS = "10.77.0.57"
 UPTIME = {"kernel": 1.0, "nic": 2.0, "root": 4.0, "agent": 9.0}
-BEACON = Beacon("pc01._farm-node._tcp.local.", "lab", MAC, ADDRESS, 9105, "v1", "0.1.0", 4, "agent", "aa")
+BEACON = Beacon("pc01._farm-node._tcp.local.", "lab", MAC, ADDRESS, 9105, "v1", "agent", "aa")
 TELEMETRY = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, image="v1", boot=UPTIME)
 COMPILES = RolesTold(CompileTold(ready=True))
 HOST = login(132.0)

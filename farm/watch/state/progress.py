@@ -14,7 +14,7 @@ AGENT, REGISTERED, READY = Stage.AGENT, Stage.REGISTERED, Stage.READY
 
 def runs(node: Node, host: Host | None) -> bool:
     """Whether a machine is up, by its agent or by a role's other witness; ``host``: its login at the scheduler."""
-    return (host is not None and "compile" in node.roles) or (node.verified and not node.silent)
+    return (host is not None and not _WITNESSES.keys().isdisjoint(node.roles)) or (node.verified and not node.silent)
 
 
 def reached(node: Node, host: Host | None) -> Stage:

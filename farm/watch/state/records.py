@@ -8,6 +8,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.node.contract import FIRST_ROLES
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
 from farm.watch.events import Beacon, Finding, Ordered, Stage, WatchedService
@@ -16,8 +17,6 @@ from farm.watch.refusals import Refusals
 
 ANSWERS = "answers"
 """The probe that asks every service what it would be asked by a client."""
-FIRST_ROLES = ("compile",)
-"""What machines are for that have not told yet, and those whose image is from before roles."""
 
 
 class Reading(Struct, frozen=True):
