@@ -86,7 +86,7 @@ def in_chroot(root: Path, script: str) -> str:
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert done.returncode == 0, done.stdout[-6000:]
+    assert done.returncode == 0, done.stdout[-12000:]
     return done.stdout
 
 
