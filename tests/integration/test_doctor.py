@@ -250,7 +250,7 @@ def test_the_nodes_folder_is_full(bare: Desk) -> None:
     bare.node.start("agent", "sh", "-c", script, "sh", sys.executable, "-m", "farm.node", "agent", "--root", str(root))
     bare.node.wait_for(9555)
     found = bare.faults("--only", "node-room")
-    assert "pc01: its RAM disk is full (8 MiB are left, 75 are wanted)" in found["node-room"]["cause"]
+    assert "pc01: its RAM disk is full (8 MiB are left, 75 are needed)" in found["node-room"]["cause"]
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def environment_tar(path: Path, how: str) -> Path:
 @pytest.mark.parametrize(
     ("shell", "code", "cause"),
     [
-        ({"CCACHE_PREFIX": "icecc"}, "ccache-order", "meet icecc twice"),
+        ({"CCACHE_PREFIX": "icecc"}, "ccache-order", "reach icecc twice"),
         ({"PATH": "/usr/lib/icecc/bin:/usr/lib/ccache:/usr/bin:/bin"}, "ccache-order", "takes it for the compiler"),
         ({"CC": "/usr/bin/gcc"}, "compiler-path", "CC=/usr/bin/gcc names a compiler by its full path"),
         ({"CC": "gcc-12"}, "compiler-path", "CC=gcc-12 is a name that /usr/lib/icecc/bin does not have"),

@@ -135,7 +135,7 @@ def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slot
             alive = now
         elif now - alive > RESTART_SECONDS:
             by = _START[membership.how].format(membership.scheduler)
-            return Slots(obstacle=f"This machine's iceccd is not running. Start it: {by}")
+            return Slots(obstacle=f"This machine's iceccd is not running. Start it: {by}.")
         slots = survey(membership)
     return slots
 
