@@ -78,7 +78,9 @@ def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report
             nodes = fetch_status(home).nodes
     if instance.namespace is not None:
         note_user(store, home)
-    elif nodes is None:  # those that run were not asked, and not powered off
+    elif nodes is None:
+        if not keep:
+            report("nodes", "left on, since farmd does not say which there are")
         note_user(store, home, kept=[*user.kept, *user.served, *instance.images.values()])
     elif keep:
         note_user(store, home, kept=[node.image for node in nodes if node.image])

@@ -184,7 +184,8 @@ def test_an_image_that_nodes_were_left_running_is_kept_while_the_farm_is_down(se
     server.farm("image", "use", "v2")
     server.farm("image", "use", "v1")
     Supervisor(server.home).stop("farmd")  # which knew what the nodes run
-    server.farm("down", "--keep-nodes")
+    down = server.farm("down")
+    assert "nodes: left on, since farmd does not say which there are" in down.stdout + down.stderr
 
     refused = server.farm("image", "remove", "v2", check=False)
 

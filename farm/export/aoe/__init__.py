@@ -85,7 +85,7 @@ class Aoe:
         return f"e{config.export.shelf}.{slot}"
 
     def facts(self, root: Root) -> dict[str, str | int]:
-        """The slot in which the version is exported, for its manifest."""
+        """The slot in which the version is exported."""
         slot = slot_of(root)
         return {} if slot is None else {"slot": slot}
 
