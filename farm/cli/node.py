@@ -44,7 +44,8 @@ def find_node(status: Status, name: str) -> NodeStatus:
 def require_nodes(status: Status) -> None:
     """Raises FarmError when nothing is known of the farm's nodes."""
     if status.farm and not status.farmd:
-        raise FarmError("The state of the nodes is not known.", "farmd does not answer.", "Check: farm status")
+        silent = next(each for each in status.findings if each.code == "farmd-silent")
+        raise FarmError(silent.what, "", silent.fix)
 
 
 def pick(nodes: Iterable[NodeStatus], name: str) -> NodeStatus:

@@ -74,7 +74,7 @@ async def watching(attachment: Attachment, seen: Seen | None = None) -> AsyncIte
         await watch.until(watch.answered, SCHEDULER_SILENCE_SECONDS)
         overview = watch.live.overview
         if overview is None:
-            raise FarmError("farmd does not answer.", watch.lost, "Check whether it runs: farm status")
+            raise FarmError("The state of the farm is not known.", watch.lost, "Check: farm status")
         if not overview.scheduler.up and isinstance(attachment, Direct):
             raise attachment.away()
         if not overview.scheduler.up:

@@ -201,8 +201,9 @@ def test_names_are_found_by_name_mac_or_address() -> None:
         node_cli.find_node(status, "pc99")
     with pytest.raises(FarmError, match="Several"):
         node_cli.find_node(replace(status, nodes=[status.nodes[0]] * 2), "pc01")
-    with pytest.raises(FarmError, match="The state of the nodes is not known"):
-        node_cli.find_node(replace(status, farmd=False), "pc01")
+    with pytest.raises(FarmError, match=r"The state of the nodes is not known: farmd has another version\.") as caught:
+        node_cli.find_node(build(farm(), RUNNING, farmd_why="farmd has another version."), "pc01")
+    assert caught.value.fix.startswith("Restart it: sudo farm up.")
 
 
 def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
