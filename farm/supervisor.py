@@ -227,7 +227,10 @@ class Supervisor:
         self.resume()
         if not self.alive:
             self._kill_leftover()
-            command.run([*prefix, *self.argv()], timeout=30, env={ENVIRONMENT_MARK: str(self.config_path)})
+            # Python must not look for modules in the folder where `farm up` was typed, which may hold anything. Not by
+            # the option -P: by its argv a supervisord of an earlier release is found, too.
+            environment = {ENVIRONMENT_MARK: str(self.config_path), "PYTHONSAFEPATH": "1"}
+            command.run([*prefix, *self.argv()], timeout=30, env=environment)
             self._wait_until_alive()
             return
         try:

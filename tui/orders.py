@@ -33,7 +33,7 @@ def orders(home: Home) -> dict[Action, Callable[[NodeStatus], str]]:
 
     def drain(node: NodeStatus) -> str:
         # It takes minutes, must not end with the dashboard, and in a virtual lab runs inside the lab's network.
-        command.start([sys.executable, "-m", "farm", *home.options, "node", "drain", node.key])
+        command.start([sys.executable, "-P", "-m", "farm", *home.options, "node", "drain", node.key])
         return f"{node.name} is being drained: it will be shown as blocked when its jobs have ended."
 
     return {"drain": drain, "reboot": by_ssh("reboot"), "off": by_ssh("off")}

@@ -166,7 +166,7 @@ def _serve(home: Home, port: int, options: dict[str, Any]) -> None:
             "Install it: pip install 'icecream-farm[web]'",
         ) from error
     _application(home, options)  # what is wrong is said here, not in the browser
-    words = [sys.executable, "-m", "farm", *home.options, "top", "--refresh", str(options["refresh"])]
+    words = [sys.executable, "-P", "-m", "farm", *home.options, "top", "--refresh", str(options["refresh"])]
     for name in ("scheduler", "netname", "theme", "keys", "view"):
         if options[name]:
             words += [f"--{name}", str(options[name])]

@@ -105,7 +105,7 @@ def _free(host: Host) -> bool:
 
 async def _compile_on(host: Host) -> Canary:
     """What came of it; nothing when there is no compiler here."""
-    argv = [sys.executable, "-m", "farm.doctor.workstation.sample", host.address]
+    argv = [sys.executable, "-P", "-m", "farm.doctor.workstation.sample", host.address]
     process = await asyncio.create_subprocess_exec(
         *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
     )

@@ -47,7 +47,7 @@ class Health(msgspec.Struct, frozen=True):
 
 def check(home: Home, instance: Instance) -> list[Health]:
     """Ask all services; raises FarmError when supervisord itself is gone."""
-    argv = [*enter(instance, home), sys.executable, "-m", "farm.serve.health", *home.options]
+    argv = [*enter(instance, home), sys.executable, "-P", "-m", "farm.serve.health", *home.options]
     done = command.run(argv, check=False, timeout=60)
     try:
         # The answer is the last line: warnings of the interpreter would come before it.

@@ -377,7 +377,7 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
         Service("scheduler", scheduler, order=20),
         Service(
             "farmd",
-            [sys.executable, "-m", "farm.daemon", *home.options],
+            [sys.executable, "-P", "-m", "farm.daemon", *home.options],
             order=25,
             environment={"FARM_SETTINGS": hashlib.sha256(settings).hexdigest()},
         ),

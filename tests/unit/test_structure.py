@@ -65,3 +65,11 @@ def test_a_name_used_twice_is_found(structure: ModuleType, tmp_path: Path) -> No
     assert {"word": [str(one), str(other)]} == structure.shared([one, other], "modules")
     assert ["Thing"] == list(structure.shared([one, other], "classes"))
     assert ["LIMIT"] == list(structure.shared([one, other], "constants"))
+
+
+def test_no_program_of_ours_is_looked_for_in_the_folder_where_a_command_was_typed() -> None:
+    started = [path for path in [*Path("farm").rglob("*.py"), *Path("tui").rglob("*.py")] if path.is_file()]
+
+    careless = {str(path) for path in started if 'sys.executable, "-m"' in path.read_text()}
+
+    assert {"farm/supervisor.py"} == careless, "-P is missing"  # which sets PYTHONSAFEPATH instead
