@@ -196,7 +196,7 @@ def test_another_image_is_for_next_boots_and_a_used_one_stays(booted_lab: Lab) -
     assert [(node["image"], node["outdated"]) for node in booted_lab.status()["nodes"]] == [(old, True)] * 2
 
     before = booted_lab.nodes_by_name()[NODES[1]]["stages"]["powered"]
-    assert "ended its jobs and reboots" in booted_lab.farm("node", "drain", "--then", "reboot", NODES[1]).stdout
+    assert "has finished its jobs and reboots" in booted_lab.farm("node", "drain", "--then", "reboot", NODES[1]).stdout
     booted_lab.wait_for_boot(NODES[1], before)
     assert {name: node["image"] for name, node in booted_lab.nodes_by_name().items()} == {NODES[0]: old, NODES[1]: new}
 
