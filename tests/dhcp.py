@@ -83,7 +83,8 @@ class Client:
             with contextlib.suppress(TimeoutError):
                 while True:
                     packet = sock.recv(2048)
-                    if packet[0] == 2 and packet[4:8] == transaction:
+                    # A proxyDHCP server answers, too, and offers no address.
+                    if packet[0] == 2 and packet[4:8] == transaction and any(packet[16:20]):
                         return packet[16:20], _options(packet[240:]), packet[108:236]
         return None
 

@@ -129,8 +129,8 @@ def test_where_nothing_can_be_drawn_it_says_what_to_use(lab: Namespace, words: l
     command = [*exec_prefix(lab.name), sys.executable, "-m", "farm", "top", *words]
     for shell, term, why in (
         ("$0 $@", "dumb", "TERM is dumb"),
-        ("$0 $@ | cat", "xterm", "Standard output is none"),
-        ("$0 $@ </dev/null", "xterm", "Standard input is none"),
+        ("$0 $@ | cat", "xterm", "Standard output is not a terminal"),
+        ("$0 $@ </dev/null", "xterm", "Standard input is not a terminal"),
     ):
         terminal = Terminal(["sh", "-c", shell, *command], None, {**os.environ, "TERM": term}, (100, 30))
         terminal.end()
