@@ -54,7 +54,7 @@ ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("filter", b"/", "ode: submitter:"),
     ("type", b"c", "match"),
     ("show all", b"\x1b", " jobs · "),
-    ("open a job", b"\r", "asked for"),
+    ("open a job", b"\r", "requested"),
     ("back", b"\x1b", "newest first"),
     ("Timeline", b"4", "█=1s"),
     ("zoom out", b"-", "█=2s"),
