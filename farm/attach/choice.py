@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.hints import speak_of_scheduler
+from farm.errors.hints import speak_of_scheduler
 from farm.home import Home
 from farm.instance import Instance
 

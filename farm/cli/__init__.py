@@ -12,7 +12,7 @@ import rich_click as click
 from farm.cli.lazy import LazyGroup
 from farm.cli.output import NO_READER, err, show_error
 from farm.errors import FarmError
-from farm.hints import at_home, speak_of
+from farm.errors.hints import at_home, speak_of
 from farm.home import Home
 from farm.printable import PrintableFormatter
 

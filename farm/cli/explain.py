@@ -16,7 +16,7 @@ from rich.text import Text
 from farm import command
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable

@@ -22,7 +22,7 @@ from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
 from farm.errors import FarmError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.history.compare import Row, compare
 from farm.home import Home

@@ -14,8 +14,8 @@ from farm.cli.output import err, out, show_json, step_display
 from farm.config import FIRST_KIND
 from farm.config.file import load_or_default
 from farm.errors import FarmError
+from farm.errors.hints import hint
 from farm.export import export_of, root_of
-from farm.hints import hint
 from farm.home import Home
 from farm.image.kinds import KINDS, build_command, find
 from farm.image.store import Manifest, Store

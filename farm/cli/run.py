@@ -23,7 +23,7 @@ from rich.text import Text
 from farm.cli.output import err, show_error
 from farm.cli.output_files import write_named
 from farm.errors import FarmError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable

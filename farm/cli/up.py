@@ -13,7 +13,7 @@ from rich.text import Text
 
 from farm.cli.output import Drawing, draws, err, out, step_display
 from farm.errors import FarmError, PartialError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.view.status import NodeStatus

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from farm.daemon.watcher import run
 from farm.errors import FarmError
-from farm.hints import speak_of
+from farm.errors.hints import speak_of
 from farm.home import Home
 from farm.printable import PrintableFormatter, printable_lines
 

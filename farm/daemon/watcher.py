@@ -21,7 +21,7 @@ from farm.daemon.api_server import Serving, serving
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
 from farm.errors import FarmError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.history.build_history import BuildHistory
 from farm.home import Home
 from farm.instance import Instance

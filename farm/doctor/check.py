@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from msgspec import Struct
 
 from farm.errors import FarmError, UsageError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.printable import printable
 
 Facts = TypeVar("Facts")

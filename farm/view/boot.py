@@ -8,8 +8,8 @@ from statistics import median
 
 from msgspec import Struct
 
+from farm.errors.hints import hint
 from farm.export import export_of_kind
-from farm.hints import hint
 from farm.view.roles import load
 from farm.view.status import NodeStatus
 from farm.view.wording import duration

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.view.roles import Idle, away, load
 from farm.view.status import NodeStatus, Overview
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable

@@ -17,7 +17,7 @@ from farm.cli import COMMANDS, cli
 from farm.config import Config
 from farm.doctor.server.serving import NOT_RUNNING
 from farm.errors import FarmError
-from farm.hints import FARM_COMMANDS, HOMELESS, LOOKS, at_home, at_scheduler, hint, speak_of
+from farm.errors.hints import FARM_COMMANDS, HOMELESS, LOOKS, at_home, at_scheduler, hint, speak_of
 from farm.instance import Instance
 from farm.view.boot import ADVICE
 from farm.view.problems import problems

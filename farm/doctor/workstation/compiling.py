@@ -14,7 +14,7 @@ from farm.doctor.workstation import canary
 from farm.doctor.workstation.environment import ENVIRONMENT_CHECK
 from farm.doctor.workstation.facts import Canary, WorkstationFacts
 from farm.doctor.workstation.farm_nodes import LOAD_PATIENCE, ask_until
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.node.ports import ICECCD_PORT
 from farm.view.wording import count
 from farm.workstation.env.variables import Slots

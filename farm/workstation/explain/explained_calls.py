@@ -14,7 +14,7 @@ from typing import IO, Any
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.workstation.env import outdated
 from farm.workstation.env.variables import disabled
 from farm.workstation.explain import icecc_log, last_run

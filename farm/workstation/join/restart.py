@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from farm.errors import FarmError
-from farm.hints import hint
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.workstation.env.outdated import find_outdated
 from farm.workstation.join.iceccd import START_SECONDS, user_daemon, wait_for

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from farm.hints import hint
+from farm.errors.hints import hint
 
 NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises at what is no JSON or no such record; the second for text whose bytes are no UTF-8, the third for
