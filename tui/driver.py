@@ -30,6 +30,9 @@ from farm.cli.end_signals import ENDING
 
 INPUT_POLL_SECONDS = 0.1
 INPUT_CHUNK = 4096
+BURST_BYTES = 256
+BURST_SECONDS = 1.0
+"""After so much in one read, a person types nothing else for this long: what comes is the rest of what was pasted."""
 
 
 class Forgiving:
@@ -112,11 +115,16 @@ class PromptDriver(LinuxDriver):
         with selectors.SelectSelector() as selector:
             selector.register(self.fileno, selectors.EVENT_READ)
             patience = INPUT_POLL_SECONDS
+            read, burst_end = 0.0, 0.0
             while not self.exit_event.is_set():
-                read = time.monotonic()
-                if selector.select(patience):
+                waited = bool(selector.select(0))  # It came while what was read before was handled: no later than that.
+                if waited or selector.select(patience):
                     data = self._read()
-                    read = time.monotonic()
+                    now = time.monotonic()
+                    if not waited and now > burst_end:
+                        read = now
+                    if len(data) >= BURST_BYTES:
+                        burst_end = now + BURST_SECONDS
                     if not data:  # The terminal is gone.
                         self._leave(signal.SIGHUP)
                         return
@@ -125,6 +133,7 @@ class PromptDriver(LinuxDriver):
                         event.time = read  # What came together was typed together.
                         self.process_message(event)
                 else:
+                    read = time.monotonic()
                     patience = INPUT_POLL_SECONDS
                 for event in parser.tick():
                     event.time = read

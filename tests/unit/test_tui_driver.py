@@ -3,6 +3,7 @@
 import asyncio
 import os
 import threading
+import time
 import tty
 from collections.abc import AsyncIterator
 
@@ -28,9 +29,14 @@ class Terminal(PromptDriver):
         self.keyboard, self.fileno = os.openpty()
         tty.setraw(self.fileno)
         self.found: asyncio.Queue[str] = asyncio.Queue()
+        self.times: list[float] = []
+        self.slow_keys: dict[str, float] = {}
+        """Seconds that the dashboard takes for a key."""
 
     def process_message(self, message: Message) -> None:
         if isinstance(message, Key):
+            self.times.append(message.time)
+            time.sleep(self.slow_keys.get(message.key, 0))
             self._loop.call_soon_threadsafe(self.found.put_nowait, message.key)
 
     async def typed(self, data: bytes, number: int = 1) -> list[str]:
@@ -64,6 +70,27 @@ async def test_sequences_are_one_key(terminal: Terminal) -> None:
 
 async def test_what_is_no_text_ends_nothing(terminal: Terminal) -> None:
     assert "q" == (await terminal.typed(b"\xff\xc3q", 3))[-1]
+
+
+async def test_what_waits_to_be_read_was_not_typed_later(terminal: Terminal) -> None:
+    """A paste is longer than one read; until the first part has been handled a question can be on the screen."""
+    terminal.slow_keys = {"b": 0.3}
+    await terminal.typed(b"b" + b"y" * 6000, 6001)
+    assert len(set(terminal.times)) == 1
+    terminal.slow_keys = {"n": 0.3}
+    writing = asyncio.create_task(terminal.typed(b"n", 2))
+    await asyncio.sleep(0.1)
+    os.write(terminal.keyboard, b"y")
+    assert ["n", "y"] == await writing
+    assert terminal.times[-1] == terminal.times[-2]
+
+
+async def test_what_is_typed_by_hand_has_its_own_time(terminal: Terminal) -> None:
+    await terminal.typed(b"b")
+    await asyncio.sleep(0.05)
+    before = time.monotonic()
+    await terminal.typed(b"y")
+    assert terminal.times[0] < before <= terminal.times[1]
 
 
 def test_it_is_what_reads_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
