@@ -314,9 +314,10 @@ def own() -> Iterator[Farm]:
 
 
 SLOW = (
-    "constexpr int f() { int x = 0;\nfor (int i = 0; i < 2000; i++) for (int k = 0; k < 2000; k++) x ^= i + k;\n"
+    "constexpr int f() { int x = 0;\nfor (int i = 0; i < 2000; i++) for (int k = 0; k < STEPS; k++) x ^= i + k;\n"
     "return x; }\nconstexpr int y = f();\nint g() { return y; }\n"
 )
+"""Takes a second for each 1,500 STEPS."""
 
 
 def test_what_the_scheduler_gives_to_this_machine_itself(own: Farm) -> None:
@@ -324,7 +325,7 @@ def test_what_the_scheduler_gives_to_this_machine_itself(own: Farm) -> None:
     submitter = own.submitter()
     own.node.iceccd("pc01", own.server.address, "-m", "1")
     own.wait_until_ready("pc01", own.name)
-    script = "for n in 1 2 3 4; do g++ -c -fconstexpr-ops-limit=1000000000 slow.cc -o $n.o & done; wait"
+    script = "for n in 1 2 3 4; do g++ -c -DSTEPS=2000 -fconstexpr-ops-limit=1000000000 slow.cc -o $n.o & done; wait"
     run = own.cli("run", "--json", "run.json", "--", "sh", "-c", script, **UNPACKED)
     _, told = run.communicate(timeout=PATIENCE)
     assert run.returncode == 0, told
@@ -341,7 +342,8 @@ def test_all_nodes_are_busy(own: Farm) -> None:
     own.submitter()
     own.node.iceccd("pc01", own.server.address, "-m", "1")
     own.wait_until_ready("pc01", own.name)
-    slow = ["g++", "-c", "-fconstexpr-ops-limit=1000000000", "-fconstexpr-loop-limit=1000000", "slow.cc"]
+    endless = ["-DSTEPS=200000", "-fconstexpr-ops-limit=100000000000", "-fconstexpr-loop-limit=1000000"]
+    slow = ["g++", "-c", *endless, "slow.cc"]
     calls = [own.start("--", *slow, "-o", f"{n}.o", **PC01) for n in range(2)]
 
     def busy() -> bool:

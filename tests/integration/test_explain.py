@@ -42,7 +42,7 @@ SOURCES = {
     "memory.c": '_Static_assert(0, "out of memory");\n',
     "file.c": '_Static_assert(0, "file not found");\n',
     "slow.cc": "constexpr int f() { int x = 0;\n"
-    "for (int i = 0; i < 2000; i++) for (int k = 0; k < 1500; k++) x ^= i + k;\n"
+    "for (int i = 0; i < 2000; i++) for (int k = 0; k < 4500; k++) x ^= i + k;\n"
     "return x; }\nconstexpr int y = f();\nint g() { return y; }\n",
     "response": "-c a.c -O1",
     "broken.tar.gz": "no archive at all\n" * 100,
