@@ -9,6 +9,7 @@ trap "umount /proc" EXIT
 
 install -m 755 /image/initramfs/hooks/farm /etc/initramfs-tools/hooks/farm
 install -m 644 /image/initramfs/scripts/farm /etc/initramfs-tools/scripts/farm
+install -D -m 644 -t /etc/initramfs-tools/scripts/farm-roads /image/initramfs/scripts/farm-roads/*
 cat > /etc/initramfs-tools/conf.d/farm <<'CFG'
 MODULES=list
 BOOT=farm

@@ -202,3 +202,18 @@ def test_a_card_that_is_given_another_name_meanwhile_is_found_under_that(machine
     ip.chmod(0o755)
 
     assert "took enp3s0 with frames of 1500 bytes" == machine.boot("01-52-54-00-00-00-01").splitlines()[-1]
+
+
+@pytest.mark.parametrize("root", ["", "aoe", "floppy:1", "/etc/passwd"])
+def test_a_root_by_no_road_is_named_with_the_roads_there_are(machine: Machine, root: str) -> None:
+    (machine.folder / "cmdline").write_text(f"boot=farm farm.root={root} quiet\n")
+    choose = 'panic() { echo "panic: $*"; exit 1; }; . "$1"; farm_roads=$1-roads; farm_root'
+    argv = ["unshare", "--mount", "sh", "-euc", 'mount --bind "$1" /proc/cmdline; exec busybox sh -euc "$2" sh "$3"']
+
+    shown = subprocess.run(
+        [*argv, "sh", machine.folder / "cmdline", choose, SCRIPT], capture_output=True, text=True, check=False
+    )
+
+    assert 1 == shown.returncode
+    assert shown.stdout.startswith(f"panic: farm: farm.root={root}")
+    assert "aoe" in shown.stdout
