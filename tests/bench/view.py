@@ -44,7 +44,7 @@ ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("type", b"3", 'are "103"'),
     ("erase", b"\x7f", 'are "10"'),
     ("show all", b"\x1b", "nodes, "),
-    ("open a node", b"\r", "it works|it is idle"),
+    ("open a node", b"\r", "compiling:|Why it is idle"),
     ("back", b"\x1b", "Free MiB"),
     ("actions", b"a", "enter chooses"),
     ("back", b"\x1b", "Free MiB"),
