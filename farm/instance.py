@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from farm.config import FIRST_KIND, Config
+from farm.config import FIRST_KIND, FIRST_ROOT, Config
 from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, boot_id, write_atomic
 
@@ -29,6 +29,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     interface: str
     images: dict[str, str]
     """The image that next boots get, by its kind."""
+    exports: list[str] = msgspec.field(default_factory=lambda: [FIRST_ROOT])
+    """The exports that run: those that its machines boot by, and those that they may have booted by since it is up."""
     started: float
     """Unix time at which the farm was brought up."""
     namespace: str | None = None
@@ -98,15 +100,20 @@ class Instance(Struct, frozen=True, kw_only=True):
 def encode(instance: Instance) -> bytes:
     """The record of a farm, which a release that knew a single kind of image can read while there is no other in it.
 
-    Such a release refuses keys that it does not know. Its processes may outlive an update, as `farm up --foreground`
-    does, or come back when the update is undone; without the record they could not tell what the farm has made.
+    The same holds for one that knew a single export. Such a release refuses keys that it does not know. Its processes
+    may outlive an update, as `farm up --foreground` does, or come back when the update is undone; without the record
+    they could not tell what the farm has made.
     """
     record = msgspec.to_builtins(instance)
     config, image = instance.config, instance.images.get(FIRST_KIND)
+    written = record["config"]
     if image and all(config.kind_of(machine) == FIRST_KIND for machine in (None, *config.machines)):
         record["image"] = image
-        for section in (record["config"]["nodes"], *record["config"]["machines"]):
+        for section in (written["nodes"], *written["machines"]):
             del section["image"]
+    if config.image.root == FIRST_ROOT and all(machine.root is None for machine in config.machines):
+        for section in (written["image"], *written["machines"]):
+            del section["root"]
     return msgspec.json.encode(record)
 
 

@@ -56,7 +56,7 @@ class Server:
 
     def apply_filter(self) -> None:
         """Make the tables again."""
-        firewall.apply(self.config, "lab0", exec_prefix(self.place.name))
+        firewall.apply(self.config, "lab0", self.instance.exports, exec_prefix(self.place.name))
 
     def _add_image(self) -> None:
         folder, files = self.store.directory / ".new", {}

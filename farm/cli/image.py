@@ -15,7 +15,7 @@ from farm.config import FIRST_KIND
 from farm.config.file import load_or_default
 from farm.errors import FarmError
 from farm.errors.hints import hint
-from farm.export import export_of, root_of
+from farm.export import facts
 from farm.home import Home
 from farm.image.kinds import KINDS, build_command, find
 from farm.image.store import Manifest, Store
@@ -103,8 +103,8 @@ def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     if as_json:
         show_json(_plain(store, manifest))
         return
-    count, exported = len(manifest.packages), _export(store, manifest)
-    out.print(f"[bold]{manifest.image}[/]  kernel {manifest.kernel}, exported by {exported}, {count} packages")
+    known = (f"kernel {manifest.kernel}", _export(store, manifest), f"{len(manifest.packages)} packages")
+    out.print(f"[bold]{manifest.image}[/]  {', '.join(filter(None, known))}")
     built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
     out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
     for name, entry in manifest.files.items():
@@ -157,12 +157,13 @@ def _chosen(store: Store, kind: str) -> str:
 
 
 def _export(store: Store, manifest: Manifest) -> str:
-    """How it is exported, in a few words."""
-    export = export_of(manifest)
-    facts = export.facts(root_of(store, manifest))
-    return " ".join([export.name, *(f"{what} {value}" for what, value in facts.items())])
+    """What is to be known of its exports, in a few words."""
+    known = facts(store, manifest).items()
+    return ", ".join(f"{name} {what} {value}" for name, found in known for what, value in found.items())
 
 
 def _plain(store: Store, manifest: Manifest) -> dict[str, object]:
     plain: dict[str, object] = msgspec.to_builtins(manifest)
-    return {**plain, "image": manifest.image, **export_of(manifest).facts(root_of(store, manifest))}
+    for found in facts(store, manifest).values():
+        plain |= found
+    return {**plain, "image": manifest.image}

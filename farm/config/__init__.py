@@ -58,11 +58,15 @@ KnownAddress = Annotated[
 ]
 KindName = Literal["icecream-node"]
 """A kind of image; what each is, farm/image/kinds.py says."""
+RootName = Literal["aoe"]
+"""An export: a way by which nodes read their root file systems; what each is, farm/export says."""
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
 FIRST_KIND: KindName = "icecream-node"
 """The kind of image that was once the only one: records that name no kind mean it."""
+FIRST_ROOT: RootName = "aoe"
+"""The export that was once the only one: records that name none mean it."""
 VIRTUAL_NAME = "lab"
 """The name of a virtual lab that has no farm.yaml."""
 VIRTUAL_MTU = 9000
@@ -100,6 +104,7 @@ class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     keep: Annotated[
         int, Meta(ge=1, le=1000, description="number of versions to keep in the store besides those in use")
     ] = 3
+    root: Annotated[RootName, Meta(description="how nodes read their root file systems (docs/roots.md)")] = FIRST_ROOT
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -189,6 +194,9 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         KindName | None,
         Meta(description="kind of image that it boots; unset: as nodes.image says"),
     ] = None
+    root: Annotated[
+        RootName | None, Meta(description="how it reads its root file system; unset: as image.root says")
+    ] = None
     kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
 
 
@@ -236,7 +244,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     )
     image: Annotated[ImageConfig, Meta(description="the node image")] = field(default_factory=ImageConfig)
     export: Annotated[
-        ExportConfig, Meta(description="how nodes read their root file system: over ATA over Ethernet (AoE)")
+        ExportConfig, Meta(description="the export of root file systems over ATA over Ethernet (AoE)")
     ] = field(default_factory=ExportConfig)
     nodes: Annotated[NodesConfig, Meta(description="settings of every node")] = field(default_factory=NodesConfig)
     api: Annotated[ApiConfig, Meta(description="farmd's HTTP API on the lab's network")] = field(
@@ -265,6 +273,15 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def kind_of(self, machine: MachineConfig | None) -> str:
         """The kind of image that a machine boots (None: one that is not listed)."""
         return machine.image if machine and machine.image else self.nodes.image
+
+    def root_of(self, machine: MachineConfig | None) -> str:
+        """The export by which a machine reads its root file system (None: one that is not listed)."""
+        return machine.root if machine and machine.root else self.image.root
+
+    @property
+    def roots(self) -> set[str]:
+        """The exports by which machines that boot as nodes read their root file systems."""
+        return {self.root_of(machine) for machine in (None, *self.machines) if not machine or machine.boot == "node"}
 
     @property
     def server(self) -> str:

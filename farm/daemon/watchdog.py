@@ -145,7 +145,7 @@ def _addresses(path: Path, config: Config) -> Iterator[Finding]:
 
 
 def _filter(instance: Instance) -> Iterator[Finding]:
-    for table, danger in firewall.flaws(instance.config, instance.interface):
+    for table, danger in firewall.flaws(instance.config, instance.interface, instance.exports):
         what = f"The firewall's table {table} is not in place: {danger}."
         yield Finding("filter-missing", what, "Restore it: sudo farm up", table)
 

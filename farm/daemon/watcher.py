@@ -61,6 +61,8 @@ class Daemon:
             config.nodes.telemetry_port,
             kind=config.kind_of(None),
             kinds={machine.mac: config.kind_of(machine) for machine in config.machines},
+            root=config.root_of(None),
+            roots={machine.mac: config.root_of(machine) for machine in config.machines},
         )
         keep = instance.config.history
         self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)

@@ -6,12 +6,11 @@ below, and knows no way by its name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 from farm.config import Config
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
-from farm.image import kinds
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -19,14 +18,18 @@ from farm.supervisor import Service
 EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(),)}
 
 
-def export_of_kind(kind: str) -> Export:
-    """How nodes read the roots of a kind's images."""
-    return EXPORTS[kinds.export_of(kind)]
+def needed(config: Config, old: Instance | None) -> list[str]:
+    """The exports that a farm must run, by name: those by which its machines boot, or may have booted since it is up.
+
+    ``old``: the record of the farm while it is up. A node that runs keeps the export by which it booted.
+    """
+    wanted = config.roots | set(old.exports if old else ())
+    return [name for name in EXPORTS if name in wanted]
 
 
-def export_of(manifest: Manifest) -> Export:
-    """How nodes read the root of a version."""
-    return export_of_kind(manifest.kind)
+def chosen(names: Iterable[str]) -> list[Export]:
+    """The exports of these names."""
+    return [EXPORTS[name] for name in names]
 
 
 def root_of(store: Store, manifest: Manifest) -> Root:
@@ -35,35 +38,46 @@ def root_of(store: Store, manifest: Manifest) -> Root:
 
 
 def prepare(store: Store) -> None:
-    """Let each export get ready for the versions in the store. Raises FarmError."""
-    for export, roots in _roots(store):
+    """Let every export get ready for the versions in the store, which several farms may share. Raises FarmError."""
+    roots = _roots(store)
+    for export in EXPORTS.values():
         export.prepare(store.directory, roots)
 
 
 def services(instance: Instance, store: Store) -> list[Service]:
     """What must run so that nodes can read the roots of all versions in the store."""
-    return [service for export, roots in _roots(store) for service in export.services(instance, roots)]
+    roots = _roots(store)
+    return [service for export in chosen(instance.exports) for service in export.services(instance, roots)]
 
 
-def socket_buffer_needed(config: Config, mtu: int) -> int:
-    """Bytes that the kernel must allow sockets for what they receive, so that every export has what it wants."""
-    return max(export.socket_buffer(config, mtu) for export in EXPORTS.values())
+def socket_buffer_needed(config: Config, exports: Iterable[str], mtu: int) -> int:
+    """Bytes that the kernel must allow sockets for what they receive, so that each of these has what it wants."""
+    return max(export.socket_buffer(config, mtu) for export in chosen(exports))
 
 
-def serving(store: Store, service: str) -> tuple[Export, Root] | None:
+def serving(instance: Instance, store: Store, service: str) -> tuple[Export, Root] | None:
     """What a service exports; None when it is none of an export."""
-    found = ((export, root) for export, roots in _roots(store) for root in roots if export.service(root) == service)
+    roots = _roots(store)
+    found = ((export, root) for export in chosen(instance.exports) for root in roots if export.service(root) == service)
     return next(found, None)
 
 
-def root_argument(config: Config, store: Store, manifest: Manifest) -> str:
-    """What the kernel of a node is told of its root: the value of ``farm.root``. Raises FarmError."""
-    export = export_of(manifest)
-    return f"{export.name}:{export.address(config, root_of(store, manifest))}"
+def root_argument(config: Config, store: Store, manifest: Manifest, export: str) -> str:
+    """What the kernel of a node is told of its root, by an export: the value of ``farm.root``. Raises FarmError."""
+    return f"{export}:{EXPORTS[export].address(config, root_of(store, manifest))}"
 
 
-def _roots(store: Store) -> Iterator[tuple[Export, list[Root]]]:
-    """Each export with what it has to export, the oldest first."""
-    manifests = store.list()
-    for export in EXPORTS.values():
-        yield export, [root_of(store, manifest) for manifest in manifests if export_of(manifest) is export]
+def facts(store: Store, manifest: Manifest) -> dict[str, dict[str, str | int]]:
+    """What people may want to know of a version's exports, by their names; where there is nothing, none."""
+    root = root_of(store, manifest)
+    return {name: found for name, export in EXPORTS.items() if (found := export.facts(root))}
+
+
+def advice(name: str) -> str:
+    """What leads to the cause when a node does not get its root by the export of that name; "": it is not known."""
+    return EXPORTS[name].advice if name in EXPORTS else "check that its root is exported"
+
+
+def _roots(store: Store) -> list[Root]:
+    """All there is to export, the oldest first."""
+    return [root_of(store, manifest) for manifest in store.list()]

@@ -22,8 +22,6 @@ class ImageKind:
     """Folder of its KIWI description below images/."""
     roles: tuple[str, ...]
     """What a machine that boots it can do, by the roles' names."""
-    export: str
-    """How its root file system reaches machines, by the export's name."""
     build_space: int
     """Free space that a build wants: base tree, working copy, package cache and result."""
     limits: Mapping[str, int]
@@ -36,7 +34,6 @@ _ALL = (
         what="a node that compiles",
         description="icecream-node",
         roles=("compile",),
-        export="aoe",
         build_space=3 << 30,
         limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
     ),
@@ -50,11 +47,6 @@ def booted(config: Config) -> list[str]:
     """The kinds that machines of a farm boot, the one of machines that are not listed first."""
     listed = (config.kind_of(machine) for machine in config.machines if machine.boot == "node")
     return list(dict.fromkeys([config.kind_of(None), *listed]))
-
-
-def export_of(name: str) -> str:
-    """By which export nodes read images of a kind; one that is gone stays exported to the nodes that run it."""
-    return KINDS.get(name, KINDS[FIRST_KIND]).export
 
 
 def build_command(name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 import msgspec
 
-from farm.config import Config
+from farm.config import Config, MachineConfig
 from farm.errors import FarmError
 from farm.export import root_argument
 from farm.home import Home, write_atomic
@@ -57,10 +57,10 @@ _templates = jinja2.Environment(
 
 @dataclass(frozen=True)
 class Booted:
-    """What machines of a kind boot: the image's name, and where its root is (farm.export.root_argument)."""
+    """What machines of a kind boot: the image's name, and where its root is, by export (farm.export.root_argument)."""
 
     image: str
-    root: str
+    roots: Mapping[str, str]
 
 
 def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
@@ -95,11 +95,11 @@ def ula_prefix(name: str) -> str:
     return str(network.network_address).removesuffix("::")
 
 
-def kernel_command_line(config: Config, booted: Booted, mtu: int, extra: str) -> str:
+def kernel_command_line(config: Config, image: str, root: str, mtu: int, extra: str) -> str:
     """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
-        f"farm.root={booted.root} farm.image={booted.image} "
+        f"farm.root={root} farm.image={image} "
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
@@ -112,21 +112,19 @@ def boot_scripts(config: Config, kinds: Mapping[str, Booted], mtu: int, extra: s
     ``kinds``: what machines boot, by their kind of image.
     """
 
-    def node(kind: str, options: str = "") -> str:
-        booted = kinds[kind]
-        options = " ".join(part for part in (extra, options) if part)
-        cmdline = kernel_command_line(config, booted, mtu, options)
+    def node(machine: MachineConfig | None) -> str:
+        booted = kinds[config.kind_of(machine)]
+        options = " ".join(part for part in (extra, machine.kernel_options if machine else "") if part)
+        cmdline = kernel_command_line(config, booted.image, booted.roots[config.root_of(machine)], mtu, options)
         return _templates.get_template("node.ipxe.j2").render(config=config, image=booted.image, cmdline=cmdline)
 
     local = _templates.get_template("local.ipxe.j2").render()
     scripts = {
         "start.ipxe": _templates.get_template("start.ipxe.j2").render(config=config),
-        "default.ipxe": node(config.kind_of(None)) if config.nodes.unknown == "boot" else local,
+        "default.ipxe": node(None) if config.nodes.unknown == "boot" else local,
     }
     for machine in config.machines:
-        boots = machine.boot == "node"
-        script = node(config.kind_of(machine), machine.kernel_options) if boots else local
-        scripts[f"{hyphens(machine.mac)}.ipxe"] = script
+        scripts[f"{hyphens(machine.mac)}.ipxe"] = node(machine) if machine.boot == "node" else local
     return scripts
 
 
@@ -149,7 +147,7 @@ def write_boot_files(
     ``images``: the image that next boots get, by its kind. Its files are linked where they can be, else copied; what
     belongs to machines no longer listed or to images no longer in the store is removed.
     """
-    booted = {kind: Booted(image, root_argument(config, store, store.get(image))) for kind, image in images.items()}
+    booted = {kind: Booted(image, _roots(config, store, image)) for kind, image in images.items()}
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     settings = machine_settings(config, farm_key)
     _write_all(
@@ -172,6 +170,11 @@ def write_boot_files(
                 "Install it: apt-get install ipxe",
             )
         _place(source, home.http / "loader" / loader)
+
+
+def _roots(config: Config, store: Store, image: str) -> dict[str, str]:
+    manifest = store.get(image)
+    return {export: root_argument(config, store, manifest, export) for export in config.roots}
 
 
 def _write_all(folder: Path, files: Mapping[str, str]) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from farm import command
 from farm.config import Config
 from farm.errors import NOT_JSON
-from farm.export import EXPORTS
+from farm.export import chosen
 from farm.node.ports import ICECCD_PORT
 from farm.nodes.drain import drain_table
 
@@ -29,8 +29,8 @@ TFTP_LIMIT = "limit rate over 5/second burst 60 packets"
 half a minute, and a loader may ask for some forty files in a row."""
 
 
-def ruleset(config: Config, interface: str) -> str:
-    """A script for nft that makes the farm's tables anew, in one transaction (nft(8)).
+def ruleset(config: Config, interface: str, exports: Iterable[str]) -> str:
+    """A script for nft that makes the farm's tables anew, in one transaction (nft(8)); ``exports``: those that run.
 
     The scheduler's control port has no authentication and binds every address: the lab does not get at it. One machine
     cannot take all of TFTP's places; nothing boots over IPv6. icecc-scheduler and iceccd broadcast on every interface,
@@ -40,7 +40,7 @@ def ruleset(config: Config, interface: str) -> str:
     known, rule = _known_only(config) if config.nodes.strangers == "block" else ("", "")
     return f"""table netdev {name} {{}}
 delete table netdev {name}
-{_ingress_filter(name, interface)}table inet {name} {{}}
+{_ingress_filter(name, interface, exports)}table inet {name} {{}}
 delete table inet {name}
 table inet {name} {{
   set tftp {{
@@ -64,9 +64,9 @@ table inet {name} {{
 """
 
 
-def _ingress_filter(table: str, interface: str) -> str:
+def _ingress_filter(table: str, interface: str, exports: Iterable[str]) -> str:
     """What exports keep away from themselves, at the lab's interface."""
-    rules = "\n".join(f"    {rule}" for export in EXPORTS.values() for rule in export.ingress_rules)
+    rules = "\n".join(f"    {rule}" for export in chosen(exports) for rule in export.ingress_rules)
     return f"""table netdev {table} {{
   chain ingress {{
     type filter hook ingress device "{interface}" priority 0;
@@ -98,9 +98,9 @@ def _known_only(config: Config) -> tuple[str, str]:
     return known, f"    ip daddr {config.server} tcp dport {ports} ip saddr != @known reject with tcp reset\n"
 
 
-def apply(config: Config, interface: str, prefix: Sequence[str] = ()) -> None:
+def apply(config: Config, interface: str, exports: Iterable[str], prefix: Sequence[str] = ()) -> None:
     """Put the rules in force; raises CommandError."""
-    command.run([*prefix, "nft", "-f", "-"], stdin=ruleset(config, interface))
+    command.run([*prefix, "nft", "-f", "-"], stdin=ruleset(config, interface, exports))
 
 
 DANGERS = {
@@ -113,9 +113,9 @@ _Entries = list[dict[str, dict[str, Any]]]
 """What a table consists of, as nft lists it in JSON (libnftables-json(5))."""
 
 
-def flaws(config: Config, interface: str, prefix: Sequence[str] = ()) -> list[tuple[str, str]]:
+def flaws(config: Config, interface: str, exports: Iterable[str], prefix: Sequence[str] = ()) -> list[tuple[str, str]]:
     """The tables that are not as `apply` made them, and what follows from that; for root."""
-    name, wanted = table(config), _wanted_verdicts(ruleset(config, interface))
+    name, wanted = table(config), _wanted_verdicts(ruleset(config, interface, exports))
     known = _spans(known_addresses(config)) if config.nodes.strangers == "block" else None
     found = []
     for family, danger in DANGERS.items():

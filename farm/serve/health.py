@@ -151,7 +151,7 @@ def _probe(home: Home, instance: Instance, service: str, pid: int, quiet: bool) 
         case "iceccd":
             return lambda: _iceccd(Path(ICECC_SOCKETS, "iceccd.socket"))
     machines = {machine.name for machine in instance.machines}
-    if service not in machines and (served := serving(Store(home.images), service)):
+    if service not in machines and (served := serving(instance, Store(home.images), service)):
         export, root = served
         return lambda: export.ask(instance, pid, root)
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Iterable
 
 import psutil
 
@@ -13,7 +14,7 @@ from farm.config import Config
 from farm.config.interfaces import interface_flaw
 from farm.config.rules import check
 from farm.errors import FarmError, MissingProgramError
-from farm.export import EXPORTS
+from farm.export import chosen
 from farm.home import HOME_SPACE, Home
 from farm.netboot.rival import find_dhcp_servers
 from farm.node.ports import ICECCD_PORT
@@ -42,17 +43,17 @@ def require_root(what: str) -> None:
         )
 
 
-def require_programs(virtual: bool) -> None:
-    """Raises FarmError that names all missing Debian packages at once."""
+def require_programs(virtual: bool, exports: Iterable[str]) -> None:
+    """Raises FarmError that names all missing Debian packages at once; ``exports``: those that are to run."""
     missing = []
-    exports = {program: package for export in EXPORTS.values() for program, package in export.programs.items()}
-    for program in (*SERVER_PROGRAMS, *exports, *(VIRTUAL_PROGRAMS if virtual else ())):
+    exporters = {program: package for export in chosen(exports) for program, package in export.programs.items()}
+    for program in (*SERVER_PROGRAMS, *exporters, *(VIRTUAL_PROGRAMS if virtual else ())):
         try:
             find(program)
         except MissingProgramError:
             missing.append(program)
     if missing:
-        packages = sorted({(PACKAGES | exports).get(program, program) for program in missing})
+        packages = sorted({(PACKAGES | exporters).get(program, program) for program in missing})
         raise FarmError(
             f"Programs are missing: {', '.join(missing)}.",
             "",
@@ -95,7 +96,7 @@ def require_addresses(config: Config) -> None:
             raise FarmError(f"The DHCP range is not valid: {problem.text}", problem.why, problem.mend)
 
 
-def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
+def require_free_ports(config: Config, exports: Iterable[str], own_pids: frozenset[int]) -> None:
     """Raises FarmError that names who holds a port the farm needs; the farm's own processes do not count."""
     scheduler = config.scheduler.port
     wanted = [
@@ -107,7 +108,7 @@ def require_free_ports(config: Config, own_pids: frozenset[int]) -> None:
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
         (socket.SOCK_STREAM, ICECCD_PORT, "iceccd"),
         *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
-        *((kind, port, "the export of images") for export in EXPORTS.values() for kind, port in export.ports(config)),
+        *((kind, port, "the export of images") for export in chosen(exports) for kind, port in export.ports(config)),
     ]
     strangers = {
         (connection.type, connection.laddr.port): connection.pid

@@ -7,7 +7,7 @@ import hashlib
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -94,15 +94,16 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         config = load_or_default(home, virtual, old.config.name if old else VIRTUAL_NAME)
         _check_kind(request, old, config)
         report("checks", "programs, ports, interface")
-        preflight.require_programs(virtual)
+        exports = export.needed(config, old)
+        preflight.require_programs(virtual, exports)
         preflight.require_short_path(home)
         preflight.require_space(home.state)
         images = {kind: _choose_image(home, kinds.find(kind), config, report) for kind in kinds.booted(config)}
         export.prepare(Store(home.images))
-        instance = _plan(config, request, old, images)
+        instance = msgspec.structs.replace(_plan(config, request, old, images), exports=exports)
         preflight.require_addresses(instance.config)
         if instance.namespace is None:
-            _check_real_lab(home, config)
+            _check_real_lab(home, config, exports)
         else:
             require_own_namespace(home, instance.namespace)
         if old is None:
@@ -204,11 +205,11 @@ def _silent(home: Home, instance: Instance) -> set[str]:
         return {"scheduler", "iceccd"}
 
 
-def _check_real_lab(home: Home, config: Config) -> None:
+def _check_real_lab(home: Home, config: Config, exports: Sequence[str]) -> None:
     check_interface(config, home.config)
     preflight.require_interface_up(config)
     supervisor = Supervisor(home)
-    preflight.require_free_ports(config, frozenset(process.pid for process in supervisor.orphans()))
+    preflight.require_free_ports(config, exports, frozenset(process.pid for process in supervisor.orphans()))
     if not supervisor.alive:
         preflight.require_no_rival(config)
 
@@ -261,7 +262,7 @@ def _plan(config: Config, request: Request, old: Instance | None, images: dict[s
 
 def _set_up_network(home: Home, instance: Instance) -> Instance:
     config = instance.config
-    allow_socket_buffer(export.socket_buffer_needed(config, instance.mtu), home.runtime)
+    allow_socket_buffer(export.socket_buffer_needed(config, instance.exports, instance.mtu), home.runtime)
     if instance.namespace is not None:
         virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
     prefix = _netns(instance)
@@ -276,7 +277,7 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
         # and while the kernel looks for a duplicate, for a second or more, the address cannot be used.
         options = ["nodad"] if ":" in address else ["brd", "+"]
         command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
-    firewall.apply(config, instance.interface, prefix)
+    firewall.apply(config, instance.interface, instance.exports, prefix)
     return instance
 
 

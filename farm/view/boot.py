@@ -9,7 +9,7 @@ from statistics import median
 from msgspec import Struct
 
 from farm.errors.hints import hint
-from farm.export import export_of_kind
+from farm.export import advice
 from farm.view.roles import load
 from farm.view.status import NodeStatus
 from farm.view.wording import duration
@@ -33,7 +33,7 @@ ADVICE: Mapping[Stage, tuple[str, str]] = {
 }
 """What is missing at a stage, and where to look; of what comes after these the roles tell (`advice_for`).
 
-``{export}`` is what the export of the machine's image advises.
+``{export}`` is what the export of the machine's root advises.
 """
 
 
@@ -118,5 +118,5 @@ def hanging(node: NodeStatus, boot: list[Span], usual: Mapping[Stage, float]) ->
         last.seconds,
         others,
         missing,
-        hint(look.format(name=node.name, export=export_of_kind(node.kind).advice)),
+        hint(look.format(name=node.name, export=advice(node.root))),
     )

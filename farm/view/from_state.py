@@ -187,6 +187,7 @@ def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus
         blocked=_blocked(farm.activity.scheduler, node.name, node.address, host.name if host else ""),
         image=printable(node.image),
         kind=kind,
+        root=farm.root_of(node),
         outdated=bool(node.image) and node.image != images.get(kind),
         order=node.order.order if node.order else "",
         ordered=node.order.time if node.order else 0.0,

@@ -128,6 +128,8 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     image: str = ""
     kind: str = ""
     """The kind of image that its next boot gets; empty for a daemon that is no machine of this farm."""
+    root: str = ""
+    """The export by which its next boot reads its root; empty for a daemon that is no machine of this farm."""
     outdated: bool = False
     """It runs another image than its next boot would get."""
     order: Literal["", "drain", "reboot", "off"] = ""

@@ -26,7 +26,7 @@ class Lab:
         self.server, self.lab, self.root = server, lab, root
 
     def protect(self) -> None:
-        firewall.apply(CONFIG, self.server.interface, prefix=["ip", "netns", "exec", self.server.name])
+        firewall.apply(CONFIG, self.server.interface, ["aoe"], prefix=["ip", "netns", "exec", self.server.name])
 
     def initiator(self, mac: str) -> Initiator:
         return self.lab.call(lambda: Initiator(self.lab.interface, mac=mac))

@@ -43,7 +43,7 @@ class Server:
         (self.home.runtime / "dnsmasq.conf").write_text(dnsmasq_conf(CONFIG, self.home, "lab0"))
         (icecc_folder(self.home) / "environments").mkdir(parents=True)
         subprocess.run(["chown", "-R", "icecc", str(icecc_folder(self.home))], check=True)
-        firewall.apply(CONFIG, "lab0", exec_prefix(self.server.name))
+        firewall.apply(CONFIG, "lab0", self.instance.exports, exec_prefix(self.server.name))
         self.supervisor.converge(services(self.home, self.instance), prefix=enter(self.instance, self.home))
 
     def report(self, *words: str) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def test_images_are_held_against_their_hashes_and_must_be_exported(server: Serve
     store.add(folder, Manifest(version="v1", built=1.0, files={"root.squashfs": entry}, **more))
     found = server.faults("--only", "images,exports")
     assert set(found) == {"exports"}
-    assert "Image v1 has no running export." in found["exports"]["cause"]
+    assert "Image v1 has no running export by aoe." in found["exports"]["cause"]
     (store.path("v1") / "root.squashfs").write_bytes(b"toor" * 1000)
     found = server.faults("--only", "images")
     assert "Image v1 is damaged: root.squashfs has changed since it was built." in found["images"]["cause"]

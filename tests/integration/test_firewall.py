@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from farm.config import Config, DhcpConfig, MachineConfig, NodesConfig
+from farm.export import EXPORTS
 from farm.serve import firewall
 from farm.virtual.namespace import exec_prefix
 from tests.lab import Namespace, namespaces
@@ -28,7 +29,7 @@ def here() -> Iterator[Namespace]:
 
 
 def flaws(here: Namespace, config: Config = CONFIG) -> dict[str, str]:
-    return dict(firewall.flaws(config, "lab0", exec_prefix(here.name)))
+    return dict(firewall.flaws(config, "lab0", EXPORTS, exec_prefix(here.name)))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,7 @@ def flaws(here: Namespace, config: Config = CONFIG) -> dict[str, str]:
     ],
 )  # fmt: skip
 def test_what_lets_packets_past_the_farms_rules_is_seen(here: Namespace, changed: str, table: str) -> None:
-    firewall.apply(CONFIG, "lab0", exec_prefix(here.name))
+    firewall.apply(CONFIG, "lab0", EXPORTS, exec_prefix(here.name))
     assert {} == flaws(here)
     here.run("nft", changed)
     assert {table} - {""} == flaws(here).keys()
@@ -64,7 +65,7 @@ def test_what_lets_packets_past_the_farms_rules_is_seen(here: Namespace, changed
 
 def test_without_a_set_of_known_addresses_none_is_missed(here: Namespace) -> None:
     config = Config(name="walled", address=CONFIG.address)
-    firewall.apply(config, "lab0", exec_prefix(here.name))
+    firewall.apply(config, "lab0", EXPORTS, exec_prefix(here.name))
     assert {} == flaws(here, config)
     assert {INET} == flaws(here).keys()
     here.run("nft", "flush ruleset")

@@ -41,7 +41,7 @@ from farm.config import Config
 from farm.errors import FarmError
 from farm.serve.preflight import require_free_ports
 try:
-    require_free_ports(Config(address="10.95.0.1/24"), frozenset(map(int, sys.argv[1:])))
+    require_free_ports(Config(address="10.95.0.1/24"), [], frozenset(map(int, sys.argv[1:])))
 except FarmError as error:
     print(error)
 """
@@ -248,7 +248,7 @@ def test_an_interface_that_is_not_there_is_an_error_of_one_sentence() -> None:
 def test_the_schedulers_control_port_is_closed_to_the_lab_and_open_to_the_server() -> None:
     with namespaces("10.95.0.1/24", "10.95.0.2/24") as (server, lab):
         server.scheduler()
-        firewall.apply(CONFIG, server.interface, prefix=["ip", "netns", "exec", server.name])
+        firewall.apply(CONFIG, server.interface, ["aoe"], prefix=["ip", "netns", "exec", server.name])
 
         assert ["open", "open"] == server.call(lambda: [knock(8765), knock(8766)])
         assert ["open", "refused"] == lab.call(lambda: [knock(8765), knock(8766)])

@@ -42,7 +42,7 @@ class Room:
         (self.home.http / "images/1/initrd").write_bytes(INITRD)
         conf = self.home.runtime / "dnsmasq.conf"
         conf.write_text(render.dnsmasq_conf(CONFIG, self.home, "lab0"))
-        firewall.apply(CONFIG, "lab0", prefix=["ip", "netns", "exec", server.name])
+        firewall.apply(CONFIG, "lab0", ["aoe"], prefix=["ip", "netns", "exec", server.name])
         server.start("dnsmasq", "dnsmasq", "--keep-in-foreground", f"--conf-file={conf}")
         until(lambda: "TFTP root is" in self.log(), "dnsmasq does not start")
 

@@ -113,8 +113,8 @@ def test_a_version_of_before_keeps_the_slot_that_its_manifest_gave_it(tmp_path: 
 
     assert {"v1": 253, "v2": 254, "v3": 1} == before
     assert {"v1": 253, "v3": 1, "v4": 2} == of(store)
-    assert "aoe:e7.253" == root_argument(Config(), store, store.get("v1"))
-    assert "aoe:e9.2" == root_argument(Config(export=ExportConfig(shelf=9)), store, store.get("v4"))
+    assert "aoe:e7.253" == root_argument(Config(), store, store.get("v1"), "aoe")
+    assert "aoe:e9.2" == root_argument(Config(export=ExportConfig(shelf=9)), store, store.get("v4"), "aoe")
 
 
 def test_what_was_copied_from_another_store_takes_no_slot_of_another_version(store: Store) -> None:
@@ -155,7 +155,7 @@ def test_what_was_not_prepared_has_no_address(store: Store) -> None:
     manifest = add_version(store, "v4", 4)
 
     with pytest.raises(FarmError, match="Image v4 has no AoE slot") as caught:
-        root_argument(Config(), store, manifest)
+        root_argument(Config(), store, manifest, "aoe")
 
     assert "Prepare it: sudo farm up" == caught.value.fix
 

@@ -35,7 +35,9 @@ def key(number: int = 0, kind: str = "ssh-ed25519", comment: str = "") -> str:
 
 def command_lines(config: Config) -> Iterator[str]:
     """What iPXE gives the kernel of each machine that boots as a node."""
-    for script in boot_scripts(config, {FIRST_KIND: Booted(VERSION, "aoe:e7.5")}, config.mtu, "console=ttyS0").values():
+    for script in boot_scripts(
+        config, {FIRST_KIND: Booted(VERSION, {"aoe": "aoe:e7.5"})}, config.mtu, "console=ttyS0"
+    ).values():
         for line in script.splitlines():
             if line.startswith("kernel "):
                 command, _, _ = line.partition(" || ")  # as iPXE ends a command

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import socket
+import typing
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from socket import SocketKind
 
+import msgspec
 import pytest
 
 from farm import export
-from farm.config import FIRST_KIND, Config, MachineConfig
+from farm.config import FIRST_KIND, Config, ImageConfig, MachineConfig, RootName
 from farm.errors import FarmError
 from farm.export import EXPORTS, Root
 from farm.home import Home
-from farm.image import kinds
 from farm.image.store import Store
-from farm.instance import Instance
+from farm.instance import Instance, decode, encode
 from farm.netboot import render
 from farm.serve import firewall, health, preflight
 from farm.serve.up import services
@@ -71,54 +71,81 @@ class Toy:
 
 @pytest.fixture
 def toy(monkeypatch: pytest.MonkeyPatch) -> Toy:
-    """The export of a kind of image, the toys."""
+    """A further export."""
     made = Toy()
-    toys = dataclasses.replace(kinds.find(FIRST_KIND), name="toys", export="toy")
     monkeypatch.setitem(EXPORTS, "toy", made)
-    monkeypatch.setattr(kinds, "KINDS", {**kinds.KINDS, "toys": toys})
     return made
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """Three versions, two of them toys."""
+    """Two versions."""
     home = Home.at(tmp_path)
     home.create()
-    for built, (version, kind) in enumerate({"v1": FIRST_KIND, "t1": "toys", "t2": "toys"}.items(), 1):
-        add_version(Store(home.images), version, built, kind)
+    for built, version in enumerate(("v1", "v2"), 1):
+        add_version(Store(home.images), version, built)
     return home
 
 
-IMAGES = {FIRST_KIND: "v1", "toys": "toys/t2"}
-INSTANCE = Instance(
-    config=Config(machines=[MachineConfig(mac="52:54:00:00:00:01", name="toy01", image="toys")]),
-    interface="lo",
-    images=IMAGES,
-    started=0.0,
-)
+TOY: RootName = typing.cast("RootName", "toy")
+IMAGES = {FIRST_KIND: "v2"}
+CONFIG = Config(machines=[MachineConfig(mac="52:54:00:00:00:01", name="toy01", root=TOY)])
+INSTANCE = Instance(config=CONFIG, interface="lo", images=IMAGES, exports=["aoe", "toy"], started=0.0)
 
 
-def test_each_export_gets_ready_for_its_own_versions(toy: Toy, home: Home) -> None:
+def test_farm_yaml_takes_the_exports_that_there_are() -> None:
+    assert set(typing.get_args(RootName)) == EXPORTS.keys()
+
+
+def test_a_farm_runs_the_exports_that_its_machines_boot_by_and_those_that_they_booted_by(toy: Toy) -> None:
+    all_toys = Config(image=ImageConfig(root=TOY))
+    local = msgspec.structs.replace(CONFIG, machines=[msgspec.structs.replace(CONFIG.machines[0], boot="local")])
+
+    assert ["aoe"] == export.needed(Config(), None)
+    assert ["aoe", "toy"] == export.needed(CONFIG, None)
+    assert ["toy"] == export.needed(all_toys, None)
+    assert ["aoe"] == export.needed(local, None)
+    assert ["aoe", "toy"] == export.needed(Config(), INSTANCE)
+    assert ["aoe", "toy"] == export.needed(all_toys, msgspec.structs.replace(INSTANCE, exports=["aoe"]))
+
+
+def test_a_farm_that_came_up_before_there_was_a_choice_runs_the_first(toy: Toy) -> None:
+    record = {"config": {"name": "lab"}, "interface": "eno2", "images": {FIRST_KIND: "1"}, "started": 5.0}
+
+    assert ["aoe"] == decode(msgspec.json.encode(record)).exports
+
+
+def test_a_record_without_a_choice_has_no_key_that_a_release_of_before_refuses(toy: Toy) -> None:
+    plain = msgspec.structs.replace(
+        INSTANCE, config=Config(machines=[MachineConfig(mac="52:54:00:00:00:01", name="toy01")])
+    )
+
+    assert b'"root"' not in encode(plain)
+    assert plain == decode(encode(plain))
+    assert b'"root":"toy"' in encode(INSTANCE)
+
+
+def test_every_export_gets_ready_for_all_versions(toy: Toy, home: Home) -> None:
     store = Store(home.images)
     export.prepare(store)
 
-    assert ["toys/t1", "toys/t2"] == toy.prepared
-    assert {"v1": "aoe:e7.1", "t1": "toy:10.77.0.1/toys/t1", "t2": "toy:10.77.0.1/toys/t2"} == {
-        manifest.version: export.root_argument(Config(), store, manifest) for manifest in store.list()
-    }
+    assert ["v1", "v2"] == toy.prepared
+    for name, told in {"aoe": {"aoe:e7.1", "aoe:e7.2"}, "toy": {"toy:10.77.0.1/v1", "toy:10.77.0.1/v2"}}.items():
+        assert told == {export.root_argument(CONFIG, store, manifest, name) for manifest in store.list()}
+    assert {"aoe": {"slot": 1}} == export.facts(store, store.get("v1"))
 
 
 def test_its_services_run_and_nodes_are_told_where_their_root_is(toy: Toy, home: Home) -> None:
     store = Store(home.images)
     export.prepare(store)
-    assert {"aoe-1", "toy"} <= {service.name for service in services(home, INSTANCE)}
+    assert {"aoe-1", "aoe-2", "toy"} <= {service.name for service in services(home, INSTANCE)}
+    toys = msgspec.structs.replace(INSTANCE, exports=["toy"])
+    assert not {"aoe-1", "aoe-2"} & {service.name for service in services(home, toys)}
 
-    render.write_boot_files(home, INSTANCE.config, store, IMAGES, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
+    render.write_boot_files(home, CONFIG, store, IMAGES, mtu=1500, farm_key="ssh-ed25519 AAAA farm")
 
-    assert (
-        " farm.root=toy:10.77.0.1/toys/t2 farm.image=toys/t2 "
-        in (home.http / "boot/52-54-00-00-00-01.ipxe").read_text()
-    )
+    for name, root in {"52-54-00-00-00-01": "toy:10.77.0.1/v2", "default": "aoe:e7.2"}.items():
+        assert f" farm.root={root} farm.image=v2 " in (home.http / f"boot/{name}.ipxe").read_text()
 
 
 def test_it_is_asked_whether_it_works(toy: Toy, home: Home) -> None:
@@ -137,12 +164,13 @@ def test_a_service_whose_version_cannot_be_told_is_not_well(toy: Toy, home: Home
 
 
 def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    rules = firewall.ruleset(Config(), "eno2").splitlines()
-    assert [line.strip() for line in rules if "ether type" in line][-1] == "ether type 0x9999 drop"
-    assert 1 << 30 == export.socket_buffer_needed(Config(), 1500)
+    rules = firewall.ruleset(Config(), "eno2", ["toy"]).splitlines()
+    assert ["ether type 0x9999 drop"] == [line.strip() for line in rules if "ether type" in line]
+    assert 1 << 30 == export.socket_buffer_needed(Config(), ["aoe", "toy"], 1500)
+    assert 1 << 30 > export.socket_buffer_needed(Config(), ["aoe"], 1500)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError) as caught:
-        preflight.require_programs(virtual=False)
+        preflight.require_programs(False, ["toy"])
     assert "toyd" in caught.value.what
     assert "toy-server" in caught.value.fix
 
@@ -151,17 +179,22 @@ def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
     with socket.create_server(("0.0.0.0", 0)) as other:
         toy.port = other.getsockname()[1]
         with pytest.raises(FarmError) as caught:
-            preflight.require_free_ports(Config(), frozenset())
+            preflight.require_free_ports(Config(), ["toy"], frozenset())
 
     assert f"TCP port {toy.port}, wanted for the export of images, is in use." == caught.value.what
     assert f"(pid {os.getpid()})" in caught.value.why
 
 
 @pytest.mark.parametrize(
-    ("kind", "advice"), [("toys", "does its toy light up?"), (FIRST_KIND, "check that ATA over Ethernet reaches it")]
+    ("root", "advice"),
+    [
+        ("toy", "does its toy light up?"),
+        ("aoe", "check that ATA over Ethernet reaches it"),
+        ("", "check that its root is exported; see its console"),
+    ],
 )
-def test_its_advice_is_given_where_a_boot_from_it_hangs(toy: Toy, kind: str, advice: str) -> None:
-    node = NodeStatus(key="a", mac="a", name="a", address="", stage=Stage.KERNEL, since=0.0, stages={}, kind=kind)
+def test_its_advice_is_given_where_a_boot_by_it_hangs(toy: Toy, root: str, advice: str) -> None:
+    node = NodeStatus(key="a", mac="a", name="a", address="", stage=Stage.KERNEL, since=0.0, stages={}, root=root)
 
     found = hanging(node, spans(node, 1000.0), {})
 

@@ -16,7 +16,7 @@ from click.testing import CliRunner
 from farm.cli import image as image_commands
 from farm.config import FIRST_KIND, Config, KindName, MachineConfig, NodesConfig
 from farm.errors import FarmError
-from farm.export import EXPORTS, export_of, prepare, root_argument
+from farm.export import prepare, root_argument
 from farm.home import Home
 from farm.image import kinds
 from farm.image.build import description_dir, require_limits, set_squashfs_options
@@ -89,7 +89,6 @@ def test_every_kind_has_a_description_that_boots_from_the_network(kind: kinds.Im
     assert ("kis", "-b 128K") == (made.get("image"), made.get("fscreateoptions"))
     assert set(FILES) == kind.limits.keys()
     assert set(ROLES) >= set(kind.roles) > set()
-    assert kind.export in EXPORTS
 
 
 def test_a_description_of_another_type_is_refused(tmp_path: Path) -> None:
@@ -169,8 +168,9 @@ def test_what_was_built_for_one_kind_is_nothing_to_another(store: Store) -> None
 def test_a_version_of_a_kind_that_is_gone_stays_exported(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kinds, "KINDS", REAL)
 
-    assert export_of(store.get("toy-client/1")).name == kinds.find(FIRST_KIND).export
-    assert len({root_argument(Config(), store, manifest) for manifest in store.list()}) == 4
+    prepare(store)
+
+    assert len({root_argument(Config(), store, manifest, "aoe") for manifest in store.list()}) == 4
 
 
 def test_a_build_under_way_is_no_version(store: Store) -> None:
@@ -250,7 +250,10 @@ def test_a_record_with_another_kind_keeps_who_boots_it(config: Config) -> None:
     images = {kind: "1" for kind in kinds.booted(config)}
     instance = Instance(config=config, interface="eno2", images=images, started=5.0)
 
-    assert json.loads(msgspec.json.encode(instance)) == json.loads(encode(instance))
+    record = json.loads(encode(instance))
+
+    assert "image" not in record
+    assert OTHER in {section["image"] for section in (record["config"]["nodes"], *record["config"]["machines"])}
 
 
 # -- a farm with two kinds
@@ -267,7 +270,7 @@ def test_every_machine_boots_its_kind(store: Store, tmp_path: Path) -> None:
         script = (home.http / "boot" / f"{name}.ipxe").read_text()
         assert f"/images/{image}/kernel" in script
         assert image == parse_cmdline(script.replace("\n", " ")).image
-        assert f"farm.root={root_argument(config, store, store.get(image))} " in script
+        assert f"farm.root={root_argument(config, store, store.get(image), 'aoe')} " in script
         assert (home.http / "images" / image / "initrd").read_bytes() == (store.path(image) / "initrd").read_bytes()
 
 
@@ -282,7 +285,7 @@ def test_a_machine_plays_the_roles_of_its_kind() -> None:
 def test_unlisted_machines_boot_the_kind_that_is_set_for_them(store: Store) -> None:
     config = Config(nodes=NodesConfig(image=OTHER))
 
-    scripts = boot_scripts(config, {OTHER: Booted("toy-client/2", "aoe:e7.4")}, 1500)
+    scripts = boot_scripts(config, {OTHER: Booted("toy-client/2", {"aoe": "aoe:e7.4"})}, 1500)
 
     assert "farm.image=toy-client/2 " in scripts["default.ipxe"]
 

@@ -27,7 +27,7 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr("farm.command.SBIN", ())
 
     with pytest.raises(FarmError) as caught:
-        preflight.require_programs(virtual=True)
+        preflight.require_programs(True, ["aoe"])
 
     assert "dnsmasq, nginx, icecc-scheduler" in caught.value.what
     assert "vblade" in caught.value.what
@@ -41,7 +41,7 @@ def test_a_real_lab_needs_no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr("farm.command.SBIN", ())
 
     with pytest.raises(FarmError) as caught:
-        preflight.require_programs(virtual=False)
+        preflight.require_programs(False, ["aoe"])
 
     assert "qemu" not in str(caught.value)
 

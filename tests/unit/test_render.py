@@ -22,7 +22,7 @@ from farm.supervisor import render as supervisor_conf
 
 VERSION = "20260101.1"
 ROOT = "aoe:e7.5"
-KINDS = {FIRST_KIND: render.Booted(VERSION, ROOT)}
+KINDS = {FIRST_KIND: render.Booted(VERSION, {"aoe": ROOT})}
 PC01 = MachineConfig(mac="52:54:00:00:00:01", name="pc01", address="10.77.0.11", slots=3, kernel_options="nomodeset")
 PC02 = MachineConfig(mac="52:54:00:00:00:02", name="pc02", boot="local")
 CONFIG = Config(
@@ -155,7 +155,7 @@ def test_an_export_is_read_only_with_a_window_for_many_nodes() -> None:
 def test_farms_have_filters_of_their_own() -> None:
     config = Config(name="lab-2", scheduler=SchedulerConfig(port=9000))
 
-    rules = firewall.ruleset(config, "eno2")
+    rules = firewall.ruleset(config, "eno2", ["aoe"])
 
     assert "farm_lab_2" == firewall.table(config)
     assert 'iifname "eno2" tcp dport 9001 reject' in rules

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import product
 
 import psutil
 
@@ -83,7 +84,7 @@ DAMAGED = Cause(
     "Choose another, or build it again",
     "sudo farm image build --force",
 )
-NOT_EXPORTED = Cause("Image {version} has no running export.", "Bring the farm up again", "sudo farm up")
+NOT_EXPORTED = Cause("Image {version} has no running export by {export}.", "Bring the farm up again", "sudo farm up")
 OLD_FILE = Cause(
     "The export of {version} serves a file that has been replaced or removed.", "Restart it", "sudo farm up"
 )
@@ -105,7 +106,7 @@ class ServerFacts:
 
 
 def _programs(facts: ServerFacts) -> Outcome:
-    preflight.require_programs(facts.instance.namespace is not None)
+    preflight.require_programs(facts.instance.namespace is not None, facts.instance.exports)
     return fine("All programs that the farm runs are installed.")
 
 
@@ -128,7 +129,8 @@ def _interface(facts: ServerFacts) -> Outcome:
 def _ports(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root can see which programs use the ports.")
-    preflight.require_free_ports(facts.instance.config, frozenset(p.pid for p in facts.supervisor.orphans()))
+    own = frozenset(process.pid for process in facts.supervisor.orphans())
+    preflight.require_free_ports(facts.instance.config, facts.instance.exports, own)
     return fine("No other program uses the ports of DHCP, TFTP, HTTP, the scheduler or iceccd.")
 
 
@@ -176,25 +178,31 @@ def _rival_tftp(facts: ServerFacts) -> Outcome:
 def _filter(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root can see the filter.")
+    instance = facts.instance
     found = [
         NO_FILTER.found(f"nft list table {table}: not as it was made", table=table, what=danger)
-        for table, danger in firewall.flaws(facts.instance.config, facts.instance.interface)
+        for table, danger in firewall.flaws(instance.config, instance.interface, instance.exports)
     ]
-    return together(found) if found else fine(f"The tables {firewall.table(facts.instance.config)} are in force.")
+    return together(found) if found else fine(f"The tables {firewall.table(instance.config)} are in force.")
 
 
 def _apply_filter(facts: ServerFacts) -> str:
-    firewall.apply(facts.instance.config, facts.instance.interface)
-    return f"Made the nftables tables again: {firewall.table(facts.instance.config)}."
+    instance = facts.instance
+    firewall.apply(instance.config, instance.interface, instance.exports)
+    return f"Made the nftables tables again: {firewall.table(instance.config)}."
 
 
 def _buffer(facts: ServerFacts) -> Outcome:
-    wanted = export.socket_buffer_needed(facts.instance.config, facts.instance.mtu)
+    wanted = _buffer_wanted(facts.instance)
     value = _rmem_max()
     if value is None:
         return skip("net.core.rmem_max is not visible in this network namespace.")
     seen = f"net.core.rmem_max = {value}, wanted {wanted}"
     return SMALL_BUFFER.found(seen, value=value, wanted=wanted) if value < wanted else fine(seen)
+
+
+def _buffer_wanted(instance: Instance) -> int:
+    return export.socket_buffer_needed(instance.config, instance.exports, instance.mtu)
 
 
 def _rmem_max() -> int | None:
@@ -211,7 +219,7 @@ def _rmem_max() -> int | None:
 
 
 def _raise_buffer(facts: ServerFacts) -> str:
-    wanted = export.socket_buffer_needed(facts.instance.config, facts.instance.mtu)
+    wanted = _buffer_wanted(facts.instance)
     command.run(["nsenter", "--target=1", "--net", "sysctl", f"net.core.rmem_max={wanted}"])
     return f"net.core.rmem_max={wanted}"
 
@@ -259,15 +267,15 @@ def _exports(facts: ServerFacts) -> Outcome:
     store = Store(facts.home.images)
     services = {service.name: service for service in facts.supervisor.status()}
     found = []
-    for manifest in store.list():
-        way, root = export.export_of(manifest), export.root_of(store, manifest)
+    for manifest, way in product(store.list(), export.chosen(facts.instance.exports)):
+        root = export.root_of(store, manifest)
         service = services.get(way.service(root))
         if service is None or not service.up:
-            found.append(NOT_EXPORTED.found(version=manifest.image))
+            found.append(NOT_EXPORTED.found(version=manifest.image, export=way.name))
         elif os.geteuid() == 0 and not way.serves(service.pid, root):
             found.append(OLD_FILE.found(f"pid {service.pid} does not serve {root.file}.", version=manifest.image))
         else:
-            argument = export.root_argument(facts.instance.config, store, manifest)
+            argument = export.root_argument(facts.instance.config, store, manifest, way.name)
             found.append(fine(f"{manifest.image}: {service.name}, {argument}"))
     return together(found)
 

@@ -79,10 +79,20 @@ def initial(
     *,
     kind: str = "",
     kinds: Mapping[str, str] = MappingProxyType({}),
+    root: str = "",
+    roots: Mapping[str, str] = MappingProxyType({}),
 ) -> Farm:
-    """A farm of which only the configuration is known; ``known``: MAC → name; ``kind``, ``kinds``: see `Farm`."""
+    """A farm of which only the configuration is known; ``known``: MAC → name; ``kind`` to ``roots``: see `Farm`."""
     nodes = {mac: Node(mac=mac, name=node, known=True, port=telemetry_port) for mac, node in known.items()}
-    return Farm(name=name, telemetry_port=telemetry_port, kind=kind, kinds=kinds, nodes=Map(nodes))
+    return Farm(
+        name=name,
+        telemetry_port=telemetry_port,
+        kind=kind,
+        kinds=kinds,
+        root=root,
+        roots=roots,
+        nodes=Map(nodes),
+    )
 
 
 def resumed(farm: Farm, nodes: Iterable[Node]) -> Farm:

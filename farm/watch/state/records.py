@@ -146,6 +146,10 @@ class Farm(Struct, frozen=True, kw_only=True):
     """The kind of image that machines boot which ``kinds`` does not list; empty for a scheduler without a farm."""
     kinds: Mapping[str, str] = {}
     """MAC → the kind of image that a machine boots."""
+    root: str = ""
+    """The export by which machines read their roots which ``roots`` does not list; empty without a farm."""
+    roots: Mapping[str, str] = {}
+    """MAC → the export by which a machine reads its root."""
     nodes: Map[str, Node] = Map()
     addresses: Map[str, str] = Map()
     """Address → MAC of the node that has it."""
@@ -169,6 +173,10 @@ class Farm(Struct, frozen=True, kw_only=True):
     def kind_of(self, node: Node) -> str:
         """The kind of image that a machine's next boot gets."""
         return self.kinds.get(node.mac, self.kind)
+
+    def root_of(self, node: Node) -> str:
+        """The export by which a machine reads its root after its next boot."""
+        return self.roots.get(node.mac, self.root)
 
     def silent(self, service: str) -> str:
         """Why a service that runs does not answer; empty when it does."""
