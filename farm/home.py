@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -130,3 +131,25 @@ def write_atomic(path: Path, content: str | bytes, mode: int = 0o644) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def place(source: Path, target: Path) -> None:
+    """Make ``target`` the same file as ``source``: a hard link, or a copy across file systems."""
+    if target.exists() and same_file(source, target):
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    fresh = target.with_name(f".{target.name}.new")
+    fresh.unlink(missing_ok=True)
+    try:
+        os.link(source, fresh)
+    except OSError:
+        shutil.copy2(source, fresh)
+    os.replace(fresh, target)
+
+
+def same_file(source: Path, target: Path) -> bool:
+    """Whether ``target`` is ``source`` as `place` has put it there, and not one that was there before."""
+    if target.samefile(source):
+        return True
+    a, b = source.stat(), target.stat()
+    return a.st_size == b.st_size and int(a.st_mtime) == int(b.st_mtime)

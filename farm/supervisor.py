@@ -46,6 +46,8 @@ class Service:
     restart: bool = True
     environment: dict[str, str] = field(default_factory=dict)
     stop_seconds: int = 10
+    stop_signal: str = ""
+    """The signal that ends it, as `KILL`; empty: TERM."""
     log: str = ""
     """Name of the log of what it prints; its own name unless set."""
 
@@ -118,6 +120,8 @@ serverurl=unix://{socket_path}
             "stdout_logfile_backups=1",
             "redirect_stderr=true",
         ]
+        if service.stop_signal:
+            lines.append(f"stopsignal={service.stop_signal}")
         if environment:
             lines.append(f"environment={environment}")
         programs.append(lines)

@@ -10,7 +10,7 @@ from typing import Any
 from farm.api.client import fetch_status
 from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
-from farm.export import prepare
+from farm.export import needed, prepare
 from farm.home import Home
 from farm.image.store import FileEntry, Manifest, Store, sha256
 from farm.instance import Instance
@@ -34,7 +34,12 @@ class Server:
         self.home.create()
         self.store = Store(self.home.images)
         self.instance = Instance(
-            config=config, interface="lab0", images={FIRST_KIND: VERSION}, started=0.0, namespace=place.name
+            config=config,
+            interface="lab0",
+            images={FIRST_KIND: VERSION},
+            exports=needed(config, None),
+            started=0.0,
+            namespace=place.name,
         )
         self.supervisor = Supervisor(self.home)
 

@@ -58,7 +58,7 @@ KnownAddress = Annotated[
 ]
 KindName = Literal["icecream-node"]
 """A kind of image; what each is, farm/image/kinds.py says."""
-RootName = Literal["aoe"]
+RootName = Literal["aoe", "nbd"]
 """An export: a way by which nodes read their root file systems; what each is, farm/export says."""
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]

@@ -11,11 +11,12 @@ from collections.abc import Iterable, Mapping
 from farm.config import Config
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
+from farm.export.nbd import Nbd
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
 
-EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(),)}
+EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(), Nbd())}
 
 
 def needed(config: Config, old: Instance | None) -> list[str]:

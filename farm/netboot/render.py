@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import msgspec
 from farm.config import Config, MachineConfig
 from farm.errors import FarmError
 from farm.export import root_argument
-from farm.home import Home, write_atomic
+from farm.home import Home, place, write_atomic
 from farm.image.store import Store
 from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.settings import hyphens, machine_settings
@@ -160,7 +159,7 @@ def write_boot_files(
         shutil.rmtree(folder)
     for image in images.values():
         for file in ("kernel", "initrd"):
-            _place(store.path(image) / file, served / image / file)
+            place(store.path(image) / file, served / image / file)
     for loader in OWN_LOADERS:
         source = LOADERS / loader
         if not source.is_file():
@@ -169,7 +168,7 @@ def write_boot_files(
                 "PXE firmware needs it first.",
                 "Install it: apt-get install ipxe",
             )
-        _place(source, home.http / "loader" / loader)
+        place(source, home.http / "loader" / loader)
 
 
 def _roots(config: Config, store: Store, image: str) -> dict[str, str]:
@@ -183,22 +182,3 @@ def _write_all(folder: Path, files: Mapping[str, str]) -> None:
     for path in folder.iterdir():
         if path.name not in files:
             path.unlink()
-
-
-def _place(source: Path, target: Path) -> None:
-    """Make ``target`` the same file as ``source``: a hard link, or a copy across file systems."""
-    if target.exists() and (target.samefile(source) or _same_copy(source, target)):
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    fresh = target.with_name(f".{target.name}.new")
-    fresh.unlink(missing_ok=True)
-    try:
-        os.link(source, fresh)
-    except OSError:
-        shutil.copy2(source, fresh)
-    os.replace(fresh, target)
-
-
-def _same_copy(source: Path, target: Path) -> bool:
-    a, b = source.stat(), target.stat()
-    return a.st_size == b.st_size and int(a.st_mtime) == int(b.st_mtime)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
+from socket import SOCK_DGRAM, SOCK_STREAM
 from typing import Any
 
 import msgspec
@@ -54,7 +55,7 @@ table inet {name} {{
     iifname "{interface}" tcp dport {config.scheduler.port + 1} reject with tcp reset
     iifname "{interface}" meta nfproto ipv4 udp dport 69 update @tftp {{ ip saddr {TFTP_LIMIT} }} drop
     iifname "{interface}" meta nfproto ipv6 udp dport 69 drop
-{rule}  }}
+{rule}{_export_ports(config, interface, exports)}  }}
   chain output {{
     type filter hook output priority 0;
     oifname != "{interface}" meta skuid "{ICECREAM_USER}" meta l4proto udp \
@@ -74,6 +75,14 @@ def _ingress_filter(table: str, interface: str, exports: Iterable[str]) -> str:
   }}
 }}
 """
+
+
+def _export_ports(config: Config, interface: str, exports: Iterable[str]) -> str:
+    """Rules that keep exports for the lab: a socket bound to its address can be reached by all interfaces."""
+    protocols = {SOCK_STREAM: "tcp", SOCK_DGRAM: "udp"}
+    ports = [(protocols[kind], port) for export in chosen(exports) for kind, port in export.ports(config)]
+    others = f'iifname != {{ "lo", "{interface}" }} ip daddr {config.server}'
+    return "".join(f"    {others} {protocol} dport {port} drop\n" for protocol, port in ports)
 
 
 def known_addresses(config: Config) -> list[str]:
