@@ -28,7 +28,7 @@ class Instance(Struct, frozen=True, kw_only=True):
     config: Config
     interface: str
     images: dict[str, str]
-    """The image that next boots get, by its kind."""
+    """The version that next boots get, by the name of the image."""
     exports: list[str] = msgspec.field(default_factory=lambda: [FIRST_ROOT])
     """The exports that run: those that its machines boot by, and those that they may have booted by since it is up."""
     started: float
@@ -107,10 +107,13 @@ def encode(instance: Instance) -> bytes:
     record = msgspec.to_builtins(instance)
     config, image = instance.config, instance.images.get(FIRST_KIND)
     written = record["config"]
-    if image and all(config.kind_of(machine) == FIRST_KIND for machine in (None, *config.machines)):
+    if image and all(config.image_of(machine) == FIRST_KIND for machine in (None, *config.listed)):
         record["image"] = image
         for section in (written["nodes"], *written["machines"]):
             del section["image"]
+    for section in ("images", "groups"):
+        if not written[section]:
+            del written[section]
     if config.image.root == FIRST_ROOT and all(machine.root is None for machine in config.machines):
         for section in (written["image"], *written["machines"]):
             del section["root"]

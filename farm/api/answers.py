@@ -72,13 +72,16 @@ class ImageStatus(Struct, frozen=True, kw_only=True):
     """A version in the image store; ``built``: Unix time, ``size``: bytes."""
 
     image: str
-    """What it is called among all kinds: the version, or KIND/VERSION."""
+    """What it is called among all images: the version, or NAME/VERSION."""
+    name: str
+    """The image that it is a version of."""
     kind: str
+    """The built-in kind that it is, or was made from."""
     version: str
     built: float
     size: int
     selected: bool
-    """Next boots of its kind get it."""
+    """Next boots of its image get it."""
     nodes: int
     """Nodes that run it."""
 
@@ -90,7 +93,7 @@ class Images(Struct, frozen=True, kw_only=True):
     selected: str | None
     """What machines that farm.yaml does not list boot next; null when no image was chosen."""
     kinds: dict[str, str]
-    """The image that next boots get, by kind."""
+    """The version that next boots get, by the name of the image."""
     images: list[ImageStatus]
 
 

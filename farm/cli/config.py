@@ -106,7 +106,7 @@ def summary(loaded: Config) -> str:
     interface = f", interface {loaded.interface}" if loaded.interface else ""
     return (
         f"name {loaded.name}{interface}, server {loaded.address}, "
-        f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count(len(loaded.machines), 'machine')} listed"
+        f"nodes from {loaded.dhcp.first} to {loaded.dhcp.last}, {count(len(loaded.listed), 'machine')} listed"
     )
 
 

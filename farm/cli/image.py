@@ -13,42 +13,41 @@ from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json, step_display
 from farm.config import FIRST_KIND
 from farm.config.file import load_or_default
-from farm.errors import FarmError
+from farm.errors import ConfigError, FarmError
 from farm.errors.hints import hint
 from farm.export import facts
 from farm.home import Home
-from farm.image.kinds import KINDS, build_command, find
+from farm.image.kinds import KINDS, build_command
+from farm.image.recipe import names, require_known
 from farm.image.store import Manifest, Store
 
-_KIND = click.argument("kind", required=False, default=FIRST_KIND, metavar="[KIND]")
-_IMAGE = click.argument("image", metavar="[KIND/]VERSION")
-_CHOOSE = "Choose one: sudo farm image use VERSION. Or name the version to show: farm image show VERSION"
+_NAME = click.argument("name", required=False, default=FIRST_KIND, metavar="[NAME]")
+_IMAGE = click.argument("image", metavar="[NAME/]VERSION")
 
 
 @click.group(cls=SuggestingGroup)
 def image() -> None:
     """Build node images, and choose the version for next boots.
 
-    The kind of image is icecream-node unless you name another KIND.
+    NAME is a built-in image or one of `images` in farm.yaml; without it, icecream-node is meant.
     """
 
 
 @image.command()
-@_KIND
+@_NAME
 @click.option("--force", is_flag=True, help="Pack the image again even if nothing has changed.")
 @click.option("--refresh", is_flag=True, help="Install all packages again, to get their updates.")
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @click.pass_obj
-def build(home: Home, kind: str, force: bool, refresh: bool, as_json: bool) -> None:
+def build(home: Home, name: str, force: bool, refresh: bool, as_json: bool) -> None:
     """Build an image if any of its inputs has changed, and choose it for next boots."""
     from farm.serve.images import build_image
     from farm.serve.preflight import require_root
 
     require_root("farm image build")
-    wanted = find(kind)
     with step_display() as report:
         config = load_or_default(home, virtual=True)
-        manifest, built = build_image(home, wanted, config, report, force=force, refresh=refresh)
+        manifest, built = build_image(home, name, config, report, force=force, refresh=refresh)
     if as_json:
         show_json(_plain(Store(home.images), manifest))
     elif built:
@@ -58,21 +57,42 @@ def build(home: Home, kind: str, force: bool, refresh: bool, as_json: bool) -> N
 
 
 @image.command(name="list")
-@click.argument("kind", required=False)
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
-def list_(home: Home, kind: str | None, as_json: bool) -> None:
-    """List all versions, or those of KIND, oldest first; * marks those for next boots."""
+def list_(home: Home, name: str | None, as_json: bool) -> None:
+    """List all versions, or those of NAME, oldest first; * marks those for next boots."""
     store = Store(home.images)
-    manifests, selected = store.list(find(kind).name if kind else None), store.selections()
+    if name and not store.list(name):
+        require_known(load_or_default(home, virtual=True), name)
+    manifests, selected = store.list(name), store.selections()
     if as_json:
-        current = store.selection(kind or FIRST_KIND).current
+        current = store.selection(name or FIRST_KIND).current
         images = [{**_plain(store, manifest), "packages": len(manifest.packages)} for manifest in manifests]
         show_json({"schema": 1, "current": current, "selected": selected, "images": images})
         return
-    if not manifests:
-        err.print(hint(f"No image was built yet. Build one: {build_command(kind or FIRST_KIND)}"), soft_wrap=True)
-        return
+    if manifests:
+        out.print(_table(store, manifests, selected))
+    else:
+        err.print(hint(f"No image was built yet. Build one: {build_command(name or FIRST_KIND)}"), soft_wrap=True)
+    listed, stored = _listed(home), store.names()
+    for each in [name] if name else [*dict.fromkeys([*stored, *listed])]:
+        if listed and each not in listed:
+            text = f"{each} is not in farm.yaml any more. Remove all of it: sudo farm image remove {each}"
+            err.print(hint(text), soft_wrap=True)
+        elif manifests and each in listed and each not in (*KINDS, *stored):
+            err.print(hint(f"{each} was not built yet. Build it: {build_command(each)}"), soft_wrap=True)
+
+
+def _listed(home: Home) -> list[str]:
+    """The images that farm.yaml lists and those built in; none where farm.yaml has mistakes."""
+    try:
+        return names(load_or_default(home, virtual=True))
+    except ConfigError:
+        return []
+
+
+def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) -> Table:
     table = Table(box=None, header_style="bold")
     # On a narrow screen other columns are shortened: other commands are given what stands here.
     table.add_column("", min_width=1, no_wrap=True)
@@ -88,18 +108,20 @@ def list_(home: Home, kind: str | None, as_json: bool) -> None:
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
             _export(store, manifest),
         )
-    out.print(table)
+    return table
 
 
 @image.command()
-@click.argument("image", required=False, metavar="[[KIND/]VERSION | KIND]")
+@click.argument("image", required=False, metavar="[NAME | [NAME/]VERSION]")
 @click.option("--packages", is_flag=True, help="List the packages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
 def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
-    """Show the files of VERSION (default: the one for next boots)."""
+    """Show what VERSION consists of, and what it was built from (default: the one for next boots)."""
     store = Store(home.images)
-    manifest = store.get(_chosen(store, image or FIRST_KIND) if image is None or image in KINDS else image)
+    name = image or FIRST_KIND
+    versions = not image or name in store.names() or name in _listed(home)
+    manifest = store.get(_chosen(store, name) if versions else name)
     if as_json:
         show_json(_plain(store, manifest))
         return
@@ -107,6 +129,9 @@ def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     out.print(f"[bold]{manifest.image}[/]  {', '.join(filter(None, known))}")
     built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
     out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
+    if manifest.description:
+        more = f" and the packages {' '.join(manifest.extra_packages)}" if manifest.extra_packages else ""
+        out.print(f"from the description {manifest.description}{more}", soft_wrap=True)
     for name, entry in manifest.files.items():
         out.print(f"  {name:<14} {entry.size / 1e6:8.1f} MB  sha256 {entry.sha256}")
     if packages:
@@ -126,33 +151,45 @@ def use(home: Home, image: str) -> None:
 
 
 @image.command()
-@_KIND
+@_NAME
 @click.pass_obj
-def rollback(home: Home, kind: str) -> None:
+def rollback(home: Home, name: str) -> None:
     """Choose the previously chosen version for next boots."""
     from farm.serve.images import switch_image
 
-    wanted = find(kind).name
-    out.print(f"Next boots get {switch_image(home, lambda store: store.rollback(wanted))}.")
+    if not Store(home.images).list(name):
+        require_known(load_or_default(home, virtual=True), name)
+    out.print(f"Next boots get {switch_image(home, lambda store: store.rollback(name))}.")
 
 
 @image.command()
-@_IMAGE
+@click.argument("image", metavar="[NAME/]VERSION | NAME")
 @click.pass_obj
 def remove(home: Home, image: str) -> None:
-    """Delete VERSION from the store, unless a node runs it or it is chosen for next boots."""
-    from farm.serve.images import remove_image
+    """Delete VERSION from the store, unless a node runs it or it is chosen for next boots.
 
+    NAME alone stands for all versions of an image that is not in farm.yaml any more.
+    """
+    from farm.serve.images import remove_image, remove_name
+
+    if image in Store(home.images).names():
+        removed = remove_name(home, load_or_default(home, virtual=True), image)
+        out.print(f"Removed {', '.join(removed)}.")
+        return
     remove_image(home, image)
     out.print(f"Removed {image}.")
 
 
-def _chosen(store: Store, kind: str) -> str:
-    """The image of a kind for next boots. Raises FarmError when none was chosen."""
-    chosen = store.selected(kind)
+def _chosen(store: Store, name: str) -> str:
+    """The version of an image for next boots. Raises FarmError when none was chosen."""
+    chosen = store.selected(name)
     if chosen is None:
-        fix = _CHOOSE if store.list(kind) else f"Build one: {build_command(kind)}"
-        raise FarmError("No image version is chosen for next boots.", "", fix)
+        versions = store.list(name)
+        fix = f"Build one: {build_command(name)}"
+        if versions:
+            newest = versions[-1].image
+            fix = f"Choose one: sudo farm image use {newest}. Or name the one to show: farm image show {newest}"
+        raise FarmError(f"No version of {name} is chosen for next boots.", "", fix)
     return chosen
 
 

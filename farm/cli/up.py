@@ -61,9 +61,9 @@ def up(
         if instance.machines and not no_wait:
             wait_for_nodes(home, {machine.mac for machine in instance.machines}, patience)
         show_summary(home, instance)
-        for kind in outdated_images(home, instance):
-            which = "the image" if len(instance.images) == 1 else f"the image {instance.images[kind]}"
-            text = f"The inputs of {which} have changed since it was built. Build it: {build_command(kind)}"
+        for name in outdated_images(home, instance):
+            which = "the image" if len(instance.images) == 1 else f"the image {instance.images[name]}"
+            text = f"The inputs of {which} have changed since it was built. Build it: {build_command(name)}"
             out.print(hint(text), soft_wrap=True)
         if foreground:
             stay(home)

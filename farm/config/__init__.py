@@ -7,7 +7,8 @@ description, the type's says what a value looks like and the field's what it is 
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct, field
@@ -57,16 +58,36 @@ KnownAddress = Annotated[
     ),
 ]
 KindName = Literal["icecream-node"]
-"""A kind of image; what each is, farm/image/kinds.py says."""
+"""A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
 RootName = Literal["aoe", "nbd"]
 """An export: a way by which nodes read their root file systems; what each is, farm/export says."""
+ImageName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
+        description="the name of an image, built in or of `images` (icecream-node)",
+    ),
+]
+Package = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]{1,99}$", description="the name of a Debian package (gdb)")]
+Member = Annotated[
+    str,
+    Meta(
+        pattern=r"^(([0-9a-f]{2}:){5}[0-9a-f]{2}|[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)$",
+        description="the MAC address of a machine, or its name in `machines` (52:54:00:12:34:56)",
+    ),
+]
+Compression = Literal["fast", "small"]
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
+BUILT_IN: tuple[str, ...] = get_args(KindName)
+"""The images that there are without being listed."""
 FIRST_KIND: KindName = "icecream-node"
 """The kind of image that was once the only one: records that name no kind mean it."""
 FIRST_ROOT: RootName = "aoe"
 """The export that was once the only one: records that name none mean it."""
+Place = tuple[str | int, ...]
+"""Where in the file: ("machines", 2, "mac"), ("images", "cad", "packages")."""
 VIRTUAL_NAME = "lab"
 """The name of a virtual lab that has no farm.yaml."""
 VIRTUAL_MTU = 9000
@@ -91,10 +112,10 @@ class SchedulerConfig(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
-    """The `image` section: what nodes boot."""
+    """The `image` section: what holds for all images."""
 
     compression: Annotated[
-        Literal["fast", "small"],
+        Compression,
         Meta(
             description=(
                 "fast: packing takes seconds; small: packing takes a minute longer, and a third less has to be sent"
@@ -102,9 +123,42 @@ class ImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "fast"
     keep: Annotated[
-        int, Meta(ge=1, le=1000, description="number of versions to keep in the store besides those in use")
+        int,
+        Meta(ge=1, le=1000, description="number of versions of an image to keep in the store besides those in use"),
     ] = 3
     root: Annotated[RootName, Meta(description="how nodes read their root file systems (docs/roots.md)")] = FIRST_ROOT
+
+
+class NamedImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One image of `images`."""
+
+    description: Annotated[
+        str,
+        Meta(
+            pattern=r"^[ -~]{0,4096}$",
+            description=(
+                "a folder with a KIWI description of your own, absolute or from this file's folder (with a slash: "
+                "./cad), or the name of a built-in image"
+            ),
+            examples=["./cad"],
+        ),
+    ] = ""
+    packages: Annotated[
+        list[Package], Meta(description="Debian packages to install besides those of the description")
+    ] = field(default_factory=list)
+    compression: Annotated[
+        Compression | None, Meta(description="how it is packed; unset: as image.compression says")
+    ] = None
+    keep: Annotated[
+        Annotated[int, Meta(ge=1, le=1000)] | None,
+        Meta(description="number of its versions to keep besides those in use; unset: as image.keep says"),
+    ] = None
+    root: Annotated[
+        RootName | None, Meta(description="how nodes read its root file system; unset: as image.root says")
+    ] = None
+    kernel_options: Annotated[
+        KernelOptions, Meta(description="added to the kernel command line of machines that boot it")
+    ] = ""
 
 
 class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +184,7 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "boot"
     image: Annotated[
-        KindName, Meta(description="kind of image that machines boot, but for those that `machines` gives another")
+        ImageName, Meta(description="image that machines boot, but for those that `groups` or `machines` give another")
     ] = FIRST_KIND
     slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
     kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
@@ -185,19 +239,39 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Address | None, Meta(description="fixed IPv4 address; outside the DHCP range", examples=["10.77.0.11"])
     ] = None
     slots: Annotated[
-        Slots | None, Meta(description="jobs at a time; default: the value of nodes.slots", examples=[4])
+        Slots | None, Meta(description="jobs at a time; unset: as its group or nodes.slots says", examples=[4])
     ] = None
     boot: Annotated[
         Literal["node", "local"], Meta(description="node: boot as a node; local: boot from its local disk")
     ] = "node"
     image: Annotated[
-        KindName | None,
-        Meta(description="kind of image that it boots; unset: as nodes.image says"),
+        ImageName | None,
+        Meta(description="image that it boots; unset: as its group or nodes.image says"),
     ] = None
     root: Annotated[
-        RootName | None, Meta(description="how it reads its root file system; unset: as image.root says")
+        RootName | None,
+        Meta(description="how it reads its root file system; unset: as its group, its image or image.root says"),
     ] = None
     kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
+
+
+class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """Several machines with settings in common."""
+
+    machines: Annotated[
+        list[Member],
+        Meta(
+            description="the machines, each by the name or MAC address; a machine can be in one group",
+            examples=[["pc01", "52:54:00:12:34:57"]],
+        ),
+    ] = field(default_factory=list)
+    image: Annotated[ImageName | None, Meta(description="image that they boot; unset: as nodes.image says")] = None
+    slots: Annotated[Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])] = None
+    root: Annotated[
+        RootName | None,
+        Meta(description="how they read their root file systems; unset: as their image or image.root says"),
+    ] = None
+    kernel_options: Annotated[KernelOptions, Meta(description="added to their kernel command line")] = ""
 
 
 class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -242,7 +316,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     scheduler: Annotated[SchedulerConfig, Meta(description="icecream's scheduler")] = field(
         default_factory=SchedulerConfig
     )
-    image: Annotated[ImageConfig, Meta(description="the node image")] = field(default_factory=ImageConfig)
+    image: Annotated[ImageConfig, Meta(description="what holds for all images")] = field(default_factory=ImageConfig)
+    images: Annotated[
+        dict[Name, NamedImageConfig],
+        Meta(description="images with settings of their own, by name (docs/images.md); built-in ones need not be here"),
+    ] = field(default_factory=dict)
     export: Annotated[
         ExportConfig, Meta(description="the export of root file systems over ATA over Ethernet (AoE)")
     ] = field(default_factory=ExportConfig)
@@ -253,6 +331,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     machines: Annotated[
         list[MachineConfig], Meta(description="machines with settings of their own: names, fixed addresses, slots")
     ] = field(default_factory=list)
+    groups: Annotated[
+        dict[Name, GroupConfig],
+        Meta(description="machines with settings in common, by the group's name; a machine's own settings win"),
+    ] = field(default_factory=dict)
     virtual: Annotated[VirtualConfig, Meta(description="the machines of the virtual lab (`farm up --virtual N`)")] = (
         field(default_factory=VirtualConfig)
     )
@@ -270,23 +352,72 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The name by which the server's own iceccd, which submits jobs, logs in to the scheduler."""
         return f"submitter-{self.name}"
 
-    def kind_of(self, machine: MachineConfig | None) -> str:
-        """The kind of image that a machine boots (None: one that is not listed)."""
-        return machine.image if machine and machine.image else self.nodes.image
+    @property
+    def listed(self) -> list[MachineConfig]:
+        """The machines that are listed: those of `machines`, and those that only a group names, by their MACs."""
+        known = {machine.mac for machine in self.machines}
+        macs = (member for group in self.groups.values() for member in group.machines if ":" in member)
+        return [*self.machines, *(MachineConfig(mac, own_name(mac)) for mac in macs if mac not in known)]
+
+    def image_of(self, machine: MachineConfig | None) -> str:
+        """The name of the image that a machine boots (None: one that is not listed)."""
+        image: str = self.setting(machine, "image")[1]
+        return image
 
     def root_of(self, machine: MachineConfig | None) -> str:
         """The export by which a machine reads its root file system (None: one that is not listed)."""
-        return machine.root if machine and machine.root else self.image.root
+        root: str = self.setting(machine, "root")[1]
+        return root
+
+    def slots_of(self, machine: MachineConfig | None) -> int:
+        """How many jobs a machine takes at a time; 0: one per processor."""
+        slots: int = self.setting(machine, "slots")[1]
+        return slots
+
+    def kernel_options_of(self, machine: MachineConfig | None) -> str:
+        """What is added to a machine's kernel command line: of two values of an option the kernel takes the last."""
+        image = self.images.get(self.image_of(machine))
+        nearest_last = [section for _, section in self._own(machine)][::-1]
+        return " ".join(
+            each.kernel_options for each in (self.nodes, image, *nearest_last) if each and each.kernel_options
+        )
 
     @property
     def roots(self) -> set[str]:
         """The exports by which machines that boot as nodes read their root file systems."""
-        return {self.root_of(machine) for machine in (None, *self.machines) if not machine or machine.boot == "node"}
+        return {self.root_of(machine) for machine in (None, *self.listed) if not machine or machine.boot == "node"}
+
+    def setting(self, machine: MachineConfig | None, key: Literal["image", "root", "slots"]) -> tuple[Place, Any]:
+        """Where farm.yaml says a setting of a machine, and its value. The nearest wins: machine, group, all.
+
+        For all there is `nodes`, but of a root what the image says and then `image`.
+        """
+        sections: list[tuple[Place, Struct]] = [*self._own(machine)]
+        if key == "root":
+            name = self.image_of(machine)
+            sections += [(("images", name), self.images[name])] if name in self.images else []
+            sections += [(("image",), self.image)]
+        else:
+            sections += [(("nodes",), self.nodes)]
+        found = ((place, getattr(section, key)) for place, section in sections)
+        return next(((*place, key), value) for place, value in found if value is not None)
+
+    def _own(self, machine: MachineConfig | None) -> Iterator[tuple[Place, MachineConfig | GroupConfig]]:
+        """The sections of a machine and of its group."""
+        if machine:
+            yield from ((("machines", at), each) for at, each in enumerate(self.machines) if each.mac == machine.mac)
+            own = {machine.mac, machine.name}
+            yield from ((("groups", name), each) for name, each in self.groups.items() if own & set(each.machines))
 
     @property
     def server(self) -> str:
         """The server's address on the lab's network, without the prefix length."""
         return self.address.split("/")[0]
+
+
+def own_name(mac: str) -> str:
+    """What a node without a name calls itself: node- plus the last six hex digits of its MAC address."""
+    return f"node-{mac.replace(':', '')[-6:]}"
 
 
 def to_yaml_dict(config: Config) -> dict[str, object]:

@@ -19,6 +19,9 @@ DEFAULT_SERVER = IPv4Interface("10.77.0.1/24")
 SCHEMA_FILE = "farm.schema.json"
 """The schema's name beside farm.yaml, where the first line of a new farm.yaml points editors to it if it is there."""
 
+EXAMPLE_NAMES = {"images": "cad", "groups": "room-b"}
+"""Names of the example entries of mappings."""
+
 _INTRODUCTION = """\
 Configuration of this farm. All keys are listed with their defaults; a line that begins with # and no space is a key
 that is not set: remove the # to set it. Check this file: farm config check
@@ -70,8 +73,8 @@ def commented(values: Mapping[str, Any], schema: bool = False) -> str:
             lines.append(f"{key.name}:")
             for inner in keys(key.shape.section).values():
                 lines += [*_comment(inner.shape, "  "), *_setting(inner, f"{key.name}.{inner.name}", values, "  ")]
-        elif key.shape.item and key.shape.item.section:
-            lines += [f"{key.name}:", *_example_item(key, keys(key.shape.item.section), values)]
+        elif key.shape.inner:
+            lines += [f"{key.name}:", *_example(key, values)]
         else:
             lines += _setting(key, key.name, values, "")
     return "\n".join(lines) + "\n"
@@ -79,7 +82,7 @@ def commented(values: Mapping[str, Any], schema: bool = False) -> str:
 
 def _comment(shape: Shape, indent: str) -> list[str]:
     """What a key is for and what its value looks like, as comment lines."""
-    plain = shape.section or (shape.item and shape.item.section)
+    plain = shape.inner is not None
     about = shape.about if shape.about.partition(":")[0] in get_args(shape.base) else _capital(shape.about)
     return textwrap.wrap(about if plain else f"{about} {_form(shape)}", 110, **_prefixes(f"{indent}# "))
 
@@ -108,18 +111,23 @@ def _line(name: str, value: Any) -> str:
     return f"{name}: {text}".removesuffix("...\n").strip()
 
 
-def _example_item(key: Key, inner: Mapping[str, Key], values: Mapping[str, Any]) -> Iterator[str]:
-    """A list's item, commented out, after a line on each of its keys."""
+def _example(key: Key, values: Mapping[str, Any]) -> Iterator[str]:
+    """An item of a list or an entry of a mapping, commented out, after a line on each of its keys."""
+    assert key.shape.inner
+    mark, section = key.shape.inner
+    inner = keys(section)
     for name, part in inner.items():
         text = f"{name}{'' if part.required else ' (optional)'}: {part.shape.about} {_form(part.shape)}"
         yield from textwrap.wrap(text, 110, **_prefixes("  # "))
-    mark = "- "
+    if key.shape.entry:
+        yield f"  #{EXAMPLE_NAMES[key.name]}:"
+    first = "- " if key.shape.item else "  "
     for name, part in inner.items():
-        example = values.get(f"{key.name}[].{name}", part.shape.example)
+        example = values.get(f"{key.name}{mark}.{name}", part.shape.example)
         if example is None:
             example = part.default
-        yield f"  #{mark}{_line(name, example)}"
-        mark = "  "
+        yield f"  #{first}{_line(name, example)}"
+        first = "  "
 
 
 def schema() -> dict[str, Any]:
@@ -127,8 +135,10 @@ def schema() -> dict[str, Any]:
     whole = msgspec.json.schema(Config)
     properties = whole["$defs"][Config.__name__]["properties"]
     for key in keys(Config).values():
-        if key.shape.section or key.shape.item:
+        if key.shape.section or key.shape.item or key.shape.entry:
             stated = properties[key.name]
+            if key.shape.entry:
+                stated["additionalProperties"] = {"anyOf": [stated["additionalProperties"], {"type": "null"}]}
             properties[key.name] = {"description": stated.pop("description"), "anyOf": [stated, {"type": "null"}]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "farm.yaml", **whole}
 
@@ -137,9 +147,9 @@ def documentation() -> str:
     """The text of docs/configuration.md, which `farm config docs` prints."""
     lines = [_DOCS_HEAD.strip(), "", "## Keys", "", *_table("", keys(Config))]
     for name, key in everything():
-        section = key.shape.section or (key.shape.item.section if key.shape.item else None)
-        if section:
-            title = name if key.shape.section else f"{name}[]"
+        if key.shape.inner:
+            mark, section = key.shape.inner
+            title = f"{name}{mark}"
             lines += ["", f"## {title}", "", f"{_capital(key.shape.about)}.", "", *_table(f"{title}.", keys(section))]
     example = commented(starting_values("eno2", DEFAULT_SERVER))
     lines += ["", "## A whole file", "", "As `farm init --interface eno2` writes it.", "", f"```yaml\n{example}```"]
@@ -158,7 +168,7 @@ def _default(key: Key) -> str:
         return "must be given"
     if key.shape.section:
         return "see below"
-    return "not set" if key.default in (None, "", []) else f"`{key.default}`"
+    return "not set" if key.default in (None, "", [], {}) else f"`{key.default}`"
 
 
 _DOCS_HEAD = """
@@ -205,6 +215,7 @@ Besides the form of each value, these rules are checked:
   and does not contain the server's address;
 - fixed addresses lie in the subnet, outside the DHCP range, and are not used twice;
 - no two machines have the same name or MAC address;
+- images that machines boot are built in or listed, and a machine is in one group at most;
 - reserved names are not used: `localhost`, `default`, and `node-` with the last six digits of another
   machine's MAC address;
 - ports do not collide;

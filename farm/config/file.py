@@ -11,9 +11,9 @@ import msgspec
 import yaml
 from yaml.nodes import Node
 
-from farm.config import VIRTUAL_MTU, VIRTUAL_NAME, Config
+from farm.config import VIRTUAL_MTU, VIRTUAL_NAME, Config, Place
 from farm.config.reader import Reader, is_null
-from farm.config.rules import Place, Problem, check, dotted
+from farm.config.rules import Problem, check, dotted
 from farm.errors import ConfigError
 from farm.home import Home
 
@@ -129,7 +129,7 @@ def _compose(text: str, file: str) -> Node | None:
         ) from None
     except RecursionError:
         mend = "Compare with: farm init --stdout"
-        raise ConfigError(f"{file} is nested too deeply.", "A farm.yaml has three levels.", mend) from None
+        raise ConfigError(f"{file} is nested too deeply.", "A farm.yaml has four levels.", mend) from None
 
 
 def _line(mark: Any) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,12 +13,14 @@ from msgspec import Struct
 from yaml.constructor import SafeConstructor
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from farm.config import Config
-from farm.config.rules import Place, Problem, dotted
+from farm.config import Config, Place
+from farm.config.rules import Problem, dotted
 from farm.config.shapes import Key, Shape, everything, keys
 
 _LOOSE_MAC = re.compile(r"([0-9a-f]{2}[:-]){5}[0-9a-f]{2}", re.IGNORECASE)
 _TAG = "tag:yaml.org,2002:"
+NAME_EXAMPLE = "room-b:"
+"""How an entry of a mapping of names begins."""
 
 
 class Reader:
@@ -45,13 +47,8 @@ class Reader:
         problem = Problem(place, text, why, mend)
         self.problems.append((line or self.line(problem), problem))
 
-    def _section(self, node: Node, struct: type[Struct], place: Place) -> dict[str, Any]:
-        """A mapping as a struct's fields, without those that are empty, unknown or wrong."""
-        known = keys(struct)
-        plain: dict[str, Any] = {}
-        if not isinstance(node, MappingNode):
-            self.complain(place, *_not_a_section(node, known))
-            return plain
+    def _pairs(self, node: MappingNode, place: Place) -> Iterator[tuple[str, Place, Node, Node]]:
+        """The keys of a mapping, each once: its text, its place, its node and its value's node."""
         for key_node, value_node in node.value:
             name = _printable(key_node.value) if isinstance(key_node, ScalarNode) else "?"
             here = (*place, name)
@@ -60,6 +57,16 @@ class Reader:
                 self.complain(here, f"given twice, first in line {self.lines[here]}.", mend="Remove one.", line=line)
                 continue
             self.lines[here] = line
+            yield name, here, key_node, value_node
+
+    def _section(self, node: Node, struct: type[Struct], place: Place) -> dict[str, Any]:
+        """A mapping as a struct's fields, without those that are empty, unknown or wrong."""
+        known = keys(struct)
+        plain: dict[str, Any] = {}
+        if not isinstance(node, MappingNode):
+            self.complain(place, *_not_a_section(node, known))
+            return plain
+        for name, here, _, value_node in self._pairs(node, place):
             if name not in known:
                 self.complain(here, *_unknown(here, known))
                 continue
@@ -75,12 +82,14 @@ class Reader:
 
     def _value(self, node: Node, expected: Shape, place: Place) -> Any:
         """A value as plain data; None when it is empty or wrong."""
-        if is_null(node) and (expected.optional or expected.section or expected.item):
+        if is_null(node) and (expected.optional or expected.section or expected.item or expected.entry):
             return None
         if expected.section:
             return self._section(node, expected.section, place)
         if expected.item:
             return self._items(node, expected, expected.item, place)
+        if expected.entry:
+            return self._entries(node, expected, place)
         return self._scalar(node, expected, place)
 
     def _items(self, node: Node, expected: Shape, item: Shape, place: Place) -> list[Any] | None:
@@ -98,6 +107,20 @@ class Reader:
             found.append(self._value(child, item, here))
         return found
 
+    def _entries(self, node: Node, expected: Shape, place: Place) -> dict[str, Any] | None:
+        """A mapping of names that people choose, each entry by itself; one that says nothing has the defaults."""
+        assert expected.name and expected.entry
+        if not isinstance(node, MappingNode):
+            self.complain(place, _expected(node, expected), mend=f"Write a name and a colon: {NAME_EXAMPLE}")
+            return None
+        found = {}
+        for _, here, key_node, value_node in self._pairs(node, place):
+            name = self._scalar(key_node, expected.name, here)
+            value = self._value(value_node, expected.entry, here)
+            if name is not None:
+                found[name] = {} if value is None else value
+        return found
+
     def _scalar(self, node: Node, expected: Shape, place: Place) -> Any:
         """A text or a number."""
         try:
@@ -108,7 +131,7 @@ class Reader:
         except ValueError:  # a date with a 13th month, a hexadecimal number without digits
             value = None
         if isinstance(value, str):
-            value = _normal_mac(value) if place[-1] == "mac" else value
+            value = _normal_mac(value) if _holds_mac(place) else value
         if isinstance(value, str) and (trouble := _unwanted(value)):
             self.complain(place, *trouble)
             return None
@@ -127,6 +150,10 @@ def is_null(node: Node) -> bool:
 def _normal_mac(text: str) -> str:
     """A MAC address in lower case with colons, as Linux writes it; anything else as it is."""
     return text.lower().replace("-", ":") if _LOOSE_MAC.fullmatch(text) else text
+
+
+def _holds_mac(place: Place) -> bool:
+    return place[-1] == "mac" or (place[0] == "groups" and isinstance(place[-1], int))
 
 
 def _unwanted(text: str) -> tuple[str, str, str] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,12 +10,9 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 
-from farm.config import Config, MachineConfig
+from farm.config import BUILT_IN, Config, MachineConfig, Place, own_name
 from farm.node import contract
 from farm.node.ports import ICECCD_PORT
-
-Place = tuple[str | int, ...]
-"""Where in the file: ("machines", 2, "mac")."""
 
 LONGEST_PREFIX = 29
 FEWEST_ADDRESSES = 2
@@ -27,6 +25,8 @@ RESERVED_NAMES = {
 OWN_NAME = re.compile(r"node-[0-9a-f]{6}")
 """What a node without a name calls itself: the last six hex digits of its MAC address."""
 
+MAX_NAMED = 32
+"""Machines that a message names."""
 _IPXE_WORDS = ("||", "&&", ";")
 
 
@@ -58,6 +58,8 @@ def check(config: Config) -> list[Problem]:
         *_keys(config),
         *_known(config),
         *_kernel_options(config),
+        *_images(config),
+        *_groups(config),
     ]
     try:
         server = IPv4Interface(config.address)
@@ -116,7 +118,7 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
             related=("address",),
         )
     # Also those that are sent to their own disks: it is iPXE that is told so, and it has an address by then.
-    lent = sum(machine.address is None for machine in config.machines)
+    lent = sum(machine.address is None for machine in config.listed)
     needed = max(FEWEST_ADDRESSES, lent)
     size = int(last) - int(first) + 1
     if size < needed:
@@ -235,7 +237,7 @@ def _identities(config: Config) -> Iterator[Problem]:
 
 def _forbidden(index: int, machine: MachineConfig) -> Iterator[Problem]:
     place: Place = ("machines", index, "name")
-    own = f"node-{machine.mac.replace(':', '')[-6:]}"
+    own = own_name(machine.mac)
     if machine.name in RESERVED_NAMES:
         yield Problem(
             place, f"{machine.name!r} is reserved.", f"Reason: {RESERVED_NAMES[machine.name]}.", "Choose another name."
@@ -247,13 +249,21 @@ def _forbidden(index: int, machine: MachineConfig) -> Iterator[Problem]:
             "A node without a name is called node- plus the last six digits of its MAC address.",
             f"Choose another name, such as {own}, the default of this machine.",
         )
-    if int(machine.mac[:2], 16) & 1 or machine.mac == "00:00:00:00:00:00":
-        yield Problem(
-            ("machines", index, "mac"),
-            f"{machine.mac} cannot be a NIC's address.",
-            "The address is all zeros, or its first byte is odd, as in group addresses (multicast).",
-            "Look up the machine's address in its firmware set-up, on its boot screen, or with `ip link`.",
-        )
+    if not _is_nic(machine.mac):
+        yield _no_nic(("machines", index, "mac"), machine.mac)
+
+
+def _is_nic(mac: str) -> bool:
+    return not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00"
+
+
+def _no_nic(place: Place, mac: str) -> Problem:
+    return Problem(
+        place,
+        f"{mac} cannot be a NIC's address.",
+        "The address is all zeros, or its first byte is odd, as in group addresses (multicast).",
+        "Look up the machine's address in its firmware set-up, on its boot screen, or with `ip link`.",
+    )
 
 
 def _ports(config: Config) -> Iterator[Problem]:
@@ -326,10 +336,57 @@ def _keys(config: Config) -> Iterator[Problem]:
         )
 
 
+def _images(config: Config) -> Iterator[Problem]:
+    """Images that there are not, and descriptions that are neither a folder nor a built-in image."""
+    for name, image in config.images.items():
+        if image.description and "/" not in image.description and image.description not in BUILT_IN:
+            yield Problem(
+                ("images", name, "description"),
+                f"there is no built-in image {image.description}.",
+                f"Built-in: {', '.join(BUILT_IN)}.",
+                f"Write one of these, or a folder with a slash in it: ./{image.description}",
+            )
+    known = [*dict.fromkeys((*BUILT_IN, *config.images))]
+    users: list[tuple[Place, str | None]] = [(("nodes", "image"), config.nodes.image)]
+    users += [(("machines", index, "image"), machine.image) for index, machine in enumerate(config.machines)]
+    users += [(("groups", name, "image"), group.image) for name, group in config.groups.items()]
+    for place, image_name in users:
+        if image_name is not None and image_name not in known:
+            near = difflib.get_close_matches(image_name, known, n=1)
+            meant = f"Did you mean {near[0]}?" if near else f"Write one of these, or add {image_name} to `images`."
+            yield Problem(place, f"there is no image {image_name}.", f"There are: {', '.join(known)}.", meant)
+
+
+def _groups(config: Config) -> Iterator[Problem]:
+    """Members that there are not, and machines that are in a group twice or in two groups."""
+    macs = {machine.name: machine.mac for machine in config.machines}
+    names = {mac: name for name, mac in macs.items()}
+    first: dict[str, Place] = {}
+    for group, settings in config.groups.items():
+        for index, member in enumerate(settings.machines):
+            place: Place = ("groups", group, "machines", index)
+            mac = member if ":" in member else macs.get(member)
+            if mac is None:
+                near = difflib.get_close_matches(member, macs, n=1)
+                mend = "Add it to `machines`, or write its MAC address."
+                told = f"Named there: {', '.join(list(macs)[:MAX_NAMED])}." if macs else "No machine is named there."
+                text = f"there is no machine {member} in `machines`."
+                yield Problem(place, text, told, f"Did you mean {near[0]}?" if near else mend)
+            elif mac in first:
+                text = f"{member} is also {dotted(first[mac])}."
+                yield Problem(place, text, "A machine is in one group, so that one image holds for it.", "Remove one.")
+            elif mac not in names and not _is_nic(mac):
+                yield _no_nic(place, mac)
+            first.setdefault(mac or member, place)
+
+
 def _kernel_options(config: Config) -> Iterator[Problem]:
     yield from _options_problems(("nodes", "kernel_options"), config.nodes.kernel_options)
     for index, machine in enumerate(config.machines):
         yield from _options_problems(("machines", index, "kernel_options"), machine.kernel_options)
+    for section, entries in (("images", config.images), ("groups", config.groups)):
+        for name, entry in entries.items():
+            yield from _options_problems((section, name, "kernel_options"), entry.kernel_options)
 
 
 def _options_problems(place: Place, text: str) -> Iterator[Problem]:

@@ -18,8 +18,8 @@ from farm.config import Config
 class Shape:
     """A type as a person meets it: ``form`` says what a value looks like, ``about`` what it is for.
 
-    ``base`` is str, int, bool, list, Literal or a Struct; ``item`` the shape of a list's items; ``hint`` what msgspec
-    takes.
+    ``base`` is str, int, bool, list, dict, Literal or a Struct; ``item`` the shape of a list's items; ``entry`` that of
+    what a mapping has for each name, and ``name`` that of its names; ``hint`` what msgspec takes.
     """
 
     hint: Any
@@ -29,6 +29,16 @@ class Shape:
     example: Any
     optional: bool
     item: Shape | None = None
+    name: Shape | None = None
+    entry: Shape | None = None
+
+    @property
+    def inner(self) -> tuple[str, type[Struct]] | None:
+        """How the keys of a section, of each item or of each entry are written behind this key, and their struct."""
+        for mark, shape in (("", self), ("[]", self.item), (".NAME", self.entry)):
+            if shape and shape.section:
+                return mark, shape.section
+        return None
 
     @property
     def section(self) -> type[Struct] | None:
@@ -62,29 +72,31 @@ def keys(struct: type[Struct]) -> dict[str, Key]:
 
 
 def everything(struct: type[Struct] = Config, place: str = "") -> Iterator[tuple[str, Key]]:
-    """All keys of all sections with their dotted names (``machines[].mac``), sections before what is in them."""
+    """All keys of all sections, sections before what is in them, with their names: ``machines[].mac``."""
     for key in keys(struct).values():
         yield f"{place}{key.name}", key
-        if key.shape.section:
-            yield from everything(key.shape.section, f"{place}{key.name}.")
-        elif key.shape.item and key.shape.item.section:
-            yield from everything(key.shape.item.section, f"{place}{key.name}[].")
+        if key.shape.inner:
+            mark, section = key.shape.inner
+            yield from everything(section, f"{place}{key.name}{mark}.")
 
 
 def shape(hint: Any) -> Shape:
     """Take a type hint apart."""
     base, metas, optional = _peel(hint)
     item = shape(get_args(base)[0]) if get_origin(base) is list else None
+    name, entry = map(shape, get_args(base)) if get_origin(base) is dict else (None, None)
     descriptions = [meta.description for meta in metas if meta.description]
     examples = [example for meta in metas for example in meta.examples or []]
     return Shape(
         hint=hint,
-        base=list if item else base,
-        form=descriptions[0] if len(descriptions) > 1 or base is str else _form(base, metas, item),
+        base=list if item else dict if entry else base,
+        form=descriptions[0] if len(descriptions) > 1 or base is str else _form(base, metas, item, entry),
         about=descriptions[-1] if descriptions else "",
         example=examples[-1] if examples else None,
         optional=optional,
         item=item,
+        name=name,
+        entry=entry,
     )
 
 
@@ -101,11 +113,13 @@ def _peel(hint: Any) -> tuple[Any, list[Meta], bool]:
     return hint, [], False
 
 
-def _form(base: Any, metas: list[Meta], item: Shape | None) -> str:
+def _form(base: Any, metas: list[Meta], item: Shape | None, entry: Shape | None) -> str:
     if get_origin(base) is Literal:
         return " or ".join(get_args(base))
     if item:
         return "a list of sections, each begun by a hyphen" if item.section else f"a list, each item {item.form}"
+    if entry:
+        return "sections, each under its name"
     if base is bool:
         return "true or false"
     if base is int:

@@ -78,10 +78,12 @@ def _farm(facts: Facts) -> Iterator[Family]:
     info = GaugeMetricFamily("farm_info", "Name, image and netname of the farm.", labels=("farm", "image", "netname"))
     info.add_metric((overview.farm, overview.image, overview.scheduler.netname), 1)
     yield info
-    by_kind = GaugeMetricFamily("farm_image_info", "Image for next boots, by kind.", labels=("kind", "image"))
-    for kind, image in overview.images.items():
-        by_kind.add_metric((kind, image), 1)
-    yield by_kind
+    by_name = GaugeMetricFamily(
+        "farm_image_info", "Version for next boots, by the name of the image.", labels=("kind", "image")
+    )
+    for name, image in overview.images.items():
+        by_name.add_metric((name, image), 1)
+    yield by_name
     yield _gauge("start_time_seconds", "Unix time when the farm was brought up.", overview.started)
     yield _gauge("problems", "Number of problems that farm status reports.", len(overview.problems))
     services = GaugeMetricFamily("farm_service_up", "Whether the service runs and answers.", labels=("service",))

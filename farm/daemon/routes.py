@@ -231,11 +231,12 @@ async def _images(request: web.Request) -> web.Response:
         found = [
             ImageStatus(
                 image=each.image,
+                name=each.name,
                 kind=each.kind,
                 version=each.version,
                 built=each.built,
                 size=sum(file.size for file in each.files.values()),
-                selected=each.image == selected.get(each.kind),
+                selected=each.image == selected.get(each.name),
                 nodes=used.count(each.image),
             )
             for each in reversed(store.list())

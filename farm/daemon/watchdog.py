@@ -138,7 +138,7 @@ def _addresses(path: Path, config: Config) -> Iterator[Finding]:
         leases = parse_leases(path.read_text(errors="replace"))
     except OSError:
         return
-    expected = {machine.mac for machine in config.machines}
+    expected = {machine.mac for machine in config.listed}
     if size := used_up(config.dhcp, leases, expected, time.time()):
         what = f"No DHCP address is free: all {size} from {config.dhcp.first} to {config.dhcp.last} are in use."
         yield Finding("dhcp-full", what, "Widen the range (dhcp in farm.yaml), then: sudo farm up")

@@ -45,7 +45,7 @@ MAX_UNRECORDED = 4096
 
 def known_machines(instance: Instance) -> dict[str, str]:
     """MAC → name of the machines that farm.yaml or the virtual lab names."""
-    configured = {machine.mac: machine.name for machine in instance.config.machines}
+    configured = {machine.mac: machine.name for machine in instance.config.listed}
     return {**{machine.mac: machine.name for machine in instance.machines}, **configured}
 
 
@@ -59,10 +59,10 @@ class Daemon:
             config.name,
             known_machines(instance),
             config.nodes.telemetry_port,
-            kind=config.kind_of(None),
-            kinds={machine.mac: config.kind_of(machine) for machine in config.machines},
+            kind=config.image_of(None),
+            kinds={machine.mac: config.image_of(machine) for machine in config.listed},
             root=config.root_of(None),
-            roots={machine.mac: config.root_of(machine) for machine in config.machines},
+            roots={machine.mac: config.root_of(machine) for machine in config.listed},
         )
         keep = instance.config.history
         self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)

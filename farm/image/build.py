@@ -5,23 +5,20 @@ from __future__ import annotations
 import hashlib
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from xml.etree import ElementTree
 
 from farm import command
-from farm.config import Config
 from farm.errors import FarmError
 from farm.home import Home
 from farm.image import kiwi
 from farm.image.apt_sources import AptSource, host_sources, proxy_environment
 from farm.image.kinds import ImageKind
+from farm.image.layers import base_files, parse, write_base, write_script
+from farm.image.recipe import Recipe
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
-
-BASE_FILES = ("appliance.kiwi", "post_bootstrap.sh", "config.sh")
-"""Files of the description that decide the packages; all others are cheap to change."""
 
 SQUASHFS = {"fast": "-b 128K -Xcompression-level 3", "small": "-b 256K -Xcompression-level 19"}
 
@@ -34,28 +31,36 @@ class Inputs:
     all: str
 
 
-def description_dir(kind: ImageKind) -> Path:
-    """Its KIWI description: in the checkout, or inside the installed package."""
-    packaged = Path(str(resources.files("farm"))) / "_images" / kind.description
-    checkout = Path(__file__).parents[2] / "images" / kind.description
-    return packaged if packaged.is_dir() else checkout
-
-
 def node_package() -> Path:
     """The Python package that runs on nodes."""
     return Path(__file__).parents[1] / "node"
 
 
-def hash_inputs(description: Path, node: Path, sources: Iterable[AptSource], compression: str) -> Inputs:
-    """Hash everything that decides the result, but not which mirror or which day's packages: an update is asked for."""
+def hash_inputs(
+    layers: Sequence[Path],
+    node: Path,
+    sources: Iterable[AptSource],
+    compression: str,
+    packages: Sequence[str] = (),
+    included: Iterable[Path] = (),
+) -> Inputs:
+    """Hash everything that decides the result, but not which mirror or which day's packages: an update is asked for.
+
+    ``layers``: the folders of the description; ``included``: files elsewhere that it includes.
+    """
     base = hashlib.sha256()
     for source in sorted({(source.suite, source.component) for source in sources}):
         base.update(repr(source).encode())
-    for name in BASE_FILES:
-        _hash_file(base, description, description / name)
+    for layer in layers:
+        for path in base_files(layer):
+            _hash_file(base, layer, path)
+    for path in included:
+        _hash_file(base, path.parent, path)
+    if packages:
+        base.update(repr(list(packages)).encode())
     everything = base.copy()
     everything.update(SQUASHFS[compression].encode())
-    for folder in (description, node):
+    for folder in (*layers, node):
         for path in sorted(folder.rglob("*")):
             if "__pycache__" not in path.parts:
                 _hash_file(everything, folder, path)
@@ -71,22 +76,22 @@ def _hash_file(into: hashlib._Hash, top: Path, path: Path) -> None:
     into.update(repr((str(path.relative_to(top)), kind, path.lstat().st_mode & 0o100, len(content))).encode() + content)
 
 
-def current_inputs(kind: ImageKind, config: Config, sources: Iterable[AptSource]) -> Inputs:
+def current_inputs(recipe: Recipe, sources: Iterable[AptSource]) -> Inputs:
     """What a build would be made from now."""
-    return hash_inputs(description_dir(kind), node_package(), sources, config.image.compression)
+    included = recipe.own.included.values() if recipe.own else ()
+    return hash_inputs(recipe.layers, node_package(), sources, recipe.compression, recipe.packages, included)
 
 
 def build(
     home: Home,
-    kind: ImageKind,
-    config: Config,
+    recipe: Recipe,
     progress: kiwi.Progress,
     *,
     in_use: Callable[[], Collection[str]] = tuple,
     force: bool = False,
     refresh: bool = False,
 ) -> tuple[Manifest, bool]:
-    """Build a kind's image unless its inputs were built before; returns its manifest and whether anything was built.
+    """Build an image unless its inputs were built before; returns its manifest and whether anything was built.
 
     ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
     next boots get; the oldest versions go, but none that is ``in_use`` by a node then. Raises FarmError; whatever
@@ -95,14 +100,14 @@ def build(
     store = Store(home.images)
     with store.lock():
         sources = host_sources()
-        inputs = current_inputs(kind, config, sources)
-        known = store.with_inputs(kind.name, inputs.all)
+        inputs = current_inputs(recipe, sources)
+        known = store.with_inputs(recipe.name, inputs.all)
         if known is not None and not force and not refresh:
             store.use(known.image)
             return known, False
-        manifest = _Build(home, store, kind, config, sources, inputs, progress).run(refresh)
+        manifest = _Build(home, store, recipe, sources, inputs, progress).run(refresh)
         store.use(manifest.image)
-        _prune(store, kind.name, config.image.keep, in_use())
+        _prune(store, recipe.name, recipe.keep, in_use())
         return manifest, True
 
 
@@ -111,20 +116,17 @@ class _Build:
         self,
         home: Home,
         store: Store,
-        kind: ImageKind,
-        config: Config,
+        recipe: Recipe,
         sources: list[AptSource],
         inputs: Inputs,
         progress: kiwi.Progress,
     ) -> None:
         self.store = store
-        self.kind = kind
-        self.config = config
+        self.recipe = recipe
         self.sources = sources
         self.inputs = inputs
         self.progress = progress
-        self.description = description_dir(kind)
-        folder = store.folder(kind.name)
+        folder = store.folder(recipe.name)
         self.scratch = folder / ".build"
         self.base = folder / ".base" / inputs.base
         self.log = home.logs / "image-build.log"
@@ -148,7 +150,7 @@ class _Build:
 
     def _check_space(self) -> None:
         free = shutil.disk_usage(self.store.directory).free
-        wanted = self.kind.build_space
+        wanted = self.recipe.kind.build_space
         if free < wanted:
             raise FarmError(
                 f"Too little room to build an image: {free >> 20} MiB free, {wanted >> 20} MiB needed.",
@@ -159,14 +161,12 @@ class _Build:
     def _install_packages(self) -> None:
         root = self.scratch / "base"
         self.progress("essential packages", "starting KIWI")
-        # Only what decides the packages: KIWI would copy root/ too, and the kept tree hold on to files gone from it.
         packages_only = self.scratch / "description"
         packages_only.mkdir()
-        for name in BASE_FILES:
-            shutil.copy(self.description / name, packages_only)
+        write_base(self.recipe.layers, self.recipe.own, self.recipe.packages, packages_only)
         argv = kiwi.prepare_argv(packages_only, root, self.scratch / "cache", self.log, self.sources)
         kiwi.run_contained(argv, self.log, self.progress, self.environment)
-        # One base is kept of a kind: an older one would serve only inputs that nobody has any more.
+        # One base is kept of an image: an older one would serve only inputs that nobody has any more.
         shutil.rmtree(self.base.parent, ignore_errors=True)
         self.base.parent.mkdir(parents=True)
         root.rename(self.base)
@@ -175,18 +175,22 @@ class _Build:
         root, result = self.scratch / "root", self.scratch / "result"
         self.progress("node files", "copying the base tree")
         command.run(["cp", "-a", str(self.base), str(root)])
-        overlay = self.description / "root"
-        if overlay.is_dir():
-            _copy(f"{overlay}/", root)
+        self._copy_layers("root", root)
         packages = root / "usr/lib/python3/dist-packages/farm"
         packages.mkdir()
         _copy(node_package(), packages)
         (packages / "__init__.py").touch(0o644)
-        for name in ("images.sh", "initramfs"):
-            _copy(self.description / name, root / "image")
-        set_squashfs_options(root / "image" / "config.xml", SQUASHFS[self.config.image.compression])
+        write_script(self.recipe.layers, "images.sh", root / "image/images.sh")
+        self._copy_layers("initramfs", root / "image/initramfs")
+        set_squashfs_options(root / "image" / "config.xml", SQUASHFS[self.recipe.compression])
         kiwi.run_contained(kiwi.create_argv(root, result, self.log), self.log, self.progress, self.environment)
         return result
+
+    def _copy_layers(self, name: str, target: Path) -> None:
+        """A folder of every layer; of two files of one path the later layer's counts."""
+        for layer in self.recipe.layers:
+            if (layer / name).is_dir():
+                _copy(f"{layer / name}/", target)
 
     def _register(self, result: Path, started: float) -> Manifest:
         self.progress("checksums", "hashing the result")
@@ -199,9 +203,12 @@ class _Build:
         shutil.move(self.scratch / "root/boot/initrd", folder / "initrd")
         for name in FILES:
             (folder / name).chmod(0o644)
-        require_limits(self.kind, folder)
+        require_limits(self.recipe.kind, folder)
         manifest = Manifest(
-            kind=self.kind.name,
+            name=self.recipe.name,
+            kind=self.recipe.kind.name,
+            description=self.recipe.source,
+            extra_packages=list(self.recipe.packages),
             version=self._version(started),
             built=started,
             seconds=round(time.time() - started, 1),
@@ -216,14 +223,14 @@ class _Build:
 
     def _version(self, started: float) -> str:
         day = time.strftime("%Y%m%d", time.gmtime(started))
-        folder = self.store.folder(self.kind.name)
+        folder = self.store.folder(self.recipe.name)
         return next(name for n in range(1, 10_000) if not (folder / (name := f"{day}.{n}")).exists())
 
 
 def set_squashfs_options(description: Path, options: str) -> None:
     """Say in a KIWI description how mksquashfs packs the root. Raises FarmError when it makes no network boot image."""
-    tree = ElementTree.parse(description)
-    made = tree.find("preferences/type[@image='kis']")
+    root = parse(description)
+    made = root.find("preferences/type[@image='kis']")
     if made is None:
         raise FarmError(
             "The description makes no image that boots from the network.",
@@ -231,7 +238,7 @@ def set_squashfs_options(description: Path, options: str) -> None:
             "Give its <preferences> that type.",
         )
     made.set("fscreateoptions", options)
-    tree.write(description, encoding="utf-8", xml_declaration=True)
+    ElementTree.ElementTree(root).write(description, encoding="utf-8", xml_declaration=True)
 
 
 def require_limits(kind: ImageKind, folder: Path) -> None:
@@ -242,7 +249,7 @@ def require_limits(kind: ImageKind, folder: Path) -> None:
             raise FarmError(
                 f"The image that was built is too large: {name} has {size >> 20} MiB.",
                 f"Its kind, {kind.name}, allows {limit >> 20} MiB: machines read it over the network when they boot.",
-                f"Take out what need not be in it, in {description_dir(kind)}, or raise the limit of the kind.",
+                "Take out what need not be in it. The list of its packages: farm logs image-build",
             )
 
 
@@ -275,9 +282,9 @@ def _is_squashfs(path: Path) -> bool:
         return file.read(4) == b"hsqs"
 
 
-def _prune(store: Store, kind: str, keep: int, in_use: Collection[str]) -> None:
-    """Forget a kind's oldest versions beyond ``keep``, except what is selected or run by a node."""
-    wanted = {store.selected(kind), *in_use}
-    spare = [manifest.image for manifest in store.list(kind) if manifest.image not in wanted]
+def _prune(store: Store, name: str, keep: int, in_use: Collection[str]) -> None:
+    """Forget an image's oldest versions beyond ``keep``, except what is selected or run by a node."""
+    wanted = {store.selected(name), *in_use}
+    spare = [manifest.image for manifest in store.list(name) if manifest.image not in wanted]
     for image in spare[: max(0, len(spare) - keep)]:
         store.remove(image, in_use)

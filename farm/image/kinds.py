@@ -1,13 +1,17 @@
-"""The kinds of image that there are: each a folder below images/ and an entry here; all else asks this table."""
+"""The built-in kinds of image: each a folder below images/ and an entry here; all else asks this table.
+
+Each is the name of an image too; images of other names are made from one of these (farm/image/recipe.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 
-from farm.config import FIRST_KIND, Config
-from farm.errors import FarmError
+from farm.config import FIRST_KIND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,23 +45,17 @@ _ALL = (
 
 KINDS: Mapping[str, ImageKind] = MappingProxyType({kind.name: kind for kind in _ALL})
 """All kinds by name."""
+DESCRIPTION = "appliance.kiwi"
+"""The XML of a description."""
 
 
-def booted(config: Config) -> list[str]:
-    """The kinds that machines of a farm boot, the one of machines that are not listed first."""
-    listed = (config.kind_of(machine) for machine in config.machines if machine.boot == "node")
-    return list(dict.fromkeys([config.kind_of(None), *listed]))
+def description_dir(kind: ImageKind) -> Path:
+    """Its KIWI description: in the checkout, or inside the installed package."""
+    packaged = Path(str(resources.files("farm"))) / "_images" / kind.description
+    checkout = Path(__file__).parents[2] / "images" / kind.description
+    return packaged if packaged.is_dir() else checkout
 
 
 def build_command(name: str) -> str:
-    """The command that builds an image of a kind, for messages."""
+    """The command that builds an image, for messages."""
     return "sudo farm image build" if name == FIRST_KIND else f"sudo farm image build {name}"
-
-
-def find(name: str) -> ImageKind:
-    """The kind of a name; raises FarmError that names those there are."""
-    kind = KINDS.get(name)
-    if kind is None:
-        there_are = ", ".join(f"{each.name} ({each.what})" for each in KINDS.values())
-        raise FarmError(f"There is no kind of image called {name}.", f"There are: {there_are}.")
-    return kind

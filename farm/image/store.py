@@ -1,11 +1,12 @@
-"""The image store: versions by kind, which of them next boots get, and whether they are still what was built.
+"""The image store: versions of images, which of them next boots get, and whether they are still what was built.
 
-An image is called by the path of its folder in the store: KIND/VERSION, as `thin-client/20261123.1`. The first kind's
-versions lie at the top and are called by VERSION alone: so a store is laid out that had no other kind yet.
+A version is called by the path of its folder in the store: NAME/VERSION, as `cad/20261123.1`. Those of the first
+built-in image lie at the top and are called by VERSION alone: so a store is laid out that had no other image yet.
 """
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import hashlib
 import os
@@ -20,6 +21,7 @@ from msgspec import Struct
 from farm.config import FIRST_KIND
 from farm.errors import NOT_JSON, FarmError
 from farm.home import locked, write_atomic
+from farm.image.kinds import build_command
 
 FILES = ("root.squashfs", "kernel", "initrd")
 """What a version consists of, besides its manifest."""
@@ -38,7 +40,14 @@ class Manifest(Struct, frozen=True, kw_only=True):
     """What a version is and how it came to be; written last, so that a folder with a manifest is whole."""
 
     schema: int = 1
+    name: str = ""
+    """The image that it is a version of; one of before has the name of its kind."""
     kind: str = FIRST_KIND
+    """The built-in kind that it is, or was made from; it may be gone by now."""
+    description: str = ""
+    """What it was built from: a built-in kind, or the folder of a user's own description; "": it is one of before."""
+    extra_packages: list[str] = []
+    """Debian packages that farm.yaml added to the description's."""
     version: str
     built: float
     """Unix time at which it was built."""
@@ -52,14 +61,19 @@ class Manifest(Struct, frozen=True, kw_only=True):
     packages: dict[str, str]
     files: dict[str, FileEntry]
 
+    def __post_init__(self) -> None:
+        """A manifest of before has no name: it is a version of the built-in image."""
+        if not self.name:
+            msgspec.structs.force_setattr(self, "name", self.kind)
+
     @property
     def image(self) -> str:
-        """What it is called wherever there may be several kinds: VERSION, or KIND/VERSION."""
-        return f"{_prefix(self.kind)}{self.version}"
+        """What it is called wherever there may be several images: VERSION, or NAME/VERSION."""
+        return f"{_prefix(self.name)}{self.version}"
 
 
 class Selection(Struct, frozen=True):
-    """Which version of a kind next boots get, and those chosen before it, newest first."""
+    """Which version of an image next boots get, and those chosen before it, newest first."""
 
     current: str | None = None
     previous: list[str] = []
@@ -75,17 +89,17 @@ class Store:
         """Held by whoever builds or changes the store; raises FarmError when someone else does."""
         return locked(self.directory / ".lock", "Another command is building or changing images.")
 
-    def folder(self, kind: str) -> Path:
-        """Where a kind's versions are, its selection, and what is kept for its builds."""
-        return self.directory / _prefix(kind)
+    def folder(self, name: str) -> Path:
+        """Where an image's versions are, its selection, and what is kept for its builds."""
+        return self.directory / _prefix(name)
 
     def path(self, image: str) -> Path:
         """The folder of a version."""
         return self.directory / image
 
-    def list(self, kind: str | None = None) -> list[Manifest]:
-        """All versions, or those of a kind, oldest first."""
-        folders = [self.folder(kind)] if kind else [self.directory, *self.directory.glob("[!.]*/")]
+    def list(self, name: str | None = None) -> list[Manifest]:
+        """All versions, or those of one image, oldest first."""
+        folders = [self.folder(name)] if name else [self.directory, *self.directory.glob("[!.]*/")]
         manifests = [self._read(path) for folder in folders for path in folder.glob("[!.]*/manifest.json")]
         return sorted(manifests, key=lambda manifest: manifest.built)
 
@@ -98,19 +112,19 @@ class Store:
             raise FarmError(f"There is no image version {image}.", why, "List them: farm image list")
         return self._read(path)
 
-    def with_inputs(self, kind: str, inputs: str) -> Manifest | None:
-        """The newest version of a kind that was built from these inputs."""
-        return next((manifest for manifest in reversed(self.list(kind)) if manifest.inputs == inputs), None)
+    def with_inputs(self, name: str, inputs: str) -> Manifest | None:
+        """The newest version of an image that was built from these inputs."""
+        return next((manifest for manifest in reversed(self.list(name)) if manifest.inputs == inputs), None)
 
     def add(self, folder: Path, manifest: Manifest) -> None:
         """Take a finished build into the store: the folder moves in whole, manifest included."""
         write_atomic(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
-        self.folder(manifest.kind).mkdir(exist_ok=True)
+        self.folder(manifest.name).mkdir(exist_ok=True)
         os.rename(folder, self.path(manifest.image))
 
-    def selection(self, kind: str) -> Selection:
-        """The choice among a kind's versions, empty when none was made."""
-        path = self._selection_path(kind)
+    def selection(self, name: str) -> Selection:
+        """The choice among an image's versions, empty when none was made."""
+        path = self._selection_path(name)
         try:
             return msgspec.json.decode(path.read_bytes(), type=Selection)
         except FileNotFoundError:
@@ -119,73 +133,101 @@ class Store:
             raise FarmError(
                 "The record of the chosen image version cannot be read.",
                 f"{path}: {error}",
-                f"Remove {path}, then choose again: sudo farm image use {_prefix(kind)}VERSION",
+                f"Remove {path}, then choose again: sudo farm image use {_prefix(name)}VERSION",
             ) from error
 
-    def selected(self, kind: str) -> str | None:
-        """The image of a kind that next boots get; None when none was chosen."""
-        version = self.selection(kind).current
-        return None if version is None else f"{_prefix(kind)}{version}"
+    def selected(self, name: str) -> str | None:
+        """The version of an image that next boots get; None when none was chosen."""
+        version = self.selection(name).current
+        return None if version is None else f"{_prefix(name)}{version}"
 
     def selections(self) -> dict[str, str]:
-        """The image that next boots get, by kind, of those in the store for which one was chosen."""
-        kinds = dict.fromkeys(manifest.kind for manifest in self.list())
-        return {kind: image for kind in kinds if (image := self.selected(kind))}
+        """The version that next boots get, by name, of those images in the store for which one was chosen."""
+        return {name: image for name in self.names() if (image := self.selected(name))}
+
+    def names(self) -> builtins.list[str]:
+        """The images of which there are versions, the one with the oldest first."""
+        return [*dict.fromkeys(manifest.name for manifest in self.list())]
 
     def use(self, image: str) -> str:
-        """Next boots of its kind get this image, which is returned; what they got so far can be rolled back to.
+        """Next boots get this version, which is returned, of its image; what they got so far can be rolled back to.
 
         A damaged version is refused (FarmError), and the choice stays as it was.
         """
         self.verify(image)
         chosen = self.get(image)
-        old = self.selection(chosen.kind)
+        old = self.selection(chosen.name)
         if old.current != chosen.version:
             previous = [v for v in ([old.current] if old.current else []) + old.previous if v != chosen.version]
-            self._select(chosen.kind, Selection(chosen.version, previous[:20]))
+            self._select(chosen.name, Selection(chosen.version, previous[:20]))
         return image
 
-    def rollback(self, kind: str) -> str:
-        """Go back to the image of a kind chosen before and return it; raises FarmError when damaged or none is left."""
-        known = {manifest.version for manifest in self.list(kind)}
-        previous = [version for version in self.selection(kind).previous if version in known]
+    def rollback(self, name: str) -> str:
+        """Go back to the version of an image chosen before; returns it. Raises FarmError when no good one is left."""
+        known = {manifest.version for manifest in self.list(name)}
+        previous = [version for version in self.selection(name).previous if version in known]
         if not previous:
-            raise FarmError("There is no earlier version to go back to.", "", "List them: farm image list")
-        image = f"{_prefix(kind)}{previous[0]}"
+            why = "No version of it was chosen before." if known else "The store has no version of it."
+            raise FarmError(
+                f"There is no earlier version of {name} to go back to.", why, f"List them: farm image list {name}"
+            )
+        image = f"{_prefix(name)}{previous[0]}"
         self.verify(image)
-        self._select(kind, Selection(previous[0], previous[1:]))
+        self._select(name, Selection(previous[0], previous[1:]))
         return image
 
     def remove(self, image: str, in_use: Collection[str]) -> None:
         """Delete a version that is neither selected nor run by a node (``in_use``)."""
-        if image == self.selected(self.get(image).kind):
-            raise FarmError(f"{image} is chosen for next boots.", "", "Choose another first: farm image use VERSION")
-        if image in in_use:
+        name = self.get(image).name
+        if image == self.selected(name):
             raise FarmError(
-                f"{image} is in use.",
-                "A running node uses it as its root file system.",
-                "Reboot the node to move it to the new version: sudo farm node reboot NODE",
+                f"{image} is chosen for next boots.",
+                "",
+                f"Choose another first: sudo farm image use {_prefix(name)}VERSION",
             )
+        self._require_unused([image], in_use)
         # The manifest goes first: a folder without one is no version, whatever happens then.
         (self.path(image) / "manifest.json").unlink()
         shutil.rmtree(self.path(image))
 
-    def verify(self, image: str) -> None:
-        """Raise FarmError unless each file of the version has the hash it was built with."""
-        for name, entry in self.get(image).files.items():
-            path = self.path(image) / name
-            if not path.is_file() or path.stat().st_size != entry.size or sha256(path) != entry.sha256:
+    def remove_all(self, name: str, in_use: Collection[str]) -> builtins.list[str]:
+        """Delete an image that is not built in, with all that is kept for it; returns its versions."""
+        versions = [manifest.image for manifest in self.list(name)]
+        self._require_unused(versions, in_use)
+        for image in versions:
+            (self.path(image) / "manifest.json").unlink()
+        shutil.rmtree(self.folder(name))
+        return versions
+
+    @staticmethod
+    def _require_unused(images: builtins.list[str], in_use: Collection[str]) -> None:
+        for image in images:
+            if image in in_use:
                 raise FarmError(
-                    f"Image {image} is damaged: {name} has changed since it was built.",
-                    f"{path} is missing or differs from the hash in its manifest; it is not served.",
-                    "Choose another: sudo farm image use VERSION. Or build it again: sudo farm image build --force",
+                    f"{image} is in use.",
+                    "A running node uses it as its root file system.",
+                    "Reboot the node to move it to the new version: sudo farm node reboot NODE",
                 )
 
-    def _selection_path(self, kind: str) -> Path:
-        return self.folder(kind) / "selection.json"
+    def verify(self, image: str) -> None:
+        """Raise FarmError unless each file of the version has the hash it was built with."""
+        manifest = self.get(image)
+        name = manifest.name
+        for file, entry in manifest.files.items():
+            path = self.path(image) / file
+            if not path.is_file() or path.stat().st_size != entry.size or sha256(path) != entry.sha256:
+                raise FarmError(
+                    f"Image {image} is damaged: {file} has changed since it was built.",
+                    f"{path} is missing or differs from the hash in its manifest; it is not served.",
+                    f"Choose another: sudo farm image use {_prefix(name)}VERSION. "
+                    f"Or build it again: {build_command(name)} --force",
+                )
 
-    def _select(self, kind: str, selection: Selection) -> None:
-        write_atomic(self._selection_path(kind), msgspec.json.encode(selection))
+    def _selection_path(self, name: str) -> Path:
+        return self.folder(name) / "selection.json"
+
+    def _select(self, name: str, selection: Selection) -> None:
+        write_atomic(self._selection_path(name), msgspec.json.encode(selection))
 
     @staticmethod
     def _read(path: Path) -> Manifest:
@@ -199,8 +241,8 @@ class Store:
             ) from error
 
 
-def _prefix(kind: str) -> str:
-    return "" if kind == FIRST_KIND else f"{kind}/"
+def _prefix(name: str) -> str:
+    return "" if name == FIRST_KIND else f"{name}/"
 
 
 def sha256(path: Path) -> str:

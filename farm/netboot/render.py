@@ -56,7 +56,7 @@ _templates = jinja2.Environment(
 
 @dataclass(frozen=True)
 class Booted:
-    """What machines of a kind boot: the image's name, and where its root is, by export (farm.export.root_argument)."""
+    """What machines boot: the image's name, and where its root is, by export (farm.export.root_argument)."""
 
     image: str
     roots: Mapping[str, str]
@@ -94,7 +94,7 @@ def ula_prefix(name: str) -> str:
     return str(network.network_address).removesuffix("::")
 
 
-def kernel_command_line(config: Config, image: str, root: str, mtu: int, extra: str) -> str:
+def kernel_command_line(config: Config, image: str, root: str, mtu: int, options: str) -> str:
     """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
@@ -102,18 +102,18 @@ def kernel_command_line(config: Config, image: str, root: str, mtu: int, extra: 
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
-    return " ".join(part for part in (own, config.nodes.kernel_options, extra) if part)
+    return " ".join(part for part in (own, options) if part)
 
 
-def boot_scripts(config: Config, kinds: Mapping[str, Booted], mtu: int, extra: str = "") -> dict[str, str]:
+def boot_scripts(config: Config, images: Mapping[str, Booted], mtu: int, extra: str = "") -> dict[str, str]:
     """File name → iPXE script: start.ipxe, default.ipxe, and one for each machine that differs.
 
-    ``kinds``: what machines boot, by their kind of image.
+    ``images``: what machines boot, by the names of their images.
     """
 
     def node(machine: MachineConfig | None) -> str:
-        booted = kinds[config.kind_of(machine)]
-        options = " ".join(part for part in (extra, machine.kernel_options if machine else "") if part)
+        booted = images[config.image_of(machine)]
+        options = " ".join(part for part in (extra, config.kernel_options_of(machine)) if part)
         cmdline = kernel_command_line(config, booted.image, booted.roots[config.root_of(machine)], mtu, options)
         return _templates.get_template("node.ipxe.j2").render(config=config, image=booted.image, cmdline=cmdline)
 
@@ -122,14 +122,14 @@ def boot_scripts(config: Config, kinds: Mapping[str, Booted], mtu: int, extra: s
         "start.ipxe": _templates.get_template("start.ipxe.j2").render(config=config),
         "default.ipxe": node(None) if config.nodes.unknown == "boot" else local,
     }
-    for machine in config.machines:
+    for machine in config.listed:
         scripts[f"{hyphens(machine.mac)}.ipxe"] = node(machine) if machine.boot == "node" else local
     return scripts
 
 
 def served_files(config: Config, images: Iterable[str]) -> list[str]:
     """Paths, below what is served, of all that machines need to boot these; `write_boot_files` writes them."""
-    names = [hyphens(machine.mac) for machine in config.machines]
+    names = [hyphens(machine.mac) for machine in config.listed]
     return [
         *(f"boot/{name}.ipxe" for name in ("start", "default", *names)),
         *(f"nodes/{name}.json" for name in ("default", *names)),
@@ -143,12 +143,13 @@ def write_boot_files(
 ) -> None:
     """Write all that is served by HTTP and TFTP; a node that boots meanwhile sees each file old or new, never half.
 
-    ``images``: the image that next boots get, by its kind. Its files are linked where they can be, else copied; what
-    belongs to machines no longer listed or to images no longer in the store is removed.
+    ``images``: the version that next boots get, by the name of the image. Its files are linked where they can be, else
+    copied; what belongs to machines no longer listed or to images no longer in the store is removed.
     """
-    booted = {kind: Booted(image, _roots(config, store, image)) for kind, image in images.items()}
+    booted = {name: Booted(image, _roots(config, store, image)) for name, image in images.items()}
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
-    settings = machine_settings(config, farm_key)
+    kinds = {name: store.get(image).kind for name, image in images.items()}
+    settings = machine_settings(config, farm_key, kinds)
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},

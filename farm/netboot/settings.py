@@ -6,21 +6,28 @@ A role takes its settings from the same document; what `SETTINGS` holds for it i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from farm.config import Config, MachineConfig
-from farm.image.kinds import find
+from farm.image.recipe import roles
 from farm.node import contract
 
 Document = dict[str, object]
 
 
-def machine_settings(config: Config, farm_key: str) -> dict[str, Document]:
-    """File name → what a machine is told: default.json, and one for each machine that differs."""
+def machine_settings(
+    config: Config, farm_key: str, kinds: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Document]:
+    """File name → what a machine is told: default.json, and one for each machine that differs.
+
+    ``kinds``: the built-in kind that an image is made from, by its name, where that is another.
+    """
 
     def document(machine: MachineConfig | None) -> Document:
-        return machine_document(config, machine, farm_key, find(config.kind_of(machine)).roles)
+        image = config.image_of(machine)
+        return machine_document(config, machine, farm_key, roles(kinds.get(image, image)))
 
-    own = {f"{hyphens(machine.mac)}.json": document(machine) for machine in config.machines}
+    own = {f"{hyphens(machine.mac)}.json": document(machine) for machine in config.listed}
     return {"default.json": document(None), **own}
 
 
@@ -45,7 +52,7 @@ def _compile(config: Config, machine: MachineConfig | None) -> Document:
     return {
         "netname": config.netname,
         "scheduler": f"{config.server}:{config.scheduler.port}",
-        "slots": machine.slots if machine and machine.slots is not None else config.nodes.slots,
+        "slots": config.slots_of(machine),
     }
 
 

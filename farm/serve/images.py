@@ -12,7 +12,7 @@ from farm.export import prepare
 from farm.home import Home
 from farm.image.apt_sources import host_sources
 from farm.image.build import build, current_inputs
-from farm.image.kinds import ImageKind, find
+from farm.image.recipe import names, recipe
 from farm.image.store import Manifest, Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
@@ -25,30 +25,33 @@ from farm.virtual.namespace import enter
 
 
 def outdated_images(home: Home, instance: Instance) -> list[str]:
-    """Of the images that next boots get, those built from other inputs than a build would use now; by kind."""
-    store, sources = Store(home.images), host_sources()
-    return [
-        kind
-        for kind, image in instance.images.items()
-        if store.get(image).inputs != current_inputs(find(kind), instance.config, sources).all
-    ]
+    """Of the images that next boots get, those built from other inputs than a build would use now, by name."""
+    store, sources, folder = Store(home.images), host_sources(), home.config.parent
+
+    def inputs(name: str) -> str:
+        """Those of now; none where the description cannot be read, which a build tells more of."""
+        try:
+            return current_inputs(recipe(instance.config, name, folder), sources).all
+        except FarmError:
+            return ""
+
+    return [name for name, image in instance.images.items() if store.get(image).inputs != inputs(name)]
 
 
 def build_image(
-    home: Home, kind: ImageKind, config: Config, report: Report, *, force: bool, refresh: bool
+    home: Home, name: str, config: Config, report: Report, *, force: bool, refresh: bool
 ) -> tuple[Manifest, bool]:
-    """Build a kind's image unless it is up to date, and let a farm that is up serve it to next boots."""
+    """Build an image unless it is up to date, and let a farm that is up serve it to next boots."""
     home.create()
-    manifest, built = build(
-        home, kind, config, report, in_use=lambda: versions_in_use(home), force=force, refresh=refresh
-    )
+    wanted = recipe(config, name, home.config.parent)
+    manifest, built = build(home, wanted, report, in_use=lambda: versions_in_use(home), force=force, refresh=refresh)
     with exclusive(home, wait=True):
         _serve_selected(home)
     return manifest, built
 
 
 def switch_image(home: Home, choose: Callable[[Store], str]) -> str:
-    """Change which image next boots of a kind get, in the store and in a farm that is up; returns the image."""
+    """Change which image next boots of an image get, in the store and in a farm that is up; returns the version."""
     preflight.require_root("farm image")
     store = Store(home.images)
     with exclusive(home, wait=True):
@@ -65,10 +68,32 @@ def remove_image(home: Home, image: str) -> None:
     with exclusive(home, wait=True):
         with store.lock():
             in_use = versions_in_use(home)
-            if image in in_use and image != store.selected(store.get(image).kind):
+            if image in in_use and image != store.selected(store.get(image).name):
                 raise FarmError(f"{image} is in use.", in_use[image].why, in_use[image].mend)
             store.remove(image, in_use=in_use)
         _serve_selected(home)
+
+
+def remove_name(home: Home, config: Config, name: str) -> list[str]:
+    """Delete all of an image that is not in farm.yaml any more; returns its versions."""
+    preflight.require_root("farm image remove")
+    if name in names(config):
+        where = "is built in" if name not in config.images else "is in farm.yaml"
+        raise FarmError(
+            f"{name} {where}.",
+            "All versions of an image can be removed together only when farm.yaml does not have it any more.",
+            f"Remove single versions: farm image list {name}",
+        )
+    store = Store(home.images)
+    with exclusive(home, wait=True):
+        with store.lock():
+            in_use = versions_in_use(home)
+            for image in (manifest.image for manifest in store.list(name)):
+                if image in in_use:
+                    raise FarmError(f"{image} is in use.", in_use[image].why, in_use[image].mend)
+            removed = store.remove_all(name, in_use)
+        _serve_selected(home)
+    return removed
 
 
 def _serve_selected(home: Home) -> None:
@@ -81,7 +106,7 @@ def _serve_selected(home: Home) -> None:
     old = instance_or_none(home)
     if old is None:
         return
-    selected = {kind: store.selected(kind) or image for kind, image in old.images.items()}
+    selected = {name: store.selected(name) or image for name, image in old.images.items()}
     instance = msgspec.structs.replace(old, images=selected)
     instance.save(home)
     user = noted(store, home)

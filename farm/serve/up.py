@@ -21,7 +21,7 @@ from farm.config.interfaces import check_interface
 from farm.errors import FarmError
 from farm.export.socket_buffer import allow_socket_buffer
 from farm.home import Home, locked, write_atomic
-from farm.image import kinds
+from farm.image import recipe
 from farm.image.build import build
 from farm.image.store import Store
 from farm.image.uses import note_user, noted
@@ -98,7 +98,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         preflight.require_programs(virtual, exports)
         preflight.require_short_path(home)
         preflight.require_space(home.state)
-        images = {kind: _choose_image(home, kinds.find(kind), config, report) for kind in kinds.booted(config)}
+        images = {name: _choose_image(home, name, config, report) for name in recipe.booted(config)}
         export.prepare(Store(home.images))
         instance = msgspec.structs.replace(_plan(config, request, old, images), exports=exports)
         preflight.require_addresses(instance.config)
@@ -214,15 +214,14 @@ def _check_real_lab(home: Home, config: Config, exports: Sequence[str]) -> None:
         preflight.require_no_rival(config)
 
 
-def _choose_image(home: Home, kind: kinds.ImageKind, config: Config, report: Report) -> str:
-    """The image of a kind that next boots get; built when there is none. Raises FarmError when it is damaged."""
+def _choose_image(home: Home, name: str, config: Config, report: Report) -> str:
+    """The version of an image that next boots get; built when there is none. Raises FarmError when it is damaged."""
     store = Store(home.images)
-    image = store.selected(kind.name)
+    image = store.selected(name)
     if image is None:
         manifest, _ = build(
             home,
-            kind,
-            config,
+            recipe.recipe(config, name, home.config.parent),
             lambda stage, doing: report(f"image: {stage}" if stage else "", doing),
             in_use=lambda: versions_in_use(home),
         )

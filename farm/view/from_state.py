@@ -85,7 +85,7 @@ def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:
         interface=instance.interface,
         namespace=instance.namespace,
         server=config.server,
-        image=instance.images.get(config.kind_of(None), ""),
+        image=instance.images.get(config.image_of(None), ""),
         images=instance.images,
         services=services,
         scheduler=scheduler,
@@ -167,7 +167,7 @@ def host_status(host: Host, scheduler: Scheduler) -> HostStatus:
 
 
 def node_status(farm: Farm, node: Node, images: Mapping[str, str]) -> NodeStatus:
-    """A machine of ours; ``images``: what next boots get, by kind."""
+    """A machine of ours; ``images``: what next boots get, by the name of the image."""
     kind = farm.kind_of(node)
     host = farm.last_host(node)
     roles = _roles(node, kind)

@@ -127,7 +127,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """The scheduler refuses its log-in."""
     image: str = ""
     kind: str = ""
-    """The kind of image that its next boot gets; empty for a daemon that is no machine of this farm."""
+    """The name of the image that its next boot gets; empty for a daemon that is no machine of this farm."""
     root: str = ""
     """The export by which its next boot reads its root; empty for a daemon that is no machine of this farm."""
     outdated: bool = False
@@ -190,7 +190,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     image: str = ""
     """What machines that farm.yaml does not list boot next."""
     images: dict[str, str] = {}
-    """The image that next boots get, by its kind."""
+    """The version that next boots get, by the name of the image."""
     services: list[ServiceStatus] = []
     scheduler: SchedulerStatus
     strangers: list[StrangerStatus] = []

@@ -15,8 +15,9 @@ from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.image import build as image_build
 from farm.image.apt_sources import host_sources, proxy_environment
-from farm.image.build import SQUASHFS, build, description_dir, node_package
-from farm.image.kinds import find
+from farm.image.build import SQUASHFS, build, node_package
+from farm.image.kinds import KINDS, description_dir
+from farm.image.recipe import recipe
 from farm.image.store import Manifest
 
 LEVEL = "fast"
@@ -44,15 +45,15 @@ def measure(folder: Path) -> ImageCost:
     """Build all of it below ``folder``; takes many minutes."""
     home = Home(folder / "farm.yaml", folder / "state", folder / "run", folder / "log", folder / "images")
     home.create()
-    config, kind = Config(), find(FIRST_KIND)
-    cold = timed(lambda: build(home, kind, config, lambda stage, doing: None))
-    unchanged = timed(lambda: build(home, kind, config, lambda stage, doing: None))
+    wanted = recipe(Config(), FIRST_KIND, folder)
+    cold = timed(lambda: build(home, wanted, lambda stage, doing: None))
+    unchanged = timed(lambda: build(home, wanted, lambda stage, doing: None))
     node = folder / "node"
     shutil.copytree(node_package(), node)
     (node / "agent.py").write_text((node / "agent.py").read_text() + "\n# changed\n")
     with patch.object(image_build, "node_package", lambda: node):
         started = time.monotonic()
-        manifest, _ = build(home, kind, config, lambda stage, doing: None)
+        manifest, _ = build(home, wanted, lambda stage, doing: None)
         changed = time.monotonic() - started
     plain = timed(lambda: build_plainly(folder / "plain"))
     return ImageCost(cold, plain, changed, unchanged, manifest)
@@ -61,7 +62,7 @@ def measure(folder: Path) -> ImageCost:
 def build_plainly(folder: Path) -> None:
     """The same packages, pruning, initrd and squashfs by mmdebstrap, mkinitramfs and mksquashfs."""
     folder.mkdir()
-    root, description = folder / "root", description_dir(find(FIRST_KIND))
+    root, description = folder / "root", description_dir(KINDS[FIRST_KIND])
     tree = ElementTree.parse(description / "appliance.kiwi")
     packages = ",".join(name for package in tree.iter("package") if (name := package.get("name")))
     options = [

@@ -12,10 +12,9 @@ from pathlib import Path
 import pytest
 
 from farm.config import FIRST_KIND
-from farm.image.build import description_dir
-from farm.image.kinds import find
+from farm.image.kinds import KINDS, description_dir
 
-SCRIPT = description_dir(find(FIRST_KIND)) / "initramfs/scripts/farm"
+SCRIPT = description_dir(KINDS[FIRST_KIND]) / "initramfs/scripts/farm"
 WANTED, OTHER, THIRD = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"
 FIND_THE_NETWORK = """
 mount --bind "$1/cmdline" /proc/cmdline

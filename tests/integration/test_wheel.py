@@ -18,13 +18,13 @@ WHERE = """
 import farm
 from farm.config import Config
 from farm.home import Home
-from farm.image.build import description_dir, hash_inputs, node_package
-from farm.image.kinds import find
+from farm.image.build import hash_inputs, node_package
+from farm.image.kinds import KINDS, description_dir
 from farm.netboot.render import dnsmasq_conf
 print(farm.__file__)
-description = description_dir(find("icecream-node"))
+description = description_dir(KINDS["icecream-node"])
 print(description)
-print(hash_inputs(description, node_package(), [], "fast").all)
+print(hash_inputs([description], node_package(), [], "fast").all)
 assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
 """
 
@@ -77,7 +77,7 @@ def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> No
     assert str(installed / "farm/__init__.py") == package
     assert str(installed / "farm/_images/icecream-node") == description
     there = CHECKOUT / "images/icecream-node"
-    assert hash_inputs(there, CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"
+    assert hash_inputs([there], CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"
 
 
 def test_elsewhere_its_command_line_answers(installed: Path) -> None:

@@ -48,7 +48,11 @@ UNKNOWN = [
     ("name: a\nhttp-port: 1", "farm.yaml:2: http-port: there is no such key.", "Did you mean http_port?"),
     ("dhcp:\n  frist: a", "farm.yaml:2: dhcp.frist: there is no such key.", "Did you mean dhcp.first?"),
     ("lease: 1h", "farm.yaml:1: lease: there is no such key.", "Did you mean dhcp.lease?"),
-    ("slots: 1", "farm.yaml:1: slots: there is no such key.", "Did you mean nodes.slots or machines[].slots?"),
+    (
+        "slots: 1",
+        "farm.yaml:1: slots: there is no such key.",
+        "Did you mean nodes.slots or machines[].slots or groups.NAME.slots?",
+    ),
     ("no: 1", "farm.yaml:1: no: there is no such key.", EXPLAINED),
     ("? [a]\n: 1", "farm.yaml:1: ?: there is no such key.", EXPLAINED),
     ('"\\e[31mfarm": 1', "farm.yaml:1: \\x1b[31mfarm: there is no such key.", EXPLAINED),

@@ -10,8 +10,8 @@ import pytest
 from farm.config import FIRST_KIND
 from farm.image import kiwi
 from farm.image.apt_sources import DEFAULT_KEYRING, AptSource, first_mirror, parse_targets
-from farm.image.build import Inputs, description_dir, hash_inputs, node_package, parse_packages
-from farm.image.kinds import find
+from farm.image.build import Inputs, hash_inputs, node_package, parse_packages
+from farm.image.kinds import KINDS, description_dir
 
 MAIN = AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)
 SECURITY = AptSource("http://mirror.example/debian-security", "bookworm-security", "main", Path("/k.gpg"))
@@ -22,11 +22,11 @@ class Inputted:
 
     def __init__(self, folder: Path) -> None:
         self.description, self.node = folder / "description", folder / "node"
-        shutil.copytree(description_dir(find(FIRST_KIND)), self.description, symlinks=True)
+        shutil.copytree(description_dir(KINDS[FIRST_KIND]), self.description, symlinks=True)
         shutil.copytree(node_package(), self.node, ignore=shutil.ignore_patterns("__pycache__"))
 
     def hash(self, *sources: AptSource, compression: str = "fast") -> Inputs:
-        return hash_inputs(self.description, self.node, sources or [MAIN], compression)
+        return hash_inputs([self.description], self.node, sources or [MAIN], compression)
 
 
 def append(path: Path, text: str) -> None:

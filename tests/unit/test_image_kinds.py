@@ -19,7 +19,8 @@ from farm.errors import FarmError
 from farm.export import prepare, root_argument
 from farm.home import Home
 from farm.image import kinds
-from farm.image.build import description_dir, require_limits, set_squashfs_options
+from farm.image.build import require_limits, set_squashfs_options
+from farm.image.recipe import booted
 from farm.image.store import FILES, Selection, Store
 from farm.image.uses import note_user
 from farm.instance import Instance, decode, encode
@@ -42,8 +43,8 @@ MACHINES = [MachineConfig(mac=MAC, name="pc01"), MachineConfig(mac=OTHER_MAC, na
 @pytest.fixture(autouse=True)
 def two_kinds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second kind besides the first one."""
-    other = replace(kinds.find(FIRST_KIND), name=OTHER, roles=())
-    monkeypatch.setattr(kinds, "KINDS", {FIRST_KIND: kinds.find(FIRST_KIND), OTHER: other})
+    other = replace(REAL[FIRST_KIND], name=OTHER, roles=())
+    monkeypatch.setattr(kinds, "KINDS", {FIRST_KIND: REAL[FIRST_KIND], OTHER: other})
 
 
 @pytest.fixture
@@ -81,7 +82,7 @@ def test_farm_yaml_takes_the_kinds_that_there_are() -> None:
 @pytest.mark.parametrize("kind", REAL.values(), ids=lambda kind: kind.name)
 def test_every_kind_has_a_description_that_boots_from_the_network(kind: kinds.ImageKind, tmp_path: Path) -> None:
     page = tmp_path / "config.xml"
-    page.write_bytes((description_dir(kind) / "appliance.kiwi").read_bytes())
+    page.write_bytes((kinds.description_dir(kind) / "appliance.kiwi").read_bytes())
 
     set_squashfs_options(page, "-b 128K")
 
@@ -102,7 +103,7 @@ def test_a_description_of_another_type_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_version_larger_than_its_kind_allows_is_refused(tmp_path: Path) -> None:
-    kind = replace(kinds.find(FIRST_KIND), limits={"kernel": 1 << 20, "initrd": 3 << 20})
+    kind = replace(REAL[FIRST_KIND], limits={"kernel": 1 << 20, "initrd": 3 << 20})
     for name in kind.limits:
         (tmp_path / name).touch()
         os.truncate(tmp_path / name, kind.limits[name])
@@ -115,19 +116,11 @@ def test_a_version_larger_than_its_kind_allows_is_refused(tmp_path: Path) -> Non
     assert "allows 3 MiB" in caught.value.why
 
 
-def test_a_kind_that_there_is_not_is_named_with_those_there_are() -> None:
-    with pytest.raises(FarmError) as caught:
-        kinds.find("no-such")
-
-    assert "There is no kind of image called no-such." == caught.value.what
-    assert "icecream-node" in caught.value.why
-
-
 def test_a_farm_serves_the_kinds_that_its_machines_boot() -> None:
-    assert [FIRST_KIND] == kinds.booted(Config())
-    assert [FIRST_KIND, OTHER] == kinds.booted(Config(machines=MACHINES))
+    assert [FIRST_KIND] == booted(Config())
+    assert [FIRST_KIND, OTHER] == booted(Config(machines=MACHINES))
     local = msgspec.structs.replace(MACHINES[1], boot="local")
-    assert [FIRST_KIND] == kinds.booted(Config(machines=[local]))
+    assert [FIRST_KIND] == booted(Config(machines=[local]))
 
 
 # -- the store
@@ -247,7 +240,7 @@ def test_a_record_without_another_kind_has_no_key_that_an_older_release_refuses(
 
 @pytest.mark.parametrize("config", [Config(machines=MACHINES), Config(nodes=NodesConfig(image=OTHER))])
 def test_a_record_with_another_kind_keeps_who_boots_it(config: Config) -> None:
-    images = {kind: "1" for kind in kinds.booted(config)}
+    images = {kind: "1" for kind in booted(config)}
     instance = Instance(config=config, interface="eno2", images=images, started=5.0)
 
     record = json.loads(encode(instance))
@@ -305,7 +298,6 @@ def test_only_served_files_of_images_that_went_go(store: Store, tmp_path: Path) 
 
 def test_commands_show_and_choose_by_kind(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FARM_IMAGES", str(store.directory))
-    monkeypatch.setattr("farm.cli.image.KINDS", kinds.KINDS)
     home = Home.at(tmp_path / "home")
 
     def said(*words: str) -> str:

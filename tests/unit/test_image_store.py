@@ -77,7 +77,10 @@ def test_rollback_goes_back_step_by_step_and_then_says_no(store: Store) -> None:
     with pytest.raises(FarmError) as caught:
         store.rollback(FIRST_KIND)
 
-    assert ("There is no earlier version to go back to.", "List them: farm image list") == refusal(caught)
+    assert (
+        "There is no earlier version of icecream-node to go back to.",
+        "List them: farm image list icecream-node",
+    ) == refusal(caught)
     assert "1.1" == store.selected(FIRST_KIND)
 
 
@@ -105,7 +108,7 @@ def test_what_next_boots_get_cannot_be_removed(store: Store) -> None:
     with pytest.raises(FarmError) as caught:
         store.remove("1.3", in_use=())
 
-    assert ("1.3 is chosen for next boots.", "Choose another first: farm image use VERSION") == refusal(caught)
+    assert ("1.3 is chosen for next boots.", "Choose another first: sudo farm image use VERSION") == refusal(caught)
     assert store.get("1.3")
 
 

@@ -143,9 +143,9 @@ class Farm(Struct, frozen=True, kw_only=True):
     telemetry_port: int = TELEMETRY_PORT
     """Where agents answer unless their beacon says otherwise."""
     kind: str = ""
-    """The kind of image that machines boot which ``kinds`` does not list; empty for a scheduler without a farm."""
+    """The name of the image that machines boot which ``kinds`` does not list; empty for a scheduler without a farm."""
     kinds: Mapping[str, str] = {}
-    """MAC → the kind of image that a machine boots."""
+    """MAC → the name of the image that a machine boots."""
     root: str = ""
     """The export by which machines read their roots which ``roots`` does not list; empty without a farm."""
     roots: Mapping[str, str] = {}
@@ -171,7 +171,7 @@ class Farm(Struct, frozen=True, kw_only=True):
     """Addresses of strangers that farmd has had blocked."""
 
     def kind_of(self, node: Node) -> str:
-        """The kind of image that a machine's next boot gets."""
+        """The name of the image that a machine's next boot gets."""
         return self.kinds.get(node.mac, self.kind)
 
     def root_of(self, node: Node) -> str:

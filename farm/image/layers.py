@@ -1,0 +1,176 @@
+"""KIWI descriptions: a built-in one, or a user's own that includes one and says only what differs.
+
+A description is a stack of layers, folders of which the built-in one is the first. The XML of the last is what KIWI
+gets, and it names the others by KIWI's own ``<include from=…/>``; scripts and files of all are used, in this order.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element
+
+from farm.errors import FarmError
+from farm.image import kinds
+from farm.image.kinds import DESCRIPTION, ImageKind, description_dir
+
+BASE_FILES = (DESCRIPTION, "post_bootstrap.sh", "config.sh")
+"""Files of a layer that decide the packages, first of all: whatever lies beside them can, too, but these cannot."""
+LATE_FILES = frozenset({"images.sh"})
+"""Run when the packages are installed: cheap to change."""
+SCRIPTS = ("post_bootstrap.sh", "config.sh")
+
+HERE = "this://"
+"""In KIWI, what stands behind it is relative to the description's folder."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a user's own folder says: its XML file, the files that this includes, and the kind that is among them."""
+
+    file: Path
+    kind: ImageKind
+    included: dict[str, Path]
+    """By what the XML calls them, the built-in one's too."""
+
+
+def read(folder: Path) -> Description:
+    """A user's own description; raises FarmError when it is none, or does not include a built-in one."""
+    file = _description_file(folder)
+    root = parse(file)
+    included = {each.get("from", ""): _included(file, each.get("from", "")) for each in root.findall("include")}
+    for path in included.values():
+        if parse(path).find("include") is not None:
+            raise FarmError(
+                f"{path} includes another file.",
+                f"{file} includes it, and KIWI follows no further than that.",
+                f"Include the other file in {file} itself.",
+            )
+    built_in = [kind for kind in kinds.KINDS.values() if _file_of(kind) in included.values()]
+    if len(built_in) != 1:
+        names = " or ".join(f'<include from="{reference(kind)}"/>' for kind in kinds.KINDS.values())
+        raise FarmError(
+            f"{file} includes {'none' if not built_in else 'more than one'} of the built-in descriptions.",
+            "The built-in one brings the kernel, the initrd, farm-node and what these need.",
+            f"Write as the first line in <image>: {names}",
+        )
+    return Description(file, built_in[0], included)
+
+
+def reference(kind: ImageKind) -> str:
+    """How a user's description calls a built-in one, wherever that lies."""
+    return f"{HERE}{kind.description}/{DESCRIPTION}"
+
+
+def parse(file: Path) -> Element:
+    """The root of an XML file of KIWI's; raises FarmError that names file and line."""
+    try:
+        root = ElementTree.fromstring(file.read_bytes())
+    except OSError as error:
+        raise FarmError(f"{file} cannot be read.", f"{error.strerror}.", f"Look: ls -l {file}") from None
+    except ElementTree.ParseError as error:
+        line = error.position[0]
+        raise FarmError(f"{file}:{line}: this is not XML.", f"The parser says: {error}.", f"Edit {file}") from None
+    if root.tag != "image":
+        raise FarmError(
+            f"{file} is not a KIWI description.",
+            f"Its root element is <{root.tag}>, not <image>.",
+            "For an example see docs/images.md.",
+        )
+    return root
+
+
+def base_files(layer: Path) -> list[Path]:
+    """Files of a layer that can decide the packages; `hash_inputs` depends on the order."""
+    others = (
+        path
+        for path in sorted(layer.iterdir())
+        if path.is_file() and path.name not in {*BASE_FILES, *LATE_FILES} and not path.name.startswith(".")
+    )
+    return [*(layer / name for name in BASE_FILES if (layer / name).is_file()), *others]
+
+
+def write_base(layers: Sequence[Path], own: Description | None, packages: Sequence[str], into: Path) -> None:
+    """Write what KIWI needs to install packages: not root/, or the kept tree would hold on to files gone from there.
+
+    ``own``: what the last layer says, if it is a user's.
+    """
+    for path in base_files(layers[-1]):
+        shutil.copy(path, into)
+    file = own.file if own else layers[-1] / DESCRIPTION
+    if own or packages:
+        (into / file.name).unlink()
+        (into / DESCRIPTION).write_bytes(_with_packages(file, own.included if own else {}, packages))
+    for name in SCRIPTS:
+        write_script(layers, name, into / name)
+
+
+def write_script(layers: Sequence[Path], name: str, target: Path) -> None:
+    """The script of this name of each layer, one after the other; the first that fails ends them all."""
+    found = [layer / name for layer in layers if (layer / name).is_file()]
+    if len(found) == 1:
+        shutil.copy(found[0], target)
+    elif found:
+        # By a descriptor of its own: a program in a script that reads its input must not read the rest of the script.
+        parts = [
+            f"bash /dev/fd/9 9<<'FARM-LAYER-{number}'\n{path.read_text()}\nFARM-LAYER-{number}\n"
+            for number, path in enumerate(found)
+        ]
+        target.write_text("\n".join(["#!/bin/bash", "set -eu", *parts]))
+        target.chmod(0o755)
+
+
+def _with_packages(file: Path, included: dict[str, Path], packages: Sequence[str]) -> bytes:
+    """The XML, with the places of what it includes filled in, and further packages."""
+    root = parse(file)
+    for each in root.findall("include"):
+        each.set("from", str(included[each.get("from", "")]))
+    if packages:
+        section = ElementTree.SubElement(root, "packages", type="image")
+        for name in packages:
+            ElementTree.SubElement(section, "package", name=name)
+    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return written
+
+
+def _description_file(folder: Path) -> Path:
+    """The one that KIWI would take: config.xml, or the only NAME.kiwi."""
+    if not folder.is_dir():
+        raise FarmError(
+            f"There is no folder {folder}.",
+            "farm.yaml names it as the description of an image.",
+            f"Make it, or correct `description` in farm.yaml: ls -d {folder}",
+        )
+    found = [folder / "config.xml"] if (folder / "config.xml").is_file() else sorted(folder.glob("*.kiwi"))
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found)
+        raise FarmError(
+            f"{folder} is not the folder of a KIWI description.",
+            f"The folder has {f'several files *.kiwi: {names}' if found else 'neither config.xml nor a file *.kiwi'}.",
+            f"Give it one XML file, {DESCRIPTION}; for an example see docs/images.md.",
+        )
+    return found[0]
+
+
+def _included(file: Path, wanted: str) -> Path:
+    """The file that an include means, as KIWI finds it, and what ships with the farm wherever that lies."""
+    built_in = {reference(kind): _file_of(kind) for kind in kinds.KINDS.values()}
+    path = Path(wanted.removeprefix("dir://").removeprefix("file://"))
+    if wanted.startswith(HERE):
+        path = file.parent / wanted.removeprefix(HERE)
+    if path.is_absolute() and path.is_file():
+        return path.resolve()
+    if wanted in built_in:
+        return built_in[wanted]
+    raise FarmError(
+        f"{file} includes {wanted or 'nothing'}, which does not exist.",
+        f"Built-in: {', '.join(built_in)}. Files of your own: {HERE}NAME.kiwi, from the folder {file.parent}.",
+        f"Correct the <include> in {file}.",
+    )
+
+
+def _file_of(kind: ImageKind) -> Path:
+    return (description_dir(kind) / DESCRIPTION).resolve()

@@ -1,0 +1,255 @@
+"""Images by name: what farm.yaml says of them, which machine boots which, and what each is built from."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from farm.config import Config, MachineConfig
+from farm.config.file import parse
+from farm.errors import ConfigError, FarmError
+from farm.image.apt_sources import DEFAULT_KEYRING, AptSource
+from farm.image.build import current_inputs
+from farm.image.kinds import KINDS, description_dir
+from farm.image.layers import write_base, write_script
+from farm.image.recipe import booted, recipe
+from farm.netboot.render import Booted, boot_scripts
+from farm.netboot.settings import machine_settings
+
+SOURCES = [AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)]
+ROOM = """
+image: {keep: 5}
+images:
+  cad: {description: ./cad, packages: [gdb], kernel_options: i=1}
+  small: {compression: small, keep: 1}
+  plain:
+nodes: {image: small, kernel_options: n=1}
+machines:
+  - {mac: "52:54:00:00:00:01", name: pc01}
+  - {mac: "52:54:00:00:00:02", name: pc02, image: plain, kernel_options: m=1, slots: 2}
+  - {mac: "52:54:00:00:00:03", name: pc03}
+groups:
+  room-b:
+    machines: [pc01, pc02, 52-54-00-00-00-0A]
+    image: cad
+    slots: 6
+    kernel_options: g=1
+"""
+OWN = """<?xml version="1.0" encoding="utf-8"?>
+<image schemaversion="8.5" name="cad">
+  <include from="this://icecream-node/appliance.kiwi"/>
+  <packages type="image">
+    <package name="gdb"/>
+  </packages>
+</image>
+"""
+
+
+@pytest.fixture
+def room() -> Config:
+    return parse(ROOM)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """The folder of a user's own description beside farm.yaml."""
+    folder = tmp_path / "cad"
+    folder.mkdir()
+    (folder / "cad.kiwi").write_text(OWN)
+    return folder
+
+
+def machine(config: Config, name: str) -> MachineConfig:
+    return next(each for each in config.listed if each.name == name)
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(text)
+    return f"{caught.value.what} {caught.value.why} {caught.value.fix}"
+
+
+# -- which machine boots which
+
+
+def test_the_nearest_word_on_an_image_counts(room: Config) -> None:
+    assert {"pc01": "cad", "pc02": "plain", "pc03": "small", "node-00000a": "cad"} == {
+        each.name: room.image_of(each) for each in room.listed
+    }
+    assert "small" == room.image_of(None)
+    assert [6, 2, 0] == [room.slots_of(machine(room, name)) for name in ("pc01", "pc02", "pc03")]
+    assert ["small", "cad", "plain"] == booted(room)
+
+
+def test_where_it_is_said_is_known(room: Config) -> None:
+    assert [("groups", "room-b", "image"), ("machines", 1, "image"), ("nodes", "image")] == [
+        room.setting(machine(room, name), "image")[0] for name in ("pc01", "pc02", "pc03")
+    ]
+
+
+def test_kernel_options_add_up_and_the_nearest_is_the_last(room: Config) -> None:
+    assert ["n=1 i=1 g=1", "n=1 g=1 m=1", "n=1"] == [
+        room.kernel_options_of(machine(room, name)) for name in ("pc01", "pc02", "pc03")
+    ]
+
+
+def test_a_machine_that_only_a_group_names_has_files_of_its_own(room: Config) -> None:
+    images = {name: Booted(f"{name}/1", {"aoe": f"aoe:e7.{slot}"}) for slot, name in enumerate(booted(room), 1)}
+
+    script = boot_scripts(room, images, 1500)["52-54-00-00-00-0a.ipxe"]
+
+    assert "farm.root=aoe:e7.2 farm.image=cad/1 " in script
+    assert script.count(" n=1 i=1 g=1") == 2
+    told = machine_settings(room, "", {"cad": "icecream-node"})["52-54-00-00-00-0a.json"]
+    assert ("node-00000a", 6, ["compile"]) == (told["name"], told["slots"], told["roles"])
+
+
+def test_roots_are_chosen_by_machine_then_group_then_image_then_for_all(room: Config) -> None:
+    text = ROOM.replace("image: {keep: 5}", "image: {root: aoe}").replace("image: cad\n", "image: cad\n    root: aoe\n")
+    text = text.replace("small: {", "small: {root: aoe, ")
+
+    found = parse(text)
+
+    assert [("groups", "room-b", "root"), ("images", "small", "root")] == [
+        found.setting(machine(found, name), "root")[0] for name in ("pc01", "pc03")
+    ]
+    assert ("image", "root") == room.setting(machine(room, "pc01"), "root")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("nodes: {image: cda}\nimages: {cad: }", "farm.yaml:1: nodes.image: there is no image cda."),
+        ("nodes: {image: cda}\nimages: {cad: }", "Did you mean cad?"),
+        ("images:\n  cad:\n    packagse: [gdb]", "farm.yaml:3: images.cad.packagse: there is no such key."),
+        ("images:\n  cad:\n    packagse: [gdb]", "Did you mean images.cad.packages?"),
+        ("images: {cad: {packages: [a b]}}", "images.cad.packages[0]: expected the name of a Debian package"),
+        ("images: {cad: {description: cad}}", "a folder with a slash in it: ./cad"),
+        ("images: {Cad: }", "Write it like this: cad"),
+        ("images: {12: }", 'Put it in quotes: "12"'),
+        ("images: [cad]", "images: expected sections, each under its name, found a list."),
+        ("images:\n  cad:\n  cad:", "farm.yaml:3: images.cad: given twice, first in line 2."),
+        ("groups: {b: {machines: [pc1]}}", "groups.b.machines[0]: there is no machine pc1 in `machines`."),
+        ("groups: {b: {machines: [52:54:00:12:34:56]}}", 'Put it in quotes: "52:54:00:12:34:56"'),
+        ('groups: {b: {machines: ["53:54:00:12:34:56"]}}', "cannot be a NIC's address."),
+        (
+            'groups:\n  a: {machines: ["52:54:00:00:00:02"]}\n  b: {machines: ["52-54-00-00-00-02"]}',
+            "farm.yaml:3: groups.b.machines[0]: 52:54:00:00:00:02 is also groups.a.machines[0].",
+        ),
+        ("groups: {b: {kernel_options: farm.root=x}}", "groups.b.kernel_options: farm.root=x is an option that only"),
+    ],
+)
+def test_mistakes_are_named_with_their_place(text: str, said: str) -> None:
+    assert said in refusal(text)
+
+
+# -- what each is built from
+
+
+def test_an_image_is_built_from_its_description_or_the_first_kinds(room: Config, own: Path) -> None:
+    cad, small, built_in = (recipe(room, name, own.parent) for name in ("cad", "small", "icecream-node"))
+
+    ours = description_dir(KINDS["icecream-node"])
+    assert ((ours, own), ("gdb",), "fast", 5) == (cad.layers, cad.packages, cad.compression, cad.keep)
+    assert ((ours,), (), "small", 1) == (small.layers, small.packages, small.compression, small.keep)
+    assert (str(own), "icecream-node", "icecream-node") == (cad.source, small.source, built_in.source)
+    assert (KINDS["icecream-node"], None) == (built_in.kind, built_in.own)
+
+
+def test_an_image_that_there_is_not_is_named_with_the_nearest(room: Config, own: Path) -> None:
+    with pytest.raises(FarmError) as caught:
+        recipe(room, "cda", own.parent)
+
+    assert ("There is no image called cda.", "Did you mean cad?") == (caught.value.what, caught.value.fix)
+    assert "There are: icecream-node, cad, small, plain." == caught.value.why
+
+
+def test_what_kiwi_gets_names_the_included_files_by_where_they_are(room: Config, own: Path, tmp_path: Path) -> None:
+    (own / "more.kiwi-part").write_text('<image schemaversion="8.5" name="more"/>')
+    (own / "cad.kiwi").write_text(OWN.replace("<packages", '<include from="this://more.kiwi-part"/><packages'))
+    (own / "config.sh").write_text("echo theirs\n")
+    wanted, into = recipe(room, "cad", own.parent), tmp_path / "into"
+    into.mkdir()
+
+    write_base(wanted.layers, wanted.own, ["strace"], into)
+
+    written = (into / "appliance.kiwi").read_text()
+    for path in (description_dir(KINDS["icecream-node"]) / "appliance.kiwi", own / "more.kiwi-part"):
+        assert f'<include from="{path.resolve()}" />' in written
+    assert '<package name="gdb" />' in written
+    assert '<package name="strace" />' in written
+    assert ["appliance.kiwi", "config.sh", "more.kiwi-part", "post_bootstrap.sh"] == sorted(
+        path.name for path in into.iterdir()
+    )
+
+
+def test_scripts_of_all_layers_run_one_after_the_other(tmp_path: Path) -> None:
+    layers = [tmp_path / "ours", tmp_path / "theirs"]
+    for layer, text in zip(layers, ("echo one $#; cat", "echo two\nfalse\necho three\n"), strict=True):
+        layer.mkdir()
+        (layer / "config.sh").write_text(f"#!/bin/bash\nset -eu\n{text}")
+
+    write_script(layers, "config.sh", tmp_path / "config.sh")
+
+    done = subprocess.run(
+        ["bash", tmp_path / "config.sh"], input="input\n", capture_output=True, text=True, check=False
+    )
+    assert (1, "one 0\ninput\ntwo\n") == (done.returncode, done.stdout)
+
+
+def test_the_hash_covers_all_that_a_description_includes(room: Config, own: Path) -> None:
+    shared = own.parent / "shared.kiwi-part"
+    shared.write_text('<image schemaversion="8.5" name="shared"/>')
+    (own / "cad.kiwi").write_text(OWN.replace("<packages", '<include from="this://../shared.kiwi-part"/><packages'))
+    seen = []
+
+    def note() -> None:
+        seen.append(current_inputs(recipe(room, "cad", own.parent), SOURCES))
+
+    note()
+    shared.write_text('<image schemaversion="8.5" name="shared"><users/></image>')
+    note()
+    (own / "root").mkdir()
+    (own / "root/motd").touch()
+    note()
+
+    assert seen[0].base != seen[1].base == seen[2].base
+    assert 3 == len({inputs.all for inputs in seen})
+    small, plain = (current_inputs(recipe(room, name, own.parent), SOURCES) for name in ("small", "plain"))
+    assert small.base == plain.base != seen[0].base
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("<image>", "cad.kiwi:1: this is not XML."),
+        ("<appliance/>", "cad.kiwi is not a KIWI description. Its root element is <appliance>, not <image>."),
+        ("<image/>", "includes none of the built-in descriptions."),
+        ("<image/>", '<include from="this://icecream-node/appliance.kiwi"/>'),
+        (OWN.replace("icecream-node", "icecream-mode"), "includes this://icecream-mode/appliance.kiwi, which does not"),
+        (OWN.replace("<packages", '<include from="this://deep.part"/><packages'), "deep.part includes another file."),
+    ],
+)
+def test_a_description_that_cannot_be_used_says_why(room: Config, own: Path, text: str, said: str) -> None:
+    (own / "cad.kiwi").write_text(text)
+    (own / "deep.part").write_text('<image><include from="this://cad.kiwi"/></image>')
+
+    with pytest.raises(FarmError) as caught:
+        recipe(room, "cad", own.parent)
+
+    assert said in f"{caught.value.what} {caught.value.why} {caught.value.fix}"
+
+
+def test_a_folder_without_a_description_is_named(room: Config, own: Path) -> None:
+    (own / "other.kiwi").touch()
+    with pytest.raises(FarmError, match="is not the folder of a KIWI description"):
+        recipe(room, "cad", own.parent)
+    for path in own.iterdir():
+        path.unlink()
+    with pytest.raises(FarmError, match="is not the folder of a KIWI description"):
+        recipe(room, "cad", own.parent)
+    own.rmdir()
+    with pytest.raises(FarmError, match="There is no folder"):
+        recipe(room, "cad", own.parent)
