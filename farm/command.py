@@ -32,6 +32,7 @@ PACKAGES = {
     "socat": "socat",
     "setpriv": "util-linux",
     "unshare": "util-linux",
+    "veritysetup": "cryptsetup-bin",
 }
 """Program → Debian package, for everything that the farm runs whatever exports it has."""
 

@@ -132,6 +132,10 @@ def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     if manifest.description:
         more = f" and the packages {' '.join(manifest.extra_packages)}" if manifest.extra_packages else ""
         out.print(f"from the description {manifest.description}{more}", soft_wrap=True)
+    if manifest.verity:
+        out.print(f"nodes check what they read by root hash {manifest.verity.root_hash}", soft_wrap=True)
+    else:
+        out.print(hint(f"nodes believe what they read; build it again: {build_command(manifest.name)}"), soft_wrap=True)
     for name, entry in manifest.files.items():
         out.print(f"  {name:<14} {entry.size / 1e6:8.1f} MB  sha256 {entry.sha256}")
     if packages:

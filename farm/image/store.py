@@ -22,6 +22,7 @@ from farm.config import FIRST_KIND
 from farm.errors import NOT_JSON, FarmError
 from farm.home import locked, write_atomic
 from farm.image.kinds import build_command
+from farm.image.verity import Verity
 
 FILES = ("root.squashfs", "kernel", "initrd")
 """What a version consists of, besides its manifest."""
@@ -60,6 +61,8 @@ class Manifest(Struct, frozen=True, kw_only=True):
     kernel: str
     packages: dict[str, str]
     files: dict[str, FileEntry]
+    verity: Verity | None = None
+    """By which nodes check each block that they read; None of an image from before that, which they believe."""
 
     def __post_init__(self) -> None:
         """A manifest of before has no name: it is a version of the built-in image."""

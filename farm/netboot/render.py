@@ -18,6 +18,7 @@ from farm.errors import FarmError
 from farm.export import root_argument
 from farm.home import Home, place, write_atomic
 from farm.image.store import Store
+from farm.image.verity import Verity
 from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.settings import hyphens, machine_settings
 
@@ -60,6 +61,8 @@ class Booted:
 
     image: str
     roots: Mapping[str, str]
+    verity: Verity | None = None
+    """By which a node checks what it reads."""
 
 
 def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
@@ -94,11 +97,12 @@ def ula_prefix(name: str) -> str:
     return str(network.network_address).removesuffix("::")
 
 
-def kernel_command_line(config: Config, image: str, root: str, mtu: int, options: str) -> str:
+def kernel_command_line(config: Config, booted: Booted, root: str, mtu: int, options: str) -> str:
     """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
+    verity = f"farm.verity={booted.verity.argument} " if booted.verity else ""
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
-        f"farm.root={root} farm.image={image} "
+        f"farm.root={root} {verity}farm.image={booted.image} "
         f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
@@ -114,7 +118,7 @@ def boot_scripts(config: Config, images: Mapping[str, Booted], mtu: int, extra: 
     def node(machine: MachineConfig | None) -> str:
         booted = images[config.image_of(machine)]
         options = " ".join(part for part in (extra, config.kernel_options_of(machine)) if part)
-        cmdline = kernel_command_line(config, booted.image, booted.roots[config.root_of(machine)], mtu, options)
+        cmdline = kernel_command_line(config, booted, booted.roots[config.root_of(machine)], mtu, options)
         return _templates.get_template("node.ipxe.j2").render(config=config, image=booted.image, cmdline=cmdline)
 
     local = _templates.get_template("local.ipxe.j2").render()
@@ -146,7 +150,7 @@ def write_boot_files(
     ``images``: the version that next boots get, by the name of the image. Its files are linked where they can be, else
     copied; what belongs to machines no longer listed or to images no longer in the store is removed.
     """
-    booted = {name: Booted(image, _roots(config, store, image)) for name, image in images.items()}
+    booted = {name: _booted(config, store, image) for name, image in images.items()}
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     kinds = {name: store.get(image).kind for name, image in images.items()}
     settings = machine_settings(config, farm_key, kinds)
@@ -172,9 +176,10 @@ def write_boot_files(
         place(source, home.http / "loader" / loader)
 
 
-def _roots(config: Config, store: Store, image: str) -> dict[str, str]:
+def _booted(config: Config, store: Store, image: str) -> Booted:
     manifest = store.get(image)
-    return {export: root_argument(config, store, manifest, export) for export in config.roots}
+    roots = {export: root_argument(config, store, manifest, export) for export in config.roots}
+    return Booted(image, roots, manifest.verity)
 
 
 def _write_all(folder: Path, files: Mapping[str, str]) -> None:

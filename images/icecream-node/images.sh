@@ -8,7 +8,7 @@ mount -t proc proc /proc
 trap "umount /proc" EXIT
 
 install -m 755 /image/initramfs/hooks/farm /etc/initramfs-tools/hooks/farm
-install -m 644 /image/initramfs/scripts/farm /etc/initramfs-tools/scripts/farm
+install -m 644 -t /etc/initramfs-tools/scripts /image/initramfs/scripts/farm /image/initramfs/scripts/farm-verity
 install -D -m 644 -t /etc/initramfs-tools/scripts/farm-roads /image/initramfs/scripts/farm-roads/*
 cat > /etc/initramfs-tools/conf.d/farm <<'CFG'
 MODULES=list
