@@ -44,7 +44,7 @@ FOREIGN = {
 TFTP_MAX = 900
 """Transfers at a time: dnsmasq needs a descriptor for each, and a process has 1024 unless it is given more."""
 
-KERNEL_OPTIONS = "boot=farm panic=30 quiet loglevel=3 systemd.show_status=error mitigations=off"
+KERNEL_OPTIONS = "boot=farm panic=30 quiet loglevel=3 systemd.show_status=error mitigations=off cryptomgr.notests"
 
 _templates = jinja2.Environment(
     loader=jinja2.FunctionLoader(lambda name: (resources.files("farm.netboot") / "templates" / name).read_text()),

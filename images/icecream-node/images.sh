@@ -17,7 +17,8 @@ COMPRESS=zstd
 RESUME=none
 FSTYPE=squashfs
 CFG
-rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,resume,thermal}
+rm -f /boot/initrd.img* /initrd.img* /vmlinuz* /boot/System.map* /usr/share/initramfs-tools/hooks/{dmsetup,fsck,keymap,klibc-utils,kmod,resume,thermal,udev}
+rm -rf /usr/share/initramfs-tools/scripts/{init-top/{all_generic_ide,keymap,udev},init-bottom,local-premount}
 # Without this each boot would compile farm-node in its RAM.
 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages/farm
 

@@ -40,6 +40,7 @@ class Machine:
         self.folder = folder
         (folder / "bin").mkdir()
         subprocess.run(["busybox", "--install", "-s", folder / "bin"], check=True)
+        self.drivers("")
         self.frames(1500)
         subprocess.run(["ip", "netns", "add", self.name], check=True)
 
@@ -47,6 +48,13 @@ class Machine:
         """What the kernel's command line says."""
         line = f"boot=farm quiet farm.mtu={mtu} ip=10.0.0.9::10.0.0.1:255.255.255.0:::off\n"
         (self.folder / "cmdline").write_text(line)
+
+    def drivers(self, action: str) -> None:
+        """What loading drivers does here: not this computer's own, but a command; asked for devices are in asked."""
+        modprobe = self.folder / "bin/modprobe"
+        modprobe.unlink()
+        modprobe.write_text(f'#!/bin/sh\necho "$@" >> "{self.folder}/asked"\n{action}\n')
+        modprobe.chmod(0o755)
 
     def ip(self, *words: str) -> None:
         subprocess.run(["ip", "-n", self.name, *words], check=True)
@@ -201,6 +209,27 @@ def test_a_card_that_is_given_another_name_meanwhile_is_found_under_that(machine
     ip.chmod(0o755)
 
     assert "took enp3s0 with frames of 1500 bytes" == machine.boot("01-52-54-00-00-00-01").splitlines()[-1]
+
+
+def test_drivers_are_asked_for_by_what_the_buses_show_and_once_for_each_of_it(machine: Machine) -> None:
+    machine.card("eth0", WANTED, plugged=False)
+    with machine.start("01-52-54-00-00-00-01") as booting:
+        assert booting.stdout is not None
+        booting.stdout.readline()  # it has looked for a link a hundred times
+        machine.plug("eth0")
+    (asked,) = (machine.folder / "asked").read_text().splitlines()
+
+    option, *devices = asked.split(" ")
+    shown = {path.read_text().strip() for path in Path("/sys/bus").glob("*/devices/*/modalias")}
+    assert "-abq" == option
+    assert devices == sorted(alias for alias in shown if alias and " " not in alias)
+
+
+def test_a_card_whose_driver_is_loaded_in_the_initrd_is_found(machine: Machine) -> None:
+    machine.card("late0", OTHER)
+    machine.drivers(f"{shutil.which('ip')} link set late0 address {WANTED}")
+
+    assert "took late0 with frames of 1500 bytes\n" == machine.boot("01-52-54-00-00-00-01")
 
 
 @pytest.mark.parametrize("root", ["", "aoe", "floppy:1", "/etc/passwd"])
