@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 PACKAGES = {
     "dnsmasq": "dnsmasq-base",
     "nginx": "nginx-light",
+    "gcc": "gcc libc6-dev",
     "icecc": "icecc",
     "iceccd": "icecc",
     "icecc-scheduler": "icecc",

@@ -26,6 +26,8 @@ BUILD_PROGRAMS = ("rsync", "mksquashfs", "veritysetup")
 
 SQUASHFS = {"fast": "-b 128K -Xcompression-level 3", "small": "-b 256K -Xcompression-level 19"}
 
+COMPILE = ("gcc", "-std=gnu11", "-Os", "-fno-strict-aliasing", "-static", "-s")
+
 
 @dataclass(frozen=True)
 class Inputs:
@@ -188,6 +190,7 @@ class _Build:
         (packages / "__init__.py").touch(0o644)
         write_script(self.recipe.layers, "images.sh", root / "image/images.sh")
         self._copy_layers("initramfs", root / "image/initramfs")
+        compile_programs(root / "image/initramfs/programs")
         set_squashfs_options(root / "image" / "config.xml", SQUASHFS[self.recipe.compression])
         kiwi.run_contained(kiwi.create_argv(root, result, self.log), self.log, self.progress, self.environment)
         return result
@@ -233,6 +236,17 @@ class _Build:
         day = time.strftime("%Y%m%d", time.gmtime(started))
         folder = self.store.folder(self.recipe.name)
         return next(name for n in range(1, 10_000) if not (folder / (name := f"{day}.{n}")).exists())
+
+
+def compile_programs(folder: Path) -> None:
+    """Compile the C programs of a folder, each in its place; nothing happens when there is no such folder.
+
+    They are static: the image has libraries of its own. Raises FarmError.
+    """
+    for source in folder.glob("*.c"):
+        argv = [*COMPILE, "-o", str(source.with_suffix("")), str(source)]
+        command.run(argv, mend="Install what it needs: sudo apt-get install gcc libc6-dev")
+        source.unlink()
 
 
 def set_squashfs_options(description: Path, options: str) -> None:

@@ -15,7 +15,7 @@ from farm.config import FIRST_KIND, Config
 from farm.home import Home
 from farm.image import build as image_build
 from farm.image.apt_sources import host_sources, proxy_environment
-from farm.image.build import SQUASHFS, build, node_package
+from farm.image.build import SQUASHFS, build, compile_programs, node_package
 from farm.image.kinds import KINDS, description_dir
 from farm.image.recipe import recipe
 from farm.image.store import Manifest
@@ -84,6 +84,7 @@ def build_plainly(folder: Path) -> None:
     sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
     subprocess.run(argv, input=sources, text=True, check=True)
     shutil.copytree(description, root / "image")
+    compile_programs(root / "image" / "initramfs" / "programs")
     environment = {**proxy_environment(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     for script in ("config.sh", "images.sh"):
         contained = ["unshare", "--mount", "chroot", str(root), "bash", f"/image/{script}"]

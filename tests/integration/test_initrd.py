@@ -22,13 +22,13 @@ mount --bind /dev/null /dev/kmsg
 exec env -i PATH="$1/bin" BOOTIF="$2" "$1/bin/sh" -euc '
 panic() { echo "panic: $*"; exit 1; }
 . "$1"
-[ -z "$2" ] || farm_tries=$2
+[ -z "$2" ] || farm_patience=$2
 set +eu
 farm_network
 echo "took $nic with frames of $(cat /sys/class/net/$nic/mtu) bytes"
 ' sh "$3" "$4"
 """
-SOON, AT_ITS_TIME = "3", ""
+SOON, AT_ITS_TIME = "1", ""
 _numbers = itertools.count()
 
 
@@ -71,15 +71,15 @@ class Machine:
     def plug(self, name: str) -> None:
         subprocess.run(["ip", "-n", f"{self.name}-{name}", "link", "set", f"{name}-plug", "up"], check=True)
 
-    def start(self, bootif: str = "", tries: str = AT_ITS_TIME) -> subprocess.Popen[str]:
+    def start(self, bootif: str = "", patience: str = AT_ITS_TIME) -> subprocess.Popen[str]:
         """Begin what the initrd does; by default it gives up when a real one would."""
         argv = ["ip", "netns", "exec", self.name, "sh", "-euc", FIND_THE_NETWORK, "sh"]
-        argv += [str(self.folder), bootif, str(SCRIPT), tries]
+        argv += [str(self.folder), bootif, str(SCRIPT), patience]
         return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
-    def boot(self, bootif: str = "", tries: str = AT_ITS_TIME) -> str:
+    def boot(self, bootif: str = "", patience: str = AT_ITS_TIME) -> str:
         """All that its screen shows."""
-        return self.start(bootif, tries).communicate()[0]
+        return self.start(bootif, patience).communicate()[0]
 
     def up(self, name: str) -> bool:
         shown = subprocess.run(
@@ -232,7 +232,9 @@ def test_a_card_whose_driver_is_loaded_in_the_initrd_is_found(machine: Machine) 
     assert "took late0 with frames of 1500 bytes\n" == machine.boot("01-52-54-00-00-00-01")
 
 
-@pytest.mark.parametrize("root", ["", "aoe", "floppy:1", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "root", ["", "aoe", "floppy:1", "/etc/passwd", "nbd", "nbd:10.0.0.1", "nbd:10.0.0.1:x:y", "nbd:10.0.0.1:10809:"]
+)
 def test_a_root_by_no_road_is_named_with_the_roads_there_are(machine: Machine, root: str) -> None:
     (machine.folder / "cmdline").write_text(f"boot=farm farm.root={root} quiet\n")
     choose = 'panic() { echo "panic: $*"; exit 1; }; . "$1"; farm_roads=$1-roads; farm_root'
