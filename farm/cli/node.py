@@ -14,9 +14,11 @@ from rich.text import Text
 
 from farm.cli.attach_options import attach_options
 from farm.cli.lazy import LazyGroup
+from farm.cli.next_boot import NextBoot, SettingOrigin, next_boot
 from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text
 from farm.errors import FarmError
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.view.idle import idle_reason
@@ -134,15 +136,17 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
     nodes = everyone(status)
     found, now = pick(nodes, name), time.time()
     idle = idle_reason(found, nodes, status, now)
+    boots = next_boot(home, found, status.images) if status.farm and not (scheduler or netname) else None
     if as_json:
-        show_json({"schema": STATUS_SCHEMA, "node": {**msgspec.to_builtins(found), "idle": msgspec.to_builtins(idle)}})
+        more = {"idle": idle, "next_boot": boots}
+        show_json({"schema": STATUS_SCHEMA, "node": {**msgspec.to_builtins(found), **msgspec.to_builtins(more)}})
         return
-    out.print(_facts(found, idle, now))
+    out.print(_facts(found, idle, boots, now))
     if found.stages:
         out.print(_stages(found))
 
 
-def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
+def _facts(found: NodeStatus, idle: Idle | None, boots: NextBoot | None, now: float) -> Table:
     table = Table.grid(padding=(0, 2))
     state = state_text(found)
     if found.doing_since:
@@ -155,9 +159,8 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     facts.append(("address", found.address or "none yet"))
     if found.mac:
         verified = "yes: its agent was heard at its address" if found.verified else "no: its agent was not heard"
-        outdated = " (its next boot gets another version)" if found.outdated else ""
         facts.append(("verified", verified))
-        facts.append(("image", (found.image or "unknown") + outdated))
+        facts += _images(found, boots)
         facts.append(("fetched", f"{size(found.fetched)} for booting"))
     if found.host:
         facts += _host(found.host)
@@ -168,6 +171,23 @@ def _facts(found: NodeStatus, idle: Idle | None, now: float) -> Table:
     for key, value in facts:
         table.add_row(Text(key, style="dim"), value if isinstance(value, Text) else Text(value))
     return table
+
+
+def _images(found: NodeStatus, boots: NextBoot | None) -> list[tuple[str, str | Text]]:
+    """What it runs, what its next boot gets, and which lines of farm.yaml say so."""
+    outdated = " (its next boot gets another version)" if found.outdated else ""
+    facts: list[tuple[str, str | Text]] = [("image", (found.image or "unknown") + outdated)]
+    if boots:
+        facts.append(("next boot", f"{boots.image or 'no image'}, root by {boots.root}"))
+        facts.append(("image from", _reason(boots.image_from, found.kind)))
+        facts.append(("root from", _reason(boots.root_from, found.root)))
+    return facts
+
+
+def _reason(reason: SettingOrigin, serves: str) -> str:
+    """``serves``: what the farm serves, which came up with an earlier farm.yaml if it is another."""
+    later = "" if reason.value == serves else hint(f" now says {reason.value}. Apply it: sudo farm up")
+    return f"{reason}{later}"
 
 
 def _host(host: HostStatus) -> list[tuple[str, str | Text]]:

@@ -59,12 +59,15 @@ def parse(text: str, file: str = "farm.yaml") -> Config:
 
 def where(path: Path | None, place: Place) -> str:
     """FILE:LINE of a key in a farm.yaml that loads, or as much of it as there is."""
-    text = None if path is None else _read(path)
-    if text is None:
-        return "farm.yaml"
-    root = _compose(text, str(path))
-    line = None if root is None else Reader(root).lines.get(place)
-    return f"{path}:{line}" if line else str(path)
+    line = None if path is None else line_of(path, place)
+    return f"{path}:{line}" if line else str(path or "farm.yaml")
+
+
+def line_of(path: Path, place: Place) -> int | None:
+    """The line of a key in a farm.yaml that loads; None when the key is not in it, so that its default holds."""
+    text = _read(path)
+    root = None if text is None else _compose(text, str(path))
+    return None if root is None else Reader(root).lines.get(place)
 
 
 def _read(path: Path) -> str | None:

@@ -20,6 +20,7 @@ from farm.config import Config
 from farm.config.interfaces import elsewhere, interface_flaw
 from farm.errors import FarmError
 from farm.home import HOME_SPACE, Home
+from farm.image.kinds import build_command
 from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot.leases import parse_leases, used_up
@@ -121,7 +122,11 @@ def _files(home: Home, instance: Instance) -> Iterator[Finding]:
             lost = [name for name, file in manifest.files.items() if not _whole(folder / name, file.size)]
             if lost:
                 what = f"The image {manifest.image} is damaged: {few(lost)} is missing or has a different size."
-                fix = "Build it again (sudo farm image build --force), or choose another: sudo farm image use VERSION"
+                another = f"{manifest.image.removesuffix(manifest.version)}VERSION"
+                fix = (
+                    f"Build it again ({build_command(manifest.name)} --force), "
+                    f"or choose another: sudo farm image use {another}"
+                )
                 yield Finding("image-damaged", what, fix, manifest.image)
 
 

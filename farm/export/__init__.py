@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from farm.config import Config
+from farm.errors import FarmError
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
 from farm.export.nbd import Nbd
@@ -43,6 +44,19 @@ def prepare(store: Store) -> None:
     roots = _roots(store)
     for export in EXPORTS.values():
         export.prepare(store.directory, roots)
+
+
+def require_room(store: Store) -> None:
+    """Raise FarmError when a further version in the store could not be exported."""
+    versions, selected = store.list(), store.selections().values()
+    for export in EXPORTS.values():
+        if 0 < export.most_versions <= len(versions):
+            spare = [manifest.image for manifest in versions if manifest.image not in selected]
+            raise FarmError(
+                f"The image store is full: it holds {len(versions)} versions.",
+                f"No more than {export.most_versions} can be exported by {export.name}.",
+                f"Remove some that no node runs. The oldest first: sudo farm image remove {(spare or ['VERSION'])[0]}",
+            )
 
 
 def services(instance: Instance, store: Store) -> list[Service]:

@@ -49,6 +49,10 @@ class Export(Protocol):
         """Rules for frames that come in from the lab (nft(8), family netdev), before any protocol sees them."""
 
     @property
+    def most_versions(self) -> int:
+        """How many versions of one store it can export; 0: any number."""
+
+    @property
     def advice(self) -> str:
         """A question that leads to the cause when a node does not get its root."""
 

@@ -94,14 +94,16 @@ def build(
     progress: kiwi.Progress,
     *,
     in_use: Callable[[], Collection[str]] = tuple,
+    require_room: Callable[[Store], None] = lambda store: None,
     force: bool = False,
     refresh: bool = False,
 ) -> tuple[Manifest, bool]:
     """Build an image unless its inputs were built before; returns its manifest and whether anything was built.
 
     ``force`` packs again, ``refresh`` also installs the packages anew (security updates). The new version becomes what
-    next boots get; the oldest versions go, but none that is ``in_use`` by a node then. Raises FarmError; whatever
-    happens, nothing is left mounted and no half version in the store.
+    next boots get; the oldest versions go, but none that is ``in_use`` by a node then. ``require_room`` raises
+    FarmError when the store cannot take another version. Raises FarmError; whatever happens, nothing is left mounted
+    and no half version in the store.
     """
     store = Store(home.images)
     with store.lock():
@@ -111,6 +113,7 @@ def build(
         if known is not None and not force and not refresh:
             store.use(known.image)
             return known, False
+        require_room(store)
         manifest = _Build(home, store, recipe, sources, inputs, progress).run(refresh)
         store.use(manifest.image)
         _prune(store, recipe.name, recipe.keep, in_use())

@@ -8,7 +8,7 @@ import msgspec
 
 from farm.config import Config
 from farm.errors import FarmError
-from farm.export import prepare
+from farm.export import prepare, require_room
 from farm.home import Home
 from farm.image.apt_sources import host_sources
 from farm.image.build import build, current_inputs
@@ -44,7 +44,15 @@ def build_image(
     """Build an image unless it is up to date, and let a farm that is up serve it to next boots."""
     home.create()
     wanted = recipe(config, name, home.config.parent)
-    manifest, built = build(home, wanted, report, in_use=lambda: versions_in_use(home), force=force, refresh=refresh)
+    manifest, built = build(
+        home,
+        wanted,
+        report,
+        in_use=lambda: versions_in_use(home),
+        require_room=require_room,
+        force=force,
+        refresh=refresh,
+    )
     with exclusive(home, wait=True):
         _serve_selected(home)
     return manifest, built
@@ -68,7 +76,7 @@ def remove_image(home: Home, image: str) -> None:
     with exclusive(home, wait=True):
         with store.lock():
             in_use = versions_in_use(home)
-            if image in in_use and image != store.selected(store.get(image).name):
+            if image in in_use:
                 raise FarmError(f"{image} is in use.", in_use[image].why, in_use[image].mend)
             store.remove(image, in_use=in_use)
         _serve_selected(home)

@@ -224,6 +224,7 @@ def _choose_image(home: Home, name: str, config: Config, report: Report) -> str:
             recipe.recipe(config, name, home.config.parent),
             lambda stage, doing: report(f"image: {stage}" if stage else "", doing),
             in_use=lambda: versions_in_use(home),
+            require_room=export.require_room,
         )
         image = manifest.image
     report("image", f"verifying {image}")

@@ -46,7 +46,6 @@ def _versions(store: Store, user: User) -> dict[str, Use]:
     except FarmError:
         use = Use("farmd does not answer, so the versions of the nodes are not known.", f"Restart it: sudo {farm} up")
         return {manifest.image: use for manifest in store.list()}
-    next_boots = Use("This version is chosen for next boots.", f"Choose another first: sudo {farm} image use VERSION")
     live = Use("A running node uses it as its root file system.", reboot)
     fresh = time.time() - instance.started < JUST_UP_SECONDS
     kept = Use(
@@ -56,5 +55,12 @@ def _versions(store: Store, user: User) -> dict[str, Use]:
     return {
         **dict.fromkeys(user.kept if fresh else [], kept),
         **dict.fromkeys((node.image for node in nodes if node.image), live),
-        **dict.fromkeys(instance.images.values(), next_boots),
+        **{image: _next_boots(farm, image) for image in instance.images.values()},
     }
+
+
+def _next_boots(farm: str, image: str) -> Use:
+    name, slash, _ = image.rpartition("/")
+    another = f"Choose another first: sudo {farm} image use {name}{slash}VERSION"
+    leave = f", or give its machines another image in farm.yaml: sudo {farm} up" if name else ""
+    return Use("This version is chosen for next boots.", another + leave)

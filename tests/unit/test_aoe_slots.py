@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from farm.config import Config, ExportConfig
 from farm.errors import FarmError
-from farm.export import prepare, root_argument, root_of
+from farm.export import prepare, require_room, root_argument, root_of
 from farm.export.aoe import slots
 from farm.export.aoe.slots import MAX_SLOT, SlotTable, slot_of
 from farm.image.store import Store
@@ -90,7 +90,11 @@ def test_slots_are_used_again_before_there_are_none(tmp_path: Path) -> None:
     add_version(store, "more", MAX_SLOT)
     with pytest.raises(FarmError) as caught:
         prepare(store)
-    assert "farm image remove VERSION" in caught.value.fix
+    assert "sudo farm image remove v0" in caught.value.fix
+    with pytest.raises(FarmError) as full:
+        require_room(store)
+    assert "sudo farm image remove v0" in full.value.fix
+    assert "254 can be exported by aoe" in full.value.why
     assert of(store)["more"] is None
 
     store.remove("v7", in_use=())

@@ -206,10 +206,10 @@ def test_names_are_found_by_name_mac_or_address() -> None:
     assert caught.value.fix.startswith("Restart it: sudo farm up.")
 
 
-def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # farmd itself is met in tests/integration/test_farmd.py
     monkeypatch.setattr(node_cli, "load", lambda *_: build(farm(), RUNNING))
-    shown = CliRunner().invoke(node_cli.show, ["pc01"])
+    shown = CliRunner().invoke(node_cli.show, ["pc01"], obj=Home.at(tmp_path))
     assert shown.exit_code == 0
     assert re.search(r"kernel +\S+ \S+ +7\.0s +7\.0s", shown.output)
     listed = CliRunner().invoke(node_cli.list_nodes, ["--json"])

@@ -53,6 +53,8 @@ class Toy:
     def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
         return [Service("toy", ["toyd", *(str(root.file) for root in roots)])] if roots else []
 
+    most_versions = 0
+
     def service(self, root: Root) -> str:
         return "toy"
 

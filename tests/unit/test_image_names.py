@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from farm.cli import image as image_commands
+from farm.cli.next_boot import NextBoot, next_boot
 from farm.config import Config, MachineConfig
 from farm.config.file import parse
 from farm.errors import ConfigError, FarmError
+from farm.home import Home
 from farm.image.apt_sources import DEFAULT_KEYRING, AptSource
 from farm.image.build import current_inputs
 from farm.image.kinds import KINDS, description_dir
 from farm.image.layers import write_base, write_script
 from farm.image.recipe import booted, recipe
+from farm.image.store import Store
 from farm.netboot.render import Booted, boot_scripts
 from farm.netboot.settings import machine_settings
+from farm.view.status import NodeStatus
+from farm.watch.events import Stage
+from tests.made_up_store import add_version
 
 SOURCES = [AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)]
 ROOM = """
@@ -253,3 +262,96 @@ def test_a_folder_without_a_description_is_named(room: Config, own: Path) -> Non
     own.rmdir()
     with pytest.raises(FarmError, match="There is no folder"):
         recipe(room, "cad", own.parent)
+
+
+# -- commands
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home whose farm.yaml lists images, with a store that has one more."""
+    home = Home.at(tmp_path / "home")
+    monkeypatch.setenv("FARM_IMAGES", str(tmp_path / "images"))
+    home.create()
+    home.config.write_text(ROOM)
+    store = Store(home.images)
+    for built, (name, version) in enumerate(
+        (("icecream-node", "1.1"), ("old", "1.1"), ("old", "1.2"), ("cad", "1.1")), 1
+    ):
+        add_version(store, version, built, name)
+        store.use(store.list(name)[-1].image)
+    return home
+
+
+def run(home: Home, *words: str) -> str:
+    """What `farm image WORDS` prints; raises what it raises."""
+    done = CliRunner().invoke(image_commands.image, words, obj=home, catch_exceptions=False)
+    if isinstance(done.exception, FarmError):
+        raise done.exception
+    return " ".join(done.output.split())
+
+
+def test_the_list_says_what_was_not_built_and_what_is_gone(home: Home) -> None:
+    said = run(home, "list")
+
+    assert "old is not in farm.yaml any more. Remove all of it: sudo farm image remove old" in said
+    assert "small was not built yet. Build it: sudo farm image build small" in said
+    assert "cad was" not in said
+    assert "icecream-node was" not in said
+
+
+def test_farm_yaml_with_a_mistake_hides_no_version(home: Home) -> None:
+    home.config.write_text("images: [")
+
+    assert "old/1.2" in run(home, "list")
+    assert "old/1.2" in run(home, "show", "old")
+
+
+def test_an_image_that_farm_yaml_does_not_have_any_more_can_be_removed(home: Home) -> None:
+    assert "Removed old/1.1, old/1.2." == run(home, "remove", "old")
+    assert not (home.images / "old").exists()
+    assert ["icecream-node", "cad"] == Store(home.images).names()
+
+
+@pytest.mark.parametrize(("name", "said"), [("cad", "cad is in farm.yaml."), ("icecream-node", "is built in.")])
+def test_an_image_that_there_is_cannot_be_removed_as_a_whole(home: Home, name: str, said: str) -> None:
+    with pytest.raises(FarmError, match=said):
+        run(home, "remove", name)
+    with pytest.raises(FarmError, match="is chosen for next boots") as caught:
+        run(home, "remove", Store(home.images).selected(name) or "")
+    assert "sudo farm image use " in caught.value.fix
+
+
+def test_a_name_that_there_is_not_is_refused_by_all_commands(home: Home) -> None:
+    for words in (("list", "cda"), ("rollback", "cda"), ("show", "cda"), ("use", "cda"), ("remove", "cda")):
+        with pytest.raises(FarmError, match=r"cda"):
+            run(home, *words)
+    with pytest.raises(FarmError, match=r"No version of small is chosen") as caught:
+        run(home, "show", "small")
+    assert "Build one: sudo farm image build small" == caught.value.fix
+
+
+def test_a_manifest_of_before_is_a_version_of_its_kind(home: Home) -> None:
+    path = home.images / "1.1" / "manifest.json"
+    older = json.loads(path.read_bytes())
+    for key in ("name", "description", "extra_packages"):
+        del older[key]
+    path.write_text(json.dumps(older))
+
+    assert ("icecream-node", "1.1") == (Store(home.images).get("1.1").name, Store(home.images).get("1.1").image)
+
+
+def test_what_a_machine_boots_next_has_the_line_that_says_so(home: Home) -> None:
+    def boots(mac: str, kind: str) -> NextBoot:
+        node = NodeStatus(key=mac, name="x", mac=mac, address="", stage=Stage.READY, since=0.0, kind=kind, root="aoe")
+        found = next_boot(home, node, {"cad": "cad/1.1"})
+        assert found
+        return found
+
+    line = ROOM.splitlines().index("    image: cad") + 1
+    by_group, other = boots("52:54:00:00:00:0a", "cad"), boots("52:54:00:00:00:02", "plain")
+    assert ("cad/1.1", f"{home.config}:{line}: groups.room-b.image") == (by_group.image, str(by_group.image_from))
+    assert ("", "machines[1].image") == (other.image, other.image_from.key)
+    assert "the default of image.root" == str(other.root_from)
+    home.config.write_text("images: [")
+    assert next_boot(home, NodeStatus(key="", name="", address="", stage=Stage.READY, since=0.0), {}) is None

@@ -13,7 +13,7 @@ import psutil
 
 from farm.config import Config
 from farm.errors import FarmError
-from farm.export.aoe.slots import give_slots, slot_of
+from farm.export.aoe.slots import MAX_SLOT, give_slots, slot_of
 from farm.export.description import Root
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -44,6 +44,7 @@ class Aoe:
     name = "aoe"
     programs: Mapping[str, str] = {"vblade": "vblade"}
     ingress_rules = INGRESS_RULES
+    most_versions = MAX_SLOT
     advice = "check that ATA over Ethernet reaches it and its image is served"
 
     def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:

@@ -8,7 +8,7 @@ the removed root must find nothing in its place, rather than another root.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -75,12 +75,13 @@ def given(before: SlotTable, names: Sequence[str], former: Mapping[str, int]) ->
     gone = [*before.gone, *(slot for name, slot in before.slots.items() if name not in names)]
     for name in names:
         if name not in found:
-            last = found[name] = _free(last, gone, found.values())
+            last = found[name] = _free(last, gone, found)
     return SlotTable(last, found, [slot for slot in gone if slot not in found.values()])
 
 
-def _free(last: int, gone: Sequence[int], taken: Collection[int]) -> int:
+def _free(last: int, gone: Sequence[int], found: Mapping[str, int]) -> int:
     """The next slot that no version is known to have had, or the one that has been free for longest."""
+    taken = found.values()
     onward = ((last + step) % MAX_SLOT + 1 for step in range(MAX_SLOT))
     for slot in (*(slot for slot in onward if slot not in gone), *gone):
         if slot not in taken:
@@ -88,7 +89,7 @@ def _free(last: int, gone: Sequence[int], taken: Collection[int]) -> int:
     raise FarmError(
         f"The image store holds more versions than an AoE shelf has slots, {MAX_SLOT}.",
         "Nodes read a version's root over a slot of its own.",
-        "Remove some: sudo farm image remove VERSION",
+        f"Remove one that no node runs, such as an old one: sudo farm image remove {next(iter(found))}",
     )
 
 

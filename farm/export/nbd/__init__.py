@@ -29,6 +29,7 @@ class Nbd:
     name = "nbd"
     programs: Mapping[str, str] = {"nbdkit": "nbdkit"}
     ingress_rules = ()
+    most_versions = 0
     advice = f"check that TCP port {PORT} of the server reaches it: farm doctor, and farm logs {SERVICE}"
 
     def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:

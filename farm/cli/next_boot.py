@@ -1,0 +1,61 @@
+"""What a machine boots next, and which line of farm.yaml says so: a part of `farm node show`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from msgspec import Struct
+
+from farm.config import Place
+from farm.config.file import line_of, load_or_default
+from farm.config.rules import dotted
+from farm.errors import ConfigError
+from farm.home import Home
+from farm.view.status import NodeStatus
+
+
+class SettingOrigin(Struct, frozen=True):
+    """Why a setting is what it is."""
+
+    value: str
+    """What farm.yaml says now."""
+    key: str
+    """The key that decides, as `machines[3].image`."""
+    file: str
+    line: int | None
+    """None: the key is not in the file, and its default holds."""
+
+    def __str__(self) -> str:
+        """FILE:LINE and the key, or that it is a default."""
+        return f"{self.file}:{self.line}: {self.key}" if self.line else f"the default of {self.key}"
+
+
+class NextBoot(Struct, frozen=True):
+    """What a machine's next boot gets, and why."""
+
+    image: str
+    """The version; empty when the farm serves none."""
+    root: str
+    """The export by which it reads its root."""
+    image_from: SettingOrigin
+    root_from: SettingOrigin
+
+
+def next_boot(home: Home, node: NodeStatus, images: dict[str, str]) -> NextBoot | None:
+    """What a machine boots next; None for one that is not this farm's, or while farm.yaml has mistakes.
+
+    ``images``: the version that next boots get, by the name of the image.
+    """
+    if not node.mac:
+        return None
+    try:
+        config = load_or_default(home, virtual=True)
+    except ConfigError:
+        return None
+    machine = next((each for each in config.listed if each.mac == node.mac), None)
+    image, root = (_reason(home.config, *config.setting(machine, key)) for key in ("image", "root"))
+    return NextBoot(images.get(node.kind, ""), node.root, image, root)
+
+
+def _reason(file: Path, place: Place, value: str) -> SettingOrigin:
+    return SettingOrigin(value, dotted(place), str(file), line_of(file, place))
