@@ -211,6 +211,7 @@ def _iceccd(told: CompileTold) -> list[tuple[str, str | Text]]:
 
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
     facts: list[tuple[str, str | Text]] = [
+        ("root", f"read over {printable(told.root)}" if told.root else "its image does not say how it is read"),
         ("up", duration(told.uptime)),
         ("CPU", " ".join(f"{percent:.0f}%" for percent in told.cpu.percent)),
         ("load", " ".join(f"{load:.2f}" for load in told.load)),

@@ -138,6 +138,7 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
         "farm": settings.farm,
         "name": name,
         "image": boot.image,
+        "root": boot.root,
         "server": boot.server,
         "http_port": boot.http_port,
         "telemetry_port": settings.telemetry_port,

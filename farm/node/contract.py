@@ -42,6 +42,8 @@ NETNAME = re.compile("[A-Za-z0-9_.:@+,=/][A-Za-z0-9_.:@+,=/-]{0,63}")
 """No option, and nothing to a shell or to systemd: where netnames are written, those read them."""
 IMAGE = re.compile("([a-z0-9][a-z0-9-]{0,31}/)?[A-Za-z0-9][A-Za-z0-9._+-]{0,94}")
 """What an image is called: VERSION, or KIND/VERSION."""
+EXPORT = re.compile("[a-z]{1,16}")
+"""By what a root is read: what stands before the first colon of ``farm.root``."""
 _KEY_OPTION = (
     "(restrict|(no-)?(agent-forwarding|port-forwarding|pty|X11-forwarding)|no-user-rc|no-touch-required|verify-required"
     '|from="[A-Za-z0-9.:/*?!,_-]{1,256}"|expiry-time="[0-9]{8,14}Z?")'

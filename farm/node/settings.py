@@ -10,6 +10,7 @@ import re
 
 from farm.node.contract import (
     ADDRESS,
+    EXPORT,
     FIRST_ROLES,
     IMAGE,
     KEY,
@@ -55,13 +56,17 @@ class Settings:
 
 
 class Boot:
-    """What the kernel command line says: the boot NIC's MAC (empty: not said), the server, its HTTP port, the image."""
+    """What the kernel command line says: the boot NIC's MAC, the server, its HTTP port, the image, the root's export.
 
-    def __init__(self, *, mac: str, server: str, http_port: int, image: str) -> None:
+    MAC, image and export are empty where it does not say them.
+    """
+
+    def __init__(self, *, mac: str, server: str, http_port: int, image: str, root: str) -> None:
         self.mac = mac
         self.server = server
         self.http_port = http_port
         self.image = image
+        self.root = root
 
 
 def parse_cmdline(text: str) -> Boot:
@@ -71,6 +76,7 @@ def parse_cmdline(text: str) -> Boot:
     server = options.get("farm.server", "")
     port = options.get("farm.http", "8069")
     image = options.get("farm.image", "")
+    root = options.get("farm.root", "").split(":")[0]
     # pxelinux puts the hardware type before the address (01-, Ethernet), others do not: the address comes last.
     mac = options.get("BOOTIF", "")[-17:].replace("-", ":").lower()
     if not ADDRESS.fullmatch(server):
@@ -82,6 +88,7 @@ def parse_cmdline(text: str) -> Boot:
         server=server,
         http_port=int(port),
         image=image if IMAGE.fullmatch(image) else "",
+        root=root if EXPORT.fullmatch(root) else "",
     )
 
 

@@ -51,7 +51,7 @@ class Sampler:
             "schema": 1,
             "version": VERSION,
             "uptime": round(time.clock_gettime(time.CLOCK_BOOTTIME), 2),
-            **{key: self.node[key] for key in ("farm", "name", "mac", "image", "boot_id")},
+            **{key: self.node[key] for key in ("farm", "name", "mac", "image", "root", "boot_id")},
             "stage": "ready" if all(section["ready"] for section in sections.values()) else "agent",
             "boot": boot,
             "cpu": {"percent": psutil.cpu_percent(percpu=True)},

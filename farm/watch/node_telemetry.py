@@ -53,6 +53,8 @@ class Telemetry(Struct, frozen=True):
     boot_id: Annotated[str, Meta(max_length=32)] = ""
     """As it said it when it asked for its settings."""
     image: Text = ""
+    root: Annotated[str, Meta(max_length=16)] = ""
+    """The export by which it reads its root; empty where its image does not say it."""
     version: Text = ""
     boot: Annotated[dict[Annotated[str, Meta(max_length=16)], Seconds], Meta(max_length=64)] = {}
     cpu: Processors = Processors()

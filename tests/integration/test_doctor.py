@@ -244,7 +244,7 @@ def test_the_nodes_folder_is_full(bare: Desk) -> None:
     root = bare.node.folder / "root"
     (root / "run/farm/upper").mkdir(parents=True)
     told: dict[str, Any] = {"farm": "test", "name": "pc01", "mac": "52:54:00:00:00:01", "nic": "lab0", "image": "v1"}
-    told |= {"telemetry_port": 9555, "boot": {}, "boot_id": "", "roles": {"compile": {"slots": 2}}}
+    told |= {"telemetry_port": 9555, "root": "aoe", "boot": {}, "boot_id": "", "roles": {"compile": {"slots": 2}}}
     (root / "run/farm/node.json").write_text(json.dumps(told))
     script = f'mount -t tmpfs -o size=8m tmpfs {root}/run/farm/upper && exec "$@"'
     bare.node.start("agent", "sh", "-c", script, "sh", sys.executable, "-m", "farm.node", "agent", "--root", str(root))

@@ -50,7 +50,7 @@ def agent(node: Namespace) -> Node:
     """A real agent, and what farmd knows of its machine."""
     root = node.folder / "root"
     (root / "run/farm/upper").mkdir(parents=True)
-    told = {"farm": "lab", "name": "pc01", "mac": MAC, "nic": "lab0", "address": NODE, "image": "v1",
+    told = {"farm": "lab", "name": "pc01", "mac": MAC, "nic": "lab0", "address": NODE, "image": "v1", "root": "aoe",
             "roles": {},
             "telemetry_port": 9105, "version": "1", "boot": {}, "boot_id": ""}  # fmt: skip
     (root / "run/farm/node.json").write_text(json.dumps(told))
