@@ -37,7 +37,7 @@ class Server:
             config=config,
             interface="lab0",
             images={FIRST_KIND: VERSION},
-            exports=needed(config, None),
+            exports=needed(config),
             started=0.0,
             namespace=place.name,
         )

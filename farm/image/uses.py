@@ -26,6 +26,8 @@ class User(Struct, frozen=True):
     """What its nodes were left running when it last went down."""
     served: list[str]
     """What it has served since it came up; empty when it was taken down."""
+    exports: list[str] = []
+    """By which exports the nodes may read their roots that were left running when it last went down."""
 
     def at(self) -> Home:
         """The home of the farm that uses it."""
@@ -49,10 +51,12 @@ def noted(store: Store, home: Home) -> User:
     return next((user for user in users(store) if user.home == own), User(own, [], []))
 
 
-def note_user(store: Store, home: Home, *, kept: Iterable[str] = (), served: Iterable[str] = ()) -> None:
+def note_user(
+    store: Store, home: Home, *, kept: Iterable[str] = (), served: Iterable[str] = (), exports: Iterable[str] = ()
+) -> None:
     """Note what a farm's nodes may run; nothing: the farm uses the store no more."""
     path = _folder(store) / f"{hashlib.sha256(str(home.runtime).encode()).hexdigest()[:16]}.json"
-    user = User(_home(home), sorted(set(kept)), sorted(set(served)))
+    user = User(_home(home), sorted(set(kept)), sorted(set(served)), sorted(set(exports)))
     if user.kept or user.served:
         write_atomic(path, msgspec.json.encode(user))
     else:

@@ -81,13 +81,14 @@ def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report
     elif nodes is None:
         if not keep:
             report("nodes", "left on, since farmd does not say which there are")
-        note_user(store, home, kept=[*user.kept, *user.served, *instance.images.values()])
+        kept = [*user.kept, *user.served, *instance.images.values()]
+        note_user(store, home, kept=kept, exports=instance.exports)
     elif keep:
-        note_user(store, home, kept=[node.image for node in nodes if node.image])
+        note_user(store, home, kept=[node.image for node in nodes if node.image], exports=instance.exports)
     else:
         report("nodes", "powering off")
         on = power_off_all(home, instance, nodes, report)
-        note_user(store, home, kept=[node.image for node in on if node.image])
+        note_user(store, home, kept=[node.image for node in on if node.image], exports=instance.exports)
 
 
 def _remove_sockets(instance: Instance | None) -> None:

@@ -94,7 +94,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         config = load_or_default(home, virtual, old.config.name if old else VIRTUAL_NAME)
         _check_kind(request, old, config)
         report("checks", "programs, ports, interface")
-        exports = export.needed(config, old)
+        # Nodes that were left on wait for what they booted by.
+        exports = export.needed(config, old.exports if old else noted(Store(home.images), home).exports)
         preflight.require_programs(virtual, exports)
         preflight.require_short_path(home)
         preflight.require_space(home.state)

@@ -18,6 +18,7 @@ from farm.errors import FarmError
 from farm.export import EXPORTS, Root
 from farm.home import Home
 from farm.image.store import Store
+from farm.image.uses import note_user, noted
 from farm.instance import Instance, decode, encode
 from farm.netboot import render
 from farm.serve import firewall, health, preflight
@@ -103,12 +104,26 @@ def test_a_farm_runs_the_exports_that_its_machines_boot_by_and_those_that_they_b
     all_toys = Config(image=ImageConfig(root=TOY))
     local = msgspec.structs.replace(CONFIG, machines=[msgspec.structs.replace(CONFIG.machines[0], boot="local")])
 
-    assert ["aoe"] == export.needed(Config(), None)
-    assert ["aoe", "toy"] == export.needed(CONFIG, None)
-    assert ["toy"] == export.needed(all_toys, None)
-    assert ["aoe"] == export.needed(local, None)
-    assert ["aoe", "toy"] == export.needed(Config(), INSTANCE)
-    assert ["aoe", "toy"] == export.needed(all_toys, msgspec.structs.replace(INSTANCE, exports=["aoe"]))
+    assert ["aoe"] == export.needed(Config())
+    assert ["aoe", "toy"] == export.needed(CONFIG)
+    assert ["toy"] == export.needed(all_toys)
+    assert ["aoe"] == export.needed(local)
+    assert ["aoe", "toy"] == export.needed(Config(), INSTANCE.exports)
+    assert ["aoe", "toy"] == export.needed(all_toys, ["aoe"])
+
+
+def test_what_nodes_were_left_running_by_runs_when_the_farm_is_up_again(toy: Toy, home: Home) -> None:
+    store = Store(home.images)
+    note_user(store, home, kept=["v1"], exports=["toy"])
+
+    assert ["aoe", "toy"] == export.needed(Config(), noted(store, home).exports)
+    note_user(store, home, served=["v1"])
+    assert [] == noted(store, home).exports
+
+
+def test_a_farm_whose_frames_are_small_is_told_of_the_faster_export() -> None:
+    assert "image.root: nbd" in export.remark(["aoe", "nbd"], 1500)
+    assert ("", "") == (export.remark(["aoe"], 9000), export.remark(["nbd"], 1500))
 
 
 def test_a_farm_that_came_up_before_there_was_a_choice_runs_the_first(toy: Toy) -> None:

@@ -277,6 +277,8 @@ def _exports(facts: ServerFacts) -> Outcome:
         else:
             argument = export.root_argument(facts.instance.config, store, manifest, way.name)
             found.append(fine(f"{manifest.image}: {service.name}, {argument}"))
+    if said := export.remark(facts.instance.exports, facts.instance.mtu):
+        found.append(fine(said))
     return together(found)
 
 
