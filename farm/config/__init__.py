@@ -59,7 +59,7 @@ KnownAddress = Annotated[
 ]
 KindName = Literal["icecream-node"]
 """A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
-RootName = Literal["aoe", "nbd"]
+RootName = Literal["aoe", "nbd", "nfs"]
 """An export: a way by which nodes read their root file systems; what each is, farm/export says."""
 ImageName = Annotated[
     str,

@@ -7,12 +7,14 @@ below, and knows no way by its name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from farm.config import Config
 from farm.errors import FarmError
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
 from farm.export.nbd import Nbd
+from farm.export.nfs import Nfs
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -20,7 +22,7 @@ from farm.supervisor import Service
 LARGE_FRAME = 4096
 """Bytes: smaller ones carry one or a few KiB of a root by AoE."""
 
-EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(), Nbd())}
+EXPORTS: Mapping[str, Export] = {export.name: export for export in (Aoe(), Nbd(), Nfs())}
 
 
 def needed(config: Config, before: Iterable[str] = ()) -> list[str]:
@@ -62,10 +64,10 @@ def require_room(store: Store) -> None:
             )
 
 
-def services(instance: Instance, store: Store) -> list[Service]:
-    """What must run so that nodes can read the roots of all versions in the store."""
+def services(instance: Instance, store: Store, runtime: Path) -> list[Service]:
+    """What must run so that nodes can read the roots of all versions in the store; ``runtime``: see `Export`."""
     roots = _roots(store)
-    return [service for export in chosen(instance.exports) for service in export.services(instance, roots)]
+    return [service for export in chosen(instance.exports) for service in export.services(instance, roots, runtime)]
 
 
 def socket_buffer_needed(config: Config, exports: Iterable[str], mtu: int) -> int:

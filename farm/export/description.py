@@ -68,8 +68,11 @@ class Export(Protocol):
         It is called whenever the versions in the store may have changed, also while the farm is down.
         """
 
-    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
-        """What must run on the server so that nodes can read these, which it was prepared for."""
+    def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
+        """What must run on the server so that nodes can read these, which it was prepared for.
+
+        ``runtime``: the farm's folder for what exists while it is up.
+        """
 
     def service(self, root: Root) -> str:
         """The name of the service that serves a root; empty when it was not prepared for it."""

@@ -330,7 +330,7 @@ def _interface_index(instance: Instance) -> str:
 
 def _services(home: Home, instance: Instance) -> list[Service]:
     config = instance.config
-    exports = export.services(instance, Store(home.images))
+    exports = export.services(instance, Store(home.images), home.runtime)
     machines = [
         virtual_machine.service(machine, number, home, config.virtual)
         for number, machine in enumerate(instance.machines, 1)

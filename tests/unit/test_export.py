@@ -51,7 +51,7 @@ class Toy:
     def prepare(self, store: Path, roots: Sequence[Root]) -> None:
         self.prepared = [root.name for root in roots]
 
-    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+    def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         return [Service("toy", ["toyd", *(str(root.file) for root in roots)])] if roots else []
 
     most_versions = 0

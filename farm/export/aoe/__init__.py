@@ -59,7 +59,7 @@ class Aoe:
         """Each gets a slot."""
         give_slots(store, roots)
 
-    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+    def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """A vblade for each."""
         settings = instance.config.export
         slots = [(slot_of(root), root.file) for root in roots]

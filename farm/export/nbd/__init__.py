@@ -44,7 +44,7 @@ class Nbd:
         """Each gets a name in the folder that is served; new files in it count at once."""
         fill(store, roots)
 
-    def services(self, instance: Instance, roots: Sequence[Root]) -> list[Service]:
+    def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """One nbdkit serves all of them."""
         return [nbdkit(served_folder(roots[0].store), instance.config.server)] if roots else []
 
