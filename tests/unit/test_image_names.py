@@ -21,7 +21,7 @@ from farm.image.kinds import KINDS, description_dir
 from farm.image.layers import write_base, write_script
 from farm.image.recipe import booted, recipe
 from farm.image.store import Store
-from farm.netboot.render import Booted, boot_scripts
+from farm.netboot.render import Booted, boot_scripts, dnsmasq_conf
 from farm.netboot.settings import machine_settings
 from farm.view.status import NodeStatus
 from farm.watch.events import Stage
@@ -113,6 +113,7 @@ def test_a_machine_that_only_a_group_names_has_files_of_its_own(room: Config) ->
     assert script.count(" n=1 i=1 g=1") == 2
     told = machine_settings(room, "", {"cad": "icecream-node"})["52-54-00-00-00-0a.json"]
     assert ("node-00000a", 6, ["compile"]) == (told["name"], told["slots"], told["roles"])
+    assert "dhcp-host=52:54:00:00:00:0a,node-00000a\n" in dnsmasq_conf(room, Home.at(None), "eno2")
 
 
 def test_roots_are_chosen_by_machine_then_group_then_image_then_for_all(room: Config) -> None:
