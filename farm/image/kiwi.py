@@ -27,6 +27,8 @@ _LOG_LINE = re.compile(r"^\[ *(?P<level>\w+) *\]: [\d:]+ \| (?P<text>.*)$")
 _APT_LINE = re.compile(r"^(?P<text>(Get:\d+|Selecting|Unpacking|Setting up|Processing triggers) .*)$")
 _UNFETCHED = re.compile(r"^[WE]: Failed to fetch (?P<url>\S+)\s+(?P<why>.+)$")
 _ERROR = re.compile(r"^(\[ *ERROR|E: |W: GPG|dpkg: error|.*No space left on device)")
+_INVALID = re.compile(r"^.*:ERROR:RELAXNGV:\w+: (?P<why>.+)$")
+"""What libxml says of a description that KIWI's schema does not allow; KIWI's own error does not repeat it."""
 _LOG_STAMP = re.compile(r"^\[ *ERROR *\]: [\d:]+ \| ")
 LINES = 8
 """Of an error's causes; the last are nearest to it."""
@@ -140,7 +142,7 @@ def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) ->
 
 
 def failure(text: str, code: int, log: Path) -> FarmError:
-    """Why the last command in KIWI's log failed: what could not be fetched, or else the errors, each said once.
+    """Why the last command in KIWI's log failed: what could not be fetched, what is invalid, or else each error once.
 
     Without an index apt goes on, and then KIWI's errors are about packages that it cannot find.
     """
@@ -152,6 +154,9 @@ def failure(text: str, code: int, log: Path) -> FarmError:
         why = dict.fromkeys(f"{urlsplit(match['url']).netloc or match['url']}: {match['why']}" for match in unfetched)
         mend = f"Check whether the mirror can be reached: sudo apt-get update. {whole}"
         return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), mend)
+    if invalid := dict.fromkeys(match["why"] for line in lines if (match := _INVALID.match(line))):
+        mend = f"Correct the description of the image, and compare it with the example in docs/images.md. {whole}"
+        return FarmError("KIWI does not understand the image's description.", "\n".join([*invalid][:LINES]), mend)
     errors = dict.fromkeys(_LOG_STAMP.sub("", line) for line in lines if _ERROR.match(line))
     why = errors or dict.fromkeys(line for line in lines if line)
     return FarmError(f"KIWI could not build the image (exit code {code}).", "\n".join([*why][-LINES:]), whole)

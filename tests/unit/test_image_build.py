@@ -231,3 +231,18 @@ def test_each_cause_of_a_failed_build_is_said_once(lines: list[str], why: str) -
     assert len(found.why.splitlines()) == len({*found.why.splitlines()})
     assert "earlier" not in found.why
     assert "/log" in found.fix
+
+
+def test_a_description_that_kiwis_schema_does_not_allow_says_what_is_wrong_in_it() -> None:
+    text = """# kiwi-ng system prepare
+[ WARNING ]: 07:49:36 | Command "jing" not found in the environment
+[ INFO    ]: 07:49:36 | --> /tmp/kiwi_xslt-x:41:0:ERROR:RELAXNGV:RELAXNG_ERR_EXTRACONTENT: Element packages has extra content: pakage
+<string>:0:0:ERROR:RELAXNGV:RELAXNG_ERR_INTEREXTRA: Extra element packages in interleave
+[ ERROR   ]: 07:49:36 | KiwiDescriptionInvalid: Failed to validate schema and/or schematron rules. Use --debug for more
+"""  # noqa: E501
+
+    found = kiwi.failure(text, 1, Path("/log"))
+
+    assert "KIWI does not understand the image's description." == found.what
+    assert "Element packages has extra content: pakage\nExtra element packages in interleave" == found.why
+    assert "The whole log: /log" in found.fix
