@@ -147,10 +147,13 @@ def _output(*argv: str) -> str:
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
-    """A lab that is not up yet, and is taken down at the end whatever happened."""
+    """A lab that is not up yet, and is taken down at the end whatever happened; its second machine boots over NBD."""
     home = Path(tempfile.mkdtemp(prefix="farm-e2e-", dir="/var/tmp"))
     name = f"t{os.getpid()}"
-    (home / "farm.yaml").write_text(f"name: {name}\nvirtual: {{memory: 1024}}\n")
+    (home / "farm.yaml").write_text(
+        f"name: {name}\nvirtual: {{memory: 1024}}\n"
+        'machines: [{mac: "52:54:00:fa:00:02", name: virtual-2, root: nbd}]\n'
+    )
     lab = Lab(home, name)
     try:
         yield lab
