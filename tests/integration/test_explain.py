@@ -1,5 +1,6 @@
 """`farm explain` of real compiler calls: each way of staying here is provoked, and its true cause must be named."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -313,7 +314,8 @@ def test_a_node_lost_in_the_middle(slow: Slow) -> None:
             os.kill(pid, signal.SIGSTOP)
         stopped.update(more)
     for pid in stopped:  # all at once, as power fails: nobody is left to tell of the others
-        os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):  # the kernel hangs up on a stopped one that lost its parent
+            os.kill(pid, signal.SIGKILL)
     code, call = slow.ended()
     assert (code, call["outcome"], call["host"]) == (0, "again", NODE)
     # The compiler runs before it has been sent all of its source.
