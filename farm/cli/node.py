@@ -219,6 +219,10 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
         ("overlay", f"{size(told.overlay.used)} of {size(told.overlay.total)} used"),
         ("network", f"{size(told.network.received)} received, {size(told.network.sent)} sent ({told.network.nic})"),
     ]
+    facts += [
+        ("file", Text(f"no {printable(path)}: {printable(why)}", style="bold red"))
+        for path, why in told.files.failed.items()
+    ]
     if told.temperatures:
         facts.append(("temperature", f"{max(told.temperatures.values()):.0f} °C (highest)"))
     return facts

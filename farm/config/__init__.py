@@ -172,6 +172,29 @@ class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1024
 
 
+class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file for nodes."""
+
+    path: Annotated[
+        str,
+        Meta(pattern=r"^/[!-~]{1,127}$", description="an absolute path (/opt/site/settings)"),
+        Meta(
+            description="where the node has it (docs/node-files.md lists the folders)", examples=["/opt/site/settings"]
+        ),
+    ]
+    source: Annotated[
+        str,
+        Meta(
+            pattern=r"^[ -~]{1,4096}$",
+            description="a file on this server, absolute or from this file's folder (files/settings)",
+            examples=["files/settings"],
+        ),
+    ]
+    mode: Annotated[
+        Literal["0644", "0755", "0600", "0700"], Meta(description="its permissions on the node, in quotes")
+    ] = "0644"
+
+
 class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     """What holds for every node."""
 
@@ -188,6 +211,10 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = FIRST_KIND
     slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
     kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
+    files: Annotated[
+        list[FileConfig],
+        Meta(description="files of this server that every node gets when it boots (docs/node-files.md)"),
+    ] = field(default_factory=list)
     authorized_keys: Annotated[
         list[PublicKey], Meta(description="public ssh keys that can log in as root, besides the farm's own")
     ] = field(default_factory=list)
@@ -253,6 +280,9 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="how it reads its root file system; unset: as its group, its image or image.root says"),
     ] = None
     kernel_options: Annotated[KernelOptions, Meta(description="added to its kernel command line")] = ""
+    files: Annotated[
+        list[FileConfig], Meta(description="files that it gets besides those of its group and of nodes.files")
+    ] = field(default_factory=list)
 
 
 class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -272,6 +302,9 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="how they read their root file systems; unset: as their image or image.root says"),
     ] = None
     kernel_options: Annotated[KernelOptions, Meta(description="added to their kernel command line")] = ""
+    files: Annotated[list[FileConfig], Meta(description="files that they get besides those of nodes.files")] = field(
+        default_factory=list
+    )
 
 
 class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
@@ -381,6 +414,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         return " ".join(
             each.kernel_options for each in (self.nodes, image, *nearest_last) if each and each.kernel_options
         )
+
+    def files_of(self, machine: MachineConfig | None) -> list[FileConfig]:
+        """The files that a machine gets, one for each path: the nearest wins, machine, group, all."""
+        nearest_last = [section for _, section in self._own(machine)][::-1]
+        found = {file.path: file for section in (self.nodes, *nearest_last) for file in section.files}
+        return list(found.values())
 
     @property
     def roots(self) -> set[str]:

@@ -72,7 +72,11 @@ def commented(values: Mapping[str, Any], schema: bool = False) -> str:
         if key.shape.section:
             lines.append(f"{key.name}:")
             for inner in keys(key.shape.section).values():
-                lines += [*_comment(inner.shape, "  "), *_setting(inner, f"{key.name}.{inner.name}", values, "  ")]
+                lines += _comment(inner.shape, "  ")
+                if inner.shape.inner:
+                    lines += [f"  #{inner.name}:", *(f"  {line}" for line in _example(inner, values))]
+                else:
+                    lines += _setting(inner, f"{key.name}.{inner.name}", values, "  ")
         elif key.shape.inner:
             lines += [f"{key.name}:", *_example(key, values)]
         else:

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import msgspec
 
-from farm.config import BUILT_IN, Config, MachineConfig, Place, own_name
+from farm.config import BUILT_IN, Config, FileConfig, MachineConfig, Place, own_name
 from farm.node import contract
 from farm.node.ports import ICECCD_PORT
 
@@ -60,6 +60,7 @@ def check(config: Config) -> list[Problem]:
         *_kernel_options(config),
         *_images(config),
         *_groups(config),
+        *_files(config),
     ]
     try:
         server = IPv4Interface(config.address)
@@ -378,6 +379,28 @@ def _groups(config: Config) -> Iterator[Problem]:
             elif mac not in names and not _is_nic(mac):
                 yield _no_nic(place, mac)
             first.setdefault(mac or member, place)
+
+
+def _files(config: Config) -> Iterator[Problem]:
+    """Files at places that a node does not accept, or more than it accepts."""
+    sections: list[tuple[Place, list[FileConfig]]] = [(("nodes",), config.nodes.files)]
+    sections += [(("machines", index), machine.files) for index, machine in enumerate(config.machines)]
+    sections += [(("groups", name), group.files) for name, group in config.groups.items()]
+    for place, files in sections:
+        seen: dict[str, int] = {}
+        for index, file in enumerate(files):
+            here: Place = (*place, "files", index, "path")
+            if not contract.FILE_PATH.fullmatch(file.path):
+                text = f"{file.path} is not a place for files."
+                yield Problem(here, text, f"Nodes accept files there: {contract.FILE_PLACES}.", "Choose one of these.")
+            elif file.path in seen:
+                yield Problem(here, f"the same path as files[{seen[file.path]}].", mend="Remove one.")
+            seen.setdefault(file.path, index)
+    for machine in (None, *config.listed):
+        if len(given := config.files_of(machine)) > contract.MAX_FILES:
+            text = f"{machine.name if machine else 'every node'} would get {len(given)} files."
+            yield Problem(("nodes", "files"), text, f"A node accepts at most {contract.MAX_FILES}.", "Remove some.")
+            return
 
 
 def _kernel_options(config: Config) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from farm.export import root_argument
 from farm.home import Home, place, write_atomic
 from farm.image.store import Store
 from farm.image.verity import Verity
+from farm.netboot import node_files
 from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.settings import hyphens, machine_settings
 
@@ -153,11 +154,14 @@ def write_boot_files(
     booted = {name: _booted(config, store, image) for name, image in images.items()}
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     kinds = {name: store.get(image).kind for name, image in images.items()}
-    settings = machine_settings(config, farm_key, kinds)
+    contents = node_files.read_sources(config, home.config.parent)
+    node_files.serve(contents, home.http / "files")
+    settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents))
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},
     )
+    node_files.remove_others(contents, home.http / "files")
     served = home.http / "images"
     kept = {served / manifest.image for manifest in store.list()}
     for folder in {path.parent for path in served.rglob("*") if path.is_file()} - kept:

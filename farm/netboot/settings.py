@@ -16,16 +16,23 @@ Document = dict[str, object]
 
 
 def machine_settings(
-    config: Config, farm_key: str, kinds: Mapping[str, str] = MappingProxyType({})
+    config: Config,
+    farm_key: str,
+    kinds: Mapping[str, str] = MappingProxyType({}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Document]:
     """File name → what a machine is told: default.json, and one for each machine that differs.
 
-    ``kinds``: the built-in kind that an image is made from, by its name, where that is another.
+    ``kinds``: the built-in kind that an image is made from, by its name, where that is another. ``hashes``: the SHA-256
+    of each file for nodes, by its source.
     """
 
     def document(machine: MachineConfig | None) -> Document:
         image = config.image_of(machine)
-        return machine_document(config, machine, farm_key, roles(kinds.get(image, image)))
+        told = machine_document(config, machine, farm_key, roles(kinds.get(image, image)))
+        files = config.files_of(machine)
+        entries = [{"path": file.path, "sha256": hashes[file.source], "mode": file.mode} for file in files]
+        return {**told, "files": entries} if entries else told
 
     own = {f"{hyphens(machine.mac)}.json": document(machine) for machine in config.listed}
     return {"default.json": document(None), **own}

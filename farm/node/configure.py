@@ -13,8 +13,9 @@ import time
 from collections.abc import Callable
 
 from farm.node import witness
-from farm.node.contract import MAX_BYTES, SettingsError
+from farm.node.contract import MAX_BYTES, MAX_FILE_BYTES, SettingsError
 from farm.node.files import read, write
+from farm.node.given_files import fetch_files
 from farm.node.network import address_of, ensure_broadcast, mac_of, nic_of
 from farm.node.retry import pauses
 from farm.node.roles import load
@@ -85,20 +86,20 @@ def _ask_once(boot: Boot, mac: str, boot_id: str, stages: dict[str, float], tftp
         return parse_settings(tftp_get(boot.server, "nodes/default.json"))
 
 
-def http_get(server: str, port: int, path: str, timeout: float = 5.0) -> bytes:
-    """The body of one HTTP/1.0 answer; OSError when there is none, or it is not 200, too long or cut off.
+def http_get(server: str, port: int, path: str, timeout: float = 5.0, most: int = 2 * MAX_BYTES) -> bytes:
+    """The body of one HTTP/1.0 answer; OSError when there is none, or it is not 200, cut off or over ``most`` bytes.
 
     Written out because http.client would double this program's start (it brings the e-mail parser and TLS).
     """
     deadline = time.monotonic() + timeout
     with socket.create_connection((server, port), timeout) as sock:
         sock.sendall(f"GET {path} HTTP/1.0\r\nHost: {server}:{port}\r\nUser-Agent: farm-node\r\n\r\n".encode())
-        data = b""
-        while len(data) <= 2 * MAX_BYTES and (piece := sock.recv(16384)):
+        data = bytearray()
+        while len(data) <= most and (piece := sock.recv(16384)):
             data += piece
             if time.monotonic() > deadline:
                 raise TimeoutError("the answer takes too long")
-    head, end, body = data.partition(b"\r\n\r\n")
+    head, end, body = bytes(data).partition(b"\r\n\r\n")
     status, *fields = head.decode("latin-1").split("\r\n")
     if not end or status.split(" ")[1:2] != ["200"]:
         raise OSError(f"HTTP: {status[:80]!r}")
@@ -132,6 +133,7 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
     write(
         os.path.join(root, "root/.ssh/authorized_keys"), "".join(key + "\n" for key in settings.authorized_keys), 0o600
     )
+    failed = _fetch_files(root, boot, settings)
     node = {
         **nic,
         "schema": 1,
@@ -143,6 +145,7 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
         "http_port": boot.http_port,
         "telemetry_port": settings.telemetry_port,
         "boot": stages,
+        "files": {"written": len(settings.files) + len(settings.refused) - len(failed), "failed": failed},
         "roles": settings.roles,
     }
     for role in settings.roles:
@@ -151,6 +154,19 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
         _say(f"{name}: this image is too old for: {', '.join(settings.unknown)}")
     # Last: what starts after this program goes by it.
     write(os.path.join(root, "run/farm/node.json"), json.dumps(node) + "\n")
+
+
+def _fetch_files(root: str, boot: Boot, settings: Settings) -> dict[str, str]:
+    """Fetch the files that the machine was given; returns path → why there is none. Its roles start in any case."""
+
+    def get(path: str, timeout: float) -> bytes:
+        # Beside the file there are the answer's header fields.
+        return http_get(boot.server, boot.http_port, path, timeout, MAX_FILE_BYTES + MAX_BYTES)
+
+    failed = {**settings.refused, **fetch_files(root, settings.files, get)}
+    for path, why in failed.items():
+        _say(f"no file {path}: {why}")
+    return failed
 
 
 def _boot_nic(boot: Boot, root: str) -> str | None:

@@ -54,6 +54,27 @@ KEY = re.compile(
     "( [^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{0,256})?"
 )
 """A line of authorized_keys: kind, base64 and a comment; of options (sshd(8)) those that name no command or file."""
+MAX_FILES = 16
+"""That one machine is given."""
+MAX_FILE_BYTES = 1024 * 1024
+"""Of one of them; all of them lie in the node's RAM."""
+FILE_MODES = ("0644", "0755", "0600", "0700")
+SHA256 = re.compile("[0-9a-f]{64}")
+_PART = "[A-Za-z0-9_][A-Za-z0-9._+@-]{0,63}"
+FILE_PATH = re.compile(
+    "(?=.{1,128}$)"
+    "(/etc/(hosts|motd|issue|issue\\.net|timezone|localtime|locale\\.conf|vconsole\\.conf|lts\\.conf|default/(keyboard|locale))"
+    f"|(/opt|/etc/opt|/usr/local/(bin|etc|share/ca-certificates))(/{_PART}){{1,8}})"
+)
+"""Where a node accepts a file: nothing there lets anybody log in, starts a program at boot or belongs to the farm.
+
+No part begins with a dot, so that no path leads out of these folders.
+"""
+FILE_PLACES = (
+    "/opt, /etc/opt, /usr/local/bin, /usr/local/etc, /usr/local/share/ca-certificates; in /etc: hosts, motd, issue, "
+    "issue.net, timezone, localtime, locale.conf, vconsole.conf, lts.conf, default/keyboard, default/locale"
+)
+"""The same for people."""
 OWN_OPTION = re.compile(r"(farm\.[^=]*|BOOTIF|boot|initrd|ip)(=.*)?")
 """A word of the kernel's command line that only the farm may write: the initrd and the node go by it."""
 

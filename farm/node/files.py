@@ -16,10 +16,10 @@ def read(path: str) -> str:
         return ""
 
 
-def write(path: str, text: str, mode: int = 0o644) -> None:
+def write(path: str, content: str | bytes, mode: int = 0o644) -> None:
     """Write a file that others see whole or not at all, its folder too if there is none. Raises OSError."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     descriptor = os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     os.replace(path + ".new", path)

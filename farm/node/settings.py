@@ -11,11 +11,14 @@ import re
 from farm.node.contract import (
     ADDRESS,
     EXPORT,
+    FILE_MODES,
+    FILE_PATH,
     FIRST_ROLES,
     IMAGE,
     KEY,
     MAC,
     MAX_BYTES,
+    MAX_FILES,
     MAX_KEYS,
     MAX_PORT,
     MAX_ROLES,
@@ -23,6 +26,7 @@ from farm.node.contract import (
     PORT,
     ROLES,
     SCHEMA,
+    SHA256,
     SettingsError,
     number_of,
     text_of,
@@ -44,6 +48,8 @@ class Settings:
         unknown: list[str],
         telemetry_port: int,
         authorized_keys: list[str],
+        files: list[dict[str, str]],
+        refused: dict[str, str],
     ) -> None:
         self.farm = farm
         self.name = name
@@ -53,6 +59,10 @@ class Settings:
         """Roles that this version does not have: the image is older than the server."""
         self.telemetry_port = telemetry_port
         self.authorized_keys = authorized_keys
+        self.files = files
+        """Files to fetch: ``path``, ``sha256``, also their name at the server, and ``mode``, in octal digits."""
+        self.refused = refused
+        """Path → why this version does not accept the file. A machine works without it, so that this is no error."""
 
 
 class Boot:
@@ -118,6 +128,7 @@ def parse_settings(data: bytes) -> Settings:
     if not isinstance(roles, list) or len(roles) > MAX_ROLES:
         raise SettingsError(f"roles is not a list of at most {MAX_ROLES}")
     names = [text_of({"roles": role}, "roles", NAME) for role in roles]
+    files, refused = _files(said.get("files", []))
     return Settings(
         farm=text_of(said, "farm", NAME),
         name=None if said.get("name") is None else text_of(said, "name", NAME),
@@ -125,7 +136,28 @@ def parse_settings(data: bytes) -> Settings:
         unknown=[name for name in names if name not in ROLES],
         telemetry_port=number_of(said, "telemetry_port", 1, MAX_PORT),
         authorized_keys=[text_of({"authorized_keys": key}, "authorized_keys", KEY) for key in keys],
+        files=files,
+        refused=refused,
     )
+
+
+def _files(said: object) -> tuple[list[dict[str, str]], dict[str, str]]:
+    """The files that a node fetches, and those that it refuses: a newer server may know of more places."""
+    if not isinstance(said, list):
+        return [], {"?": "files is not a list"}
+    files, refused = [], {}
+    for entry in said[:MAX_FILES]:
+        entry = entry if isinstance(entry, dict) else {}
+        path, sha256, mode = (str(entry.get(key, "")) for key in ("path", "sha256", "mode"))
+        if not FILE_PATH.fullmatch(path):
+            refused[ascii(path)[1:-1][:128] or "?"] = "not a place for files"
+        elif not SHA256.fullmatch(sha256) or mode not in FILE_MODES:
+            refused[path] = "its hash or its mode is not valid"
+        else:
+            files.append({"path": path, "sha256": sha256, "mode": mode})
+    if len(said) > MAX_FILES:
+        refused["?"] = f"more than {MAX_FILES} files"
+    return files, refused
 
 
 def node_name(settings: Settings, mac: str) -> str:

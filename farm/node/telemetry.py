@@ -54,6 +54,7 @@ class Sampler:
             **{key: self.node[key] for key in ("farm", "name", "mac", "image", "root", "boot_id")},
             "stage": "ready" if all(section["ready"] for section in sections.values()) else "agent",
             "boot": boot,
+            "files": self.node.get("files", {}),
             "cpu": {"percent": psutil.cpu_percent(percpu=True)},
             "load": list(os.getloadavg()),
             "memory": {"total": memory.total, "available": memory.available},

@@ -37,6 +37,7 @@ def problems(farm: Farm, instance: Instance, farmd_why: str = "") -> list[Findin
         *stranger_problems(farm, instance.config),
         *_silent_nodes(farm),
         *_full_nodes(farm),
+        *_missing_files(farm),
         *_same_name(farm),
         *_forged(farm),
     ]
@@ -113,6 +114,20 @@ def _full_nodes(farm: Farm) -> Iterator[Finding]:
         yield Finding(
             "node-full", f"The RAM of {few(full)} is full: jobs fail there, or are not assigned.", fix, full[0]
         )
+
+
+def _missing_files(farm: Farm) -> Iterator[Finding]:
+    """Nodes that did not get all files of `files` in farm.yaml when they booted."""
+    failed = {
+        node.name: node.telemetry.files.failed
+        for node in farm.nodes.values()
+        if node.telemetry and node.verified and not node.silent and node.telemetry.files.failed
+    }
+    if failed:
+        first = next(iter(failed))
+        path, why = next(iter(failed[first].items()))
+        what = f"{few(list(failed))} did not get all files: no {printable(path)}, {printable(why)}."
+        yield Finding("node-files", what, f"Look: farm node show {first}. Then: sudo farm node reboot {first}", first)
 
 
 def _same_name(farm: Farm) -> Iterator[Finding]:

@@ -43,6 +43,14 @@ class Traffic(Struct, frozen=True):
     sent: Bytes = 0
 
 
+class GivenFiles(Struct, frozen=True):
+    """The files that the node was given when it booted."""
+
+    written: Annotated[int, Meta(ge=0, le=1024)] = 0
+    failed: Annotated[dict[Text, Text], Meta(max_length=64)] = {}
+    """Path → why it was not written."""
+
+
 class Telemetry(Struct, frozen=True):
     """How a machine is doing, whatever it is for."""
 
@@ -57,6 +65,7 @@ class Telemetry(Struct, frozen=True):
     """The export by which it reads its root; empty where its image does not say it."""
     version: Text = ""
     boot: Annotated[dict[Annotated[str, Meta(max_length=16)], Seconds], Meta(max_length=64)] = {}
+    files: GivenFiles = GivenFiles()
     cpu: Processors = Processors()
     load: Annotated[list[Seconds], Meta(max_length=3)] = []
     memory: Memory = Memory()

@@ -20,11 +20,23 @@ from farm.config.rules import check, dhcp_range, dotted, server_problems
 from farm.errors import ConfigError, FarmError
 from farm.netboot.render import Booted, boot_scripts
 from farm.netboot.settings import machine_settings
-from farm.node.contract import KEY, KEYS_BYTES, MAX_BYTES, MAX_KEYS, NAME, NETNAME, SCHEDULER, SettingsError
+from farm.node.contract import (
+    FILE_PATH,
+    KEY,
+    KEYS_BYTES,
+    MAX_BYTES,
+    MAX_FILES,
+    MAX_KEYS,
+    NAME,
+    NETNAME,
+    SCHEDULER,
+    SettingsError,
+)
 from farm.node.settings import parse_cmdline, parse_settings
 from farm.workstation.join.candidates import check_netname
 
 FARM_KEY = f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGfarm{'x' * 8000} farm"
+HASH = "0f" * 32
 VERSION = "20260101.1"
 IPXE = {"${netX/mac:hexhyp}": "52-54-00-00-00-01", "${netX/ip}": "10.77.0.50", "${netX/gateway}": ""}
 
@@ -70,13 +82,19 @@ def see_that_images_from_before_roles_take(config: Config, machine: MachineConfi
 def see_that_nodes_take(config: Config) -> None:
     """What the server writes for this configuration is read by every node, and as it was meant."""
     machines = {f"{machine.mac.replace(':', '-')}.json": machine for machine in config.machines}
-    for name, written in machine_settings(config, FARM_KEY).items():
+    hashes = {file.source: HASH for machine in (None, *config.listed) for file in config.files_of(machine)}
+    for name, written in machine_settings(config, FARM_KEY, hashes=hashes).items():
         told = parse_settings(msgspec.json.format(msgspec.json.encode(written)))
         assert (config.name, machines[name].name if name in machines else None) == (told.farm, told.name)
         assert (written["roles"], []) == (list(told.roles), told.unknown)
         assert compile_settings(config, machines.get(name)) == told.roles["compile"]
         assert config.nodes.telemetry_port == told.telemetry_port
         assert [FARM_KEY, *config.nodes.authorized_keys] == told.authorized_keys
+        given = config.files_of(machines.get(name))
+        assert ([{"path": file.path, "sha256": HASH, "mode": file.mode} for file in given], {}) == (
+            told.files,
+            told.refused,
+        )
         see_that_images_from_before_roles_take(config, machines.get(name), json.loads(msgspec.json.encode(written)))
     for line in command_lines(config):
         boot = parse_cmdline(line)
@@ -100,6 +118,28 @@ PUBLIC_KEYS = st.one_of(
 )
 WORDS = ["quiet", "farm.server=1.2.3.4", "BOOTIF=01-52", "ip=dhcp", "||", "#x", "x=${y}", 'd="a', 'd="b c"', "٣"]
 OPTIONS = st.lists(st.sampled_from(WORDS), max_size=2).map(" ".join) | st.text(string.printable, max_size=10)
+FILES = st.lists(
+    st.fixed_dictionaries(
+        {
+            "path": st.sampled_from(
+                [
+                    "/etc/hosts",
+                    "/etc/passwd",
+                    "/opt/a/b",
+                    "/opt/../etc/passwd",
+                    "/opt/a/",
+                    "/usr/local/bin/x",
+                    "/opt/a\n",
+                ]
+            )
+            | st.from_regex(FILE_PATH, fullmatch=True)
+            | st.text(string.printable, max_size=20).map("/opt/{}".format),
+            "source": st.sampled_from(["files/a", "/srv/b c"]),
+            "mode": st.sampled_from(["0644", "0755", "4755"]),
+        }
+    ),
+    max_size=3,
+)
 SERVERS = st.ip_addresses(v=4).flatmap(
     lambda address: st.integers(8, 29).map(lambda length: ipaddress.IPv4Interface((address, length)))
 )
@@ -121,8 +161,11 @@ def files(draw: st.DrawFn) -> str:
             "telemetry_port": draw(PORTS),
             "authorized_keys": draw(st.lists(PUBLIC_KEYS, max_size=2)),
             "kernel_options": draw(OPTIONS),
+            "files": draw(FILES),
         },
-        "machines": [{"mac": "52:54:00:00:00:01", "name": draw(NAMES), "kernel_options": draw(OPTIONS)}],
+        "machines": [
+            {"mac": "52:54:00:00:00:01", "name": draw(NAMES), "kernel_options": draw(OPTIONS), "files": draw(FILES)}
+        ],
     }
     return yaml.safe_dump(plain, allow_unicode=draw(st.booleans()))
 
@@ -150,6 +193,12 @@ def test_what_the_check_accepts_every_node_accepts(text: str) -> None:
         {"nodes": {"authorized_keys": [key(number) for number in range(MAX_KEYS - 1)]}},
         {"nodes": {"authorized_keys": [key(number, comment='"' * 256) for number in range(MAX_KEYS - 1)]}},
         {"nodes": {"authorized_keys": [key(number, comment="ü" * 250) for number in range(MAX_KEYS - 1)]}},
+        {
+            "nodes": {
+                "authorized_keys": [key(number, comment='"' * 256) for number in range(MAX_KEYS - 1)],
+                "files": [{"path": f"/opt/{'x' * 60}/{'y' * 59}{n:02}", "source": "a"} for n in range(MAX_FILES)],
+            }
+        },
         {"nodes": {"kernel_options": 'mitigations=auto dyndbg="file a.c +p" loglevel=7'}},
     ],
     ids=lambda said: str(said)[:60],
@@ -220,3 +269,53 @@ def test_a_netname_that_can_be_joined_is_one_that_a_farm_may_have(name: str) -> 
     else:
         refused = False
     assert refused == bool(check(Config(scheduler=SchedulerConfig(name)))) or not name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/etc/passwd",
+        "/etc/shadow",
+        "/etc/sudoers.d/x",
+        "/etc/ssh/sshd_config",
+        "/root/.ssh/authorized_keys",
+        "/etc/systemd/system/x.service",
+        "/usr/local/lib/systemd/system/x.service",
+        "/etc/cron.d/x",
+        "/etc/ld.so.preload",
+        "/etc/profile.d/x.sh",
+        "/etc/hostname",
+        "/run/farm/node.json",
+        "/opt/../etc/passwd",
+        "/opt//x",
+        "/opt/.ssh",
+        "/opt",
+        "/opt/x/",
+        "/opt/" + "x" * 65,
+    ],
+)
+def test_a_place_that_a_node_refuses_is_refused(path: str) -> None:
+    assert ["nodes.files[0].path"] == wrong({"nodes": {"files": [{"path": path, "source": "a"}]}})
+    said = json.loads(msgspec.json.encode(machine_settings(Config(), FARM_KEY)["default.json"]))
+    told = parse_settings(json.dumps({**said, "files": [{"path": path, "sha256": HASH, "mode": "0644"}]}).encode())
+    assert ([], [path]) == (told.files, list(told.refused))
+
+
+def test_more_files_than_a_node_takes_are_refused() -> None:
+    many = [{"path": f"/opt/{number}", "source": "a"} for number in range(MAX_FILES + 1)]
+    assert ["nodes.files"] == wrong({"nodes": {"files": many}})
+    machine = {"mac": "52:54:00:00:00:01", "name": "a", "files": many[:1]}
+    assert ["nodes.files"] == wrong({"nodes": {"files": many[1:]}, "machines": [machine]})
+
+
+def test_the_nearest_file_of_a_path_wins() -> None:
+    said = {
+        "nodes": {"files": [{"path": "/opt/a", "source": "all"}, {"path": "/opt/b", "source": "all"}]},
+        "groups": {"room": {"machines": ["pc"], "files": [{"path": "/opt/a", "source": "room"}]}},
+        "machines": [
+            {"mac": "52:54:00:00:00:01", "name": "pc", "files": [{"path": "/opt/b", "source": "pc", "mode": "0755"}]}
+        ],
+    }
+    config = parse(yaml.safe_dump(said))
+    assert {"/opt/a": "room", "/opt/b": "pc"} == {file.path: file.source for file in config.files_of(config.listed[0])}
+    assert {"/opt/a": "all", "/opt/b": "all"} == {file.path: file.source for file in config.files_of(None)}

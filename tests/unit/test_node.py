@@ -50,6 +50,8 @@ def test_settings_are_taken_as_said() -> None:
         "unknown": [],
         "telemetry_port": 9105,
         "authorized_keys": [KEY],
+        "files": [],
+        "refused": {},
     }
     assert node_name(settings, "52:54:00:12:34:56") == "pc01"
     assert node_name(parse(name=None), "52:54:00:12:34:56") == "node-123456"

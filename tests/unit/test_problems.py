@@ -32,7 +32,7 @@ from farm.watch.events import (
     TelemetrySeen,
     WatchedService,
 )
-from farm.watch.node_telemetry import CompileTold, Memory, Overlay, RolesTold, Telemetry
+from farm.watch.node_telemetry import CompileTold, GivenFiles, Memory, Overlay, RolesTold, Telemetry
 from farm.watch.state import ANSWERS, Farm, fold, initial
 from tests.scheduler_says import login, logout, up
 
@@ -228,3 +228,15 @@ def test_known_addresses_must_be_some() -> None:
 
 def test_a_daemon_that_nothing_is_believed_of_is_a_problem() -> None:
     assert codes(fold(farm(), SchedulerSaid(NodeForged(66), 130.0))) == ["forged-login"]
+
+
+def test_a_node_without_a_file_that_it_was_given_is_named() -> None:
+    state = farm()
+    node = state.nodes[MAC]
+    assert node.telemetry and node.told
+    files = GivenFiles(1, {"/etc/motd": "HTTP: 404\x1b"})
+    told = replace(node.telemetry, files=files)
+    found = build(fold(state, TelemetrySeen(MAC, ADDRESS, told, 126.0, node.told)), RUNNING).findings
+    assert ["node-files"] == [each.code for each in found]
+    assert "pc01 did not get all files: no /etc/motd, HTTP: 404" in found[0].what
+    assert "\x1b" not in found[0].what
