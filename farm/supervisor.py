@@ -93,6 +93,8 @@ logfile_backups=2
 pidfile={home.runtime}/supervisord.pid
 childlogdir={home.logs}
 umask=022
+# Of each service, too: nginx needs two for each PC that boots, dnsmasq one, and most systems give it 1024.
+minfds=8192
 
 [rpcinterface:supervisor]
 supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface

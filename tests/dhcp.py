@@ -8,7 +8,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-DISCOVER, OFFER, REQUEST, ACK = 1, 2, 3, 5
+DISCOVER, OFFER, REQUEST, ACK, NAK = 1, 2, 3, 5, 6
 _MAGIC = b"\x63\x82\x53\x63"
 _ASKED = 50
 _MESSAGE = 53
@@ -27,6 +27,10 @@ class Lease:
     address: str
     file: str
     vendor_class: str
+    kind: int = ACK
+    """OFFER or ACK."""
+    server: str = ""
+    """The server's address."""
 
 
 @dataclass(frozen=True)
@@ -59,34 +63,54 @@ class Client:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
             sock.bind(("", 68))
-            offer = self._exchange(sock, DISCOVER, {}, tries)
+            offer = self._exchange(sock, DISCOVER, None, tries)
             if offer is None:
                 return None
-            wanted = {_ASKED: offer[0], _SERVER: offer[1][_SERVER]}
-            answer = self._exchange(sock, REQUEST, wanted, tries)
-            assert answer is not None, "what was offered is not given"
-            address, options, file = answer
-            name = options.get(_FILE, file).rstrip(b"\0").decode()
-            return Lease(socket.inet_ntoa(address), name, options.get(_CLASS, b"").decode())
+            given = self._exchange(sock, REQUEST, offer, tries)
+            assert given is not None, "what was offered is not given"
+            return given
 
-    def _exchange(
-        self, sock: socket.socket, kind: int, more: dict[int, bytes], tries: int
-    ) -> tuple[bytes, dict[int, bytes], bytes] | None:
+    def _exchange(self, sock: socket.socket, kind: int, offer: Lease | None, tries: int) -> Lease | None:
         transaction = os.urandom(4)
-        mac = bytes.fromhex(self.mac.replace(":", ""))
-        fixed = struct.pack("!BBBB4sHH16s6s10s192s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"", b"")
-        options = {_MESSAGE: bytes([kind]), 55: bytes([1, 3, 43, 54, 60, 66, _FILE]), **self.options, **more}
-        body = b"".join(bytes([key, len(value)]) + value for key, value in options.items())
+        asked = message(self, kind, transaction, offer)
         for _ in range(tries):
-            sock.sendto(fixed + _MAGIC + body + b"\xff", ("255.255.255.255", 67))
+            sock.sendto(asked, ("255.255.255.255", 67))
             sock.settimeout(1.0)
             with contextlib.suppress(TimeoutError):
                 while True:
-                    packet = sock.recv(2048)
-                    # A proxyDHCP server answers, too, and offers no address.
-                    if packet[0] == 2 and packet[4:8] == transaction and any(packet[16:20]):
-                        return packet[16:20], _options(packet[240:]), packet[108:236]
+                    if answer := read_answer(sock.recv(2048), transaction):
+                        return answer
         return None
+
+
+def message(client: Client, kind: int, transaction: bytes, offer: Lease | None) -> bytes:
+    """What a client sends: DISCOVER, or REQUEST for what it was offered; the answer is to be a broadcast."""
+    mac = bytes.fromhex(client.mac.replace(":", ""))
+    fixed = struct.pack("!BBBB4sHH16s6s10s192s", 1, 1, 6, 0, transaction, 0, 0x8000, b"", mac, b"", b"")
+    options = {_MESSAGE: bytes([kind]), 55: bytes([1, 3, 43, 54, 60, 66, _FILE]), **client.options}
+    if offer:
+        options |= {_ASKED: socket.inet_aton(offer.address), _SERVER: socket.inet_aton(offer.server)}
+    body = b"".join(bytes([key, len(value)]) + value for key, value in options.items())
+    return fixed + _MAGIC + body + b"\xff"
+
+
+def read_answer(packet: bytes, transaction: bytes) -> Lease | None:
+    """What a server says to the question of that number; a proxyDHCP server answers, too, and offers no address."""
+    if packet[0] != 2 or packet[4:8] != transaction or not any(packet[16:20]):
+        return None
+    options = _options(packet[240:])
+    return Lease(
+        socket.inet_ntoa(packet[16:20]),
+        options.get(_FILE, packet[108:236]).rstrip(b"\0").decode(),
+        options.get(_CLASS, b"").decode(),
+        options.get(_MESSAGE, b"\0")[0],
+        socket.inet_ntoa(options.get(_SERVER, b"\0" * 4)),
+    )
+
+
+def is_refusal(packet: bytes, transaction: bytes) -> bool:
+    """Whether a server says that what was asked for is not to be had."""
+    return packet[4:8] == transaction and _options(packet[240:]).get(_MESSAGE) == bytes([NAK])
 
 
 def _options(data: bytes) -> dict[int, bytes]:

@@ -168,8 +168,9 @@ class ExportConfig(Struct, frozen=True, forbid_unknown_fields=True):
         int, Meta(ge=0, le=65534, description="AoE shelf; each image version gets a slot of its own on it")
     ] = 7
     buffer: Annotated[
-        int, Meta(ge=16, le=4096, description="frames an AoE target holds for its clients; 1024 keeps 64 clients fair")
-    ] = 1024
+        int,
+        Meta(ge=16, le=16384, description="frames an AoE target holds for its clients; 4096 keeps 500 clients fair"),
+    ] = 4096
 
 
 class FileConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -42,8 +42,8 @@ FOREIGN = {
 }
 """Tags of machines that cannot run the farm's kernel → what they are."""
 
-TFTP_MAX = 900
-"""Transfers at a time: dnsmasq needs a descriptor for each, and a process has 1024 unless it is given more."""
+TFTP_MAX = 2000
+"""Transfers at a time: dnsmasq needs a descriptor for each, of which a service has 8192 (farm/supervisor.py)."""
 
 KERNEL_OPTIONS = "boot=farm panic=30 quiet loglevel=3 systemd.show_status=error mitigations=off cryptomgr.notests"
 

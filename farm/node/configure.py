@@ -23,7 +23,7 @@ from farm.node.settings import Boot, Settings, node_name, parse_cmdline, parse_s
 
 LINK_POLL_SECONDS = 0.05
 COMPLAIN_SECONDS = 30.0
-ASK_PAUSES = 0.2, 5.0
+ASK_PAUSES = 0.2, 15.0
 """Seconds between questions to the server, at first and in the end."""
 HTTP_TRIES = 3
 """So often is HTTP asked before TFTP is tried as well."""

@@ -1,4 +1,4 @@
-"""Measure the farm's bounds on this machine: `sudo python -m tests.bench [aoe] [image] [boot] [view] [load] [run]`."""
+"""Measure the farm's bounds: `sudo python -m tests.bench [aoe] [image] [boot] [view] [load] [run] [storm]`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, run, view
+from tests.bench import aoe, boot, image, run, storm, view
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run")
+BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm")
 
 
 def main() -> None:
@@ -36,6 +36,8 @@ def main() -> None:
         add_load(table)
     if "run" in wanted:
         add_run(table)
+    if "storm" in wanted:
+        add_storm(table)
     Console().print(table)
     Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
 
@@ -147,6 +149,36 @@ def add_run(table: Table) -> None:
     row(table, "  the same of the submitter's processor time", f"{cost.cpu_ratio:.3f}")
     beside = ", ".join(f"{build.beside:.2f}" for build in cost.ours)
     row(table, "  farm run before and after the command", f"{beside} s")
+
+
+def add_storm(table: Table) -> None:
+    """A room of PCs that are switched on at once, by each export."""
+    for export in storm.EXPORTS:
+        cost = storm.measure(export)
+        row(
+            table,
+            f"{cost.nodes} nodes at once, root by {export}",
+            f"{cost.booted} booted",
+            "all",
+            cost.booted == cost.nodes,
+        )
+        ratio = cost.seconds / cost.bound
+        row(
+            table,
+            "  all booted, against the link's bound",
+            f"{cost.seconds:.1f} s, {ratio:.2f} ×",
+            "≤ 1.3 ×",
+            ratio <= 1.3,
+        )
+        row(
+            table,
+            "  slowest node; sent again",
+            f"{cost.slowest:.2f} × mean; {cost.again}",
+            "≤ 2 × mean",
+            cost.slowest <= 2,
+        )
+        shares = ", ".join(f"{name} {share:.2f}" for name, share in sorted(cost.shares.items()))
+        row(table, "  shares of a core", shares)
 
 
 if __name__ == "__main__":

@@ -247,3 +247,16 @@ def test_a_root_by_no_road_is_named_with_the_roads_there_are(machine: Machine, r
     assert 1 == shown.returncode
     assert shown.stdout.startswith(f"panic: farm: farm.root={root}")
     assert ("nbd:HOST" if root.startswith("nbd") else "aoe") in shown.stdout
+
+
+def asked(machine: Machine, whom: str) -> int:
+    """How often the initrd asks within three seconds for what it does not get."""
+    count = 'panic() { echo "$asked"; exit 1; }; . "$1"; farm_patience=3; farm_wait never why $2'
+    never = "asked=0; never() { asked=$((asked + 1)); return 1; }; why() { :; }; "
+    argv = ["unshare", "--mount", "sh", "-euc", 'mount --bind /dev/null /dev/kmsg; exec busybox sh -euc "$@"', "sh"]
+    shown = subprocess.run([*argv, never + count, "sh", SCRIPT, whom], capture_output=True, text=True, check=False)
+    return int(shown.stdout.split()[-1])
+
+
+def test_a_server_that_does_not_answer_is_asked_ever_less_often(machine: Machine) -> None:
+    assert 2 < asked(machine, "server") < 12

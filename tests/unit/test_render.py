@@ -32,7 +32,7 @@ CONFIG = Config(
 
 def options(script: str) -> dict[str, str]:
     """The kernel command line of an iPXE script, by HTTP and by TFTP alike."""
-    lines = [line.removesuffix(" || goto tftp").removesuffix(" || goto local") for line in script.splitlines()]
+    lines = [line.removesuffix(" || goto tftp").removesuffix(" || goto later") for line in script.splitlines()]
     by_http, by_tftp = (line.split()[2:] for line in lines if line.startswith("kernel "))
     assert by_http == by_tftp
     return dict(word.partition("=")[::2] for word in by_http)
@@ -62,7 +62,7 @@ def test_kernel_and_initrd_are_those_of_the_version_and_a_failure_leads_to_the_l
     assert script.startswith("#!ipxe\n")
     assert "kernel ${farm}/images/20260101.1/kernel?mac=${netX/mac:hexhyp} " in script
     assert "initrd ${farm}/images/20260101.1/initrd?mac=${netX/mac:hexhyp} || goto tftp" in script
-    assert "initrd tftp://10.77.0.1/images/20260101.1/initrd || goto local" in script
+    assert "initrd tftp://10.77.0.1/images/20260101.1/initrd || goto later" in script
     assert script.endswith("exit\n")
 
 
@@ -131,7 +131,7 @@ def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None
 def test_nginx_listens_on_the_labs_address_only() -> None:
     conf = render.nginx_conf(Config(address="10.1.2.3/24", http_port=8100), Home.at(Path("/a farm")))
 
-    assert ["listen 10.1.2.3:8100;"] == [line.strip() for line in conf.splitlines() if "listen" in line]
+    assert ["listen 10.1.2.3:8100 backlog=4096;"] == [line.strip() for line in conf.splitlines() if "listen" in line]
     assert 'root "/a farm/run/http";' in conf
 
 
@@ -148,8 +148,8 @@ def test_an_export_is_read_only_with_a_window_for_many_nodes() -> None:
     service = vblade(5, Path("/i/root.squashfs"), shelf=7, interface="eno2", buffer=ExportConfig().buffer)
 
     assert "aoe-5" == service.name
-    assert "vblade -r -b 1024 7 5 eno2 /i/root.squashfs" == shlex.join(service.argv)
-    assert 1024 * 9000 == Aoe().socket_buffer(Config(), 9000)
+    assert "vblade -r -b 4096 7 5 eno2 /i/root.squashfs" == shlex.join(service.argv)
+    assert 4096 * 9000 == Aoe().socket_buffer(Config(), 9000)
 
 
 def test_farms_have_filters_of_their_own() -> None:
