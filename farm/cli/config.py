@@ -7,6 +7,7 @@ import os
 from ipaddress import IPv4Interface
 from pathlib import Path
 
+import msgspec
 import rich_click as click
 import yaml
 
@@ -14,8 +15,9 @@ from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json
 from farm.config import Config, to_yaml_dict
 from farm.config.documents import SCHEMA_FILE, commented, documentation, schema, starting_values
-from farm.config.file import load, load_or_default, parse
+from farm.config.file import kiwi_warnings, load, load_or_default, parse
 from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals
+from farm.config.kiwi_clients import FOLDER, read_clients
 from farm.config.routing import routes
 from farm.config.rules import server_problems
 from farm.errors import ConfigError
@@ -98,6 +100,8 @@ def check(home: Home, file: Path | None, virtual: bool) -> None:
     loaded = load(path, home.options)
     if not virtual:
         check_interface(loaded, path)
+    for line in kiwi_warnings(path):
+        err.print(str(line), style="yellow", markup=False, soft_wrap=True)
     out.print(f"{path} is valid: {summary(loaded)}.", markup=False, soft_wrap=True)
 
 
@@ -121,6 +125,40 @@ def show(home: Home, as_json: bool, virtual: bool) -> None:
         show_json(plain)
     else:
         out.file.write(yaml.safe_dump(plain, sort_keys=False))
+
+
+@config.command()
+@click.argument("machine", required=False, metavar="[MAC]")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def kiwi(home: Home, machine: str | None, as_json: bool) -> None:
+    """Show what KIWI's client files (kiwi/config.*) set here, and what of them is not supported.
+
+    MAC: only the file of this machine, or else config.default.
+    """
+    folder = home.config.parent / FOLDER
+    clients = read_clients(folder)
+    if machine:
+        mac = machine.lower().replace("-", ":").replace(".", ":")
+        clients = [each for each in clients if each.mac == mac] or [each for each in clients if each.mac is None]
+    lines = [line for each in clients for line in each.lines]
+    used = kiwi_warnings(home.config)
+    names = {each.file for each in clients}
+    lines += [line for line in used if line not in lines and line.file in names]
+    if as_json:
+        show_json(
+            {
+                "schema": 1,
+                "folder": str(folder),
+                "clients": msgspec.to_builtins(clients),
+                "warnings": msgspec.to_builtins([line for line in lines if line.warning]),
+            }
+        )
+        return
+    for line in lines:
+        out.print(str(line), style="yellow" if line.warning else "", markup=False, soft_wrap=True)
+    if not clients:
+        err.print(f"There is no client file in {folder}.", markup=False, soft_wrap=True)
 
 
 @config.command(name="schema")

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from farm.config import Place
 from farm.config.file import line_of, load_or_default
+from farm.config.kiwi_clients import FOLDER, read_clients
 from farm.config.rules import dotted
 from farm.errors import ConfigError
 from farm.home import Home
@@ -53,9 +54,21 @@ def next_boot(home: Home, node: NodeStatus, images: dict[str, str]) -> NextBoot 
     except ConfigError:
         return None
     machine = next((each for each in config.listed if each.mac == node.mac), None)
-    image, root = (_reason(home.config, *config.setting(machine, key)) for key in ("image", "root"))
+    image = _reason(home.config, *config.setting(machine, "image"))
+    root = _root_reason(home.config, node.mac, *config.setting(machine, "root"))
     return NextBoot(images.get(node.kind, ""), node.root, image, root)
 
 
 def _reason(file: Path, place: Place, value: str) -> SettingOrigin:
     return SettingOrigin(value, dotted(place), str(file), line_of(file, place))
+
+
+def _root_reason(file: Path, mac: str, place: Place, value: str) -> SettingOrigin:
+    """Also when one of KIWI's client files says it, which stands in for a key that farm.yaml does not have."""
+    reason = _reason(file, place, value)
+    wanted = mac if place[0] == "machines" else None
+    clients = read_clients(file.parent / FOLDER) if reason.line is None else []
+    line = next((each.root_line for each in clients if each.mac == wanted), None)
+    if line is None:
+        return reason
+    return SettingOrigin(value, line.text.partition(":")[0], str(file.parent / FOLDER / line.file), line.line)

@@ -12,6 +12,7 @@ import yaml
 from yaml.nodes import Node
 
 from farm.config import VIRTUAL_MTU, VIRTUAL_NAME, Config, Place
+from farm.config.kiwi_clients import FOLDER, KiwiLine, read_clients, with_clients
 from farm.config.reader import Reader, is_null
 from farm.config.rules import Problem, check, dotted
 from farm.errors import ConfigError
@@ -37,7 +38,8 @@ def load(path: Path, options: Sequence[str] = ()) -> Config:
         command = " ".join(["farm", *options, "init", "--interface", "NAME"])
         why = "The file names the interface on which the farm serves."
         raise ConfigError(f"There is no {path}.", why, f"Write it: sudo {command}")
-    return parse(text, str(path))
+    config, given = _parse(text, str(path))
+    return with_clients(config, read_clients(path.parent / FOLDER), given)[0]
 
 
 def load_or_default(home: Home, virtual: bool, name: str = VIRTUAL_NAME) -> Config:
@@ -49,7 +51,14 @@ def load_or_default(home: Home, virtual: bool, name: str = VIRTUAL_NAME) -> Conf
         return load(home.config, home.options)
     text = _read(home.config)
     config, given = _parse(f"name: {name}" if text is None else text, str(home.config))
+    config = with_clients(config, read_clients(home.config.parent / FOLDER), given)[0]
     return config if "mtu" in given else msgspec.structs.replace(config, mtu=VIRTUAL_MTU)
+
+
+def kiwi_warnings(path: Path) -> list[KiwiLine]:
+    """What of KIWI's client files beside a farm.yaml does not count; the file need not be there. Raises ConfigError."""
+    config, given = _parse(_read(path) or "", str(path))
+    return with_clients(config, read_clients(path.parent / FOLDER), given)[1]
 
 
 def parse(text: str, file: str = "farm.yaml") -> Config:

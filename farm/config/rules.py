@@ -250,11 +250,12 @@ def _forbidden(index: int, machine: MachineConfig) -> Iterator[Problem]:
             "A node without a name is called node- plus the last six digits of its MAC address.",
             f"Choose another name, such as {own}, the default of this machine.",
         )
-    if not _is_nic(machine.mac):
+    if not is_nic(machine.mac):
         yield _no_nic(("machines", index, "mac"), machine.mac)
 
 
-def _is_nic(mac: str) -> bool:
+def is_nic(mac: str) -> bool:
+    """Whether an address, in six pairs of hex digits, can be that of one NIC."""
     return not int(mac[:2], 16) & 1 and mac != "00:00:00:00:00:00"
 
 
@@ -376,7 +377,7 @@ def _groups(config: Config) -> Iterator[Problem]:
             elif mac in first:
                 text = f"{member} is also {dotted(first[mac])}."
                 yield Problem(place, text, "A machine is in one group, so that one image holds for it.", "Remove one.")
-            elif mac not in names and not _is_nic(mac):
+            elif mac not in names and not is_nic(mac):
                 yield _no_nic(place, mac)
             first.setdefault(mac or member, place)
 
@@ -404,15 +405,15 @@ def _files(config: Config) -> Iterator[Problem]:
 
 
 def _kernel_options(config: Config) -> Iterator[Problem]:
-    yield from _options_problems(("nodes", "kernel_options"), config.nodes.kernel_options)
+    yield from options_problems(("nodes", "kernel_options"), config.nodes.kernel_options)
     for index, machine in enumerate(config.machines):
-        yield from _options_problems(("machines", index, "kernel_options"), machine.kernel_options)
+        yield from options_problems(("machines", index, "kernel_options"), machine.kernel_options)
     for section, entries in (("images", config.images), ("groups", config.groups)):
         for name, entry in entries.items():
-            yield from _options_problems((section, name, "kernel_options"), entry.kernel_options)
+            yield from options_problems((section, name, "kernel_options"), entry.kernel_options)
 
 
-def _options_problems(place: Place, text: str) -> Iterator[Problem]:
+def options_problems(place: Place, text: str) -> Iterator[Problem]:
     """What keeps ``text`` from reaching a kernel through iPXE as it is, and the farm's own options from counting."""
     for word in text.split():
         if contract.OWN_OPTION.fullmatch(word):

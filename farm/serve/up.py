@@ -16,7 +16,7 @@ import msgspec
 from farm import command, export
 from farm.api.client import wait_until_seen
 from farm.config import VIRTUAL_NAME, Config, MachineConfig
-from farm.config.file import load_or_default
+from farm.config.file import kiwi_warnings, load_or_default
 from farm.config.interfaces import check_interface
 from farm.errors import FarmError
 from farm.export.socket_buffer import allow_socket_buffer
@@ -93,6 +93,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         # A lab that is up keeps the name it came up with.
         config = load_or_default(home, virtual, old.config.name if old else VIRTUAL_NAME)
         _check_kind(request, old, config)
+        for line in kiwi_warnings(home.config):
+            report("kiwi", str(line))
         report("checks", "programs, ports, interface")
         # Nodes that were left on wait for what they booted by.
         exports = export.needed(config, old.exports if old else noted(Store(home.images), home).exports)
