@@ -25,6 +25,8 @@ ESCAPE = "0x1d"
 """Ctrl-]: leaves the console, as in telnet."""
 
 
+names_argument = click.argument("names", metavar="[NODE...]", nargs=-1)
+all_option = click.option("--all", "everyone", is_flag=True, help="All nodes that are on, instead of named ones.")
 force_option = click.option("--force", is_flag=True, help="Include nodes that run jobs; these jobs are lost there.")
 
 
@@ -64,28 +66,34 @@ def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
 
 
 @click.command()
-@click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@names_argument
+@all_option
 @force_option
 @click.pass_obj
-def reboot(home: Home, names: tuple[str, ...], force: bool) -> None:
-    """Reboot nodes that run no jobs; they boot the image for next boots."""
-    _order(home, names, "reboot", force)
+def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> None:
+    """Reboot nodes that run no jobs, one after the other; they boot the image for next boots."""
+    _order(home, names, everyone, "reboot", force)
 
 
 @click.command()
-@click.argument("names", metavar="NODE...", nargs=-1, required=True)
+@names_argument
+@all_option
 @force_option
 @click.pass_obj
-def off(home: Home, names: tuple[str, ...], force: bool) -> None:
+def off(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> None:
     """Power off nodes that run no jobs."""
-    _order(home, names, "off", force)
+    _order(home, names, everyone, "off", force)
 
 
-def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -> None:
+def _order(home: Home, names: tuple[str, ...], everyone: bool, order: PowerOrder, force: bool) -> None:
+    if everyone == bool(names):
+        raise click.UsageError("Name nodes, or give --all.")
     require_root(f"farm node {order}")
     instance = Instance.load(home)
     status = load(home)
-    nodes = [find_node(status, name) for name in names]
+    nodes = (
+        [node for node in status.nodes if node.verified] if everyone else [find_node(status, name) for name in names]
+    )
     if not force:
         require_idle(nodes, order)
 
@@ -94,7 +102,7 @@ def _order(home: Home, names: tuple[str, ...], order: PowerOrder, force: bool) -
         power(home, instance, node.address, order, node.mac)
         out.print(f"{name} {POWER_WORDS[order][1]}.", markup=False)
 
-    for_each(list(names), act)
+    for_each([node.name for node in nodes] if everyone else list(names), act)
 
 
 @click.command()

@@ -83,6 +83,10 @@ def test_an_order_that_names_a_node_which_there_is_not_reaches_none() -> None:
                 said = " ".join(done.stderr.split())
                 assert (done.returncode, "could not be reached" in said) == (1, False)
                 assert "There is no node pc1. Known nodes: pc01. → Did you mean pc01? List them: farm" in said
+            for nobody_or_both in ([], ["--all", "pc01"]):
+                done = place.run(*argv, order, *nobody_or_both, check=False)
+                assert (done.returncode, "Name nodes, or give --all." in " ".join(done.stderr.split())) == (2, True)
+            assert "" == place.run(*argv, order, "--all").stdout, "none is on"
 
 
 @pytest.mark.parametrize("words", [["status", "--watch"], ["jobs", "--follow"], ["jobs", "-f", "--json"]])

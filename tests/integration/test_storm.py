@@ -45,7 +45,7 @@ def test_a_room_boots_to_its_end_although_all_that_it_boots_from_is_killed_in_be
         each.name for each in lab.server.supervisor.status() if each.name in ("nginx", "dnsmasq", "aoe-1", "nbd")
     ]
     assert 3 == len(services)
-    lab.limit("4mbit")
+    lab.limit("16mbit")
 
     with ThreadPoolExecutor(1) as pool:
         storm = pool.submit(lab.play, NODES)
