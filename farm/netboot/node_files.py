@@ -30,7 +30,7 @@ def hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
 def serve(contents: Mapping[str, bytes], folder: Path) -> None:
     """Write what nodes fetch: a changed file has a new name, so that a node gets what its settings mean, or nothing."""
     for source, name in hashes(contents).items():
-        if not (folder / name).exists():
+        if not (folder / name).is_file() or (folder / name).read_bytes() != contents[source]:
             write_atomic(folder / name, contents[source])
 
 

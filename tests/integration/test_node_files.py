@@ -91,6 +91,7 @@ def test_a_file_that_fails_is_told_and_leaves_the_others(lab: Lab, capfd: pytest
     assert lab.has(TOOL).exists()
     assert f"no file {MOTD}: the server's file has another SHA-256" in capfd.readouterr().err
 
+    assert {} == lab.boot(lab.serve()), "the next farm up repairs it"
     (lab.home.http / "files" / motd).unlink()
     (lab.home.http / "files" / tool).write_bytes(bytes(MAX_FILE_BYTES * 3))
     assert {MOTD, TOOL} == set(failed := lab.boot(settings))
