@@ -24,7 +24,12 @@ from farm.image.verity import append_tree
 BUILD_PROGRAMS = ("rsync", "mksquashfs", "veritysetup")
 """What a build runs of this machine's: better missed at its start than at its end."""
 
-SQUASHFS = {"fast": "-b 128K -Xcompression-level 3", "small": "-b 256K -Xcompression-level 19"}
+SQUASHFS = {
+    "fast": "-b 128K -Xcompression-level 3 -no-fragments",
+    "small": "-b 256K -Xcompression-level 19 -no-fragments",
+}
+"""Options of mksquashfs. Small files would share blocks (fragments), each read with all that is in it, and a kernel
+keeps three: for 475 files that a boot reads, 22 MB were read, and 8 without. The image is 4 % larger for it."""
 
 COMPILE = ("gcc", "-std=gnu11", "-Os", "-fno-strict-aliasing", "-static", "-s")
 

@@ -49,3 +49,9 @@ masked=(
   icecc-scheduler.service ssh.service remote-fs.target systemd-networkd-wait-online.service
 )
 systemctl --quiet mask "${masked[@]}"
+
+# Generators run before all else, and these look for disks.
+mkdir -p /etc/systemd/system-generators
+for generator in cryptsetup gpt-auto hibernate-resume integritysetup system-update veritysetup; do
+  ln -s /dev/null /etc/systemd/system-generators/systemd-$generator-generator
+done

@@ -47,6 +47,10 @@ def down_lab(lab: Lab) -> Lab:
     return lab
 
 
+MOST_FETCHED = 22e6
+"""Bytes of kernel and initrd."""
+
+
 def jobs_of(status: dict[str, Any], name: str) -> int:
     """Jobs that a node has begun."""
     host = next(node["compile"]["host"] for node in status["nodes"] if node["name"] == name)
@@ -67,8 +71,15 @@ def test_up_builds_boots_and_finds_two_nodes(down_lab: Lab) -> None:
         assert list(node["stages"]) == ["powered", "loader", "kernel", "root", "agent", "registered", "ready"]
         assert list(node["stages"].values()) == sorted(node["stages"].values())
         assert node["image"] == status["image"]
+        assert node["fetched"] < MOST_FETCHED
     nodes = sorted(status["nodes"], key=lambda node: node["name"])
     assert [("aoe", "aoe"), ("nbd", "nbd")] == [(node["root"], node["telemetry"]["root"]) for node in nodes]
+
+
+def test_a_node_reads_ahead_no_more_than_a_block_of_its_root(booted_lab: Lab) -> None:
+    command = "cat /sys/class/bdi/$(mountpoint -d /run/farm/lower)/read_ahead_kb"
+
+    assert "128\n" == booted_lab.farm("node", "ssh", NODES[0], "--", command).stdout
 
 
 def test_the_doctor_finds_nothing_wrong(booted_lab: Lab) -> None:
