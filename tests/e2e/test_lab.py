@@ -6,16 +6,21 @@ In the order they are written in, the lab boots least often.
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import signal
 import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from farm.home import Home
+from farm.image.verity import BLOCK
 from farm.supervisor import Supervisor
 from tests.e2e import states
 from tests.e2e.conftest import Lab, environment
@@ -23,6 +28,7 @@ from tests.e2e.dashboard import watching
 from tests.e2e.joined import join_build_leave
 from tests.e2e.reading import read_whole_root, small_frames
 from tests.e2e.states import NODES
+from tests.lab import until
 from tests.projects import LEAST_FILES
 
 
@@ -49,6 +55,23 @@ def down_lab(lab: Lab) -> Lab:
 
 MOST_FETCHED = 22e6
 """Bytes of kernel and initrd."""
+
+
+@contextlib.contextmanager
+def answering_for(lab: Lab, service: str, slot: int, root: Path, byte: int) -> Iterator[None]:
+    """The server's vblade stands still, and another host answers for it with one byte changed."""
+    pid = lab.services()[service]["pid"]
+    words = [sys.executable, "-m", "tests.e2e.forger", "farm0", str(slot), str(root), str(byte)]
+    os.kill(pid, signal.SIGSTOP)
+    forger = subprocess.Popen(["ip", "netns", "exec", lab.namespace, *words], stdout=subprocess.PIPE, text=True)
+    try:
+        assert forger.stdout
+        assert "answers\n" == forger.stdout.readline()
+        yield
+    finally:
+        forger.kill()
+        forger.communicate()
+        os.kill(pid, signal.SIGCONT)
 
 
 def jobs_of(status: dict[str, Any], name: str) -> int:
@@ -201,6 +224,27 @@ def test_a_node_reads_its_whole_root_again_and_again(booted_lab: Lab) -> None:
     with small_frames(booted_lab, NODES[0]):
         read_whole_root(booted_lab, NODES[0], 20)
     read_whole_root(booted_lab, NODES[1], 5)
+
+
+def test_a_node_stops_rather_than_run_what_a_forger_answers(booted_lab: Lab) -> None:
+    """A host on the segment answers in the place of the server; without the check the node would take it."""
+    root = booted_lab.images_folder / booted_lab.image / "root.squashfs"
+    shown = json.loads(booted_lab.farm("image", "show", "--json").stdout)
+    service, slot = f"aoe-{shown['slot']}", shown["slot"]
+    block = shown["verity"]["blocks"] - 100
+    with answering_for(booted_lab, service, slot, root, block * BLOCK):
+        raw = f"dd if=/dev/etherd/e7.{slot} iflag=direct bs={BLOCK} skip={block} count=1 status=none | sha256sum"
+        taken = booted_lab.farm("node", "ssh", NODES[0], "--", raw).stdout.split()[0]
+        with root.open("rb") as file:
+            file.seek(block * BLOCK)
+            assert hashlib.sha256(file.read(BLOCK)).hexdigest() != taken, "the driver takes the forged answer"
+        checked = f"dd if=/dev/mapper/farm-root iflag=direct bs={BLOCK} skip={block} count=1 status=none"
+        powered = booted_lab.nodes_by_name()[NODES[0]]["stages"]["powered"]
+        with contextlib.suppress(subprocess.TimeoutExpired):  # nobody closes the connection
+            booted_lab.farm("node", "ssh", NODES[0], "--", checked, check=False, timeout=20)
+    console = booted_lab.home / "log" / f"{NODES[0]}.console.log"
+    until(lambda: "dm-verity device corrupted" in console.read_text(errors="replace"), "the node goes on")
+    booted_lab.wait_for_boot(NODES[0], powered)
 
 
 def test_another_image_is_for_next_boots_and_a_used_one_stays(booted_lab: Lab) -> None:
