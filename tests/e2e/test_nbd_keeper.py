@@ -20,6 +20,9 @@ NAME = "toy-client:1"
 MEGABYTES = 32
 READ = """
 	echo "read-only: $(cat /sys/block/nbd0/ro)"
+	mkdir /run/dev
+	mount --move /dev /run/dev  # as when a machine changes to its root
+	device=/run$device
 	n=0
 	while :; do
 		echo 3 > /proc/sys/vm/drop_caches

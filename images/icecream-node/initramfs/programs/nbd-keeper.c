@@ -48,22 +48,18 @@ static struct {
 	char beginning[BEGINNING];
 } export;
 static const char *why = "";
+static int kmsg = -1; /* opened at first: /dev is empty once the machine has changed to its root */
 
 /* Warns on the console and in the journal. */
 static void say(const char *format, ...)
 {
 	char text[256];
 	va_list words;
-	int kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 
 	va_start(words, format);
 	int length = vsnprintf(text, sizeof text, format, words);
 	va_end(words);
-	if (kmsg < 0)
-		return;
-	if (write(kmsg, text, length < (int)sizeof text ? length : (int)sizeof text - 1) < 0)
-		length = 0;
-	close(kmsg);
+	(void)!write(kmsg, text, length < (int)sizeof text ? length : (int)sizeof text - 1);
 }
 
 static int fail(const char *reason)
@@ -349,6 +345,7 @@ int main(int argc, char **argv)
 	int count = argc - 4, turn = 0, s = -1;
 	int nl = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_GENERIC), family = nl < 0 ? 0 : family_of_nbd(nl);
 
+	kmsg = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	export.port = atoi(argv[2]);
 	export.name = argv[3];
 	if (!family) {
