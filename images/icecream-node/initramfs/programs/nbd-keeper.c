@@ -315,6 +315,16 @@ static void wait_for_its_end(int s)
 		;
 }
 
+/* Whether the device has taken the socket. The kernel reports success as well when it needed none, since it had not
+ * noticed yet that the old one is lost; what it takes in place of another one gets its limit for requests. */
+static int is_taken(int s)
+{
+	struct timeval limit = {0};
+	socklen_t size = sizeof limit;
+
+	return !getsockopt(s, SOL_SOCKET, SO_SNDTIMEO, &limit, &size) && limit.tv_sec;
+}
+
 /* Dials host after host, from the one at *turn on, until the device has a connection again; returns the socket. */
 static int reconnect(int nl, int family, uint32_t index, char **hosts, int count, int *turn)
 {
@@ -322,14 +332,14 @@ static int reconnect(int nl, int family, uint32_t index, char **hosts, int count
 		const char *host = hosts[*turn];
 		int s = dial(host);
 		int refused = s < 0 ? 0 : hand_over(nl, family, NBD_CMD_RECONFIGURE, index, s);
-		if (s >= 0 && !refused)
+		if (s >= 0 && !refused && is_taken(s))
 			return s;
-		/* ENOSPC: the kernel has not noticed yet that the old connection is lost. */
 		if (round % ATTEMPTS_A_REMARK == count)
-			say("<4>farm: NBD server %s: %s; reads of the root wait", host, refused ? strerror(-refused) : why);
+			say("<4>farm: NBD server %s: %s; reads of the root wait", host, refused ? strerror(-refused) : s < 0 ? why : "not needed");
 		close(s);
-		*turn = (*turn + 1) % count;
-		if (*turn == 0 || refused)
+		if (s < 0)
+			*turn = (*turn + 1) % count;
+		if (*turn == 0 || s >= 0)
 			poll(NULL, 0, PAUSE_MILLISECONDS);
 	}
 }
@@ -369,6 +379,7 @@ int main(int argc, char **argv)
 	for (;;) {
 		wait_for_its_end(s);
 		say("<4>farm: NBD server %s is lost", hosts[turn]);
+		shutdown(s, SHUT_RDWR); /* the kernel, which waits for an answer by it, notices at once */
 		close(s);
 		turn = (turn + 1) % count;
 		s = reconnect(nl, family, index, hosts, count, &turn);
