@@ -49,7 +49,7 @@ def exchange(connect: Callable[[], socket.socket], data: bytes, seconds: float =
 def test_a_nodes_agent(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     node = {
         "farm": "a", "mac": "52:54:00:00:00:01", "nic": "lo", "boot": {}, "name": "pc01", "image": "1",
-        "boot_id": "",
+        "boot_id": "", "root": "aoe", "files": {},
         "roles": {"compile": {"slots": 2}},
     }  # fmt: skip
     server = Server(("127.0.0.1", 0), Sampler(node, str(tmp_path)))
