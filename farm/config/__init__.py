@@ -13,72 +13,27 @@ from typing import Annotated, Any, Literal, get_args
 import msgspec
 from msgspec import Meta, Struct, field
 
-from farm.node.contract import MAX_PORT, MAX_SLOTS
+from farm.config.values import (
+    Address,
+    Compression,
+    Duration,
+    ImageName,
+    Interface,
+    KernelOptions,
+    KindName,
+    KnownAddress,
+    Mac,
+    Member,
+    Name,
+    Netname,
+    Package,
+    Port,
+    PublicKey,
+    RootName,
+    ServerAddress,
+    Slots,
+)
 from farm.node.ports import SCHEDULER_PORT, TELEMETRY_PORT
-
-Mac = Annotated[
-    str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits (52:54:00:12:34:56)")
-]
-Name = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
-        description="at most 32 lower-case letters, digits and hyphens (lab-2)",
-    ),
-]
-Address = Annotated[str, Meta(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", description="an IPv4 address (10.77.0.50)")]
-ServerAddress = Annotated[
-    str,
-    Meta(
-        pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}/[0-9]{1,2}$",
-        description="an IPv4 address with its prefix length (10.77.0.1/24)",
-    ),
-]
-Interface = Annotated[
-    str, Meta(pattern=r"^[!-.0-9;-~]{0,15}$", description="a network interface's name as `ip link` shows it (eno2)")
-]
-Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[mh]$", description="minutes or hours (30m, 12h)")]
-Netname = Annotated[
-    str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 letters, digits and _.:@+,=/-, no hyphen first")
-]
-KernelOptions = Annotated[str, Meta(pattern=r"^[ -~]*$", max_length=512, description="at most 512 ASCII characters")]
-PublicKey = Annotated[
-    str,
-    Meta(
-        pattern=r"(ssh-|ecdsa-|sk-)[a-z0-9@.-]+ AAAA",
-        max_length=16384,
-        description="a line of a .pub file (ssh-ed25519 AAAA... name)",
-    ),
-]
-KnownAddress = Annotated[
-    str,
-    Meta(
-        pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}(/[0-9]{1,2})?$",
-        description="an IPv4 address, or a network with its prefix length (10.77.0.20, 10.77.0.128/26)",
-    ),
-]
-KindName = Literal["icecream-node"]
-"""A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
-RootName = Literal["aoe", "nbd", "nfs"]
-"""An export: a way by which nodes read their root file systems; what each is, farm/export says."""
-ImageName = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$",
-        description="the name of an image, built in or of `images` (icecream-node)",
-    ),
-]
-Package = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]{1,99}$", description="the name of a Debian package (gdb)")]
-Member = Annotated[
-    str,
-    Meta(
-        pattern=r"^(([0-9a-f]{2}:){5}[0-9a-f]{2}|[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)$",
-        description="the MAC address of a machine, or its name in `machines` (52:54:00:12:34:56)",
-    ),
-]
-Compression = Literal["fast", "small"]
-Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
-Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
 
 BUILT_IN: tuple[str, ...] = get_args(KindName)
 """The images that there are without being listed."""

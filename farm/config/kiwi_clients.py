@@ -14,8 +14,9 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from farm.config import Config, FileConfig, MachineConfig, RootName, own_name
+from farm.config import Config, FileConfig, MachineConfig, own_name
 from farm.config.rules import check, is_nic, options_problems
+from farm.config.values import RootName
 from farm.node import contract
 from farm.printable import printable
 

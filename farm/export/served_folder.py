@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from socket import SOCK_STREAM, SocketKind
 
+from farm.config import Config
 from farm.export.description import Root
 from farm.home import locked, place, same_file
 
@@ -40,3 +42,47 @@ def is_served(root: Root) -> bool:
     """Whether the folder holds this very file, not one that it has replaced."""
     path = served_folder(root.store) / served_name(root)
     return path.is_file() and root.file.is_file() and same_file(root.file, path)
+
+
+class FolderExport:
+    """What exports have in common that serve the folder by one service on one TCP port."""
+
+    name: str
+    port: int
+    ingress_rules: Sequence[str] = ()
+    most_versions = 0
+
+    def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
+        """One, on the lab's address."""
+        return ((SOCK_STREAM, self.port),)
+
+    def socket_buffer(self, config: Config, mtu: int) -> int:
+        """Any: the kernel sizes TCP's."""
+        return 0
+
+    def prepare(self, store: Path, roots: Sequence[Root]) -> None:
+        """Each gets a name in the folder that is served; new files in it count at once."""
+        fill(store, roots)
+
+    def service(self, root: Root) -> str:
+        """One service serves all of them, and is called as the export."""
+        return self.name
+
+    def facts(self, root: Root) -> dict[str, str | int]:
+        """None besides the name, which is the image's."""
+        return {}
+
+    def serves(self, pid: int, root: Root) -> bool:
+        """A file is opened when a client asks for it: what counts is what is there."""
+        return is_served(root)
+
+
+def require_same(root: Root, size: int, beginning: bytes) -> str:
+    """What a client found under a version's name, if it is the version's; raises OSError when it is not."""
+    wanted = root.file.stat().st_size
+    if size != wanted:
+        raise OSError(f"serves {size} bytes under the name of {root.file}, which has {wanted}")
+    with root.file.open("rb") as file:
+        if file.read(len(beginning)) != beginning:
+            raise OSError(f"serves another file than {root.file}")
+    return f"serves {root.file}"

@@ -6,7 +6,8 @@ import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.config import FIRST_KIND, Compression, Config, NamedImageConfig
+from farm.config import FIRST_KIND, Config, NamedImageConfig
+from farm.config.values import Compression
 from farm.errors import FarmError
 from farm.image import kinds, layers
 from farm.image.kinds import ImageKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass
 
-from farm.config import Config, DhcpConfig, ImageConfig, RootName
+from farm.config import Config, DhcpConfig, ImageConfig
+from farm.config.values import RootName
 from tests.storm.room import Sizes, Storm, room
 
 EXPORTS: tuple[RootName, ...] = ("aoe", "nbd")

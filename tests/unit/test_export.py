@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from farm import export
-from farm.config import FIRST_KIND, Config, ImageConfig, MachineConfig, RootName
+from farm.config import FIRST_KIND, Config, ImageConfig, MachineConfig
+from farm.config.values import RootName
 from farm.errors import FarmError
 from farm.export import EXPORTS, Root
 from farm.home import Home

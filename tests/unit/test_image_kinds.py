@@ -14,7 +14,8 @@ import pytest
 from click.testing import CliRunner
 
 from farm.cli import image as image_commands
-from farm.config import FIRST_KIND, Config, KindName, MachineConfig, NodesConfig
+from farm.config import FIRST_KIND, Config, MachineConfig, NodesConfig
+from farm.config.values import KindName
 from farm.errors import FarmError
 from farm.export import prepare, root_argument
 from farm.home import Home

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from socket import SOCK_STREAM, SocketKind
 
 from farm.config import Config
 from farm.export.description import Root
 from farm.export.nfs.question import ask_for
-from farm.export.served_folder import fill, is_served, served_folder, served_name
+from farm.export.served_folder import FolderExport, require_same, served_folder, served_name
 from farm.instance import Instance
 from farm.supervisor import Service
 
@@ -44,57 +43,26 @@ WITH_SETTINGS = (
 )
 
 
-class Nfs:
+class Nfs(FolderExport):
     """The export by nfs-ganesha."""
 
     name = "nfs"
     programs: Mapping[str, str] = {"ganesha.nfsd": "nfs-ganesha nfs-ganesha-vfs"}
-    ingress_rules = ()
-    most_versions = 0
+    port = PORT
     advice = f"check that TCP port {PORT} of the server reaches it: farm doctor, and farm logs {SERVICE}"
-
-    def ports(self, config: Config) -> Sequence[tuple[SocketKind, int]]:
-        """One, on the lab's address."""
-        return ((SOCK_STREAM, PORT),)
-
-    def socket_buffer(self, config: Config, mtu: int) -> int:
-        """Any: the kernel sizes TCP's."""
-        return 0
-
-    def prepare(self, store: Path, roots: Sequence[Root]) -> None:
-        """Each gets a name in the folder that is served; new files in it count at once."""
-        fill(store, roots)
 
     def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """One ganesha serves all of them."""
         return [ganesha(served_folder(roots[0].store), instance.config.server, runtime / SERVICE)] if roots else []
 
-    def service(self, root: Root) -> str:
-        """One service serves all of them."""
-        return SERVICE
-
     def address(self, config: Config, root: Root) -> str:
         """HOST:/images/NAME, as the image's initrd takes it apart."""
         return f"{config.server}:/{SHOWN}/{served_name(root)}"
 
-    def facts(self, root: Root) -> dict[str, str | int]:
-        """None besides the name, which is the image's."""
-        return {}
-
-    def serves(self, pid: int, root: Root) -> bool:
-        """It opens a file when a client asks for it: what counts is what is there."""
-        return is_served(root)
-
     def ask(self, instance: Instance, pid: int, root: Root) -> str:
         """As a node would: find the root by its name, and read the beginning."""
         found = ask_for(instance.config.server, PORT, [SHOWN, served_name(root)], ASK_SECONDS)
-        size = root.file.stat().st_size
-        if found.size != size:
-            raise OSError(f"serves {found.size} bytes under the name of {root.file}, which has {size}")
-        with root.file.open("rb") as file:
-            if file.read(len(found.beginning)) != found.beginning:
-                raise OSError(f"serves another file than {root.file}")
-        return f"serves {root.file}"
+        return require_same(root, found.size, found.beginning)
 
 
 def ganesha(folder: Path, address: str, runtime: Path) -> Service:
