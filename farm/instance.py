@@ -29,6 +29,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     interface: str
     images: dict[str, str]
     """The version that next boots get, by the name of the image."""
+    unverified: list[str] = []
+    """Versions in the store that nodes read without checking."""
     exports: list[str] = msgspec.field(default_factory=lambda: [FIRST_ROOT])
     """The exports that run: those that its machines boot by, and those that they may have booted by since it is up."""
     started: float

@@ -69,12 +69,18 @@ def list_(home: Home, name: str | None, as_json: bool) -> None:
     if as_json:
         current = store.selection(name or FIRST_KIND).current
         images = [{**_plain(store, manifest), "packages": len(manifest.packages)} for manifest in manifests]
-        show_json({"schema": 1, "current": current, "selected": selected, "images": images})
+        unverified = [manifest.image for manifest in manifests if manifest.verity is None]
+        plain = {"current": current, "selected": selected, "unverified": unverified, "images": images}
+        show_json({"schema": 1, **plain})
         return
     if manifests:
         out.print(_table(store, manifests, selected))
     else:
         err.print(hint(f"No image was built yet. Build one: {build_command(name or FIRST_KIND)}"), soft_wrap=True)
+    for manifest in manifests:
+        if manifest.verity is None and manifest.image in selected.values():
+            text = f"{manifest.image}, for next boots, is not verified: nodes do not check what they read of it."
+            err.print(hint(f"{text} Build it again: {build_command(manifest.name)}"), soft_wrap=True)
     listed, stored = _listed(home), store.names()
     for each in [name] if name else [*dict.fromkeys([*stored, *listed])]:
         if listed and each not in listed:
@@ -97,7 +103,7 @@ def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) ->
     # On a narrow screen other columns are shortened: other commands are given what stands here.
     table.add_column("", min_width=1, no_wrap=True)
     table.add_column("version", min_width=max(len(manifest.image) for manifest in manifests), no_wrap=True)
-    for column in ("built", "kernel", "root", "initrd", "export"):
+    for column in ("built", "kernel", "root", "initrd", "verified", "export"):
         table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
@@ -106,6 +112,7 @@ def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) ->
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
+            Text("yes") if manifest.verity else Text("no", style="yellow"),
             _export(store, manifest),
         )
     return table

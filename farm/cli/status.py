@@ -152,6 +152,7 @@ def view(status: Status, now: float) -> RenderableType:
         Text(f"Unverified: {each.instance} says it is {each.mac} at {each.address}", style="dim")
         for each in status.strangers
     ]
+    notes += [Text(image.sentence, style="yellow") for image in status.unverified]
     notes += [Text.assemble(("! ", "bold red"), problem) for problem in status.problems]
     return Group(*parts, *([Text(), *notes] if notes else []))
 

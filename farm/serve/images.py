@@ -18,7 +18,7 @@ from farm.image.uses import note_user, noted
 from farm.instance import Instance
 from farm.serve import preflight
 from farm.serve.healing import Report
-from farm.serve.up import exclusive, instance_or_none, services, write_files
+from farm.serve.up import exclusive, instance_or_none, services, unverified, write_files
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Supervisor
 from farm.virtual.namespace import enter
@@ -115,7 +115,7 @@ def _serve_selected(home: Home) -> None:
     if old is None:
         return
     selected = {name: store.selected(name) or image for name, image in old.images.items()}
-    instance = msgspec.structs.replace(old, images=selected)
+    instance = msgspec.structs.replace(old, images=selected, unverified=unverified(store))
     instance.save(home)
     user = noted(store, home)
     note_user(store, home, kept=user.kept, served=[*user.served, *selected.values()])

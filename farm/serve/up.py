@@ -103,7 +103,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         preflight.require_space(home.state)
         images = {name: _choose_image(home, name, config, report) for name in recipe.booted(config)}
         export.prepare(Store(home.images))
-        instance = msgspec.structs.replace(_plan(config, request, old, images), exports=exports)
+        planned = _plan(config, request, old, images)
+        instance = msgspec.structs.replace(planned, exports=exports, unverified=unverified(Store(home.images)))
         preflight.require_addresses(instance.config)
         if instance.namespace is None:
             _check_real_lab(home, config, exports)
@@ -138,6 +139,11 @@ def instance_or_none(home: Home) -> Instance | None:
         return Instance.load(home)
     except FarmError:
         return None
+
+
+def unverified(store: Store) -> list[str]:
+    """Versions of before there was a tree of hashes: nodes do not check what they read of them."""
+    return [manifest.image for manifest in store.list() if manifest.verity is None]
 
 
 def _check_kind(request: Request, old: Instance | None, config: Config) -> None:
@@ -343,7 +349,9 @@ def _services(home: Home, instance: Instance) -> list[Service]:
 def _core_services(home: Home, instance: Instance) -> list[Service]:
     config, conf = instance.config, home.runtime
     nginx, dnsmasq = render.nginx_conf(config, home), render.dnsmasq_conf(config, home, instance.interface)
-    settings = msgspec.json.encode(msgspec.structs.replace(instance, started=0, images={}, addresses_added=[]))
+    # Of the record's facts, those that farmd reads again when they change.
+    fixed = msgspec.structs.replace(instance, started=0, images={}, unverified=[], addresses_added=[])
+    settings = msgspec.json.encode(fixed)
     scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
     scheduler += ["-i", instance.interface]
     submitter = [

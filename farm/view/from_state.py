@@ -24,6 +24,7 @@ from farm.view.status import (
     Status,
     StrangerStatus,
 )
+from farm.view.unverified import unverified_images
 from farm.watch.activity import Host, Scheduler, Totals
 from farm.watch.events import Stage, WatchedService
 from farm.watch.state import NO_JOBS, Farm, Node, login_keys
@@ -87,6 +88,7 @@ def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:
         server=config.server,
         image=instance.images.get(config.image_of(None), ""),
         images=instance.images,
+        unverified=[*unverified_images(farm, instance)],
         services=services,
         scheduler=scheduler,
         strangers=[

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from farm.node.contract import ROLES
 from farm.scheduler.discovery import FoundScheduler
+from farm.view.wording import few
 from farm.watch.activity import Canary, HostKey, Totals
 from farm.watch.events import Finding, Stage
 from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Telemetry
@@ -174,6 +175,28 @@ class StrangerStatus(Struct, frozen=True):
     address: str
 
 
+class UnverifiedImage(Struct, frozen=True):
+    """A version that nodes read without checking, and that next boots get or nodes run."""
+
+    image: str
+    name: str
+    """The image's, of which it is a version."""
+    next_boots: bool
+    nodes: list[str]
+    """Names of those that run it."""
+    fix: str
+    """What to do, with the command."""
+
+    @property
+    def sentence(self) -> str:
+        """All of it in one line."""
+        used = ["next boots get it"] if self.next_boots else []
+        used += [f"{few(self.nodes)} {'runs' if len(self.nodes) == 1 else 'run'} it"] if self.nodes else []
+        return (
+            f"Image {self.image} is not verified: nodes do not check what they read, and {', '.join(used)}. {self.fix}"
+        )
+
+
 class Overview(Struct, frozen=True, kw_only=True):
     """The farm but for its nodes and jobs; times are Unix times in seconds."""
 
@@ -191,6 +214,7 @@ class Overview(Struct, frozen=True, kw_only=True):
     """What machines that farm.yaml does not list boot next."""
     images: dict[str, str] = {}
     """The version that next boots get, by the name of the image."""
+    unverified: list[UnverifiedImage] = []
     services: list[ServiceStatus] = []
     scheduler: SchedulerStatus
     strangers: list[StrangerStatus] = []

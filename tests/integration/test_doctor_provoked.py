@@ -96,6 +96,20 @@ def test_a_block_that_was_forgotten(tmp_path: Path) -> None:
     assert (found.state, found.command) == (State.WARN, "farm node unblock pc01")
 
 
+def test_images_that_nodes_do_not_check(tmp_path: Path) -> None:
+    node = Node(mac=MAC, name="pc01", address="10.99.36.57", stage=Stage.READY, since=0.0, image="0", known=True)
+    farm = Farm(name="lab", nodes=Map({MAC: node}))
+
+    def found(unverified: list[str]) -> Outcome:
+        running = replace(RUNNING, unverified=unverified)
+        facts = ServerFacts(Home.at(tmp_path), running, status=build(farm, running))
+        return look(fleet.CHECKS, "images-verified", facts)
+
+    assert (State.WARN, "sudo farm image build icecream-node") == (found(["1"]).state, found(["1"]).command)
+    assert (State.WARN, "sudo farm node reboot pc01") == (found(["0"]).state, found(["0"]).command)
+    assert State.OK is found(["other"]).state, "neither next boots nor nodes use it"
+
+
 # -- the server itself
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,23 @@ def test_a_room_changes_its_image_and_what_is_left_is_removed(lab: Lab) -> None:
     assert ["v1"] == [manifest.image for manifest in Store(lab.home.images).list()]
     assert 1 == len([name for name in lab.pids() if name.startswith("aoe-")])
     assert not Path(lab.home.images, "cad").exists()
+
+
+def test_images_that_nodes_do_not_check_are_named_with_what_to_do(lab: Lab) -> None:
+    told = json.loads(lab.farm("status", "--json", check=False).stdout)["unverified"]
+    assert [("v1", True, []), ("cad/c1", True, [])] == [(e["image"], e["next_boots"], e["nodes"]) for e in told]
+    assert f"Build it again: sudo farm --home {lab.home.directory} image build cad" == told[1]["fix"]
+    said = " ".join(lab.farm("status", check=False).stdout.split())
+    assert "Image cad/c1 is not verified: nodes do not check what they read, and next boots get it. Build" in said
+
+    listed = lab.farm("image", "list", "cad")
+    assert ["no", "no"] == [line.split()[-4] for line in listed.stdout.splitlines()[1:]]
+    assert 1 == listed.stderr.count("cad/c1, for next boots, is not verified")
+    assert ["cad/c1", "cad/c2"] == json.loads(lab.farm("image", "list", "cad", "--json").stdout)["unverified"]
+
+    done = lab.farm("doctor", "--json", "--only", "images-verified", check=False)
+    found = next(each for each in json.loads(done.stdout)["results"] if each["code"] == "images-verified")
+    assert ("warn", "sudo farm --home") == (found["state"], found["command"][:16])
 
 
 def test_an_image_without_a_description_is_an_error_that_names_the_folder(lab: Lab) -> None:

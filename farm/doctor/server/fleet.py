@@ -37,6 +37,18 @@ OUTDATED = Cause(
     "sudo farm node reboot {first}",
     warns=True,
 )
+UNVERIFIED = Cause(
+    "Next boots get {image}, of which nodes do not check what they read.",
+    "Build it again",
+    "sudo farm image build {name}",
+    warns=True,
+)
+UNVERIFIED_RUNS = Cause(
+    "{nodes}: runs {image}, and does not check what it reads of it.",
+    "Reboot it",
+    "sudo farm node reboot {first}",
+    warns=True,
+)
 FORGOTTEN = Cause(
     "{names}: blocked at the scheduler until the scheduler ends, so it compiles nothing.",
     "If the block is no longer needed, remove it",
@@ -113,6 +125,16 @@ def _outdated(facts: ServerFacts) -> Outcome:
     return OUTDATED.found(**_names(old)) if old else fine("All nodes run the image chosen for next boots.")
 
 
+def _verified(facts: ServerFacts) -> Outcome:
+    found = [
+        UNVERIFIED.found(each.sentence, image=each.image, name=each.name)
+        if each.next_boots
+        else UNVERIFIED_RUNS.found(each.sentence, image=each.image, nodes=few(each.nodes), first=each.nodes[0])
+        for each in (facts.status.unverified if facts.status else [])
+    ]
+    return together(found or [fine("Nodes check each block that they read of their images.")])
+
+
 def _blocked(facts: ServerFacts) -> Outcome:
     if facts.status is None:
         return skip("farmd does not answer.")
@@ -150,6 +172,11 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
     Check(
         "nodes-image", "Nodes run the chosen image", "A node runs the image that was chosen when it booted.", _outdated,
         (OUTDATED,), _TOLD,
+    ),
+    Check(
+        "images-verified", "Nodes check what they read",
+        "A block that was damaged or forged would be believed.", _verified,
+        (UNVERIFIED, UNVERIFIED_RUNS), _TOLD,
     ),
     Check(
         "nodes-strangers", "Only the farm's own machines compile", "icecream accepts objects from any daemon.",
