@@ -22,8 +22,8 @@ class ImageKind:
     """As farm.yaml and commands call it: lower-case letters, digits, hyphens."""
     what: str
     """A phrase for lists: what a machine that boots it is."""
-    description: str
-    """Folder of its KIWI description below images/."""
+    layers: tuple[str, ...]
+    """Folders of its description below images/, from what it shares with other kinds to what it alone has."""
     roles: tuple[str, ...]
     """What a machine that boots it can do, by the roles' names."""
     build_space: int
@@ -32,11 +32,14 @@ class ImageKind:
     """The most that a file of a version may have: a build that makes a larger one has taken in what it should not."""
 
 
+COMMON = "common"
+"""The layer that all kinds begin with: kernel, initrd, ssh, farm-node."""
+
 _ALL = (
     ImageKind(
         name=FIRST_KIND,
         what="a node that compiles",
-        description="icecream-node",
+        layers=(COMMON, "icecream-node"),
         roles=("compile",),
         build_space=3 << 30,
         limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
@@ -49,10 +52,15 @@ DESCRIPTION = "appliance.kiwi"
 """The XML of a description."""
 
 
-def description_dir(kind: ImageKind) -> Path:
-    """Its KIWI description: in the checkout, or inside the installed package."""
-    packaged = Path(str(resources.files("farm"))) / "_images" / kind.description
-    checkout = Path(__file__).parents[2] / "images" / kind.description
+def layer_dirs(kind: ImageKind) -> tuple[Path, ...]:
+    """The folders of its description, see farm/image/layers.py."""
+    return tuple(map(layer_dir, kind.layers))
+
+
+def layer_dir(layer: str) -> Path:
+    """The folder of a built-in layer: in the checkout, or inside the installed package."""
+    packaged = Path(str(resources.files("farm"))) / "_images" / layer
+    checkout = Path(__file__).parents[2] / "images" / layer
     return packaged if packaged.is_dir() else checkout
 
 

@@ -1,7 +1,8 @@
 """KIWI descriptions: a built-in one, or a user's own that includes one and says only what differs.
 
-A description is a stack of layers, folders of which the built-in one is the first. The XML of the last is what KIWI
-gets, and it names the others by KIWI's own ``<include from=…/>``; scripts and files of all are used, in this order.
+A description is a stack of layers, folders of which those of a built-in kind are the first. The XML of the last is what
+KIWI gets, and the others are written into it as KIWI's own ``<include from=…/>``: all of the kind's where a user's own
+includes the kind's last. Scripts and files of all layers are used, in this order.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from xml.etree.ElementTree import Element
 
 from farm.errors import FarmError
 from farm.image import kinds
-from farm.image.kinds import DESCRIPTION, ImageKind, description_dir
+from farm.image.kinds import DESCRIPTION, ImageKind, layer_dirs
 
 BASE_FILES = (DESCRIPTION, "post_bootstrap.sh", "config.sh")
 """Files of a layer that decide the packages, first of all: whatever lies beside them can, too, but these cannot."""
@@ -62,7 +63,7 @@ def read(folder: Path) -> Description:
 
 def reference(kind: ImageKind) -> str:
     """How a user's description calls a built-in one, wherever that lies."""
-    return f"{HERE}{kind.description}/{DESCRIPTION}"
+    return f"{HERE}{kind.layers[-1]}/{DESCRIPTION}"
 
 
 def parse(file: Path) -> Element:
@@ -101,9 +102,11 @@ def write_base(layers: Sequence[Path], own: Description | None, packages: Sequen
     for path in base_files(layers[-1]):
         shutil.copy(path, into)
     file = own.file if own else layers[-1] / DESCRIPTION
-    if own or packages:
-        (into / file.name).unlink()
-        (into / DESCRIPTION).write_bytes(_with_packages(file, own.included if own else {}, packages))
+    (into / file.name).unlink()
+    root = parse(file)
+    _include(root, [(layer / DESCRIPTION).resolve() for layer in layers[:-1]], own)
+    _add_packages(root, packages)
+    ElementTree.ElementTree(root).write(into / DESCRIPTION, encoding="utf-8", xml_declaration=True)
     for name in SCRIPTS:
         write_script(layers, name, into / name)
 
@@ -123,17 +126,22 @@ def write_script(layers: Sequence[Path], name: str, target: Path) -> None:
         target.chmod(0o755)
 
 
-def _with_packages(file: Path, included: dict[str, Path], packages: Sequence[str]) -> bytes:
-    """The XML, with the places of what it includes filled in, and further packages."""
-    root = parse(file)
-    for each in root.findall("include"):
-        each.set("from", str(included[each.get("from", "")]))
+def _include(root: Element, built_in: Sequence[Path], own: Description | None) -> None:
+    """Let the XML include the built-in layers' first, then what a user's own includes besides."""
+    written = root.findall("include")
+    for each in written:
+        root.remove(each)
+    further = [own.included[each.get("from", "")] for each in written] if own else []
+    files = dict.fromkeys([*built_in, *further])
+    for place, path in enumerate(files):
+        root.insert(place, Element("include", {"from": str(path)}))
+
+
+def _add_packages(root: Element, packages: Sequence[str]) -> None:
     if packages:
         section = ElementTree.SubElement(root, "packages", type="image")
         for name in packages:
             ElementTree.SubElement(section, "package", name=name)
-    written: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
-    return written
 
 
 def _description_file(folder: Path) -> Path:
@@ -173,4 +181,5 @@ def _included(file: Path, wanted: str) -> Path:
 
 
 def _file_of(kind: ImageKind) -> Path:
-    return (description_dir(kind) / DESCRIPTION).resolve()
+    """What stands for a kind where a user's own includes it: the file of its last layer."""
+    return (layer_dirs(kind)[-1] / DESCRIPTION).resolve()

@@ -31,9 +31,9 @@ class Recipe:
 
     @property
     def layers(self) -> tuple[Path, ...]:
-        """Folders of the description, the built-in one first; see farm/image/layers.py."""
-        built_in = kinds.description_dir(self.kind)
-        return (built_in, self.own.file.parent) if self.own else (built_in,)
+        """Folders of the description, the built-in ones first; see farm/image/layers.py."""
+        built_in = kinds.layer_dirs(self.kind)
+        return (*built_in, self.own.file.parent) if self.own else built_in
 
     @property
     def source(self) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import time
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,8 @@ from farm.home import Home
 from farm.image import build as image_build
 from farm.image.apt_sources import host_sources, proxy_environment
 from farm.image.build import SQUASHFS, build, compile_programs, node_package
-from farm.image.kinds import KINDS, description_dir
+from farm.image.kinds import DESCRIPTION, KINDS, layer_dirs
+from farm.image.layers import parse, write_script
 from farm.image.recipe import recipe
 from farm.image.store import Manifest
 
@@ -62,9 +62,9 @@ def measure(folder: Path) -> ImageCost:
 def build_plainly(folder: Path) -> None:
     """The same packages, pruning, initrd and squashfs by mmdebstrap, mkinitramfs and mksquashfs."""
     folder.mkdir()
-    root, description = folder / "root", description_dir(KINDS[FIRST_KIND])
-    tree = ElementTree.parse(description / "appliance.kiwi")
-    packages = ",".join(name for package in tree.iter("package") if (name := package.get("name")))
+    root, layers = folder / "root", layer_dirs(KINDS[FIRST_KIND])
+    listed = (package for layer in layers for package in parse(layer / DESCRIPTION).iter("package"))
+    packages = ",".join(name for package in listed if (name := package.get("name")))
     options = [
         "force-unsafe-io",
         "force-confold",
@@ -83,10 +83,12 @@ def build_plainly(folder: Path) -> None:
     argv += [f"--essential-hook={setting}", "bookworm", str(root), "-"]
     sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
     subprocess.run(argv, input=sources, text=True, check=True)
-    shutil.copytree(description, root / "image")
+    for layer in layers:
+        shutil.copytree(layer, root / "image", dirs_exist_ok=True)
     compile_programs(root / "image" / "initramfs" / "programs")
     environment = {**proxy_environment(), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
     for script in ("config.sh", "images.sh"):
+        write_script(layers, script, root / "image" / script)
         contained = ["unshare", "--mount", "chroot", str(root), "bash", f"/image/{script}"]
         subprocess.run(contained, check=True, env=environment, capture_output=True)
     pack = [

@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from farm.config import FIRST_KIND
-from farm.image.kinds import KINDS, description_dir
+from farm.image.kinds import COMMON, layer_dir
 
-SCRIPT = description_dir(KINDS[FIRST_KIND]) / "initramfs/scripts/farm"
+SCRIPT = layer_dir(COMMON) / "initramfs/scripts/farm"
 WANTED, OTHER, THIRD = "52:54:00:00:00:01", "52:54:00:00:00:02", "52:54:00:00:00:03"
 FIND_THE_NETWORK = """
 mount --bind "$1/cmdline" /proc/cmdline

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from farm.image.kinds import KINDS, layer_dirs
 from tests.integration.test_node import MAC, NODE, SERVER, SETTINGS, nginx, node_root
 from tests.lab import Namespace, namespaces, until
 from tests.workstation import Workstation, workstation
 
-UNITS = Path(__file__).parents[2] / "images/icecream-node/root/etc/systemd/system"
+UNITS = [path for layer in layer_dirs(KINDS["icecream-node"]) for path in (layer / "root/etc/systemd/system").iterdir()]
 STARTED = ("farm-node-configure", "farm-node-agent", "iceccd")
 PYTHON = f"""/usr/bin/unshare --mount sh -c 'mount -t sysfs none /sys && exec "$$0" "$$@"' {sys.executable}"""
 """With the network interfaces of its namespace in /sys."""
@@ -23,13 +24,15 @@ MANY = 6
 
 def install(machine: Workstation, root: Path) -> None:
     """The node's units, but for what a bare machine lacks (networkd, a console), and with files below ``root``."""
-    for name in STARTED:
-        text = (UNITS / f"{name}.service").read_text()
+    for unit in UNITS:
+        if unit.stem not in STARTED:
+            continue
+        text = unit.read_text()
         text = text.replace("Wants=systemd-networkd.service\n", "").replace("StandardOutput=journal+console\n", "")
         text = text.replace("/usr/bin/python3", PYTHON).replace("EnvironmentFile=", f"EnvironmentFile={root}")
         for verb in ("configure", "agent"):
             text = text.replace(f"farm.node {verb}\n", f"farm.node {verb} --root {root}\n")
-        (machine.etc / "systemd/system" / f"{name}.service").write_text(text)
+        (machine.etc / "systemd/system" / unit.name).write_text(text)
     machine.run("systemctl", "daemon-reload", root=True)
 
 

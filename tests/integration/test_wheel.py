@@ -19,12 +19,12 @@ import farm
 from farm.config import Config
 from farm.home import Home
 from farm.image.build import hash_inputs, node_package
-from farm.image.kinds import KINDS, description_dir
+from farm.image.kinds import KINDS, layer_dirs
 from farm.netboot.render import dnsmasq_conf
 print(farm.__file__)
-description = description_dir(KINDS["icecream-node"])
-print(description)
-print(hash_inputs([description], node_package(), [], "fast").all)
+layers = layer_dirs(KINDS["icecream-node"])
+print(*layers)
+print(hash_inputs(layers, node_package(), [], "fast").all)
 assert "dhcp-range" in dnsmasq_conf(Config(), Home.at(None), "eth0")
 """
 
@@ -72,12 +72,13 @@ def test_type_checkers_may_read_its_annotations(wheel: Path) -> None:
 
 
 def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> None:
-    package, description, inputs = run(installed, "-c", WHERE).split()
+    package, *layers, inputs = run(installed, "-c", WHERE).split()
 
     assert str(installed / "farm/__init__.py") == package
-    assert str(installed / "farm/_images/icecream-node") == description
-    there = CHECKOUT / "images/icecream-node"
-    assert hash_inputs([there], CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"
+    kind = ("common", "icecream-node")
+    assert [str(installed / "farm/_images" / layer) for layer in kind] == layers
+    there = [CHECKOUT / "images" / layer for layer in kind]
+    assert hash_inputs(there, CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"
 
 
 def test_elsewhere_its_command_line_answers(installed: Path) -> None:

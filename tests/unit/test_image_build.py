@@ -11,7 +11,7 @@ from farm.config import FIRST_KIND
 from farm.image import kiwi
 from farm.image.apt_sources import DEFAULT_KEYRING, AptSource, first_mirror, parse_targets
 from farm.image.build import Inputs, hash_inputs, node_package, parse_packages
-from farm.image.kinds import KINDS, description_dir
+from farm.image.kinds import KINDS, layer_dirs
 
 MAIN = AptSource("http://mirror.example/debian", "bookworm", "main", DEFAULT_KEYRING)
 SECURITY = AptSource("http://mirror.example/debian-security", "bookworm-security", "main", Path("/k.gpg"))
@@ -22,7 +22,8 @@ class Inputted:
 
     def __init__(self, folder: Path) -> None:
         self.description, self.node = folder / "description", folder / "node"
-        shutil.copytree(description_dir(KINDS[FIRST_KIND]), self.description, symlinks=True)
+        for layer in layer_dirs(KINDS[FIRST_KIND]):
+            shutil.copytree(layer, self.description, symlinks=True, dirs_exist_ok=True)
         shutil.copytree(node_package(), self.node, ignore=shutil.ignore_patterns("__pycache__"))
 
     def hash(self, *sources: AptSource, compression: str = "fast") -> Inputs:

@@ -83,7 +83,7 @@ def test_farm_yaml_takes_the_kinds_that_there_are() -> None:
 @pytest.mark.parametrize("kind", REAL.values(), ids=lambda kind: kind.name)
 def test_every_kind_has_a_description_that_boots_from_the_network(kind: kinds.ImageKind, tmp_path: Path) -> None:
     page = tmp_path / "config.xml"
-    page.write_bytes((kinds.description_dir(kind) / "appliance.kiwi").read_bytes())
+    page.write_bytes((kinds.layer_dir(kinds.COMMON) / "appliance.kiwi").read_bytes())
 
     set_squashfs_options(page, "-b 128K")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from farm.errors import ConfigError, FarmError
 from farm.home import Home
 from farm.image.apt_sources import DEFAULT_KEYRING, AptSource
 from farm.image.build import current_inputs
-from farm.image.kinds import KINDS, description_dir
+from farm.image.kinds import KINDS, layer_dirs
 from farm.image.layers import write_base, write_script
 from farm.image.recipe import booted, recipe
 from farm.image.store import Store
@@ -161,9 +162,9 @@ def test_mistakes_are_named_with_their_place(text: str, said: str) -> None:
 def test_an_image_is_built_from_its_description_or_the_first_kinds(room: Config, own: Path) -> None:
     cad, small, built_in = (recipe(room, name, own.parent) for name in ("cad", "small", "icecream-node"))
 
-    ours = description_dir(KINDS["icecream-node"])
-    assert ((ours, own), ("gdb",), "fast", 5) == (cad.layers, cad.packages, cad.compression, cad.keep)
-    assert ((ours,), (), "small", 1) == (small.layers, small.packages, small.compression, small.keep)
+    ours = layer_dirs(KINDS["icecream-node"])
+    assert ((*ours, own), ("gdb",), "fast", 5) == (cad.layers, cad.packages, cad.compression, cad.keep)
+    assert (ours, (), "small", 1) == (small.layers, small.packages, small.compression, small.keep)
     assert (str(own), "icecream-node", "icecream-node") == (cad.source, small.source, built_in.source)
     assert (KINDS["icecream-node"], None) == (built_in.kind, built_in.own)
 
@@ -186,8 +187,11 @@ def test_what_kiwi_gets_names_the_included_files_by_where_they_are(room: Config,
     write_base(wanted.layers, wanted.own, ["strace"], into)
 
     written = (into / "appliance.kiwi").read_text()
-    for path in (description_dir(KINDS["icecream-node"]) / "appliance.kiwi", own / "more.kiwi-part"):
-        assert f'<include from="{path.resolve()}" />' in written
+    layers = layer_dirs(KINDS["icecream-node"])
+    expected = [
+        str(path.resolve()) for path in (*(layer / "appliance.kiwi" for layer in layers), own / "more.kiwi-part")
+    ]
+    assert expected == re.findall(r'<include from="([^"]*)" />', written)
     assert '<package name="gdb" />' in written
     assert '<package name="strace" />' in written
     assert ["appliance.kiwi", "config.sh", "more.kiwi-part", "post_bootstrap.sh"] == sorted(

@@ -226,7 +226,7 @@ def test_a_node_asks_for_days(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_machine_that_no_farm_has_booted_is_told_apart_from_a_failure(tmp_path: Path) -> None:
-    unit = (CHECKOUT / "images/icecream-node/root/etc/systemd/system/farm-node-configure.service").read_text()
+    unit = (CHECKOUT / "images/common/root/etc/systemd/system/farm-node-configure.service").read_text()
     assert os.EX_CONFIG == configure.main(str(tmp_path))
     assert f"RestartPreventExitStatus={os.EX_CONFIG}\n" in unit
 
