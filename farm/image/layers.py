@@ -117,9 +117,11 @@ def write_script(layers: Sequence[Path], name: str, target: Path) -> None:
     if len(found) == 1:
         shutil.copy(found[0], target)
     elif found:
-        # By a descriptor of its own: a program in a script that reads its input must not read the rest of the script.
+        # As an argument: a program in a script that reads its input must not read the rest of the script, and without
+        # /proc, as images.sh runs, there is no /dev/fd.
         parts = [
-            f"bash /dev/fd/9 9<<'FARM-LAYER-{number}'\n{path.read_text()}\nFARM-LAYER-{number}\n"
+            f"IFS= read -r -d '' layer <<'FARM-LAYER-{number}' || true\n{path.read_text()}\nFARM-LAYER-{number}\n"
+            'bash -c "$layer"\n'
             for number, path in enumerate(found)
         ]
         target.write_text("\n".join(["#!/bin/bash", "set -eu", *parts]))
