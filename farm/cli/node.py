@@ -92,6 +92,8 @@ COMMANDS = {
     "show": "farm.cli.node",
     "ssh": "farm.cli.node_access:ssh_",
     "console": "farm.cli.node_access",
+    "screen": "farm.cli.node_screen",
+    "type": "farm.cli.node_screen:type_",
     "reboot": "farm.cli.node_access",
     "off": "farm.cli.node_access",
     "drain": "farm.cli.node_orders",

@@ -111,7 +111,7 @@ def _order(home: Home, names: tuple[str, ...], everyone: bool, order: PowerOrder
 def console(home: Home, name: str) -> None:
     """Open the serial console of a virtual machine; leave it with Ctrl-]."""
     require_root("farm node console")
-    machine = _machine(home, name)
+    machine, _ = virtual_machine(home, name, "console")
     socket = console_socket(home, machine.name)
     if not socket.exists():
         raise FarmError(f"{machine.name} is off.", f"{socket} does not exist.", "Start it: sudo farm up")
@@ -120,18 +120,22 @@ def console(home: Home, name: str) -> None:
     os.execv(find("socat"), ["socat", f"STDIO,raw,echo=0,escape={ESCAPE}", f"UNIX-CONNECT:{socket}"])
 
 
-def _machine(home: Home, name: str) -> VirtualMachine:
+def virtual_machine(home: Home, name: str, part: str) -> tuple[VirtualMachine, int]:
+    """A machine of the virtual lab, and its number, from 1; raises FarmError when there is none of that name.
+
+    ``part``: what of it is wanted, for the error of a real lab.
+    """
     machines = Instance.load(home).machines
     if not machines:
         raise FarmError(
-            "Only virtual machines have a console here.",
-            "The console of a PC is its own screen.",
+            f"Only virtual machines have a {part} here.",
+            "Screen and keyboard of a PC are where it stands.",
             "Try: farm node ssh NODE",
         )
     mac = next((m.mac for m in machines if name in (m.name, m.mac)), None) or find_node(load(home), name).mac
-    for machine in machines:
+    for number, machine in enumerate(machines, 1):
         if machine.mac == mac:
-            return machine
+            return machine, number
     known = ", ".join(m.name for m in machines)
     raise FarmError(
         f"{name} is not a virtual machine of this farm.", f"There are: {known}.", "List nodes: farm node list"

@@ -14,6 +14,8 @@ from farm.home import Home
 from farm.instance import VirtualMachine
 from farm.supervisor import Service
 
+SCREEN = 1024, 768
+"""Pixels; without a size X would take a larger one, and an emulated processor paints each."""
 NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
 
 
@@ -28,6 +30,16 @@ def machines(count: int, nic: str) -> list[VirtualMachine]:
 def console_socket(home: Home, name: str) -> Path:
     """The Unix socket of a machine's serial console."""
     return home.runtime / "machines" / f"{name}.console"
+
+
+def qmp_socket(home: Home, name: str) -> Path:
+    """The Unix socket where a machine takes commands (farm/virtual/qmp.py)."""
+    return console_socket(home, name).with_suffix(".qmp")
+
+
+def vnc_socket(home: Home, name: str) -> Path:
+    """The Unix socket where a machine's screen is offered by VNC; only root can connect, as to the others."""
+    return console_socket(home, name).with_suffix(".vnc")
 
 
 def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualConfig) -> Service:
@@ -45,7 +57,6 @@ def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualC
         *("-smp", str(settings.cpus)),
         *("-m", str(settings.memory)),
         *("-nodefaults", "-no-user-config"),
-        *("-display", "none"),
         *("-boot", "order=n,reboot-timeout=10000"),
         *("-netdev", f"tap,id=lan,ifname=tap{number},script=no,downscript=no"),
         *("-device", f"{NIC_MODEL[machine.nic]},netdev=lan,mac={machine.mac}"),
@@ -57,7 +68,9 @@ def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualC
             f"socket,id=console,server=on,wait=off,path={_option(console_path)},logfile={_option(log)},logappend=on",
         ),
         *("-serial", "chardev:console"),
-        *("-qmp", f"unix:{_option(console_path.with_suffix('.qmp'))},server=on,wait=off"),
+        *("-qmp", f"unix:{_option(qmp_socket(home, machine.name))},server=on,wait=off"),
+        *("-device", f"VGA,xres={SCREEN[0]},yres={SCREEN[1]}"),
+        *("-vnc", f"unix:{_option(vnc_socket(home, machine.name))}"),
     ]
     return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
 

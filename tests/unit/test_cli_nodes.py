@@ -141,7 +141,20 @@ def test_a_node_with_jobs_is_not_powered_off_or_rebooted_unasked() -> None:
 
 def test_the_group_holds_every_command() -> None:
     context = click.Context(node_commands)
-    for name in ("list", "show", "ssh", "console", "reboot", "off", "block", "unblock", "kick", "drain"):
+    for name in (
+        "list",
+        "show",
+        "ssh",
+        "console",
+        "screen",
+        "type",
+        "reboot",
+        "off",
+        "block",
+        "unblock",
+        "kick",
+        "drain",
+    ):
         command = node_commands.get_command(context, name)
         assert command is not None and command.name == name
     assert node_commands.get_command(context, "statsu") is None
