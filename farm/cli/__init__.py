@@ -36,6 +36,7 @@ COMMANDS = {
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",
+    "lts": "farm.cli.lts",
 }
 """Command → the module that holds it."""
 

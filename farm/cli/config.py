@@ -18,6 +18,7 @@ from farm.config.documents import SCHEMA_FILE, commented, documentation, schema,
 from farm.config.file import kiwi_warnings, load, load_or_default, parse
 from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals
 from farm.config.kiwi_clients import FOLDER, read_clients
+from farm.config.lts_file import LTS_FILE, lts_lines
 from farm.config.routing import routes
 from farm.config.rules import server_problems
 from farm.errors import ConfigError
@@ -100,8 +101,8 @@ def check(home: Home, file: Path | None, virtual: bool) -> None:
     loaded = load(path, home.options)
     if not virtual:
         check_interface(loaded, path)
-    for line in kiwi_warnings(path):
-        err.print(str(line), style="yellow", markup=False, soft_wrap=True)
+    for line in [*map(str, kiwi_warnings(path)), *lts_lines(path.with_name(LTS_FILE))]:
+        err.print(line, style="yellow", markup=False, soft_wrap=True)
     out.print(f"{path} is valid: {summary(loaded)}.", markup=False, soft_wrap=True)
 
 

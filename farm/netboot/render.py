@@ -14,6 +14,7 @@ import jinja2
 import msgspec
 
 from farm.config import Config, MachineConfig
+from farm.config.lts_file import LTS_FILE
 from farm.errors import FarmError
 from farm.export import root_argument
 from farm.home import Home, place, write_atomic
@@ -21,6 +22,7 @@ from farm.image.store import Store
 from farm.image.verity import Verity
 from farm.netboot import node_files
 from farm.netboot.boot_logs import NONE_FOR
+from farm.netboot.lts_copies import serve_lts
 from farm.netboot.settings import hyphens, machine_settings
 
 LOADERS = Path("/usr/lib/ipxe")
@@ -162,6 +164,7 @@ def write_boot_files(
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},
     )
     node_files.remove_others(contents, home.http / "files")
+    serve_lts(home.config.with_name(LTS_FILE), home.http)
     served = home.http / "images"
     kept = {served / manifest.image for manifest in store.list()}
     for folder in {path.parent for path in served.rglob("*") if path.is_file()} - kept:

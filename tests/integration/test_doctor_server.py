@@ -122,6 +122,27 @@ def test_an_interface_without_its_address(server: Server) -> None:
         server.server.run("ip", "address", "add", f"{ADDRESS}/24", "brd", "+", "dev", "lab0")
 
 
+def test_lts_conf_is_read_and_must_be_served_as_it_is(server: Server) -> None:
+    path = server.home.config.with_name("lts.conf")
+
+    def found(*words: str) -> dict[str, Any]:
+        return server.results("--only", "lts-conf", *words)["lts-conf"]
+
+    assert ("ok", [f"There is no {path}."]) == (found()["state"], found()["evidence"])
+    path.write_text("[default]\nSOUND=True\n")
+    assert ("warn", "lts.conf was changed since it was last served.") == (found()["state"], found()["cause"])
+    fixed = found("--fix")
+    assert ("ok", f"Served {path} as it is now.") == (fixed["state"], fixed["fixed"])
+    path.write_text("[default]\nSOUND=\nA=1\nwhat\n")
+    flaws = found("--fix")
+    assert ("warn", "lts.conf has 2 warnings.") == (flaws["state"], flaws["cause"])
+    assert ["lts.conf:2", "lts.conf:4"] == [line[:10] for line in flaws["evidence"]]
+    path.write_bytes(b"x" * 100_000)
+    assert ("warn", f"{path} is too large.") == (found("--fix")["state"], found()["cause"])
+    path.unlink()
+    assert "ok" == found("--fix")["state"]
+
+
 def test_images_are_held_against_their_hashes_and_must_be_exported(server: Server) -> None:
     store = Store(server.home.images)
     folder = store.directory / ".new"

@@ -23,6 +23,7 @@ from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.netboot import render
 from farm.netboot.rival import answers_to_clients, client_payload, find_dhcp_servers
+from farm.node.lts.reading import MAX_LTS_BYTES
 from farm.serve import firewall, health
 from farm.serve.preflight import require_no_rival
 from tests.lab import PATIENCE, Namespace, namespaces, until
@@ -143,6 +144,31 @@ def test_a_node_is_told_its_name_and_slots_and_a_stranger_the_default(server: Se
 
     assert ("pc01", 3) == (told["name"], told["slots"])
     assert (None, 0, "10.95.0.1:8765") == (stranger["name"], stranger["slots"], stranger["scheduler"])
+
+
+LTS = ["/lts.conf", *(f"/ltsp/{each}/lts.conf" for each in ("amd64", "x86_64", "i386", "i686"))]
+
+
+def test_lts_conf_is_served_where_ltsps_clients_look_for_it_and_gone_with_the_file(
+    server: Server, tmp_path: Path
+) -> None:
+    source, got = server.home.config.with_name("lts.conf"), tmp_path / "got"
+
+    def by_tftp(path: str) -> bytes:
+        got.unlink(missing_ok=True)
+        server.lab.run("curl", "--silent", "--output", str(got), f"tftp://{CONFIG.server}{path}", check=False)
+        return got.read_bytes() if got.exists() else b""
+
+    for content in (b"[default]\nSOUND=True\n", b"[default]\r\n\xe9=", None, b"[x]\n", b"#" * (MAX_LTS_BYTES + 1)):
+        source.unlink(missing_ok=True)
+        if content is not None:
+            source.write_bytes(content)
+        server.write("20260101.1")
+
+        served = content if content and len(content) <= MAX_LTS_BYTES else None
+        assert [(200, served) if served else (404, b"")] * len(LTS) == [server.get(path) for path in LTS]
+        assert [served or b""] * len(LTS) == [by_tftp(path) for path in LTS]
+    source.unlink()
 
 
 def test_kernel_and_initrd_are_served(server: Server) -> None:

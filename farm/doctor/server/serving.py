@@ -14,6 +14,7 @@ import psutil
 
 from farm import command, export
 from farm.config.interfaces import interface_flaw
+from farm.config.lts_file import LTS_FILE, lts_content, lts_lines
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server import clock
 from farm.errors import FarmError
@@ -21,6 +22,7 @@ from farm.export.socket_buffer import RMEM_MAX
 from farm.home import HOME_SPACE, Home
 from farm.image.store import Store
 from farm.instance import Instance
+from farm.netboot.lts_copies import serve_lts, serves_lts
 from farm.netboot.rival import find_dhcp_servers
 from farm.netboot.tftp import find_tftp_servers
 from farm.serve import firewall, health, preflight
@@ -88,6 +90,9 @@ NOT_EXPORTED = Cause("Image {version} has no running export by {export}.", "Brin
 OLD_FILE = Cause(
     "The export of {version} serves a file that has been replaced or removed.", "Restart it", "sudo farm up"
 )
+LTS_UNREAD = Cause("{what}", "Machines get none; correct it, then", "sudo farm up", warns=True)
+LTS_OLD = Cause("lts.conf was changed since it was last served.", "Serve it as it is now", "sudo farm up", warns=True)
+LTS_FLAWS = Cause("lts.conf has {warnings}.", "Read all of them, and correct the file", "farm lts check", warns=True)
 
 
 @dataclass
@@ -282,6 +287,27 @@ def _exports(facts: ServerFacts) -> Outcome:
     return together(found)
 
 
+def _lts_conf(facts: ServerFacts) -> Outcome:
+    path = facts.home.config.with_name(LTS_FILE)
+    try:
+        if not serves_lts(path, facts.home.http):
+            return LTS_OLD.found()
+        if lts_content(path) is None:
+            return fine(f"There is no {path}.")
+    except FarmError as error:
+        return LTS_UNREAD.found(error.why, what=error.what)
+    flaws = lts_lines(path)
+    return LTS_FLAWS.found(*flaws, warnings=count(len(flaws), "warning")) if flaws else fine(f"{path} is served.")
+
+
+def _serve_lts_conf(facts: ServerFacts) -> str:
+    path = facts.home.config.with_name(LTS_FILE)
+    if serves_lts(path, facts.home.http):
+        return ""
+    serve_lts(path, facts.home.http)
+    return f"Served {path} as it is now."
+
+
 def _check(
     code: str,
     title: str,
@@ -329,6 +355,10 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
     _check(
         "socket-buffer", "The kernel allows the export's socket buffer",
         "With a smaller buffer, some nodes starve when many boot at once.", _buffer, SMALL_BUFFER, fix=_raise_buffer,
+    ),
+    _check(
+        "lts-conf", "lts.conf is served and has no faults", "LTSP stops reading at the first fault.", _lts_conf,
+        LTS_UNREAD, LTS_OLD, LTS_FLAWS, fix=_serve_lts_conf,
     ),
     _check("disk", "The disk has free space", "The farm writes logs, leases and images.", _disk, DISK, DISK_LOW),
     _check("clock", "The clock is synchronised", "Build tools compare file dates.", _clock, UNSYNCHRONISED, JUMPED),
