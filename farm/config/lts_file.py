@@ -75,10 +75,8 @@ def _included(conf: LtsConf, file: str) -> Iterator[LtsRemark]:
 
 def _values(conf: LtsConf) -> Iterator[LtsRemark]:
     """Values that LTSP 5 understood in another way than they are written, or that mean nothing."""
-    for each in conf.assignments:
+    for each in () if conf.ltsp23 else conf.assignments:
         known = variable(each.key)
-        flaw = boolean_flaw(each.written) if known and known.kind == BOOLEAN else ""
-        if not flaw and not conf.ltsp23:
-            flaw = shell_flaw(each.written)
+        flaw = boolean_flaw(each.written) if known and known.kind == BOOLEAN else shell_flaw(each.written)
         if flaw:
             yield LtsRemark(each.file, each.line, f"{each.key}: {flaw}")

@@ -20,6 +20,7 @@ from farm.config.file import kiwi_warnings, load_or_default
 from farm.config.interfaces import check_interface
 from farm.config.lts_file import LTS_FILE, lts_lines
 from farm.errors import FarmError
+from farm.errors.hints import hint
 from farm.export.socket_buffer import allow_socket_buffer
 from farm.home import Home, locked, write_atomic
 from farm.image import recipe
@@ -97,7 +98,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         for line in kiwi_warnings(home.config):
             report("kiwi", str(line))
         if flaws := lts_lines(home.config.with_name(LTS_FILE)):
-            report(LTS_FILE, f"{count(len(flaws), 'warning')}, see farm lts check")
+            report(LTS_FILE, hint(f"{count(len(flaws), 'warning')}, see: farm lts check"))
         report("checks", "programs, ports, interface")
         # Nodes that were left on wait for what they booted by.
         exports = export.needed(config, old.exports if old else noted(Store(home.images), home).exports)

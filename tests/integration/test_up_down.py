@@ -66,6 +66,20 @@ def test_up_starts_what_runs_and_does_not_answer_again(lab: Lab) -> None:
     assert [] == lab.sick()
 
 
+def test_up_serves_lts_conf_as_it_is_now_and_tells_that_it_has_faults(lab: Lab) -> None:
+    before, source = lab.pids(), lab.home.config.with_name("lts.conf")
+    source.write_text("[default]\nSOUND=\nVOLUME=30\n")
+
+    said = lab.farm("up").stderr
+
+    assert source.read_bytes() == (lab.home.http / "ltsp" / "i386" / "lts.conf").read_bytes()
+    assert f"1 warning, see: farm --home {lab.home.directory} lts check" in said
+    assert before == lab.pids()
+    source.unlink()
+    lab.farm("up")
+    assert not (lab.home.http / "lts.conf").exists()
+
+
 def test_a_supervisord_that_was_stopped_goes_on(lab: Lab) -> None:
     before = lab.pids()
     FAULTS["supervisord is stopped"](lab)

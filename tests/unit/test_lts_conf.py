@@ -299,6 +299,7 @@ def test_passwords_are_dots() -> None:
     assert [DOTS] * 3 == [shown(key, "x") for key in ("LDM_PASSWORD", "VNC_PASSWORD", "PASSWORDS_LAB")]
     assert f"-u me -p {DOTS} -k de" == shown("RDP_OPTIONS", "-u me -p secret -k de")
     assert f"/u:me /p:{DOTS} /f" == shown("RDP_OPTIONS", "/u:me /p:secret /f")
+    assert f"/v:h /p:{DOTS} -p {DOTS}" == shown("RDP_OPTIONS", r"/v:h /p:\"a b,c\" -p 'd e'")
     assert f"//s/x /mnt cifs user=a,password={DOTS},ro 0 0" == shown(
         "FSTAB_1", "//s/x /mnt cifs user=a,password=b,ro 0 0"
     )

@@ -289,6 +289,8 @@ def _exports(facts: ServerFacts) -> Outcome:
 
 def _lts_conf(facts: ServerFacts) -> Outcome:
     path = facts.home.config.with_name(LTS_FILE)
+    if path.exists() and not os.access(path, os.R_OK):
+        return skip(f"Only root can read {path}.")
     try:
         if not serves_lts(path, facts.home.http):
             return LTS_OLD.found()

@@ -14,8 +14,12 @@ FALSE = ("false", "no", "n", "f", "off", "0", "")
 DOTS = "••••••"
 
 _ESCAPED = re.compile(r'\\(["$`\\])')
-_SECRET_KEY = re.compile(r"PASSW(OR)?D")
-_SECRET_PART = re.compile(r"(?i)((?:^|[\s,])(?:-p[ \t]*|/p:|pass(?:w(?:or)?d)?=))([^\s,]+)")
+_SECRET_KEY = re.compile(r"PASSW(OR)?D|PWD|SECRET")
+_QUOTED = r"""\"[^"]*\"|'[^']*'"""
+_SECRET_PART = re.compile(
+    rf"(?i)((?:^|\s)(?:-p\s*|/p:))({_QUOTED}|\S+)|((?:^|[\s,])pass(?:w(?:or)?d)?=)({_QUOTED}|[^\s,]+)"
+)
+"""What programs of remote desktops and mount take for a password."""
 
 
 def plain(written: str) -> str:
@@ -50,4 +54,4 @@ def shown(key: str, written: str) -> str:
     """The value to print: passwords as dots."""
     if _SECRET_KEY.search(key):
         return DOTS
-    return _SECRET_PART.sub(rf"\1{DOTS}", plain(written))
+    return _SECRET_PART.sub(lambda found: f"{found[1] or found[3]}{DOTS}", plain(written))
