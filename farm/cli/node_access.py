@@ -15,7 +15,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.nodes import ssh
-from farm.nodes.power import POWER_WORDS, PowerOrder, for_each, power
+from farm.nodes.power import AT_ONCE, PAUSE, POWER_WORDS, PowerOrder, batches, for_each, power
 from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus
 from farm.view.wording import count
@@ -69,10 +69,24 @@ def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
 @names_argument
 @all_option
 @force_option
+@click.option(
+    "--at-once",
+    type=click.IntRange(min=1, max=500),
+    default=AT_ONCE,
+    show_default=True,
+    help="Number of nodes that reboot together.",
+)
+@click.option(
+    "--pause",
+    type=click.FloatRange(min=0),
+    default=PAUSE,
+    show_default=True,
+    help="Seconds before the next ones reboot.",
+)
 @click.pass_obj
-def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> None:
-    """Reboot nodes that run no jobs, one after the other; they boot the image for next boots."""
-    _order(home, names, everyone, "reboot", force)
+def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool, at_once: int, pause: float) -> None:
+    """Reboot nodes that run no jobs, some at a time; they boot the image for next boots."""
+    _order(home, names, everyone, "reboot", force, at_once, pause)
 
 
 @click.command()
@@ -82,10 +96,12 @@ def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> N
 @click.pass_obj
 def off(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> None:
     """Power off nodes that run no jobs."""
-    _order(home, names, everyone, "off", force)
+    _order(home, names, everyone, "off", force, AT_ONCE, 0.0)
 
 
-def _order(home: Home, names: tuple[str, ...], everyone: bool, order: PowerOrder, force: bool) -> None:
+def _order(
+    home: Home, names: Sequence[str], everyone: bool, order: PowerOrder, force: bool, at_once: int, pause: float
+) -> None:
     if everyone == bool(names):
         raise click.UsageError("Name nodes, or give --all.")
     require_root(f"farm node {order}")
@@ -99,10 +115,16 @@ def _order(home: Home, names: tuple[str, ...], everyone: bool, order: PowerOrder
 
     def act(name: str) -> None:
         node = reachable(home, name)
+        if not force:  # it may have got jobs while others were told
+            require_idle([node], order)
         power(home, instance, node.address, order, node.mac)
         out.print(f"{name} {POWER_WORDS[order][1]}.", markup=False)
 
-    for_each([node.name for node in nodes] if everyone else list(names), act)
+    def wait(left: int) -> None:
+        if pause:
+            err.print(f"{count(left, 'node')} to go; the next in {pause:g} s.", markup=False)
+
+    for_each(batches([node.name for node in nodes] if everyone else names, at_once, pause, wait), act)
 
 
 @click.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -21,6 +21,10 @@ from farm.watch.events import Ordered
 JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
 
+AT_ONCE = 20
+"""Nodes that get an order together. So many that boot take a link of 1 Gbit/s for about PAUSE."""
+PAUSE = 10.0
+"""Seconds until the next ones are told to boot."""
 MAX_NAMED_SUBMITTERS = 8
 Report = Callable[[str, str], None]
 PowerOrder = Literal["reboot", "off"]
@@ -96,17 +100,35 @@ def power(home: Home, instance: Instance, address: str, order: PowerOrder, mac: 
     note(home, Ordered(mac, order, time.time()))
 
 
-def for_each(names: list[str], act: Callable[[str], None]) -> None:
-    """Do something to several nodes; raises PartialError that names those it failed for."""
-    failed = []
-    for name in names:
+def batches(names: Sequence[str], size: int, pause: float, report: Callable[[int], None]) -> Iterator[Sequence[str]]:
+    """So many names at a time, with a pause in seconds between them; before it, ``report`` hears how many are left."""
+    for first in range(0, len(names), size):
+        if first:
+            report(len(names) - first)
+            time.sleep(pause)
+        yield names[first : first + size]
+
+
+def for_each(groups: Iterable[Sequence[str]], act: Callable[[str], None]) -> None:
+    """Do something to nodes, to those of a group side by side; raises PartialError that names those it failed for."""
+    asked = 0
+    failed: list[str] = []
+
+    def failure(name: str) -> str:
+        """Why it failed; empty when it did not."""
         try:
             act(name)
         except FarmError as error:
-            failed.append(f"{name}: {error.what}")
+            return f"{name}: {error.what}"
+        return ""
+
+    for names in groups:
+        asked += len(names)
+        with ThreadPoolExecutor(len(names)) as pool:
+            failed += filter(None, pool.map(failure, names))
     if failed:
         raise PartialError(
-            f"{len(failed)} of {count(len(names), 'node')} could not be reached.",
+            f"{len(failed)} of {count(asked, 'node')} did not get the order.",
             "\n".join(failed),
             "List the nodes: farm node list",
         )
