@@ -1,4 +1,4 @@
-"""`farm image`: build, list, show, use, rollback, remove."""
+"""`farm image`: build, list, show, use, rollback, remove; image_transfers.py has the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.lazy import SuggestingGroup
+from farm.cli.lazy import LazyGroup
 from farm.cli.output import err, out, show_json, step_display
 from farm.config import FIRST_KIND
 from farm.config.file import load_or_default
@@ -25,15 +25,30 @@ _NAME = click.argument("name", required=False, default=FIRST_KIND, metavar="[NAM
 _IMAGE = click.argument("image", metavar="[NAME/]VERSION")
 
 
-@click.group(cls=SuggestingGroup)
+COMMANDS = {
+    "build": "farm.cli.image",
+    "list": "farm.cli.image:list_",
+    "show": "farm.cli.image",
+    "use": "farm.cli.image",
+    "rollback": "farm.cli.image",
+    "remove": "farm.cli.image",
+    "export": "farm.cli.image_transfers:export_",
+    "import": "farm.cli.image_transfers:import_",
+    "publish": "farm.cli.image_transfers",
+    "pull": "farm.cli.image_transfers",
+    "signers": "farm.cli.image_transfers",
+}
+
+
+@click.group(cls=LazyGroup, places=COMMANDS)
 def image() -> None:
-    """Build node images, and choose the version for next boots.
+    """Build node images or get them from elsewhere, and choose the version for next boots.
 
     NAME is a built-in image or one of `images` in farm.yaml; without it, icecream-node is meant.
     """
 
 
-@image.command()
+@click.command()
 @_NAME
 @click.option("--force", is_flag=True, help="Pack the image again even if nothing has changed.")
 @click.option("--refresh", is_flag=True, help="Install all packages again, to get their updates.")
@@ -56,7 +71,7 @@ def build(home: Home, name: str, force: bool, refresh: bool, as_json: bool) -> N
         out.print(f"Image {manifest.image} is up to date; nothing was built.")
 
 
-@image.command(name="list")
+@click.command(name="list")
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.pass_obj
@@ -84,7 +99,7 @@ def list_(home: Home, name: str | None, as_json: bool) -> None:
     listed, stored = _listed(home), store.names()
     for each in [name] if name else [*dict.fromkeys([*stored, *listed])]:
         if listed and each not in listed:
-            text = f"{each} is not in farm.yaml any more. Remove all of it: sudo farm image remove {each}"
+            text = f"{each} is not in farm.yaml. Remove all of it: sudo farm image remove {each}"
             err.print(hint(text), soft_wrap=True)
         elif manifests and each in listed and each not in (*KINDS, *stored):
             err.print(hint(f"{each} was not built yet. Build it: {build_command(each)}"), soft_wrap=True)
@@ -118,7 +133,7 @@ def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) ->
     return table
 
 
-@image.command()
+@click.command()
 @click.argument("image", required=False, metavar="[NAME | [NAME/]VERSION]")
 @click.option("--packages", is_flag=True, help="List the packages too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -136,6 +151,8 @@ def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
     out.print(f"[bold]{manifest.image}[/]  {', '.join(filter(None, known))}")
     built = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.built))
     out.print(f"built {built} in {manifest.seconds:.0f} s from inputs {manifest.inputs[:12]}")
+    if manifest.publisher:
+        out.print(f"by {manifest.publisher}, signed with {manifest.signer}", soft_wrap=True)
     if manifest.description:
         more = f" and the packages {' '.join(manifest.extra_packages)}" if manifest.extra_packages else ""
         out.print(f"from the description {manifest.description}{more}", soft_wrap=True)
@@ -150,7 +167,7 @@ def show(home: Home, image: str | None, packages: bool, as_json: bool) -> None:
             out.print(Text(f"  {name} {number}"))
 
 
-@image.command()
+@click.command()
 @_IMAGE
 @click.pass_obj
 def use(home: Home, image: str) -> None:
@@ -161,7 +178,7 @@ def use(home: Home, image: str) -> None:
     out.print(f"Next boots get {image}.")
 
 
-@image.command()
+@click.command()
 @_NAME
 @click.pass_obj
 def rollback(home: Home, name: str) -> None:
@@ -173,7 +190,7 @@ def rollback(home: Home, name: str) -> None:
     out.print(f"Next boots get {switch_image(home, lambda store: store.rollback(name))}.")
 
 
-@image.command()
+@click.command()
 @click.argument("image", metavar="[NAME/]VERSION | NAME")
 @click.pass_obj
 def remove(home: Home, image: str) -> None:

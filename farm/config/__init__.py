@@ -29,6 +29,7 @@ from farm.config.values import (
     Package,
     Port,
     PublicKey,
+    PublishedAddress,
     RootName,
     ServerAddress,
     Slots,
@@ -108,6 +109,13 @@ class NamedImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[int, Meta(ge=1, le=1000)] | None,
         Meta(description="number of its versions to keep besides those in use; unset: as image.keep says"),
     ] = None
+    pull: Annotated[
+        PublishedAddress,
+        Meta(
+            description="a published folder of images, from which versions of it are pulled; none is built here then",
+            examples=["https://images.example.org/lab"],
+        ),
+    ] = ""
     root: Annotated[
         RootName | None, Meta(description="how nodes read its root file system; unset: as image.root says")
     ] = None

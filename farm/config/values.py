@@ -49,6 +49,9 @@ KnownAddress = Annotated[
         description="an IPv4 address, or a network with its prefix length (10.77.0.20, 10.77.0.128/26)",
     ),
 ]
+PublishedAddress = Annotated[
+    str, Meta(pattern=r"^(https?://[!-~]{1,1024})?$", description="an address of HTTP or HTTPS (http://server/images)")
+]
 KindName = Literal["icecream-node"]
 """A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
 RootName = Literal["aoe", "nbd", "nfs"]

@@ -27,7 +27,7 @@ LOOKS = (
 _BEFORE = (
     r"(?<![\w/.\"'-])"
     r"(?<!\bthe )(?<!\bThe )(?<!\ba )(?<!\bthis )(?<!\bthat )(?<!\bwhole )"  # prose: bring the farm up
-    r"(?<!\bserver: )"  # another machine's farm
+    r"(?<!\bserver: )(?<!\bserver: sudo )"  # another machine's farm
 )
 _COMMAND = re.compile(
     rf"{_BEFORE}farm(?= (?:-v )?(?:{'|'.join(FARM_COMMANDS)})\b)"

@@ -121,7 +121,7 @@ def build(
         require_room(store)
         manifest = _Build(home, store, recipe, sources, inputs, progress).run(refresh)
         store.use(manifest.image)
-        _prune(store, recipe.name, recipe.keep, in_use())
+        store.prune(recipe.name, recipe.keep, in_use())
         return manifest, True
 
 
@@ -310,11 +310,3 @@ def _only(folder: Path, pattern: str) -> Path:
 def _is_squashfs(path: Path) -> bool:
     with open(path, "rb") as file:
         return file.read(4) == b"hsqs"
-
-
-def _prune(store: Store, name: str, keep: int, in_use: Collection[str]) -> None:
-    """Forget an image's oldest versions beyond ``keep``, except what is selected or run by a node."""
-    wanted = {store.selected(name), *in_use}
-    spare = [manifest.image for manifest in store.list(name) if manifest.image not in wanted]
-    for image in spare[: max(0, len(spare) - keep)]:
-        store.remove(image, in_use)

@@ -53,6 +53,12 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
     """
     require_known(config, name)
     settings = config.images.get(name, NamedImageConfig())
+    if settings.pull:
+        raise FarmError(
+            f"{name} is not built here.",
+            f"farm.yaml says that its versions are pulled from {settings.pull}.",
+            f"Pull it: sudo farm image pull {name}",
+        )
     described = settings.description or (name if name in kinds.KINDS else FIRST_KIND)
     own = layers.read((folder / described).resolve()) if "/" in described else None
     return Recipe(
@@ -61,8 +67,13 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
         own=own,
         packages=tuple(settings.packages),
         compression=settings.compression or config.image.compression,
-        keep=settings.keep or config.image.keep,
+        keep=kept(config, name),
     )
+
+
+def kept(config: Config, name: str) -> int:
+    """How many versions of an image a store keeps besides those in use."""
+    return config.images.get(name, NamedImageConfig()).keep or config.image.keep
 
 
 def require_known(config: Config, name: str) -> None:

@@ -61,6 +61,10 @@ class Manifest(Struct, frozen=True, kw_only=True):
     kernel: str
     packages: dict[str, str]
     files: dict[str, FileEntry]
+    publisher: str = ""
+    """The farm that it came from, as that one calls itself; "": it was built here."""
+    signer: str = ""
+    """Fingerprint of the key by which its publisher signed it."""
     verity: Verity | None = None
     """By which nodes check each block that they read; None of an image from before that, which they believe."""
 
@@ -123,7 +127,21 @@ class Store:
         """Take a finished build into the store: the folder moves in whole, manifest included."""
         write_atomic(folder / "manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
         self.folder(manifest.name).mkdir(exist_ok=True)
+        shutil.rmtree(self.path(manifest.image), ignore_errors=True)  # without a manifest: a removal was interrupted
         os.rename(folder, self.path(manifest.image))
+
+    def has(self, manifest: Manifest) -> bool:
+        """Whether a version from elsewhere is here already. Raises FarmError when another one has its name."""
+        path = self.path(manifest.image) / "manifest.json"
+        if not path.is_file():
+            return False
+        if self._read(path).files != manifest.files:
+            raise FarmError(
+                f"There is another version {manifest.image} in the store.",
+                "It has the same name and other files.",
+                f"Remove the one in the store: sudo farm image remove {manifest.image}",
+            )
+        return True
 
     def selection(self, name: str) -> Selection:
         """The choice among an image's versions, empty when none was made."""
@@ -192,6 +210,13 @@ class Store:
         # The manifest goes first: a folder without one is no version, whatever happens then.
         (self.path(image) / "manifest.json").unlink()
         shutil.rmtree(self.path(image))
+
+    def prune(self, name: str, keep: int, in_use: Collection[str]) -> None:
+        """Forget an image's oldest versions beyond ``keep``, except what is selected or run by a node."""
+        wanted = {self.selected(name), *in_use}
+        spare = [manifest.image for manifest in self.list(name) if manifest.image not in wanted]
+        for image in spare[: max(0, len(spare) - keep)]:
+            self.remove(image, in_use)
 
     def remove_all(self, name: str, in_use: Collection[str]) -> builtins.list[str]:
         """Delete an image that is not built in, with all that is kept for it; returns its versions."""

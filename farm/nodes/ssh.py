@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from pathlib import Path
 
-from farm import command
+from farm import command, ssh_key
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -23,21 +22,8 @@ OPTIONS = (
 
 
 def farm_key(home: Home) -> str:
-    """The farm's public key, which nodes let in as root; made at first use, the private half readable by root alone."""
-    path = home.state / "ssh" / "id_ed25519"
-    public = _public_half(path)
-    if not public:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        command.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "farm", "-f", str(path)])
-        public = _public_half(path)
-    return public
-
-
-def _public_half(path: Path) -> str:
-    """The public half of a private key; empty where there is no key, or one that is damaged."""
-    done = command.run(["ssh-keygen", "-y", "-P", "", "-f", str(path)], check=False)
-    return done.stdout.strip() if done.returncode == 0 else ""
+    """The farm's public key, which nodes let in as root; made at first use."""
+    return ssh_key.made(home.state / "ssh" / "id_ed25519", "farm")
 
 
 def argv(home: Home, instance: Instance, address: str, words: list[str]) -> list[str]:

@@ -35,7 +35,8 @@ def outdated_images(home: Home, instance: Instance) -> list[str]:
         except FarmError:
             return ""
 
-    return [name for name, image in instance.images.items() if store.get(image).inputs != inputs(name)]
+    built = {name: manifest for name, image in instance.images.items() if not (manifest := store.get(image)).publisher}
+    return [name for name, manifest in built.items() if manifest.inputs != inputs(name)]
 
 
 def build_image(
@@ -67,6 +68,12 @@ def switch_image(home: Home, choose: Callable[[Store], str]) -> str:
             image = choose(store)
         _serve_selected(home)
     return image
+
+
+def serve_images(home: Home) -> None:
+    """Let a farm that is up serve what has come into the store, and what was chosen of it."""
+    with exclusive(home, wait=True):
+        _serve_selected(home)
 
 
 def remove_image(home: Home, image: str) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from farm import command, export
 from farm.api.client import wait_until_seen
-from farm.config import VIRTUAL_NAME, Config, MachineConfig
+from farm.config import VIRTUAL_NAME, Config, MachineConfig, NamedImageConfig
 from farm.config.file import kiwi_warnings, load_or_default
 from farm.config.interfaces import check_interface
 from farm.config.lts_file import LTS_FILE, lts_lines
@@ -33,6 +33,7 @@ from farm.nodes.power import jobs_by_node, jobs_under_way
 from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
 from farm.serve.healing import Report, wait_until_healthy
+from farm.serve.image_transfer import pull_images
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Service, Supervisor
@@ -228,9 +229,12 @@ def _check_real_lab(home: Home, config: Config, exports: Sequence[str]) -> None:
 
 
 def _choose_image(home: Home, name: str, config: Config, report: Report) -> str:
-    """The version of an image that next boots get; built when there is none. Raises FarmError when it is damaged."""
+    """The version of an image that next boots get; built or pulled when there is none. Raises FarmError."""
     store = Store(home.images)
     image = store.selected(name)
+    if image is None and (url := config.images.get(name, NamedImageConfig()).pull):
+        pull_images(home, config, url, [name], lambda *_: False, report)
+        image = store.selected(name)
     if image is None:
         manifest, _ = build(
             home,

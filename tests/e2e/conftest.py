@@ -17,6 +17,10 @@ from typing import Any
 
 import pytest
 
+from tests.clean_machine import clean_machine
+
+__all__ = ["clean_machine"]
+
 
 def environment(home: Path) -> dict[str, str]:
     """For `farm --home HOME`: the images of e2e tests are kept from run to run where FARM_TEST_IMAGES says."""

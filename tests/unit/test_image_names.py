@@ -299,7 +299,7 @@ def run(home: Home, *words: str) -> str:
 def test_the_list_says_what_was_not_built_and_what_is_gone(home: Home) -> None:
     said = run(home, "list")
 
-    assert "old is not in farm.yaml any more. Remove all of it: sudo farm image remove old" in said
+    assert "old is not in farm.yaml. Remove all of it: sudo farm image remove old" in said
     assert "small was not built yet. Build it: sudo farm image build small" in said
     assert "cad was" not in said
     assert "icecream-node was" not in said

@@ -8,7 +8,6 @@ import pytest
 
 from farm.config import FIRST_KIND
 from farm.errors import FarmError
-from farm.image.build import _prune
 from farm.image.store import FILES, FileEntry, Manifest, Selection, Store, sha256
 
 
@@ -202,6 +201,6 @@ def test_only_one_command_at_a_time_changes_the_store(store: Store) -> None:
 def test_old_versions_go_but_none_that_is_chosen_or_run(
     store: Store, keep: int, in_use: set[str], left: list[str]
 ) -> None:
-    _prune(store, FIRST_KIND, keep, in_use)
+    store.prune(FIRST_KIND, keep, in_use)
 
     assert left == [manifest.version for manifest in store.list()]

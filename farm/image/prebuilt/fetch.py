@@ -1,0 +1,146 @@
+"""Fetch files over HTTP: bounded, resumed where it broke off, and kept only when they have the right hash."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Callable
+from http.client import HTTPResponse
+from pathlib import Path
+
+from farm.errors import FarmError
+from farm.image.store import FileEntry, sha256
+from farm.node.retry import pauses
+
+TRIES = 5
+"""Of a file whose connection breaks off; each goes on where the one before ended."""
+PATIENCE = 30.0
+"""Seconds without a byte until a connection counts as broken."""
+_CHUNK = 1 << 18
+
+Progress = Callable[[int], None]
+"""Is told how many bytes there are so far."""
+
+
+def require_address(url: str) -> str:
+    """The address without what may stand at its end. Raises FarmError unless it is one of HTTP or HTTPS."""
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise FarmError(
+            f"{url} is not the address of a published folder.",
+            "Images are fetched over HTTP or HTTPS.",
+            "For example: farm image pull http://server/images",
+        )
+    return url.rstrip("/")
+
+
+def fetch_small(url: str, most: int) -> bytes:
+    """A small file, whole. Raises FarmError, also when it has more bytes than ``most``."""
+    for pause in _pauses():
+        try:
+            with _open(url, 0) as response:
+                content = response.read(most + 1)
+            break
+        except _BROKEN as error:
+            if pause is None or _refused(error):
+                raise _failed(url, error) from error
+            time.sleep(pause)
+    if len(content) > most:
+        raise FarmError(f"{url} is too large.", f"More than {most >> 10} KiB were sent.", "Check the address.")
+    return content
+
+
+def fetch_file(url: str, target: Path, entry: FileEntry, progress: Progress) -> None:
+    """Fetch a file that has a known size and hash; what there is of it already is kept.
+
+    Raises FarmError. After that a part of it may lie there, which the next call goes on from; but none when the disk
+    is full.
+    """
+    for pause in _pauses():
+        try:
+            _go_on(url, target, entry, progress)
+            break
+        except _BROKEN as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                target.unlink(missing_ok=True)
+                raise FarmError(
+                    "The disk is full.",
+                    f"{target} could not be written; what was written of it is removed.",
+                    "Free some space, for example: farm image remove VERSION",
+                ) from error
+            if pause is None or _refused(error):
+                raise _failed(url, error) from error
+            time.sleep(pause)
+    if target.stat().st_size != entry.size or sha256(target) != entry.sha256:
+        target.unlink()
+        raise FarmError(
+            f"{url} is not what was signed.",
+            f"It does not have {entry.size} bytes with the hash that its manifest states, and is not kept.",
+            "Try again. If that does not help, tell its publisher.",
+        )
+    target.chmod(0o644)
+
+
+_BROKEN = (OSError, http.client.HTTPException)
+"""What connections end with; urllib's own errors are among them."""
+
+
+def _pauses() -> list[float | None]:
+    """Seconds to wait after each try; None after the last."""
+    waits = pauses(0.5, 8.0)
+    return [*(next(waits) for _ in range(TRIES - 1)), None]
+
+
+def _go_on(url: str, target: Path, entry: FileEntry, progress: Progress) -> None:
+    have = target.stat().st_size if target.exists() else 0
+    if have > entry.size:
+        target.unlink()
+        have = 0
+    if have == entry.size:
+        return
+    with _open(url, have) as response:
+        # 200: the server sends all of it, whatever it was asked for.
+        resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+        have = have if resumed else 0
+        with open(target, "ab" if resumed else "wb") as out:
+            while have < entry.size and (chunk := response.read(min(_CHUNK, entry.size - have))):
+                out.write(chunk)
+                have += len(chunk)
+                progress(have)
+    if have < entry.size:
+        raise http.client.IncompleteRead(b"", entry.size - have)
+
+
+def _open(url: str, start: int) -> contextlib.closing[HTTPResponse]:
+    # Only these handlers: neither files of this machine nor FTP, also where a server redirects to them.
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.HTTPRedirectHandler(),
+    ):
+        opener.add_handler(handler)
+    headers = {"User-Agent": "icecream-farm", **({"Range": f"bytes={start}-"} if start else {})}
+    return contextlib.closing(opener.open(urllib.request.Request(url, headers=headers), timeout=PATIENCE))
+
+
+def _refused(error: Exception) -> bool:
+    """Whether the server has answered, so that to ask again is of no use."""
+    return isinstance(error, urllib.error.HTTPError) and error.code < 500
+
+
+def _failed(url: str, error: Exception) -> FarmError:
+    why = str(error) or type(error).__name__
+    if isinstance(error, urllib.error.HTTPError) and error.code == 404:
+        fix = "Check the address: it is the folder that `farm image publish` made. A new publication may have begun."
+    else:
+        fix = "Check the address and the network, then try again: what has come so far is kept."
+    return FarmError(f"{url} could not be fetched.", why, fix)

@@ -1,0 +1,75 @@
+"""Publish versions: a folder of static files that any web server can serve."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from farm.errors import FarmError
+from farm.home import place, write_atomic
+from farm.image.prebuilt import signature
+from farm.image.prebuilt.index import INDEX, MANIFEST, NAMESPACE, SIGNATURE, Entry, Index, read_index
+from farm.image.prebuilt.statement import label, statement
+from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
+
+Exports = Callable[[Manifest], dict[str, dict[str, str | int]]]
+
+
+def publish(
+    store: Store, names: Sequence[str], folder: Path, publisher: str, key: Path, exports: Exports
+) -> tuple[Index, list[str]]:
+    """Make a folder hold all versions of these images; returns the index, and the versions that went from the folder.
+
+    Files are hard links where the file system allows. The index is replaced last, so that whoever reads it finds what
+    it names. Raises FarmError, OSError.
+    """
+    manifests = [manifest for name in names for manifest in store.list(name)]
+    before = _before(folder)
+    entries = {}
+    for manifest in manifests:
+        store.verify(manifest.image)
+    for manifest in manifests:
+        stated = statement(manifest, publisher)
+        target = folder / label(manifest)
+        for file in FILES:
+            _put(store.path(manifest.image) / file, target / file, manifest.files[file])
+        write_atomic(target / MANIFEST, stated)
+        entries[label(manifest)] = Entry(hashlib.sha256(stated).hexdigest(), exports(manifest))
+    known = {name: store.selection(name).current for name in names}
+    index = Index(
+        publisher=publisher,
+        # Of two publishers with one clock, or one that lost the folder, the later one has the higher serial.
+        serial=max(before.serial + 1 if before else 1, int(time.time())),
+        versions=entries,
+        selected={name: f"{name}/{version}" for name, version in known.items() if f"{name}/{version}" in entries},
+    )
+    content = msgspec.json.format(msgspec.json.encode(index)) + b"\n"
+    write_atomic(folder / SIGNATURE, signature.sign(key, content, NAMESPACE))
+    write_atomic(folder / INDEX, content)
+    gone = sorted(set(before.versions) - set(entries)) if before else []
+    for name in gone:
+        shutil.rmtree(folder / name, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            (folder / name).parent.rmdir()
+    return index, gone
+
+
+def _put(source: Path, target: Path, entry: FileEntry) -> None:
+    """Put a file there unless it is there; one that is no hard link may have been damaged since."""
+    if target.exists() and not target.samefile(source) and sha256(target) != entry.sha256:
+        target.unlink()
+    place(source, target)
+
+
+def _before(folder: Path) -> Index | None:
+    """What was published here last; None: nothing, or nobody can read it any more."""
+    try:
+        return read_index((folder / INDEX).read_bytes(), str(folder))
+    except (FileNotFoundError, FarmError):
+        return None

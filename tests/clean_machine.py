@@ -1,0 +1,90 @@
+"""A machine that has nothing: a minimal Debian in a folder, with a fresh clone of this checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from farm.image.apt_sources import host_sources
+
+CHECKOUT = Path(__file__).parents[1]
+
+# What leads this host to its package registries, and which certificates it trusts.
+HOST_SETTINGS = (
+    "/etc/pip.conf",
+    "/etc/xdg/pip",
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/resolv.conf",
+    "/etc/hosts",
+)
+
+IN_CHROOT = r"""
+set -eu
+mount --bind "$0" "$0"
+cd "$0"
+mount -t proc proc proc
+mount -t sysfs sysfs sys
+mount --rbind /dev dev
+mount -t tmpfs tmpfs run
+mount -t tmpfs tmpfs tmp
+exec chroot . sh -c "$1"
+"""
+
+
+@pytest.fixture(scope="module")
+def clean_machine() -> Iterator[Path]:
+    """A minimal Debian with a fresh clone of this checkout in /src; what comes first installs the packages there."""
+    root = Path(tempfile.mkdtemp(prefix="farm-clean-", dir="/var/tmp"))
+    sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
+    try:
+        subprocess.run(
+            [
+                "mmdebstrap",
+                "--quiet",
+                "--variant=minbase",
+                "--include=ca-certificates,debian-archive-keyring",
+                "bookworm",
+                root,
+                "-",
+            ],
+            input=sources,
+            text=True,
+            check=True,
+        )
+        for setting in map(Path, HOST_SETTINGS):
+            target = root / setting.relative_to("/")
+            if setting.is_dir():
+                shutil.copytree(setting, target)
+            elif setting.exists():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.unlink(missing_ok=True)
+                shutil.copy(setting, target)
+        subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", CHECKOUT, root / "src"], check=True)
+        yield root
+    finally:
+        shutil.rmtree(root)
+
+
+def in_chroot(root: Path, script: str) -> str:
+    """Run a shell script in the clean machine, in mount and process namespaces that go with it."""
+    kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name.endswith("_proxy")}
+    done = subprocess.run(
+        ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", IN_CHROOT, root, script],
+        env={
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "LANG": "C.UTF-8",
+            "HOME": "/root",
+            **kept,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-12000:]
+    return done.stdout
