@@ -57,7 +57,7 @@ def export_(home: Home, words: tuple[str, ...], key: Path | None, as_json: bool)
         show_json({"schema": 1, "image": manifest.image, "file": str(file), "size": size})
         return
     out.print(f"Wrote {manifest.image} to {file}, {size / 1e6:.0f} MB.", soft_wrap=True)
-    out.print(f"It is signed with {own_signer(home, key).fingerprint}.", soft_wrap=True)
+    out.print(f"Signed with {own_signer(home, key).fingerprint}.", soft_wrap=True)
 
 
 @click.command("import")
@@ -199,7 +199,7 @@ def _believing(trust: str | None, take: Callable[[Ask], T]) -> T:
         name, signer = unknown[-1]
         err.print(f"{name} signs with a key that this farm does not know yet:")
         err.print(f"  {signer.fingerprint}", style="bold", soft_wrap=True)
-        err.print("Compare it with what `sudo farm image signers` says on the publisher's server.", soft_wrap=True)
+        err.print("Compare it with what this says on the publisher's server: sudo farm image signers", soft_wrap=True)
         termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the question could be read is no answer
         if not click.confirm("Take images with this signature from now on?", default=False, err=True):
             raise error from None

@@ -131,17 +131,20 @@ class Store:
         os.rename(folder, self.path(manifest.image))
 
     def has(self, manifest: Manifest) -> bool:
-        """Whether a version from elsewhere is here already. Raises FarmError when another one has its name."""
+        """Whether a version from elsewhere is here already, undamaged.
+
+        Raises FarmError when another one has its name.
+        """
         path = self.path(manifest.image) / "manifest.json"
         if not path.is_file():
             return False
         if self._read(path).files != manifest.files:
             raise FarmError(
                 f"There is another version {manifest.image} in the store.",
-                "It has the same name and other files.",
+                "The two have the same name and different files.",
                 f"Remove the one in the store: sudo farm image remove {manifest.image}",
             )
-        return True
+        return self._damaged(manifest) is None
 
     def selection(self, name: str) -> Selection:
         """The choice among an image's versions, empty when none was made."""
@@ -241,15 +244,23 @@ class Store:
         """Raise FarmError unless each file of the version has the hash it was built with."""
         manifest = self.get(image)
         name = manifest.name
+        if file := self._damaged(manifest):
+            again = f"get it again: sudo farm image pull URL {name}/{manifest.version}"
+            if not manifest.publisher:
+                again = f"build it again: {build_command(name)} --force"
+            raise FarmError(
+                f"Image {image} is damaged: {file} has changed since it was built.",
+                f"{self.path(image) / file} is missing or differs from the hash in its manifest; it is not served.",
+                f"Choose another: sudo farm image use {_prefix(name)}VERSION. Or {again}",
+            )
+
+    def _damaged(self, manifest: Manifest) -> str | None:
+        """The first file of a version that is not what it was when it came here."""
         for file, entry in manifest.files.items():
-            path = self.path(image) / file
+            path = self.path(manifest.image) / file
             if not path.is_file() or path.stat().st_size != entry.size or sha256(path) != entry.sha256:
-                raise FarmError(
-                    f"Image {image} is damaged: {file} has changed since it was built.",
-                    f"{path} is missing or differs from the hash in its manifest; it is not served.",
-                    f"Choose another: sudo farm image use {_prefix(name)}VERSION. "
-                    f"Or build it again: {build_command(name)} --force",
-                )
+                return file
+        return None
 
     def _selection_path(self, name: str) -> Path:
         return self.folder(name) / "selection.json"

@@ -36,7 +36,7 @@ def _host() -> str:
 def signing_key(home: Home) -> Path:
     """The key by which this farm signs images; made at first use."""
     path = home.state / "ssh" / "images_ed25519"
-    ssh_key.made(path, "farm images")
+    ssh_key.made(path, "icecream-farm")
     return path
 
 

@@ -24,6 +24,7 @@ from farm.errors import FarmError
 from farm.home import Home, locked
 from farm.image.prebuilt import fetch, index, signature
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
+from farm.image.verity import BLOCK, Verity
 from tests.lab import Namespace, namespaces
 
 ADDRESS = "10.99.41.1"
@@ -52,7 +53,7 @@ class Farm:
         self.home.config.write_text(f"name: {name}\n")
         self.store = Store(self.home.images)
 
-    def add(self, version: str, name: str = FIRST_KIND) -> Manifest:
+    def add(self, version: str, name: str = FIRST_KIND, *, checked: bool = True) -> Manifest:
         """A version with files of some size; chosen for next boots."""
         folder = self.home.images / ".new"
         folder.mkdir()
@@ -69,6 +70,7 @@ class Farm:
             description="/home/admin/secret/cad",
             kernel="6.1.0-1-amd64",
             packages={"icecc": "1.4-1"},
+            verity=Verity("d" * 64, "e" * 64, ROOT_BYTES // BLOCK - 1) if checked else None,
             files={file: FileEntry((folder / file).stat().st_size, sha256(folder / file)) for file in FILES},
         )
         self.store.add(folder, manifest)
@@ -332,7 +334,7 @@ def test_a_signed_index_that_gives_a_version_another_name_is_refused(pair: Pair)
     write_index(pair, forged)
     pair.serve()
 
-    assert "It describes cad/20261101.1." in pair.b.refused("image", "pull", URL, *pair.trusted())
+    assert "The file there describes cad/20261101.1." in pair.b.refused("image", "pull", URL, *pair.trusted())
     assert [] == pair.b.images
 
 
@@ -494,6 +496,27 @@ def test_a_farm_pulls_what_farm_yaml_says_and_needs_nothing_that_builds(pair: Pa
         assert "farm.image=cad/20261105.1 " in script
     finally:
         pair.b.farm("down", "--force", check=False)
+
+
+def test_a_version_of_which_nodes_check_nothing_is_not_given_away(pair: Pair) -> None:
+    pair.a.add("20261020.1", checked=False)
+
+    said = pair.a.refused("image", "export", "20261020.1", str(pair.archive))
+    assert "Nodes can not check what they read of 20261020.1." in said
+    assert "icecream-node/20261020.1" not in pair.publish()["versions"]
+
+
+def test_a_pulled_version_that_was_damaged_is_pulled_again(pair: Pair) -> None:
+    pair.publish()
+    pair.serve()
+    pair.b.farm("image", "pull", URL, "cad", *pair.trusted())
+    flip(pair.b.home.images / "cad/20261101.1/kernel")
+
+    assert f"sudo farm --home {pair.b.home.directory} image pull URL" in pair.b.refused(
+        "image", "use", "cad/20261101.1"
+    )
+    assert [True] == [image["new"] for image in pair.b.json("image", "pull", URL, "cad")["images"]]
+    pair.b.store.verify("cad/20261101.1")
 
 
 def test_a_key_with_which_nothing_can_be_signed_is_named(pair: Pair) -> None:

@@ -27,14 +27,16 @@ machines:
 """
 READ = """
 cat > /run/reader <<'END'
-echo 3 > /proc/sys/vm/drop_caches
 read begun rest < /proc/uptime
+touch /run/begun
 sum=$(sha256sum < /dev/mapper/farm-root)
 read ended rest < /proc/uptime
 echo "${sum%% *} $begun $ended" > /run/read
 END
-rm -f /run/read
+rm -f /run/read /run/begun
+echo 3 > /proc/sys/vm/drop_caches
 nohup sh /run/reader < /dev/null > /dev/null 2>&1 &
+until [ -e /run/begun ]; do sleep 0.01; done
 """
 SECONDS = 15
 """For so long the server is silent: longer than anything on a node waits before it gives up."""

@@ -35,7 +35,7 @@ STATED = statement.statement(MANIFEST, "lab-a@server")
 INDEX = index.Index(
     publisher="lab-a@server",
     serial=7,
-    versions={"cad/20261101.1": index.Entry("f" * 64, {"aoe": {"slot": 3}})},
+    versions={"cad/20261101.1": index.PublishedVersion("f" * 64, {"aoe": {"slot": 3}})},
     selected={"cad": "cad/20261101.1"},
 )
 

@@ -17,7 +17,7 @@ import msgspec
 from farm.errors import FarmError
 from farm.image.prebuilt import signature
 from farm.image.prebuilt.signature import Signer, signer_of
-from farm.image.prebuilt.statement import MOST_BYTES, NAMESPACE, label, read_statement, statement
+from farm.image.prebuilt.statement import MOST_BYTES, NAMESPACE, label, read_statement, require_checked, statement
 from farm.image.store import FILES, FileEntry, Manifest, Store
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
@@ -32,6 +32,7 @@ def write_archive(store: Store, image: str, publisher: str, key: Path, file: Pat
     """Write a version to a tar file, signed; the file appears when it is whole. Raises FarmError, OSError."""
     store.verify(image)
     manifest = store.get(image)
+    require_checked(manifest, image)
     stated = statement(manifest, publisher)
     fresh = file.with_name(f".{file.name}.part")
     try:
@@ -107,7 +108,7 @@ def _members(archive: tarfile.TarFile, file: Path) -> Iterator[Callable[[str, in
 
         yield opened
     while True:
-        yield lambda name, most: _raise(_broken(file, f"It ends before {name}."))
+        yield lambda name, most: _raise(_broken(file, f"The file ends before {name}."))
 
 
 def _raise(error: FarmError) -> IO[bytes]:

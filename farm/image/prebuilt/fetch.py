@@ -18,7 +18,7 @@ from farm.image.store import FileEntry, sha256
 from farm.node.retry import pauses
 
 TRIES = 5
-"""Of a file whose connection breaks off; each goes on where the one before ended."""
+"""How often a file is tried whose connection breaks off; each goes on where the one before ended."""
 PATIENCE = 30.0
 """Seconds without a byte until a connection counts as broken."""
 _CHUNK = 1 << 18
@@ -80,7 +80,7 @@ def fetch_file(url: str, target: Path, entry: FileEntry, progress: Progress) -> 
         target.unlink()
         raise FarmError(
             f"{url} is not what was signed.",
-            f"It does not have {entry.size} bytes with the hash that its manifest states, and is not kept.",
+            f"What came does not have the {entry.size} bytes and the hash that its manifest states, and is not kept.",
             "Try again. If that does not help, tell its publisher.",
         )
     target.chmod(0o644)

@@ -16,20 +16,20 @@ from farm.errors import NOT_JSON, FarmError
 from farm.image.prebuilt.statement import PUBLISHER
 
 NAMESPACE = "farm-index"
-"""Of its signature."""
+"""What its signature is for."""
 INDEX = "index.json"
 SIGNATURE = f"{INDEX}.sig"
 MANIFEST = "manifest.json"
 MOST_BYTES = 1 << 20
-"""Of an index: a store holds 254 versions, an entry takes some 150 bytes."""
+"""The most of an index: a store holds 254 versions, an entry takes some 150 bytes."""
 
 SCHEMA = 1
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?/[0-9]{8}\.[1-9][0-9]{0,3}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class Entry(Struct, frozen=True):
-    """A version."""
+class PublishedVersion(Struct, frozen=True):
+    """What an index says of a version."""
 
     manifest: str
     """SHA-256 of its statement."""
@@ -43,7 +43,7 @@ class Index(Struct, frozen=True, kw_only=True):
     schema: int = SCHEMA
     publisher: str
     serial: int
-    versions: dict[str, Entry]
+    versions: dict[str, PublishedVersion]
     selected: dict[str, str]
     """The version of each image that the publisher's own machines boot."""
 
@@ -51,7 +51,7 @@ class Index(Struct, frozen=True, kw_only=True):
 def read_index(content: bytes, url: str) -> Index:
     """An index that came from elsewhere. Raises FarmError."""
     if len(content) > MOST_BYTES:
-        raise _not_one(url, f"It is larger than {MOST_BYTES >> 10} KiB.")
+        raise _not_one(url, f"The file is larger than {MOST_BYTES >> 10} KiB.")
     try:
         found = msgspec.json.decode(content, type=Index)
     except NOT_JSON as error:
@@ -59,7 +59,7 @@ def read_index(content: bytes, url: str) -> Index:
     if found.schema > SCHEMA:
         raise FarmError(
             f"The index at {url} was made by a newer release of the farm.",
-            f"It has schema {found.schema}.",
+            f"Its schema is {found.schema}.",
             "Install that release, then try again.",
         )
     good = (
@@ -72,7 +72,7 @@ def read_index(content: bytes, url: str) -> Index:
         and all(label in found.versions and label.startswith(f"{name}/") for name, label in found.selected.items())
     )
     if not good:
-        raise _not_one(url, "It holds values that no publication makes.")
+        raise _not_one(url, "There are values in it that no publication makes.")
     return found
 
 

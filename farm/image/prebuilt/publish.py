@@ -14,7 +14,7 @@ import msgspec
 from farm.errors import FarmError
 from farm.home import place, write_atomic
 from farm.image.prebuilt import signature
-from farm.image.prebuilt.index import INDEX, MANIFEST, NAMESPACE, SIGNATURE, Entry, Index, read_index
+from farm.image.prebuilt.index import INDEX, MANIFEST, NAMESPACE, SIGNATURE, Index, PublishedVersion, read_index
 from farm.image.prebuilt.statement import label, statement
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 
@@ -26,10 +26,10 @@ def publish(
 ) -> tuple[Index, list[str]]:
     """Make a folder hold all versions of these images; returns the index, and the versions that went from the folder.
 
-    Files are hard links where the file system allows. The index is replaced last, so that whoever reads it finds what
-    it names. Raises FarmError, OSError.
+    Versions of which nodes could not check what they read are left out. Files are hard links where the file system
+    allows. The index is replaced last, so that all that it names is there. Raises FarmError, OSError.
     """
-    manifests = [manifest for name in names for manifest in store.list(name)]
+    manifests = [manifest for name in names for manifest in store.list(name) if manifest.verity]
     before = _before(folder)
     entries = {}
     for manifest in manifests:
@@ -40,7 +40,7 @@ def publish(
         for file in FILES:
             _put(store.path(manifest.image) / file, target / file, manifest.files[file])
         write_atomic(target / MANIFEST, stated)
-        entries[label(manifest)] = Entry(hashlib.sha256(stated).hexdigest(), exports(manifest))
+        entries[label(manifest)] = PublishedVersion(hashlib.sha256(stated).hexdigest(), exports(manifest))
     known = {name: store.selection(name).current for name in names}
     index = Index(
         publisher=publisher,

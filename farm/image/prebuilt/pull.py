@@ -65,13 +65,13 @@ def fetch_manifest(url: str, index: Index, signer: Signer, version: str) -> Mani
     if hashlib.sha256(stated).hexdigest() != index.versions[version].manifest:
         raise FarmError(
             f"{what} is not what was signed.",
-            "It does not have the hash that the index states.",
+            "Its hash is not the one that the index states.",
             "A new publication may have begun: try again. If that does not help, tell its publisher.",
         )
     manifest = read_statement(stated, what)
     if label(manifest) != version:
         raise FarmError(
-            f"{what} belongs to another version.", f"It describes {label(manifest)}.", "Tell its publisher."
+            f"{what} belongs to another version.", f"The file there describes {label(manifest)}.", "Tell its publisher."
         )
     return msgspec.structs.replace(manifest, publisher=index.publisher, signer=signer.fingerprint)
 

@@ -17,7 +17,7 @@ from farm import command
 from farm.errors import FarmError
 
 MOST_BYTES = 16 << 10
-"""Of a signature; one by the largest RSA key that OpenSSH takes has 4 KiB."""
+"""The most of a signature; one by the largest RSA key that OpenSSH takes has 4 KiB."""
 
 _ARMOR = re.compile(r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\s*")
 _MAGIC = b"SSHSIG\x00\x00\x00\x01"
@@ -62,7 +62,7 @@ def signer_of(content: bytes, signature: bytes, namespace: str, what: str) -> Si
     if signer is None or not verified(content, signature, namespace, f"signer {signer.key}", "signer"):
         raise FarmError(
             f"The signature of {what} does not fit.",
-            "It was changed after it was signed, or its signature belongs to something else.",
+            "Something was changed after it was signed, or the signature belongs to something else.",
             "Get it again. If that does not help, tell its publisher.",
         )
     return signer

@@ -19,9 +19,9 @@ from farm.image.store import FILES, Manifest
 from farm.image.verity import BLOCK
 
 NAMESPACE = "farm-image"
-"""Of its signature."""
+"""What its signature is for."""
 MOST_BYTES = 1 << 20
-"""Of a statement; 500 packages take 20 KB."""
+"""The most of a statement; 500 packages take 20 KB."""
 
 SCHEMA = 1
 PUBLISHER = re.compile(r"[A-Za-z0-9][A-Za-z0-9@._-]{0,127}")
@@ -42,7 +42,7 @@ def statement(manifest: Manifest, publisher: str) -> bytes:
 def read_statement(content: bytes, what: str) -> Manifest:
     """The manifest in a statement from elsewhere. Raises FarmError; ``what`` names the statement in it."""
     if len(content) > MOST_BYTES:
-        raise _not_one(what, f"It is larger than {MOST_BYTES >> 10} KiB.")
+        raise _not_one(what, f"The file is larger than {MOST_BYTES >> 10} KiB.")
     try:
         found = msgspec.json.decode(content, type=Manifest)
     except NOT_JSON as error:
@@ -53,9 +53,20 @@ def read_statement(content: bytes, what: str) -> Manifest:
             f"Its manifest has schema {found.schema} and describes an image of the kind {found.kind[:32]!r}.",
             "Install that release, then try again.",
         )
+    require_checked(found, what)
     if flaw := _flaw(found):
         raise _not_one(what, f"Its {flaw} cannot be right.")
     return found
+
+
+def require_checked(manifest: Manifest, what: str) -> None:
+    """Raise FarmError when nodes could not check what they read of a version: what was signed would be of no use."""
+    if manifest.verity is None:
+        raise FarmError(
+            f"Nodes can not check what they read of {what}.",
+            "Images that were built before the farm could do that are not given away.",
+            "On the server that built it, build it again: farm image build --force",
+        )
 
 
 def _flaw(found: Manifest) -> str:
@@ -77,13 +88,11 @@ def _flaw(found: Manifest) -> str:
             0 < entry.size <= limits.get(name, 0) and _SHA256.fullmatch(entry.sha256)
             for name, entry in found.files.items()
         ),
-        "root hash": verity is None
-        or (
-            _SHA256.fullmatch(verity.root_hash)
-            and _SHA256.fullmatch(verity.salt)
-            and root is not None
-            and 0 < verity.blocks * BLOCK < root.size
-        ),
+        "root hash": verity is not None
+        and root is not None
+        and _SHA256.fullmatch(verity.root_hash)
+        and _SHA256.fullmatch(verity.salt)
+        and 0 < verity.blocks * BLOCK < root.size,
     }
     return next((name for name, good in checks.items() if not good), "")
 
