@@ -8,15 +8,15 @@ address and MAC: getltscfg.json, generated.json.
 from __future__ import annotations
 
 import ast
+import ctypes
 import json
 import re
 import sys
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.node.lts.known import IGNORED, TOPICS, WORKS, by_state, variable
@@ -66,6 +66,34 @@ def test_made_up_files_are_read_as_by_ltsp5(number: int) -> None:
     conf = read_lts(case["text"].encode(), "lts.conf", GENERATED["included"].get)
 
     assert case["values"] == given_values(conf, KnownMachine(*GENERATED["machine"]))
+
+
+def test_cases_and_quotation_marks_are_getltscfgs() -> None:
+    text = """
+[PC17]
+  xkbLayout = "us,gr"\x20
+ldm_session="gnome-session --session=x"
+X_OPTION_01 = "\\"NoAccel\\""
+V = a b  c
+W = http://x/y#z
+N = none
+P = a:b;c$d`e`
+# comment
+Q=1 # trailing
+R="q" # trailing quoted
+Z="a=b"
+"""
+    assert given_values(read(text)) == {
+        "XKBLAYOUT": "us,gr",
+        "LDM_SESSION": "gnome-session --session=x",
+        "X_OPTION_01": r"\"NoAccel\"",
+        "V": "a b  c",
+        "W": "http://x/y",
+        "P": "a:b;c$d`e`",
+        "Q": "1",
+        "R": "q",
+        "Z": "a=b",
+    }
 
 
 def test_own_section_then_likes_then_patterns_then_default() -> None:
@@ -198,8 +226,8 @@ def test_dos_lines_and_quotation_marks_change_nothing(lines: list[tuple[str, str
         assert dict(lines) == given_values(read(f"[default]\n{text}"))
 
 
-def test_a_file_of_no_end_is_read_to_a_limit_and_soon() -> None:
-    for line in (
+ENDLESS = [
+    *(
         "[a]\n",
         "A=1\n",
         "junk\n",
@@ -207,24 +235,44 @@ def test_a_file_of_no_end_is_read_to_a_limit_and_soon() -> None:
         '"',
         "[",
         "x='\n",
-        "[a*a*a*a*a*a*a*a*b]\nA=1\n",
         "include x\n",
         "[a]\nLIKE=a\n",
-    ):
-        conf = read_lts(line.encode() * (2 * MAX_LTS_BYTES // len(line)))
-        values(conf, KnownMachine("a" * 63))
+        "[a*a*a*a*a*a*a*a*b]\nA=1\n",
+    ),
+    *(
+        f"{word}{' ' * 2 * MAX_LTS_BYTES}{end}"
+        for word in ("a", "include", "[a]", "A=", "-p")
+        for end in ("=", "'", "x")
+    ),
+]
+
+
+@pytest.mark.parametrize("piece", ENDLESS, ids=lambda piece: repr(piece[:12]))
+def test_a_file_of_no_end_is_read_to_a_limit_and_soon(piece: str) -> None:
+    content = piece.encode() * (2 * MAX_LTS_BYTES // len(piece) + 1)
+    for text in (content, b"[clients]\n" + content, content[: MAX_LTS_BYTES - 2] + b"'\n"):
+        conf = read_lts(text)
+        found = values(conf, KnownMachine("a" * 63))
+        assert all(shown(key, each.written) for key, each in found.items() if each.written)
         assert len(conf.remarks) <= MAX_REMARKS
-        assert "only the first" in " ".join(remark.text for remark in conf.remarks) or len(conf.remarks) == MAX_REMARKS
+        assert sum(len(each.written) for each in conf.assignments) <= MAX_LTS_BYTES
 
 
-@given(st.text(st.sampled_from("ab*?1"), max_size=8), st.text(st.sampled_from("ab1"), max_size=8))
-def test_patterns_are_those_of_the_shell(pattern: str, name: str) -> None:
-    assert fnmatchcase(name, pattern) == matches(pattern, name)
+FNMATCH = ctypes.CDLL(None).fnmatch
+FNM_CASEFOLD = 16
+PARTS = [*"aB1*?[]!^-\\z", "**", "[!", "[[:digit:]", "[[:alpha:]", "[[:upper:]", "[[:punct:]", "a-z", "192.168."]
 
 
-@given(st.text(st.sampled_from("ab[]!^-*?\\1:dit"), max_size=12), st.text(st.sampled_from("ab1-]"), max_size=6))
-def test_any_pattern_can_be_asked(pattern: str, name: str) -> None:
-    assert matches(pattern, name) in (True, False)
+@settings(max_examples=500)
+@given(
+    st.lists(st.sampled_from(PARTS), max_size=8).map("".join),
+    st.text(st.sampled_from("ab1-]z.[\\6"), max_size=6),
+)
+@example("[!]", "]")
+@example("[]-a]*", "]b")
+@example("\\*", "*")
+def test_patterns_are_those_of_the_c_library(pattern: str, name: str) -> None:
+    assert (FNMATCH(pattern.encode(), name.encode(), FNM_CASEFOLD) == 0) == matches(pattern, name)
 
 
 LTSP23 = """

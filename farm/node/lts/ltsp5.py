@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from itertools import islice, takewhile
 from typing import NamedTuple
 
 from farm.node.lts.parts import Assignment, LtsConf, LtsRemark, LtsSection, capitals, folded
@@ -26,7 +25,7 @@ STOPS = "LTSP 5 stops reading here"
 
 _TOKEN = re.compile(
     r"""
-      (?:^[ \t]*include[ \t]+(?P<include>"[^\n]*"|[^=\n\[\]"'\#]*[^=\n\[\]"'\#\ \t])[ \t]*)
+      (?:^[ \t]*include[ \t]++(?P<include>"[^\n]*"|[^=\n\[\]"'\#]+)[ \t]*)
     | (?P<nothing>[ \t]+(?=[=\n\[\]"'\#])|\#[^\n]*\n|\n)
     | (?P<sign>[=\[\]])
     | "(?P<quoted>[^\n]*)"
@@ -36,7 +35,6 @@ _TOKEN = re.compile(
     re.VERBOSE | re.MULTILINE,
 )
 _NAME = re.compile("[A-Za-z_][A-Za-z0-9_]*")
-_ASSIGNMENT = re.compile(r"([^=\[\]\"'#]+?)[ \t]*=[ \t]*(.*)")
 _SECTION = re.compile(r"\[([^\]]+)\][ \t]*(?:#.*)?")
 _SINGLE = re.compile(r"'([^']*)'[ \t]*(?:#.*)?")
 
@@ -181,9 +179,10 @@ class _Parser:
         """Read the rest of a line with an error by itself; returns how many words it has."""
         first = tokens[at]
         line = self._text[first.start : self._text.index("\n", first.start)].strip(SPACE)
-        if found := _ASSIGNMENT.fullmatch(line):
-            key, rest = found[1].strip(SPACE), found[2]
-            value, flaw, lost = _lenient_value(rest)
+        key, equals, rest = line.partition("=")
+        key = key.strip(SPACE)
+        if key and equals and not set(key) & set("[]\"'#"):
+            value, flaw, lost = _lenient_value(rest.strip(SPACE))
             self._remark(first.line, f"{key}: {flaw}", lost)
             self._assign(key, value, first.line)
         elif found := _SECTION.fullmatch(line):
@@ -191,7 +190,10 @@ class _Parser:
             self._open(found[1].strip(SPACE), first.line)
         elif line:
             self._remark(first.line, f"this is neither [SECTION] nor KEY=VALUE: {STOPS}", True)
-        return sum(1 for _ in takewhile(lambda token: token.line == first.line, islice(tokens, at, None)))
+        end = at
+        while end < len(tokens) and tokens[end].line == first.line:
+            end += 1
+        return end - at
 
 
 def _lenient_value(rest: str) -> tuple[str, str, bool]:

@@ -6,8 +6,13 @@ import re
 
 from farm.node.lts.parts import folded
 
-_CLASSES = {"alpha": "a-z", "digit": "0-9", "alnum": "a-z0-9", "xdigit": "0-9a-f", "lower": "a-z", "upper": "a-z"}
-_BRACKETS = re.compile(r"\[([!^]?)(\]?(?:\[:[a-z]+:\]|\\.|[^\]\\])*)\]", re.DOTALL)
+_CLASSES = {
+    "alpha": "a-z", "lower": "a-z", "digit": "0-9", "alnum": "a-z0-9", "xdigit": "0-9a-f",
+    "punct": r"!-/:-@\[-`{-~", "graph": "!-~", "print": " -~", "space": r"\t-\r ", "blank": r"\t ",
+    "cntrl": r"\0-\x1f\x7f",
+}  # fmt: skip
+"""Named classes; [:upper:] has none of the letters, which are compared in lower case."""
+_BRACKETS = re.compile(r"\[([!^]?+)(\]?+(?:\[:[a-z]+:\]|\\.|[^\]\\])*+)\]", re.DOTALL)
 _WILD = re.compile(r"[*?\[\\]")
 _PART = re.compile(r"\[:([a-z]+):\]|\\?(.)(?:-\\?([^\]]))?", re.DOTALL)
 
