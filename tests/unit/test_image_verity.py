@@ -6,9 +6,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from farm.config import FIRST_KIND, Config
 from farm.errors import FarmError
+from farm.image.kinds import COMMON, layer_dir
 from farm.image.verity import BLOCK, Verity, append_tree
 from farm.netboot.render import Booted, boot_scripts
 
@@ -73,3 +76,34 @@ def test_the_kernel_is_told_what_to_check_by_if_the_image_has_it() -> None:
 
     assert f" farm.verity={'ab' * 32}:{SALT}:300 " in scripts[0]
     assert "farm.verity" not in scripts[1]
+
+
+SCRIPT = layer_dir(COMMON) / "initramfs/scripts/farm-verity"
+TAKE_APART = '. "$0"; farm_verity_words "$1" && printf "%s\\n" "$hash" "$salt" "$blocks"'
+HASHES = st.text("0123456789abcdef", min_size=64, max_size=64)
+
+
+def taken_apart(argument: str) -> list[str]:
+    """As the initrd does it; nothing: it refuses the argument."""
+    argv = ["dash", "-euc", TAKE_APART, str(SCRIPT), argument]
+    return subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+
+
+@settings(max_examples=50, deadline=None)
+@given(HASHES, HASHES, st.integers(1, 1 << 36))
+def test_the_initrd_understands_what_the_kernel_is_told(root_hash: str, salt: str, blocks: int) -> None:
+    assert [root_hash, salt, str(blocks)] == taken_apart(Verity(root_hash, salt, blocks).argument)
+
+
+ALMOST = st.builds("{}:{}:{}".format, HASHES, st.text("0af:x$*", max_size=3), st.text("019:x -", max_size=14))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=200) | ALMOST)
+def test_what_the_initrd_takes_is_three_words_of_which_the_kernel_makes_a_table(argument: str) -> None:
+    words = taken_apart(argument)
+    if words:
+        root_hash, salt, blocks = words
+        assert argument == Verity(root_hash, salt, int(blocks)).argument
+        assert 64 == len(root_hash)
+        int(root_hash + salt, 16)
