@@ -14,14 +14,14 @@ from farm.cli.output import err, out, show_json
 from farm.cli.output_files import write_named
 from farm.config import Config, own_name
 from farm.config.file import load_or_default
-from farm.config.lts_file import LTS_FILE, load_lts, remark_line
+from farm.config.lts_file import LTS_FILE, STATES, load_lts, remark_line, variable_lines
 from farm.config.lts_table import with_lts_table
 from farm.errors import UsageError
 from farm.home import Home
 from farm.instance import Instance
 from farm.netboot.leases import addresses, parse_leases
 from farm.node.contract import ADDRESS, MAC, NAME
-from farm.node.lts.known import IGNORED, LATER, NOT_YET, WORKS, by_state, variable
+from farm.node.lts.known import by_state, variable
 from farm.node.lts.meaning import plain, shown
 from farm.node.lts.parts import Assignment, LtsConf
 from farm.node.lts.precedence import KnownMachine, is_unset, values
@@ -29,13 +29,6 @@ from farm.printable import printable
 from farm.view.wording import count
 
 FILE = click.Path(path_type=Path, dir_okay=False)
-STATES = {
-    WORKS: "Works",
-    NOT_YET: "Read, but nothing acts on them yet",
-    LATER: "Read, and to come later",
-    IGNORED: "Ignored",
-    "": "Not known",
-}
 
 
 @click.group(cls=SuggestingGroup)
@@ -68,9 +61,8 @@ def check(home: Home, file: Path | None, as_json: bool) -> None:
     else:
         for remark in conf.remarks:
             out.print(remark_line(remark), style="red" if remark.lost else "yellow", markup=False, soft_wrap=True)
-        for state, title in STATES.items():
-            if state in found:
-                out.print(f"{title}: {', '.join(map(_named, found[state]))}.", markup=False, soft_wrap=True)
+        for line in variable_lines(conf):
+            out.print(line, markup=False, soft_wrap=True)
         sections = count(sum(bool(section.name) for section in conf.sections), "section")
         told = f"{_format(conf)}, {sections}, {count(len(conf.remarks), 'warning')}"
         out.print(f"{path}: {told}.", markup=False, soft_wrap=True)
@@ -79,13 +71,6 @@ def check(home: Home, file: Path | None, as_json: bool) -> None:
 
 def _format(conf: LtsConf) -> str:
     return "LTSP 23" if conf.ltsp23 else "LTSP 5"
-
-
-def _named(key: str) -> str:
-    """A variable and why it is ignored, if it is."""
-    known = variable(key)
-    why = f" ({known.instead})" if known and known.state == IGNORED and known.instead else ""
-    return f"{printable(key, 64)}{why}"
 
 
 @lts.command()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from farm.errors import FarmError
-from farm.node.lts.known import BOOLEAN, variable
+from farm.node.lts.known import BOOLEAN, IGNORED, LATER, NOT_YET, WORKS, by_state, variable
 from farm.node.lts.meaning import boolean_flaw, shell_flaw
 from farm.node.lts.parts import LtsConf, LtsRemark
 from farm.node.lts.reading import MAX_LTS_BYTES, read_lts
@@ -15,6 +15,14 @@ from farm.printable import printable
 
 LTS_FILE = "lts.conf"
 """Its name beside farm.yaml."""
+STATES = {
+    WORKS: "Works",
+    NOT_YET: "Read, but nothing acts on them yet",
+    LATER: "Read, and to come later",
+    IGNORED: "Ignored",
+    "": "Not known",
+}
+"""State of a variable → what is said of those in a file."""
 
 
 def lts_content(path: Path) -> bytes | None:
@@ -66,6 +74,21 @@ def lts_lines(path: Path) -> list[str]:
 def remark_line(remark: LtsRemark) -> str:
     """A remark for people: ``lts.conf:3: …``."""
     return f"{printable(remark.file)}:{remark.line}: {printable(remark.text, 300)}"
+
+
+def variable_lines(conf: LtsConf) -> list[str]:
+    """Every variable of a file once, a line for each state; those that are ignored by the reason."""
+    found = by_state(each.key for each in conf.assignments)
+    return [f"{title}: {_listed(found[state])}." for state, title in STATES.items() if state in found]
+
+
+def _listed(keys: list[str]) -> str:
+    by_reason: dict[str, list[str]] = {}
+    for key in keys:
+        known = variable(key)
+        reason = known.instead if known and known.state == IGNORED else ""
+        by_reason.setdefault(reason, []).append(printable(key, 64))
+    return "; ".join(", ".join(names) + f" ({why})" * bool(why) for why, names in by_reason.items())
 
 
 def _included(conf: LtsConf, file: str) -> Iterator[LtsRemark]:

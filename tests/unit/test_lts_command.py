@@ -31,6 +31,8 @@ LDM_PASSWORD=open-sesame
 USE_XFS=Y
 USE_XFS=N
 COLOUR=blue
+XFS_SERVER=a
+NBD_SWAP=Y
 XKBLAYOUT=de
 [pc*]
 XKBLAYOUT=none
@@ -71,7 +73,7 @@ def test_a_file_is_checked_and_each_variable_is_named_once(home: Path) -> None:
         "lts.conf:2: SOUND: 1 was false to LTSP 5, and is true here",
         "lts.conf:5: USE_XFS is set in line 4 already: the last value counts",
         "Read, but nothing acts on them yet: SOUND, LDM_PASSWORD, XKBLAYOUT, VOLUME, SCREEN_07.",
-        "Ignored: USE_XFS (programs bring their own fonts).",
+        "Ignored: USE_XFS, XFS_SERVER (programs bring their own fonts); NBD_SWAP (thin clients need little RAM).",
         "Not known: COLOUR.",
         f"{home}/lts.conf: LTSP 5, 4 sections, 2 warnings.",
     ]
@@ -122,8 +124,8 @@ def test_without_a_file_that_can_be_read_it_says_why(home: Path, content: str | 
 def test_a_machine_is_known_by_name_address_and_mac(home: Path, name: str) -> None:
     values = shown(home, name)
 
-    assert ("kiosk", "52:54:00:00:00:01", 13) == tuple(values["SCREEN_07"][key] for key in ("value", "section", "line"))
-    assert (None, "pc*", 9) == tuple(values["XKBLAYOUT"][key] for key in ("value", "section", "line"))
+    assert ("kiosk", "52:54:00:00:00:01", 15) == tuple(values["SCREEN_07"][key] for key in ("value", "section", "line"))
+    assert (None, "pc*", 11) == tuple(values["XKBLAYOUT"][key] for key in ("value", "section", "line"))
     assert ("blue", "unknown", "default") == tuple(values["COLOUR"][key] for key in ("value", "state", "section"))
     assert "VOLUME" not in values
 
@@ -145,7 +147,7 @@ def test_values_are_shown_with_their_lines_and_passwords_as_dots(home: Path) -> 
     lines = farm(home, "lts", "show", "pc01").stdout.splitlines()
 
     assert "SOUND=1               [default] lts.conf:2, not yet" in lines
-    assert "XKBLAYOUT is not set  [pc*] lts.conf:9, not yet" in lines
+    assert "XKBLAYOUT is not set  [pc*] lts.conf:11, not yet" in lines
     assert "LDM_PASSWORD=••••••   [default] lts.conf:3, not yet" in lines
     assert "open-sesame" not in farm(home, "lts", "show", "pc01", "--json").output
     assert "LDM_PASSWORD=open-sesame" in farm(home, "lts", "show", "pc01", "--passwords").stdout

@@ -14,7 +14,7 @@ import psutil
 
 from farm import command, export
 from farm.config.interfaces import interface_flaw
-from farm.config.lts_file import LTS_FILE, lts_content, lts_lines
+from farm.config.lts_file import LTS_FILE, load_lts, lts_content, lts_lines, variable_lines
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server import clock
 from farm.errors import FarmError
@@ -33,6 +33,8 @@ from farm.virtual.bridge import cut_off
 
 LOW_SPACE = 2 << 30
 JUMP_SECONDS = 1.0
+MAX_LTS_FLAWS = 12
+"""Of the warnings about lts.conf; `farm lts check` shows all."""
 
 MISSING = Cause("Programs are missing.", "Install them", "sudo script/bootstrap")
 NO_ADDRESS = Cause(
@@ -296,10 +298,13 @@ def _lts_conf(facts: ServerFacts) -> Outcome:
             return LTS_OLD.found()
         if lts_content(path) is None:
             return fine(f"There is no {path}.")
+        variables = variable_lines(load_lts(path))
     except FarmError as error:
         return LTS_UNREAD.found(error.why, what=error.what)
     flaws = lts_lines(path)
-    return LTS_FLAWS.found(*flaws, warnings=count(len(flaws), "warning")) if flaws else fine(f"{path} is served.")
+    if flaws:
+        return LTS_FLAWS.found(*flaws[:MAX_LTS_FLAWS], *variables, warnings=count(len(flaws), "warning"))
+    return fine(f"{path} is served.", *variables)
 
 
 def _serve_lts_conf(facts: ServerFacts) -> str:
