@@ -1,7 +1,8 @@
 """lts.conf as LTSP 5's own reader reads it, and what that reader gives up on.
 
-``tests/data/lts`` holds files in the form in which administrators wrote them (comments, names, addresses and passwords
-are not theirs), and what getltscfg, built from LTSP 5.18, said of them and of made-up files on machines with that name,
+``tests/data/lts`` holds files written after those that administrators have published (order, variables, quotation marks
+and spaces are theirs; comments, names, addresses and passwords are not; old-monitors.conf is LTSP's template with more
+sections), and what getltscfg, built from LTSP 5.18, said of them and of made-up files on machines with that name,
 address and MAC: getltscfg.json, generated.json.
 """
 
@@ -66,6 +67,22 @@ def test_made_up_files_are_read_as_by_ltsp5(number: int) -> None:
     conf = read_lts(case["text"].encode(), "lts.conf", GENERATED["included"].get)
 
     assert case["values"] == given_values(conf, KnownMachine(*GENERATED["machine"]))
+
+
+def test_files_as_found_that_ltsp5_gives_up_on_are_read_to_the_end() -> None:
+    door = KnownMachine("n", "198.51.100.5", "02:b2:00:d4:e5:02")
+    cut = read_lts((DATA / "without-an-end.conf").read_bytes())
+    bare = read_lts((DATA / "without-a-section.conf").read_bytes())
+
+    expected = {
+        "LTSP_FATCLIENT": "",
+        "LDM_SESSION": "/usr/bin/startlxde",
+        "LDM_USERNAME": "user",
+        "LDM_PASSWORD": "123",
+    }
+    assert expected == given_values(cut, door)
+    assert {"SCREEN_02": "shell", "SCREEN_07": "ldm", "FAT_RAM_THRESHOLD": "500"}.items() <= given_values(bare).items()
+    assert [] == [remark for remark in [*cut.remarks, *bare.remarks] if remark.lost]
 
 
 def test_cases_and_quotation_marks_are_getltscfgs() -> None:
