@@ -1,4 +1,4 @@
-"""Measure the farm's bounds: `sudo python -m tests.bench [aoe] [image] [boot] [view] [load] [run] [storm]`."""
+"""Measure the farm's bounds: `sudo python -m tests.bench [aoe] [image] [boot] [view] [load] [run] [storm] [roads]`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, run, storm, view
+from tests.bench import aoe, boot, image, roads, run, storm, view
+from tests.bench.roads.table import roads_table
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm")
+BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "roads")
 
 
 def main() -> None:
@@ -38,7 +39,10 @@ def main() -> None:
         add_run(table)
     if "storm" in wanted:
         add_storm(table)
-    Console().print(table)
+    if table.rows:
+        Console().print(table)
+    if "roads" in wanted:
+        Console().print(roads_table(*roads.measure()))
     Console().print(f"{os.cpu_count()} processors; load {load:.1f} before, {os.getloadavg()[0]:.1f} after", style="dim")
 
 

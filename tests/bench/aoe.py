@@ -41,6 +41,11 @@ def mac(namespace: Namespace) -> str:
     return namespace.run("cat", f"/sys/class/net/{namespace.interface}/address").stdout.strip()
 
 
+def sectors(mtu: int) -> int:
+    """How many a frame can carry."""
+    return (mtu - 36) // 512
+
+
 def start_vblade(server: Namespace, root: Path, *, mtu: int = 1500, slot: int = 1) -> subprocess.Popen[bytes]:
     """Export a file as the farm does and wait until the export is open."""
     settings = ExportConfig()
@@ -58,16 +63,24 @@ def measure(mtu: int, *, readers: int = 64, outstanding: int = 16, seconds: floa
         TemporaryDirectory(prefix="farm-bench-") as folder,
         namespaces("10.98.0.1/24", "10.98.0.2/24") as (server, lab),
     ):
-        program, root = Path(folder, "aoe_readers"), Path(folder, "root")
-        subprocess.run(["cc", "-O2", "-o", program, HERE / "aoe_readers.c"], check=True)
+        root = Path(folder, "root")
         root.write_bytes(bytes(SIZE))
         for namespace in (server, lab):
             namespace.run("ip", "link", "set", namespace.interface, "mtu", str(mtu))
         start_vblade(server, root, mtu=mtu)
-        per_frame = (mtu - 36) // 512
-        at = (lab.interface, mac(server), ExportConfig().shelf, 1)
-        argv = [program, *at, readers, outstanding, per_frame, SIZE // 512, seconds]
-        lines = lab.run(*map(str, argv)).stdout.splitlines()
+        fairness = read_together(server, lab, SIZE, mtu, readers=readers, outstanding=outstanding, seconds=seconds)
         release_socket_buffer(server.folder)
+    return fairness
+
+
+def read_together(
+    server: Namespace, lab: Namespace, size: int, mtu: int, *, readers: int, outstanding: int, seconds: float
+) -> Fairness:
+    """Let ``readers``, each with so many frames ``outstanding``, read a target of ``size`` bytes, shelf 7, slot 1."""
+    program = lab.folder / "aoe_readers"
+    subprocess.run(["cc", "-O2", "-o", program, HERE / "aoe_readers.c"], check=True)
+    at = (lab.interface, mac(server), ExportConfig().shelf, 1)
+    argv = [program, *at, readers, outstanding, sectors(mtu), size // 512, seconds]
+    lines = lab.run(*map(str, argv)).stdout.splitlines()
     numbers = [(int(line.split()[0]), int(line.split()[1])) for line in lines]
     return Fairness(mtu, [done / seconds / 1e6 for done, _ in numbers], sum(resent for _, resent in numbers))

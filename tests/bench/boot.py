@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -18,15 +19,21 @@ class Boot:
     megabytes: float
 
 
-def measure(folder: Path, *, mtu: int = 9000) -> Boot:
-    """Bring a lab of one node up in ``folder``, note its stages, take it down again."""
-    (folder / "farm.yaml").write_text(f"name: bench\nmtu: {mtu}\n")
+def measure(folder: Path, *, mtu: int = 9000, root: str = "aoe", images: Path | None = None) -> Boot:
+    """Bring a lab of one node up in ``folder``, note its stages, take it down again.
+
+    ``root``: the road by which it reads its root; ``images``: the store, if not the usual one.
+    """
+    (folder / "farm.yaml").write_text(f"name: bench\nmtu: {mtu}\nimage: {{root: {root}}}\n")
     farm = [sys.executable, "-m", "farm", "--home", str(folder)]
+    options: dict[str, Any] = {"check": True, "capture_output": True}
+    if images is not None:
+        options["env"] = {**os.environ, "FARM_IMAGES": str(images)}
     try:
-        subprocess.run([*farm, "up", "--virtual", "1"], check=True, capture_output=True)
-        status = json.loads(subprocess.run([*farm, "status", "--json"], check=True, capture_output=True).stdout)
+        subprocess.run([*farm, "up", "--virtual", "1"], **options)
+        status = json.loads(subprocess.run([*farm, "status", "--json"], **options).stdout)
     finally:
-        subprocess.run([*farm, "down"], check=True, capture_output=True)
+        subprocess.run([*farm, "down"], **options)
     started = next(service["since"] for service in status["services"] if service["machine"])
     (node,) = status["nodes"]
     return Boot({stage: at - started for stage, at in node["stages"].items()}, _pulled(node) / 1e6)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from farm.virtual.qemu import kvm_works
@@ -45,20 +46,38 @@ class Guest:
 
 
 @contextlib.contextmanager
-def guest(place: Namespace, image: Path, folder: Path, *, root: str, address: str, script: str) -> Iterator[Guest]:
-    """One on the bridge of a place; ``image``: a version's folder, ``root``: farm.root, ``address``: its own."""
+def guest(
+    place: Namespace,
+    image: Path,
+    folder: Path,
+    *,
+    root: str,
+    address: str,
+    script: str,
+    programs: Sequence[Path] = (),
+    mtu: int = 1500,
+) -> Iterator[Guest]:
+    """One on the bridge of a place; ``image``: a version's folder, ``root``: farm.root, ``address``: its own.
+
+    ``programs`` are static, and lie in its folder /scripts; ``mtu``: of its frames, which the bridge must let through.
+    """
     (folder / "scripts").mkdir()
     (folder / "scripts" / "probe").write_text(_PROBE.replace("SCRIPT", script))
+    for program in programs:
+        shutil.copy(program, folder / "scripts")
     initrd, log = folder / "initrd", folder / "console.log"
+    names = "".join(
+        f"{name}\n" for name in ("scripts", "scripts/probe", *(f"scripts/{each.name}" for each in programs))
+    )
     with initrd.open("wb") as out:
-        names = b"scripts\nscripts/probe\n"
-        subprocess.run(["busybox", "cpio", "-o", "-H", "newc"], input=names, stdout=out, cwd=folder, check=True)
+        argv = ["busybox", "cpio", "-o", "-H", "newc"]
+        subprocess.run(argv, input=names.encode(), stdout=out, cwd=folder, check=True)
         out.write((image / "initrd").read_bytes())
     log.touch()
     place.run("ip", "tuntap", "add", "tap0", "mode", "tap")
-    place.run("ip", "link", "set", "tap0", "master", place.interface, "up")
+    place.run("ip", "link", "set", "tap0", "mtu", str(mtu), "master", place.interface, "up")
     line = f"boot=probe panic=-1 console=ttyS0,115200 no_timer_check loglevel=7 mitigations=off farm.root={root} "
-    line += f"BOOTIF=01-{MAC.replace(':', '-')} ip={address}:::255.255.255.0:::off"
+    line += f"farm.mtu={mtu} BOOTIF=01-{MAC.replace(':', '-')} ip={address}:::255.255.255.0:::off"
     argv = [
         *("ip", "netns", "exec", place.name, "qemu-system-x86_64", "-machine", "pc"),
         *(["-accel", "kvm", "-cpu", "host"] if kvm_works() else ["-accel", "tcg,thread=multi", "-cpu", "max,-erms"]),

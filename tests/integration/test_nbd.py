@@ -21,6 +21,7 @@ from farm.export.nbd import PORT
 from farm.export.nbd.handshake import Described, look
 from farm.export.served_folder import served_folder
 from farm.serve import health
+from tests.bench.roads.streams import nbd, read_together
 from tests.lab import PATIENCE, Namespace, namespaces, until
 from tests.made_up_store import add_version
 from tests.server import VERSION, Server, served
@@ -121,6 +122,26 @@ def test_one_that_was_killed_is_back(server: Server, node: Namespace) -> None:
     until(lambda: server.pid("nbd") not in (0, pid) and "nbd" in wells(server), "it is not started again")
 
     assert len(ROOT) == seen(node).size
+
+
+def test_clients_that_are_switched_off_while_they_read_take_nobody_along(server: Server, node: Namespace) -> None:
+    """With several threads for each client, nbdkit 1.32 aborts now and then: one answers where another has closed."""
+    pid, big = server.pid("nbd"), served_folder(server.store.directory) / "big"
+    big.write_bytes(bytes(8 << 20))
+
+    def switched_off() -> None:
+        clients = [nbd(ADDRESS, "big") for _ in range(32)]
+        read_together(clients, big.stat().st_size, 0.3)
+        for client in clients:
+            client.connection.close()
+
+    try:
+        for _ in range(20):
+            node.call(switched_off)
+        assert len(ROOT) == seen(node).size
+        assert pid == server.pid("nbd")
+    finally:
+        big.unlink()
 
 
 def test_it_ends_while_clients_are_connected(server: Server, node: Namespace) -> None:

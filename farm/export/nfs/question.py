@@ -38,15 +38,23 @@ def ask_for(host: str, port: int, path: list[str], seconds: float) -> ServedFile
 
 
 def _call(path: list[str]) -> bytes:
-    """The message: header, the credentials of root (AUTH_SYS), and the operations."""
+    """What finds a file, and asks for its size and its beginning."""
+    size = struct.pack(">III", _GETATTR, 1, _SIZE_BIT)
+    beginning = struct.pack(">I", _READ) + bytes(16) + struct.pack(">QI", 0, BEGINNING)
+    return compound([*look_up(path), size, beginning])
+
+
+def look_up(path: list[str]) -> list[bytes]:
+    """The operations that lead from the server's root to a file."""
+    return [struct.pack(">I", _PUTROOTFH), *(struct.pack(">I", _LOOKUP) + _opaque(name.encode()) for name in path)]
+
+
+def compound(operations: list[bytes]) -> bytes:
+    """The message that asks for operations: header, the credentials of root (AUTH_SYS), and they."""
     credentials = struct.pack(">II", 0, 0) + struct.pack(">III", 0, 0, 0)
     header = struct.pack(">6I", _XID, 0, 2, _PROGRAM, _VERSION, _COMPOUND)
     header += struct.pack(">I", 1) + _opaque(credentials) + struct.pack(">II", 0, 0)
-    steps = [struct.pack(">I", _PUTROOTFH)]
-    steps += [struct.pack(">I", _LOOKUP) + _opaque(name.encode()) for name in path]
-    steps += [struct.pack(">III", _GETATTR, 1, _SIZE_BIT)]
-    steps += [struct.pack(">I", _READ) + bytes(16) + struct.pack(">QI", 0, BEGINNING)]
-    return header + _opaque(b"") + struct.pack(">II", 0, len(steps)) + b"".join(steps)
+    return header + _opaque(b"") + struct.pack(">II", 0, len(operations)) + b"".join(operations)
 
 
 def _opaque(data: bytes) -> bytes:
