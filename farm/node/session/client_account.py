@@ -1,0 +1,81 @@
+"""The account under which a user's session runs on the thin client, from log-in to log-out.
+
+The name that was typed becomes a second name of one fixed uid: no server can make somebody root here, whatever its own
+uids are, and the session can use the connection, which belongs to that uid.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import time
+
+from farm.node.files import read, write
+from farm.node.session.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
+
+EXTRAUSERS = "/var/lib/extrausers/passwd"
+"""Read by libnss-extrausers after /etc/passwd."""
+TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
+
+
+def local_names() -> set[str]:
+    """The accounts of this machine itself."""
+    return {line.partition(":")[0] for line in read("/etc/passwd").splitlines()}
+
+
+def make(user: str, known_hosts: str) -> None:
+    """Make an account for a user whose name is valid, and remove what is left of the one before."""
+    clear()
+    account = pwd.getpwnam(SESSION_USER)
+    write(KNOWN_HOSTS, known_hosts)
+    for folder in (FOLDER, HOME):
+        os.mkdir(folder, 0o700)
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    write(EXTRAUSERS, f"{user}:*:{account.pw_uid}:{account.pw_gid}::{HOME}:/bin/sh\n")
+
+
+def clear() -> None:
+    """End what the session user runs, its connection with it, and remove its name and files."""
+    write(EXTRAUSERS, "")
+    end_processes()
+    os.makedirs(RUN, exist_ok=True)
+    for folder in (FOLDER, HOME):
+        if os.path.lexists(folder):
+            shutil.rmtree(folder)
+
+
+def end_processes() -> None:
+    """End all processes of the session user; those that do not listen are killed."""
+    uid = pwd.getpwnam(SESSION_USER).pw_uid
+    end = time.monotonic() + TERM_SECONDS
+    word = signal.SIGTERM
+    sent: set[int] = set()
+    while left := _processes(uid):
+        if time.monotonic() > end:
+            word, sent = signal.SIGKILL, set()
+        for pid in left - sent:
+            _kill(pid, word)
+        sent |= left
+        time.sleep(POLL_SECONDS)
+
+
+def _kill(pid: int, word: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):  # it has just ended
+        os.kill(pid, word)
+
+
+def _processes(uid: int) -> set[int]:
+    return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _lives_as(pid, uid)}
+
+
+def _lives_as(pid: str, uid: int) -> bool:
+    fields = dict(line.split(":", 1) for line in read(f"/proc/{pid}/status").splitlines() if ":" in line)
+    # One that has ended stays in the list until its parent asks for it.
+    return fields.get("Uid", "").split()[:1] == [str(uid)] and not fields["State"].strip().startswith("Z")
+
+
+if __name__ == "__main__":
+    clear()

@@ -1,0 +1,122 @@
+"""A log-in: one server after the other is asked, and the connection to the first that lets the user in stays open."""
+
+from __future__ import annotations
+
+import syslog
+import time
+from collections.abc import Iterable
+
+from farm.node.retry import pauses
+from farm.node.session import client_account, login_failure, ssh_command
+from farm.node.session.interview import PASSWORD, Interview, Person
+from farm.node.session.login_failure import ELSEWHERE, FailureKind, LoginFailure
+from farm.node.session.session_settings import SessionServer
+from farm.node.session.ssh_run import run, run_in_terminal
+
+SENTINEL = "FARM-OK"
+BUSY_TRIES = 8
+"""At a server which takes no further connection at the moment: sshd's MaxStartups, when a whole room logs in."""
+BUSY_PAUSES = 0.2, 2.0
+"""Seconds between them, at first and in the end."""
+_METHODS = ("keyboard-interactive", "password")
+"""The better one first: it can ask for a new password. Only one is used, as a wrong password would be sent twice."""
+
+
+class LogIn:
+    """A user who wants to log in, on a machine whose display has a name (``:0``)."""
+
+    def __init__(self, user: str, person: Person, display: str) -> None:
+        self.user = user
+        self.person = person
+        self.display = display
+        self.password: str | None = None
+        self._banner = ""
+        """What a server says to everybody."""
+
+    def try_all(self, servers: Iterable[SessionServer]) -> SessionServer | LoginFailure | None:
+        """The server to which there is a connection now, why there is none, or None when the user gave up."""
+        failures = []
+        for server in servers:
+            failed = self._try(server)
+            if failed is None:
+                return server if self.password is not None else None
+            syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, f"{self.user} at {server.host}: {failed.sentence}")
+            if failed.kind not in ELSEWHERE:
+                return failed
+            failures.append(failed)
+        return failures[0] if failures else None
+
+    def _try(self, server: SessionServer) -> LoginFailure | None:
+        """Log in on a server, with or without success."""
+        method = self._method(server)
+        if isinstance(method, LoginFailure):
+            return method
+        if self.password is None:
+            # Before the connection that it is for: an idle greeter must not keep one of the server's few places.
+            self.password = "" if method == "none" else self.person.ask(PASSWORD)
+        if self.password is None:
+            return None
+        self.person.tell(f"Logging in on {server.host} …")
+        failed = self._open(server, method) or self._look(server)
+        if failed and failed.kind is FailureKind.EXPIRED:
+            failed = self._change(server) or self._open(server, method) or self._look(server)
+        if failed:
+            client_account.end_processes()
+        return failed
+
+    def _method(self, server: SessionServer) -> str | LoginFailure:
+        """How to log in there. Also tells before a password is typed that a server is down or not the right one."""
+        if not server.host_keys:
+            return LoginFailure(FailureKind.UNKNOWN_KEY, server.host)
+        said = self._patiently(server, ssh_command.probe(server, self.user))
+        if isinstance(said, LoginFailure) and said.kind is not FailureKind.PASSWORD:
+            return said
+        if not isinstance(said, LoginFailure):
+            return "none"
+        offered, self._banner = said.offered, said.said
+        method = next((method for method in _METHODS if method in offered), None)
+        return method or LoginFailure(FailureKind.OTHER, server.host, f"it offers {', '.join(offered) or 'nothing'}")
+
+    def _open(self, server: SessionServer, method: str) -> LoginFailure | None:
+        """Open the connection, with the password or what the server asks."""
+        interview = Interview(self.person, self.password or "")
+        said = self._patiently(server, ssh_command.master(server, self.user, method), interview)
+        if said and said.kind is FailureKind.PASSWORD and interview.chosen is not None:
+            return LoginFailure(FailureKind.UNCHANGED, server.host)
+        if said and said.kind is FailureKind.PASSWORD and said.said != self._banner:
+            return LoginFailure(FailureKind.TURNED_AWAY, server.host, said.said)
+        if not said and interview.chosen is not None:
+            self.password = interview.chosen
+        return said
+
+    def _patiently(
+        self, server: SessionServer, argv: list[str], interview: Interview | None = None
+    ) -> LoginFailure | None:
+        """Run ssh, again when the server is busy; why it failed."""
+        waits = pauses(*BUSY_PAUSES)
+        for _ in range(BUSY_TRIES):
+            said = run(argv, self.display, interview.answer if interview else lambda asked: None)
+            if said.code == 0:
+                return None
+            failed = login_failure.of_connection(server.host, said.stderr)
+            if failed.kind is not FailureKind.BUSY:
+                break
+            time.sleep(next(waits))
+        return failed
+
+    def _look(self, server: SessionServer) -> LoginFailure | None:
+        """Run a first command: only that shows an expired password, or a shell that runs nothing."""
+        said = run(ssh_command.over_master(f"echo {SENTINEL}", "-x", "-T"), self.display)
+        if SENTINEL in said.stdout.split():
+            return None
+        return login_failure.of_command(server.host, said.code, said.stdout, said.stderr)
+
+    def _change(self, server: SessionServer) -> LoginFailure | None:
+        """Change an expired password where the server has no way to ask for it but a terminal, and disconnect."""
+        interview = Interview(self.person, self.password or "")
+        said = run_in_terminal(ssh_command.over_master("", "-x", "-tt"), self.display, interview.answer)
+        client_account.end_processes()
+        if said.code or interview.chosen is None:
+            return LoginFailure(FailureKind.UNCHANGED, server.host, login_failure.last_words(said.stdout))
+        self.password = interview.chosen
+        return None

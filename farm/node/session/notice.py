@@ -1,0 +1,44 @@
+"""Why a session did not come about, for the next one who stands at the greeter: a session can not speak with it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from farm.node.files import write
+from farm.node.session.ssh_command import FOLDER, RUN
+
+LEFT = f"{FOLDER}/notice"
+"""Written by the session."""
+KEPT = f"{RUN}/notice"
+"""The same text after the session's files are gone."""
+MAX_BYTES = 600
+
+
+def leave(text: str) -> None:
+    """Called in the session."""
+    write(LEFT, text)
+
+
+def keep() -> None:
+    """Called as root when a session ends; what lies there may be anything."""
+    if text := _read(LEFT):
+        write(KEPT, text)
+
+
+def take() -> str:
+    """The text, once; empty when there is none."""
+    text = _read(KEPT)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(KEPT)
+    return text
+
+
+def _read(path: str) -> str:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return ""
+    with open(descriptor, "rb") as file:
+        text = file.read(MAX_BYTES).decode(errors="replace")
+    return "".join(each if each.isprintable() else " " for each in text).strip()

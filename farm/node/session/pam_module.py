@@ -1,0 +1,112 @@
+"""The PAM module of a thin client's log-in, loaded by pam_python.so; what PAM wants of it has PAM's names.
+
+lightdm runs it as root, in a process for each log-in. The file is loaded by its path, so that it has to say itself
+where the rest of the package is.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import syslog
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
+
+from farm.node.contract import SettingsError
+from farm.node.session import client_account, notice
+from farm.node.session.log_in import LogIn
+from farm.node.session.login_failure import LoginFailure
+from farm.node.session.session_settings import read_session
+from farm.node.session.ssh_command import known_hosts
+from farm.node.session.user_name import why_not
+
+_DISPLAY = re.compile(r":[0-9]{1,4}")
+
+
+class Greeter:
+    """The person at the greeter, through PAM's conversation."""
+
+    def __init__(self, pamh: Any) -> None:
+        self._pamh = pamh
+
+    def ask(self, text: str) -> str | None:
+        """What they type without its being shown, or None when they give up."""
+        typed = self._pamh.conversation(self._pamh.Message(self._pamh.PAM_PROMPT_ECHO_OFF, text)).resp
+        return None if typed is None else str(typed)
+
+    def tell(self, text: str) -> None:
+        """Say what is going on."""
+        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, text))
+
+    def complain(self, text: str) -> None:
+        """Say what went wrong."""
+        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_ERROR_MSG, text))
+
+
+def pam_sm_authenticate(pamh: Any, flags: int, argv: list[str]) -> int:
+    """Log the user in on a server, and leave the connection open."""
+    return _guarded(pamh, lambda: _authenticate(pamh))
+
+
+def pam_sm_setcred(pamh: Any, flags: int, argv: list[str]) -> int:
+    """Nothing: the server decides what the user can do there."""
+    return int(pamh.PAM_SUCCESS)
+
+
+def pam_sm_open_session(pamh: Any, flags: int, argv: list[str]) -> int:
+    """Nothing: the log-in has made all that a session needs."""
+    return int(pamh.PAM_SUCCESS)
+
+
+def pam_sm_close_session(pamh: Any, flags: int, argv: list[str]) -> int:
+    """End what is left of the session, the connection with it."""
+    return _guarded(pamh, lambda: _close(pamh))
+
+
+def _authenticate(pamh: Any) -> int:
+    greeter = Greeter(pamh)
+    if left := notice.take():
+        greeter.tell(left)
+    try:
+        settings = read_session()
+    except SettingsError as error:
+        greeter.complain(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
+        return int(pamh.PAM_AUTHINFO_UNAVAIL)
+    user = pamh.get_user(None) or ""
+    if reason := why_not(user, client_account.local_names()):
+        greeter.complain(reason)
+        return int(pamh.PAM_USER_UNKNOWN)
+    client_account.make(user, known_hosts(settings.servers))
+    display = pamh.tty or ""
+    outcome = LogIn(user, greeter, display if _DISPLAY.fullmatch(display) else ":0").try_all(settings.servers)
+    if outcome is None or isinstance(outcome, LoginFailure):
+        client_account.clear()
+        if outcome:
+            greeter.complain(outcome.sentence)
+        return int(pamh.PAM_AUTH_ERR)
+    syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{user} logged in on {outcome.host}")
+    return int(pamh.PAM_SUCCESS)
+
+
+def _close(pamh: Any) -> int:
+    notice.keep()
+    client_account.clear()
+    return int(pamh.PAM_SUCCESS)
+
+
+def _guarded(pamh: Any, step: Callable[[], int]) -> int:
+    """Run a step. What goes wrong with the machine itself is in its log: no traceback reaches a greeter."""
+    try:
+        return step()
+    except pamh.exception:  # the greeter is gone
+        client_account.clear()
+        return int(pamh.PAM_CONV_ERR)
+    except Exception:
+        for line in traceback.format_exc().splitlines():
+            syslog.syslog(syslog.LOG_AUTH | syslog.LOG_ERR, line)
+        Greeter(pamh).complain("The log-in failed because of this machine itself; its log says why.")
+        return int(pamh.PAM_SYSTEM_ERR)

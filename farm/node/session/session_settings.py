@@ -1,0 +1,92 @@
+"""What a thin client is told of its sessions: the servers to log in to, and how a desktop is started there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+
+from farm.node.contract import ADDRESS, MAX_PORT, SettingsError, number_of, text_of
+from farm.node.files import read
+
+FILE = "etc/farm/session.json"
+MAX_SERVERS = 16
+MAX_HOST_KEYS = 16
+"""That one server can have."""
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")
+"""A host name or an IPv4 address, in lower case."""
+HOST_KEY = re.compile("(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} AAAA[A-Za-z0-9+/]{1,8188}={0,3}")
+"""A server's public key as in ssh_known_hosts, without a comment."""
+SESSION = re.compile("[A-Za-z0-9][A-Za-z0-9 ._+=/-]{0,127}")
+"""A file of /usr/share/xsessions without its ending, or a command for the server's Xsession."""
+LANGUAGE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]{1,16})?(@[a-z]{1,16})?")
+"""The name of a locale, such as de_DE.UTF-8."""
+
+
+@dataclass(frozen=True)
+class SessionServer:
+    """A host with sshd and xauth on which sessions run."""
+
+    host: str
+    port: int
+    host_keys: tuple[str, ...]
+    """Its public keys: a server that shows another one gets no password."""
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """All that a thin client needs to know."""
+
+    servers: tuple[SessionServer, ...]
+    """In the order in which they are tried."""
+    session: str = ""
+    """Empty: what the user chose last on the server, or else the server's default."""
+    language: str = ""
+    """Locale of the session; empty: the server's."""
+    directx: bool = False
+    """Programs draw over a TCP connection of their own: faster, and not encrypted."""
+
+
+def read_session(root: str = "/") -> SessionSettings:
+    """The settings of this machine; raises SettingsError when there are none or they are not valid."""
+    text = read(os.path.join(root, FILE))
+    if not text:
+        raise SettingsError("this machine was not told a server to log in to")
+    try:
+        said = json.loads(text)
+    except (ValueError, RecursionError):
+        raise SettingsError("not JSON") from None
+    if not isinstance(said, dict):
+        raise SettingsError("not an object")
+    return parse_session(said)
+
+
+def parse_session(said: dict[str, object]) -> SessionSettings:
+    """Check the settings of a session; raises SettingsError."""
+    servers = said.get("servers")
+    if not isinstance(servers, list) or not 1 <= len(servers) <= MAX_SERVERS:
+        raise SettingsError(f"servers is not a list of 1 to {MAX_SERVERS}")
+    directx = said.get("directx", False)
+    if not isinstance(directx, bool):
+        raise SettingsError("directx is neither true nor false")
+    return SessionSettings(
+        servers=tuple(_server(each) for each in servers),
+        session=text_of(said, "session", SESSION) if said.get("session") else "",
+        language=text_of(said, "language", LANGUAGE) if said.get("language") else "",
+        directx=directx,
+    )
+
+
+def _server(said: object) -> SessionServer:
+    if not isinstance(said, dict):
+        raise SettingsError("a server is not an object")
+    host = text_of(said, "host", HOST)
+    if re.fullmatch("[0-9.]+", host) and not ADDRESS.fullmatch(host):
+        raise SettingsError("invalid value for host")
+    keys = said.get("host_keys", [])
+    if not isinstance(keys, list) or len(keys) > MAX_HOST_KEYS:
+        raise SettingsError(f"host_keys is not a list of at most {MAX_HOST_KEYS}")
+    port = number_of({"port": said.get("port", 22)}, "port", 1, MAX_PORT)
+    return SessionServer(host, port, tuple(text_of({"host_keys": key}, "host_keys", HOST_KEY) for key in keys))

@@ -1,0 +1,82 @@
+"""ssh's command lines for a log-in; pure functions, and the paths that they share with what runs them.
+
+What a user or server has said is never part of an option: the user's name is the word after ``-l``, checked by
+`user_name`, and the host comes last, checked by `session_settings`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from farm.node.session.session_settings import SessionServer
+
+SESSION_USER = "farm-session"
+"""Owns the connection and all that a session runs here. ssh checks that who uses a connection has its owner's uid."""
+RUN = "/run/farm"
+FOLDER = f"{RUN}/login"
+"""Of the session user: new for each log-in, as ssh goes on without a master when the socket exists."""
+CONTROL = f"{FOLDER}/ctl"
+HOME = f"{RUN}/home"
+QUESTIONS = f"{RUN}/questions"
+"""Socket at which the askpass program passes on what ssh wants to know."""
+KNOWN_HOSTS = f"{RUN}/known_hosts"
+ASKPASS = "/usr/lib/farm/askpass"
+CONNECT_SECONDS = 10
+ALIVE_SECONDS, ALIVE_COUNT = 5, 3
+"""A connection is given up when the server has been silent for so long, so often."""
+UNUSED_SECONDS = 60
+"""After which a connection without a session ends, whatever became of the one that opened it."""
+
+# The first of an option counts for ssh, and none of the image's own files does.
+_BARE = ["ssh", "-F", "none"]
+_PLACEHOLDER = "server"
+"""Where ssh wants a host's name and the connection is there already."""
+
+
+def known_hosts(servers: Iterable[SessionServer]) -> str:
+    """The file in which ssh looks for the servers' keys."""
+    return "".join(f"{_alias(server)} {key}\n" for server in servers for key in server.host_keys)
+
+
+def probe(server: SessionServer, user: str) -> list[str]:
+    """Ask for the methods of authentication, by trying none of them."""
+    return [*_trusting(server, "none"), "-o", "BatchMode=yes", "-l", user, server.host, "true"]
+
+
+def master(server: SessionServer, user: str, method: str) -> list[str]:
+    """Open the connection, and go to the background when the user is authenticated.
+
+    ``-Y`` is here because a session's own is not heard. That no command is run is for the cookie: ssh keeps the first
+    one that it reads, and there is none before the desktop starts.
+    """
+    return [
+        *_trusting(server, method),
+        *("-M", "-N", "-Y", "-S", CONTROL, "-o", f"ControlPersist={UNUSED_SECONDS}"),
+        *("-o", f"ServerAliveInterval={ALIVE_SECONDS}", "-o", f"ServerAliveCountMax={ALIVE_COUNT}"),
+        *("-l", user, server.host),
+    ]
+
+
+def over_master(command: str, *options: str) -> list[str]:
+    """Run a command over the connection; with none it fails, and connects to nobody."""
+    return [*_BARE, "-S", CONTROL, "-o", "ProxyCommand=false", *options, _PLACEHOLDER, *([command] if command else [])]
+
+
+def _alias(server: SessionServer) -> str:
+    return f"[{server.host}]:{server.port}"
+
+
+def _trusting(server: SessionServer, method: str) -> list[str]:
+    options = (
+        f"Port={server.port}",
+        f"ConnectTimeout={CONNECT_SECONDS}",
+        f"PreferredAuthentications={method}",
+        "PubkeyAuthentication=no",
+        "NumberOfPasswordPrompts=1",
+        "StrictHostKeyChecking=yes",
+        "UserKnownHostsFile=none",
+        f"GlobalKnownHostsFile={KNOWN_HOSTS}",
+        f"HostKeyAlias={_alias(server)}",
+        "UpdateHostKeys=no",
+    )
+    return [*_BARE, *(word for option in options for word in ("-o", option))]

@@ -1,0 +1,89 @@
+"""The session of a thin client, as lightdm starts it: the server's Xsession over the connection of the log-in."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from importlib import resources
+
+from farm.node.contract import MAC, NAME
+from farm.node.files import read
+from farm.node.session import notice
+from farm.node.session.session_settings import SessionSettings, read_session
+from farm.node.session.ssh_command import over_master
+
+BEAT_SECONDS = 10.0
+PATIENCE_SECONDS = 40
+"""Without a beat, after which the server ends the session: with what ssh takes, all is over within a minute."""
+NO_HOME, NO_DISPLAY, NO_XSESSION = 91, 92, 93
+"""Exit codes of the part on the server."""
+REASONS = {
+    NO_HOME: "The session did not start: nothing can be written in your home on the server.",
+    NO_DISPLAY: "The session did not start: xauth is missing on the server, or its sshd has X11Forwarding off.",
+    NO_XSESSION: "The session did not start: the server has no Xsession.",
+}
+_COOKIE = re.compile(r"\s(MIT-MAGIC-COOKIE-1)\s+([0-9a-f]{32,64})$", re.MULTILINE)
+_DISPLAY = re.compile(r":([0-9]{1,4})(\.[0-9]+)?")
+
+
+def main() -> int:
+    """Run the session to its end; the exit code is that of the part on the server."""
+    settings = read_session()
+    cookie = _cookie() if settings.directx else ""
+    node = json.loads(read("/run/farm/node.json") or "{}")
+    remote = remote_command(settings, node, os.environ.get("DISPLAY", ""))
+    code = _run(over_master(remote, "-T", "-x" if settings.directx else "-Y"), cookie)
+    if code in REASONS:
+        notice.leave(REASONS[code])
+    return code
+
+
+def remote_command(settings: SessionSettings, node: dict[str, str], display: str) -> str:
+    """What the user's shell on the server is to run, whichever shell it is."""
+    name, mac = node.get("name", ""), node.get("mac", "")
+    found = _DISPLAY.fullmatch(display)
+    said = {
+        "FARM_SESSION": settings.session,
+        "FARM_LANGUAGE": settings.language,
+        "FARM_NAME": name if NAME.fullmatch(name) else "",
+        "FARM_MAC": mac if MAC.fullmatch(mac) else "",
+        "FARM_DISPLAY": found[1] if found else "0",
+        "FARM_PATIENCE": str(PATIENCE_SECONDS),
+        "FARM_NO_HOME": str(NO_HOME),
+        "FARM_NO_DISPLAY": str(NO_DISPLAY),
+        "FARM_NO_XSESSION": str(NO_XSESSION),
+    }
+    script = resources.files("farm.node.session").joinpath("remote-session.sh").read_text()
+    words = ["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", script]
+    return "exec " + shlex.join(words)
+
+
+def _cookie() -> str:
+    """The X server's cookie, from the file that lightdm has written for the session; empty when there is none."""
+    listed = subprocess.run(["xauth", "list", os.environ["DISPLAY"]], capture_output=True, text=True, check=False)
+    found = _COOKIE.search(listed.stdout)
+    return found[2] if found else ""
+
+
+def _run(argv: list[str], cookie: str) -> int:
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as ssh:
+        assert ssh.stdin
+        try:
+            ssh.stdin.write(f"{cookie}\n".encode())
+            while True:
+                ssh.stdin.write(b".")
+                ssh.stdin.flush()
+                try:
+                    return ssh.wait(BEAT_SECONDS)
+                except subprocess.TimeoutExpired:
+                    continue
+        except BrokenPipeError:
+            return ssh.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

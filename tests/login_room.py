@@ -1,0 +1,173 @@
+"""A thin client and its server for tests of log-ins: the image's own files, real sshd, real PAM, throw-away users."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tests.diskless import Diskless, copy_into, diskless
+from tests.lab import Namespace, namespaces
+
+TOP = Path(__file__).parents[1]
+CLIENT, SERVER, SECOND = "10.99.7.20", "10.99.7.1", "10.99.7.2"
+USER, PASSWORD = "bob", "correct horse"
+PACKAGE = "/usr/lib/python3/dist-packages/farm"
+PAM = "/usr/lib/python3/dist-packages/farm/node/session/pam_module.py"
+SSHD = """
+Port 22
+UsePAM yes
+PasswordAuthentication yes
+X11Forwarding yes
+PidFile /run/sshd.pid
+LogLevel VERBOSE
+Subsystem sftp /usr/lib/openssh/sftp-server
+"""
+SSHD_PAM = """
+auth required pam_unix.so nodelay
+account required pam_nologin.so
+account required pam_unix.so
+session required pam_limits.so
+session required pam_unix.so
+password required pam_unix.so
+"""
+"""Debian's, but for what a machine without systemd and auditing lacks, and without its delay after a wrong password."""
+SESSION = """#!/bin/sh
+env > "$HOME/session-environment"
+exec xev
+"""
+
+
+@dataclass
+class LoginServer:
+    """A host with sshd."""
+
+    machine: Diskless
+    address: str
+    options: str = "KbdInteractiveAuthentication yes\nClientAliveInterval 15\nClientAliveCountMax 3\n"
+    _sshd: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def set_up(self) -> None:
+        """Make its host key, its PAM and its user, and start sshd."""
+        for key in self.machine.path("/etc/ssh").glob("ssh_host_*"):
+            key.unlink()
+        self.machine.run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", "/etc/ssh/ssh_host_ed25519_key")
+        self.machine.write("/etc/pam.d/sshd", SSHD_PAM)
+        self.machine.write("/usr/share/xsessions/plain.desktop", "[Desktop Entry]\nDesktopNames=Plain;X;\nExec=plain\n")
+        self.machine.write("/usr/bin/plain", SESSION, 0o755)
+        self.add_user(USER, PASSWORD)
+        self.start()
+
+    def add_user(self, name: str, password: str, *options: str) -> None:
+        """Make an account."""
+        self.machine.run("useradd", "--create-home", "--shell", "/bin/bash", *options, name)
+        self.machine.run("chpasswd", "--crypt-method", "SHA256", input=f"{name}:{password}\n")
+
+    def start(self) -> None:
+        """Start sshd with its options."""
+        self.machine.write("/etc/ssh/sshd_config", SSHD + self.options)
+        self._sshd.append(self.machine.start("sshd", "/usr/sbin/sshd", "-D", "-e"))
+        self.machine.namespace.wait_for(22)
+
+    def stop(self) -> None:
+        """Stop sshd, but for the connections that there are."""
+        sshd = self._sshd.pop()
+        self.machine.run("pkill", "-o", "-x", "sshd")
+        sshd.wait()
+
+    def restart(self, options: str) -> None:
+        """Start sshd again with other options."""
+        self.stop()
+        self.options = options
+        self.start()
+
+    def host_key(self) -> str:
+        """Its public key, as a client is told it."""
+        return " ".join(self.machine.path("/etc/ssh/ssh_host_ed25519_key.pub").read_text().split()[:2])
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """What a client is told of it."""
+        return {"host": self.address, "port": 22, "host_keys": [self.host_key()], **changes}
+
+    def tries(self) -> int:
+        """How many passwords have been tried in vain."""
+        return len(re.findall(r"^Failed (password|keyboard-interactive/pam) ", self.machine.log("sshd"), re.MULTILINE))
+
+    def visits(self) -> int:
+        """How many connections there were."""
+        return self.machine.log("sshd").count("Connection from ")
+
+
+@dataclass
+class ThinClient:
+    """A machine with the image's files and without its programs running."""
+
+    machine: Diskless
+
+    def set_up(self) -> None:
+        """Lay the image's files over it."""
+        copy_into(self.machine, TOP / "images/thin-client/root", "/")
+        copy_into(self.machine, TOP / "farm/node", f"{PACKAGE}/node")
+        self.machine.write(f"{PACKAGE}/__init__.py", "")
+        self.machine.path("/usr/share/xsessions/lightdm-xsession.desktop").unlink(missing_ok=True)
+        self.machine.run("systemd-sysusers", "/usr/lib/sysusers.d/farm-session.conf")
+        self.machine.write("/run/farm/node.json", json.dumps({"name": "pc01", "mac": "52:54:00:00:00:01"}))
+
+    def told(self, *servers: dict[str, Any], **settings: Any) -> None:
+        """Give it its settings."""
+        self.machine.write("/etc/farm/session.json", json.dumps({"servers": servers, **settings}))
+
+    def log_in(self, name: str, *answers: str, steps: str = "authenticate") -> tuple[bool, str]:
+        """Log in as at a greeter, by PAM alone: whether that succeeded, and all that was said."""
+        typed = "".join(f"{answer}\n" for answer in answers)
+        done = self.machine.run("pamtester", "lightdm", name, *steps.split(), input=typed, check=False)
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def log_out(self) -> None:
+        """End the session, by PAM alone."""
+        self.machine.run("pamtester", "lightdm", USER, "close_session")
+
+    def ssh(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a command over the connection of the log-in."""
+        over = ["ssh", "-F", "none", "-S", "/run/farm/login/ctl", "-o", "ProxyCommand=false"]
+        options = argv if argv[0].startswith("-") else ()
+        return self.machine.run(*over, *options, "x", *argv[len(options) :], check=False)
+
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self.ssh("-O", "check").returncode == 0
+
+    def users(self) -> str:
+        """The line of who sits there."""
+        return self.machine.path("/var/lib/extrausers/passwd").read_text()
+
+
+@dataclass
+class LoginRoom:
+    """A thin client and the servers that it is told of."""
+
+    client: ThinClient
+    server: LoginServer
+    second: LoginServer
+    namespace: Namespace
+    """Of the client."""
+
+
+@contextlib.contextmanager
+def login_room() -> Iterator[LoginRoom]:
+    """A room that is set up."""
+    with contextlib.ExitStack() as stack:
+        places = stack.enter_context(namespaces(*(f"{address}/24" for address in (SERVER, SECOND, CLIENT))))
+        names = ("server", "second", "pc01")
+        machines = [stack.enter_context(diskless(place, name)) for place, name in zip(places, names, strict=True)]
+        server, second = LoginServer(machines[0], SERVER), LoginServer(machines[1], SECOND)
+        client = ThinClient(machines[2])
+        for each in (server, second, client):
+            each.set_up()
+        client.told(server.settings())
+        yield LoginRoom(client, server, second, places[2])
