@@ -7,8 +7,10 @@ set -eu
 modules=$(echo /lib/modules/*)
 
 # Everything in drivers/ goes, but what a machine boots with, is cooled by, and is used with by somebody who sits at it.
-keep_drivers="acpi aoe ata block cdrom char cpufreq dca dma extcon firmware gpio gpu hid hwmon i2c input leds md mfd mmc
-  net parport pci pinctrl platform powercap pps ptp scsi soundwire thermal tty usb video virtio watchdog"
+# Some are there because others need them: hv and ssb for network cards, media for screens and sound, misc for card readers.
+keep_drivers="acpi aoe ata base block cdrom char cpufreq dca dma extcon firmware gpio gpu hid hv hwmon i2c input leds md
+  media mfd misc mmc net parport pci pinctrl platform powercap pps ptp scsi soundwire ssb thermal tty usb video virtio
+  watchdog"
 keep_drivers=" ${keep_drivers//$'\n'/ } "
 for dir in "$modules"/kernel/drivers/*; do
   case "$keep_drivers" in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
@@ -26,6 +28,8 @@ rm -rf "$modules"/kernel/drivers/block/{drbd,rbd.ko,xen-blkback,rnbd,mtip32xx,pk
        "$modules"/kernel/drivers/usb/{gadget,atm,image,misc,usbip,dwc2,dwc3,chipidea,musb} \
        "$modules"/kernel/drivers/input/{joystick,misc} \
        "$modules"/kernel/drivers/char/{ipmi,tpm,pcmcia}
+find "$modules"/kernel/drivers/{media,misc} -mindepth 1 -maxdepth 1 \
+     ! -name cec ! -name mc ! -name rc ! -name cardreader ! -name "cb710*" ! -name "tifm_*" -exec rm -rf {} +
 # Of the disks' drivers: what reads a stick, a card or a disc.
 find "$modules/kernel/drivers/scsi" -mindepth 1 -maxdepth 1 \
      ! -name "sd_mod*" ! -name "sr_mod*" ! -name "scsi_mod*" ! -name "scsi_common*" ! -name "sg.ko*" -exec rm -rf {} +
@@ -36,12 +40,15 @@ for dir in "$modules"/kernel/fs/*; do
   case " $keep_fs " in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
 done
 
-# Of the protocols: bridges, filters and queueing, NFS's RPC; no radio, no exotic transport.
-keep_net="802 8021q bridge core dns_resolver ipv4 ipv6 key llc netfilter netlink packet sched sunrpc unix"
+# Of the protocols: bridges, filters and queueing, NFS's RPC, what network cards need (psample, xfrm) and laptops' keys
+# (rfkill); no radio, no exotic transport.
+keep_net="802 8021q bridge core dns_resolver ipv4 ipv6 key llc netfilter netlink packet psample rfkill sched sunrpc unix
+  xfrm"
+keep_net=" ${keep_net//$'\n'/ } "
 for dir in "$modules"/kernel/net/*; do
-  case " $keep_net " in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
+  case "$keep_net" in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac
 done
-rm -rf "$modules/kernel/arch/x86/kvm"
+rm -rf "$modules/kernel/arch/x86/kvm" "$modules"/kernel/lib/test_*
 
 # udev reads this file for each device: names of vendors and models are no use to it.
 find /usr/lib/udev/hwdb.d -name "20-*" ! -name 20-net-ifname.hwdb -delete
@@ -58,6 +65,13 @@ for compiled in Path("/usr/lib").glob("python3*/**/*.pyc"):
     if code[4:8] == CHECKED_HASH:
         compiled.write_bytes(code[:4] + UNCHECKED_HASH + code[8:])
 PYTHON
+
+# usrmerge has done its work when the first packages were installed. It alone has brought Perl: that goes too, unless a
+# package of somebody's own needs it.
+dpkg --purge --force-depends usrmerge
+mapfile -t perl < <(dpkg-query --show --showformat='${Package}\n' \
+                    perl 'perl-modules-*' 'libperl5*' lib{file-find-rule,number-compare,text-glob}-perl)
+dpkg --purge "${perl[@]}" || true
 
 # Nothing of the build stays behind.
 rm -f /usr/sbin/policy-rc.d /etc/ssh/ssh_host_*_key* /etc/hostname

@@ -4,7 +4,7 @@ set -eu
 
 modules=$(echo /lib/modules/*)
 rm -rf "$modules/kernel/sound" \
-       "$modules"/kernel/drivers/{ata,cdrom,dma,extcon,gpio,gpu,leds,mmc,parport,pci,pinctrl,scsi,soundwire,tty,video} \
+       "$modules"/kernel/drivers/{ata,base,cdrom,dma,extcon,gpio,gpu,leds,media,misc,mmc/host,parport,pinctrl,scsi,soundwire,tty,video} \
        "$modules"/kernel/drivers/usb/{serial,typec} \
        "$modules"/kernel/drivers/input/{tablet,touchscreen} \
        "$modules/kernel/drivers/char/agp" \

@@ -98,7 +98,5 @@ def build_plainly(folder: Path) -> None:
         "-noappend",
         "-quiet",
         "-no-progress",
-        "-comp",
-        "zstd",
     ]
     subprocess.run([*pack, *SQUASHFS[LEVEL].split()], check=True)
