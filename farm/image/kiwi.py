@@ -29,6 +29,9 @@ _UNFETCHED = re.compile(r"^[WE]: Failed to fetch (?P<url>\S+)\s+(?P<why>.+)$")
 _ERROR = re.compile(r"^(\[ *ERROR|E: |W: GPG|dpkg: error|.*No space left on device)")
 _INVALID = re.compile(r"^.*:ERROR:RELAXNGV:\w+: (?P<why>.+)$")
 """What libxml says of a description that KIWI's schema does not allow; KIWI's own error does not repeat it."""
+_UNKNOWN = re.compile(
+    r"^E: (Unable to locate package (?P<name>\S+)|Package '(?P<empty>[^']+)' has no installation candidate)$"
+)
 _LOG_STAMP = re.compile(r"^\[ *ERROR *\]: [\d:]+ \| ")
 LINES = 8
 """Of an error's causes; the last are nearest to it."""
@@ -141,6 +144,18 @@ def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) ->
             stop.wait(0.2)
 
 
+def _unknown(names: Sequence[str], whole: str) -> FarmError:
+    """That there are no such packages; Debian keeps firmware in a component that an installation may leave out."""
+    mend = "Correct `packages` in farm.yaml, or the description of the image."
+    if any(name.startswith("firmware-") for name in names):
+        mend = "Add non-free-firmware to the sources of this computer, and run: sudo apt-get update."
+    return FarmError(
+        f"The sources of this computer have no package {', '.join(names)}.",
+        "An image takes its packages from the sources in /etc/apt of the computer that builds it.",
+        f"{mend} {whole}",
+    )
+
+
 def failure(text: str, code: int, log: Path) -> FarmError:
     """Why the last command in KIWI's log failed: what could not be fetched, what is invalid, or else each error once.
 
@@ -157,6 +172,8 @@ def failure(text: str, code: int, log: Path) -> FarmError:
     if invalid := dict.fromkeys(match["why"] for line in lines if (match := _INVALID.match(line))):
         mend = f"Correct the description of the image, and compare it with the example in docs/images.md. {whole}"
         return FarmError("KIWI does not understand the image's description.", "\n".join([*invalid][:LINES]), mend)
+    if names := dict.fromkeys(match["name"] or match["empty"] for line in lines if (match := _UNKNOWN.match(line))):
+        return _unknown(list(names), whole)
     errors = dict.fromkeys(_LOG_STAMP.sub("", line) for line in lines if _ERROR.match(line))
     why = errors or dict.fromkeys(line for line in lines if line)
     return FarmError(f"KIWI could not build the image (exit code {code}).", "\n".join([*why][-LINES:]), whole)

@@ -234,6 +234,18 @@ def test_each_cause_of_a_failed_build_is_said_once(lines: list[str], why: str) -
     assert "/log" in found.fix
 
 
+@pytest.mark.parametrize(
+    ("name", "fix"), [("firmware-amd-graphics", "Add non-free-firmware to the sources"), ("gbd", "Correct `packages`")]
+)
+def test_packages_that_there_are_not_are_named(name: str, fix: str) -> None:
+    lines = [f"E: Unable to locate package {name}", f"E: Package '{name}-2' has no installation candidate"]
+
+    found = kiwi.failure("\n".join(["# kiwi-ng system prepare", *lines]), 1, Path("/log"))
+
+    assert f"The sources of this computer have no package {name}, {name}-2." == found.what
+    assert found.fix.startswith(fix)
+
+
 def test_a_description_that_kiwis_schema_does_not_allow_says_what_is_wrong_in_it() -> None:
     text = """# kiwi-ng system prepare
 [ WARNING ]: 07:49:36 | Command "jing" not found in the environment
