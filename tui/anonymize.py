@@ -17,7 +17,7 @@ from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.view.live import Delta, Snapshot, Update
-from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, Status
+from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, SessionStatus, Status
 from farm.watch.activity import NOBODY, HostKey, Job, stem
 from farm.watch.state import Reading
 
@@ -124,8 +124,15 @@ class Mask(Pseudonyms):
             mac=mac,
             address=self.address(node.address),
             compile=replace(node.compile, host=self.login(node.host)) if node.compile and node.host else node.compile,
+            session=self._session(node.session),
             telemetry=replace(node.telemetry, name=name, mac=mac, farm="farm") if node.telemetry else None,
         )
+
+    def _session(self, session: SessionStatus | None) -> SessionStatus | None:
+        if session is None or session.agent is None:
+            return session
+        users = [replace(user, name=f"user{number}") for number, user in enumerate(session.agent.users, 1)]
+        return replace(session, agent=replace(session.agent, users=users))
 
     def overview(self, overview: Overview) -> Overview:
         """The farm's overview with all names and addresses replaced."""

@@ -71,6 +71,7 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if host is not None:
         lines += _login(host, now)
+    lines += [("logged in", f"{clean(user.name)} for {duration(now - user.since)}") for user in node.users]
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
@@ -123,6 +124,8 @@ def boot_lines(node: NodeStatus) -> list[Line]:
 
 def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
+    if reason is None and node.users:
+        return Content.styled(f"● in use: {count(len(node.users), 'session')}", "$text-success")
     if reason is None:
         running = node.host.jobs_running if node.host else 0
         return Content.styled(f"● compiling: {count(running, 'job')}", "$text-success")

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from farm.view.idle import idle_reason
 from farm.view.live import Live
-from farm.view.roles import Idle
+from farm.view.roles import Idle, stage_word
 from farm.view.status import NodeStatus
 from farm.watch.events import Stage
 from tui.widgets.lines import Tone
@@ -44,7 +44,7 @@ def stage_words(node: NodeStatus) -> tuple[str, Tone | None]:
     if node.doing in ORDERED:
         return ORDERED[node.doing]
     glyph, tone = STAGES[node.stage]
-    return f"{glyph} {node.stage}", tone
+    return f"{glyph} {stage_word(node)}", tone
 
 
 def state(node: NodeStatus) -> str:
@@ -55,7 +55,7 @@ def state(node: NodeStatus) -> str:
     if host is not None and host.online:
         return BUSY if host.jobs_running else IDLE
     if node.stage is Stage.READY:
-        return IDLE
+        return BUSY if node.users else IDLE
     return OFFLINE if node.stage in (Stage.OFF, Stage.LOST) else BOOTING
 
 

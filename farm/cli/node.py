@@ -26,7 +26,7 @@ from farm.view.roles import Idle
 from farm.view.status import STATUS_SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
 from farm.view.wording import duration, size
 from farm.watch.events import Stage
-from farm.watch.node_telemetry import CompileTold, Telemetry
+from farm.watch.node_telemetry import CompileTold, SessionTold, Telemetry
 
 CANARY_TEXTS: dict[str, str | Text] = {
     "right": "same object as on the server, from a small source",
@@ -168,6 +168,8 @@ def _facts(found: NodeStatus, idle: Idle | None, boots: NextBoot | None, now: fl
         facts += _host(found.host)
     if found.compile and found.compile.agent:
         facts += _iceccd(found.compile.agent)
+    if found.session and found.session.agent:
+        facts += _session(found.session.agent, now)
     if found.telemetry:
         facts += _telemetry(found.telemetry)
     for key, value in facts:
@@ -209,6 +211,12 @@ def _iceccd(told: CompileTold) -> list[tuple[str, str | Text]]:
         ("iceccd", "runs" if told.ready else Text("not running", style="bold red")),
         *(("environment", f"{printable(held.name)}, {size(held.bytes)}") for held in told.environments),
     ]
+
+
+def _session(told: SessionTold, now: float) -> list[tuple[str, str | Text]]:
+    users = [("logged in", f"{printable(user.name)} for {duration(now - user.since)}") for user in told.users]
+    greeter = "on the screen" if told.greeter else Text("not on the screen", style="bold red")
+    return [*users] or [("greeter", greeter)]
 
 
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:

@@ -21,6 +21,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.supervisor import Supervisor
 from farm.view.from_state import build
+from farm.view.roles import stage_word
 from farm.view.status import NodeStatus, Status
 from farm.view.wording import count, duration
 from farm.watch import service_source
@@ -59,14 +60,14 @@ async def _look(home: Home, scheduler: str | None, netname: str | None) -> Statu
 
 def state_text(node: NodeStatus) -> Text:
     """How far a node has come, or that it is blocked."""
-    return Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order)
+    return Text("blocked", style="bold red") if node.blocked else stage_text(node.stage, node.order, stage_word(node))
 
 
-def stage_text(stage: Stage, order: str = "") -> Text:
-    """A stage in its colour, or what a node was told instead."""
+def stage_text(stage: Stage, order: str = "", word: str = "") -> Text:
+    """A stage in its colour (``word``: as it is called), or what a node was told instead."""
     if order and stage.rank >= Stage.AGENT.rank:
         return Text({"drain": "drains", "reboot": "reboots"}.get(order, order), style="yellow")
-    return Text(stage, style=STAGE_STYLES.get(stage, "yellow"))
+    return Text(word or stage, style=STAGE_STYLES.get(stage, "yellow"))
 
 
 def plain_table(*columns: str) -> Table:

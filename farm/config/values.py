@@ -52,7 +52,7 @@ KnownAddress = Annotated[
 PublishedAddress = Annotated[
     str, Meta(pattern=r"^(https?://[!-~]{1,1024})?$", description="an address of HTTP or HTTPS (http://server/images)")
 ]
-KindName = Literal["icecream-node"]
+KindName = Literal["icecream-node", "thin-client"]
 """A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
 RootName = Literal["aoe", "nbd", "nfs"]
 """An export: a way by which nodes read their root file systems; what each is, farm/export says."""

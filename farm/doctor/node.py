@@ -46,6 +46,12 @@ CHECKS: tuple[Check[NodeFacts], ...] = (
         Cause("The node has not received its settings.", "Request them again", "systemctl restart farm-node-configure"),
     ),
     _check(
+        "node-greeter",
+        "People can log in",
+        "The greeter is the only way to log in on a thin client's screen.",
+        Cause("There is no greeter.", "Restart it, and look at its log", "systemctl restart lightdm"),
+    ),
+    _check(
         "node-iceccd",
         "iceccd answers",
         "iceccd runs the compile jobs.",

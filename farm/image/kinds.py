@@ -28,6 +28,8 @@ class ImageKind:
     """What a machine that boots it can do, by the roles' names."""
     build_space: int
     """Free space that a build wants: base tree, working copy, package cache and result."""
+    desk: bool = False
+    """People sit at a machine that boots it: one of the virtual lab has a mouse and sound, too."""
     limits: Mapping[str, int]
     """The most that a file of a version may have: a build that makes a larger one has taken in what it should not."""
 
@@ -42,6 +44,15 @@ _ALL = (
         layers=(COMMON, "icecream-node"),
         roles=("compile",),
         build_space=3 << 30,
+        limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
+    ),
+    ImageKind(
+        name="thin-client",
+        what="a thin client: people log in at it, and their sessions run on a server",
+        layers=(COMMON, "thin-client"),
+        roles=("session",),
+        desk=True,
+        build_space=4 << 30,
         limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
     ),
 )

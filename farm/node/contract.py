@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 SCHEMA = 1
-ROLES = ("compile",)
+ROLES = ("compile", "session")
 """What a machine can be for: the modules of farm/node/roles/."""
 FIRST_ROLES = ("compile",)
 """What a machine is for of which nobody says it: images and servers from before roles say none."""

@@ -345,13 +345,9 @@ def _interface_index(instance: Instance) -> str:
 
 
 def _services(home: Home, instance: Instance) -> list[Service]:
-    config = instance.config
-    exports = export.services(instance, Store(home.images), home.runtime)
-    machines = [
-        virtual_machine.service(machine, number, home, config.virtual)
-        for number, machine in enumerate(instance.machines, 1)
-    ]
-    return [*_core_services(home, instance), *exports, *machines]
+    store = Store(home.images)
+    exports = export.services(instance, store, home.runtime)
+    return [*_core_services(home, instance), *exports, *virtual_machine.services(home, instance, store)]
 
 
 def _core_services(home: Home, instance: Instance) -> list[Service]:

@@ -12,7 +12,7 @@ from farm.scheduler.discovery import FoundScheduler
 from farm.view.wording import few
 from farm.watch.activity import Canary, HostKey, Totals
 from farm.watch.events import Finding, Stage
-from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Telemetry
+from farm.watch.node_telemetry import CompileTold, HeldEnvironment, LoggedIn, SessionTold, Telemetry
 
 IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}", re.ASCII)
 STATUS_SCHEMA: Literal[2] = 2
@@ -106,6 +106,13 @@ class CompileStatus(Struct, frozen=True):
     """What its agent last said; null while it says nothing, and of a daemon that has no agent of ours."""
 
 
+class SessionStatus(Struct, frozen=True):
+    """A machine in the role session."""
+
+    agent: SessionTold | None = None
+    """What its agent last said; null while it says nothing."""
+
+
 class NodeStatus(Struct, frozen=True, kw_only=True):
     """A machine that boots, or has booted, from this farm; or, with an empty ``mac``, any other daemon.
 
@@ -139,6 +146,7 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     """Unix time of that order."""
     telemetry: Telemetry | None = None
     compile: CompileStatus | None = None
+    session: SessionStatus | None = None
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -154,6 +162,11 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
     def environments(self) -> list[HeldEnvironment] | None:
         """The toolchains that it holds; None when no agent tells."""
         return None if self.compile is None or self.compile.agent is None else self.compile.agent.environments
+
+    @property
+    def users(self) -> list[LoggedIn]:
+        """Who is logged in on its screen, as its agent tells."""
+        return [] if self.session is None or self.session.agent is None else self.session.agent.users
 
     @property
     def doing(self) -> str:

@@ -11,11 +11,18 @@ from pathlib import Path
 from farm.command import find
 from farm.config import VirtualConfig
 from farm.home import Home
-from farm.instance import VirtualMachine
+from farm.image.kinds import KINDS
+from farm.image.store import Store
+from farm.instance import Instance, VirtualMachine
 from farm.supervisor import Service
 
 SCREEN = 1024, 768
 """Pixels; without a size X would take a larger one, and an emulated processor paints each."""
+DESK = (
+    *("-device", "qemu-xhci,id=usb", "-device", "usb-tablet,bus=usb.0"),
+    *("-audiodev", "none,id=sound", "-device", "intel-hda", "-device", "hda-output,audiodev=sound"),
+)
+"""USB, a pointer that is where a VNC viewer's is, and sound that nobody hears."""
 NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
 
 
@@ -42,8 +49,25 @@ def vnc_socket(home: Home, name: str) -> Path:
     return console_socket(home, name).with_suffix(".vnc")
 
 
-def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualConfig) -> Service:
-    """The QEMU process of a machine: it tries the network, and again after 10 s if nothing there boots it."""
+def services(home: Home, instance: Instance, store: Store) -> list[Service]:
+    """The QEMU process of each machine of a lab."""
+    config = instance.config
+    kinds = {name: KINDS.get(store.get(image).kind) for name, image in instance.images.items()}
+    booted = {machine.mac: kinds.get(config.image_of(machine)) for machine in config.listed}
+    desks = {mac for mac, kind in booted.items() if kind is not None and kind.desk}
+    return [
+        service(machine, number, home, config.virtual, desk=machine.mac in desks)
+        for number, machine in enumerate(instance.machines, 1)
+    ]
+
+
+def service(
+    machine: VirtualMachine, number: int, home: Home, settings: VirtualConfig, *, desk: bool = False
+) -> Service:
+    """The QEMU process of a machine: it tries the network, and again after 10 s if nothing there boots it.
+
+    ``desk``: people sit at it. Others are spared what they would have to find a driver for at each boot.
+    """
     console_path, log = console_socket(home, machine.name), home.logs / f"{machine.name}.console.log"
     console_path.parent.mkdir(parents=True, exist_ok=True)
     accelerator = (
@@ -71,6 +95,7 @@ def service(machine: VirtualMachine, number: int, home: Home, settings: VirtualC
         *("-qmp", f"unix:{_option(qmp_socket(home, machine.name))},server=on,wait=off"),
         *("-device", f"VGA,xres={SCREEN[0]},yres={SCREEN[1]}"),
         *("-vnc", f"unix:{_option(vnc_socket(home, machine.name))}"),
+        *(DESK if desk else ()),
     ]
     return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
 

@@ -89,10 +89,27 @@ class CompileTold(Struct, frozen=True):
     environments: Annotated[list[HeldEnvironment], Meta(max_length=64)] = []
 
 
+class LoggedIn(Struct, frozen=True):
+    """Somebody who is logged in on a machine's screen; ``since``: Unix time."""
+
+    name: Text
+    since: Seconds = 0.0
+
+
+class SessionTold(Struct, frozen=True):
+    """Of the role session; ``ready``: somebody is logged in, or can be."""
+
+    ready: bool
+    greeter: bool = False
+    """The log-in is on the screen."""
+    users: Annotated[list[LoggedIn], Meta(max_length=64)] = []
+
+
 class RolesTold(Struct, frozen=True):
     """A section for each role that the machine has; of roles that are not known here nothing is taken."""
 
     compile: CompileTold | None = None
+    session: SessionTold | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -24,13 +24,14 @@ from farm.image.build import require_limits, set_squashfs_options
 from farm.image.recipe import booted
 from farm.image.store import FILES, Selection, Store
 from farm.image.uses import note_user
-from farm.instance import Instance, decode, encode
+from farm.instance import Instance, VirtualMachine, decode, encode
 from farm.netboot.render import Booted, boot_scripts, write_boot_files
 from farm.netboot.settings import machine_settings
 from farm.node.contract import ROLES
 from farm.node.settings import parse_cmdline
 from farm.serve.versions import versions_in_use
 from farm.view.from_state import build
+from farm.virtual import qemu
 from farm.watch.events import BootEvent, Stage
 from farm.watch.state import fold, initial
 from tests.made_up_store import add_version
@@ -122,6 +123,23 @@ def test_a_farm_serves_the_kinds_that_its_machines_boot() -> None:
     assert [FIRST_KIND, OTHER] == booted(Config(machines=MACHINES))
     local = msgspec.structs.replace(MACHINES[1], boot="local")
     assert [FIRST_KIND] == booted(Config(machines=[local]))
+
+
+def test_a_virtual_machine_at_which_people_sit_has_more_devices(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(qemu, "KINDS", {FIRST_KIND: REAL[FIRST_KIND], OTHER: replace(REAL[FIRST_KIND], desk=True)})
+    images = {FIRST_KIND: "1", OTHER: "toy-client/1"}
+    machines = [VirtualMachine("pc01", MAC, "virtio"), VirtualMachine("toy01", OTHER_MAC, "virtio")]
+    instance = Instance(
+        config=Config(machines=MACHINES), interface="farm0", images=images, started=1.0, machines=machines
+    )
+
+    plain, desk = qemu.services(Home.at(tmp_path), instance, store)
+
+    assert ["pc01", "toy01"] == [plain.name, desk.name]
+    assert "usb-tablet,bus=usb.0" not in plain.argv
+    assert "usb-tablet,bus=usb.0" in desk.argv
 
 
 # -- the store

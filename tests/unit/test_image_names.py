@@ -174,7 +174,7 @@ def test_an_image_that_there_is_not_is_named_with_the_nearest(room: Config, own:
         recipe(room, "cda", own.parent)
 
     assert ("There is no image called cda.", "Did you mean cad?") == (caught.value.what, caught.value.fix)
-    assert "There are: icecream-node, cad, small, plain." == caught.value.why
+    assert "There are: icecream-node, thin-client, cad, small, plain." == caught.value.why
 
 
 def test_what_kiwi_gets_names_the_included_files_by_where_they_are(room: Config, own: Path, tmp_path: Path) -> None:

@@ -150,8 +150,9 @@ def test_an_image_from_before_roles_compiles_and_says_at_the_top_how() -> None:
     ("said", "roles"),
     [
         (b"{}", ()),
-        (b'{"session":{"ready":true,"user":"a"}}', ()),
-        (b'{"compile":{"ready":false},"session":{"ready":true}}', ("compile",)),
+        (b'{"brew":{"ready":true,"user":"a"}}', ()),
+        (b'{"compile":{"ready":false},"brew":{"ready":true}}', ("compile",)),
+        (b'{"compile":{"ready":false},"session":{"ready":true,"users":[{"name":"a"}]}}', ("compile", "session")),
     ],
 )
 def test_a_machine_has_the_roles_that_it_tells_of_and_are_known_here(said: bytes, roles: tuple[str, ...]) -> None:

@@ -48,12 +48,22 @@ class RoleView:
         """Whether the machine is kept from coming further in this role, so that it does not hang."""
         return False
 
+    def word(self, node: NodeStatus) -> str:
+        """What a machine that is ready does in this role, in a word; empty when "ready" says it."""
+        return ""
+
 
 @cache
 def load(name: str) -> RoleView:
     """How the role of that name is shown."""
     view: RoleView = importlib.import_module(f"{__name__}.{name}").VIEW
     return view
+
+
+def stage_word(node: NodeStatus) -> str:
+    """How far a machine has come, or what it does since it is ready."""
+    words = (load(role).word(node) for role in node.roles) if node.stage is Stage.READY else ()
+    return next(filter(None, words), str(node.stage))
 
 
 def ordered(node: NodeStatus) -> Idle | None:

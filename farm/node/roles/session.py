@@ -1,0 +1,149 @@
+"""The role session: people log in at the machine's screen."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from farm.node.files import read, write
+from farm.node.finding import finding
+from farm.node.roles import TYPE_CHECKING, Probe, Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
+
+    from farm.node.metrics import Family
+    from farm.node.roles import Finding, Node, Section
+
+GREETER = "lightdm-gtk-greeter"
+SESSIONS = "/run/systemd/sessions"
+"""One file for each of logind's, of lines KEY=value (sd_session_get_uid(3) and the like read the same)."""
+ACCOUNTS = "/var/lib/extrausers/passwd"
+"""Whoever has logged in is here as a second name of the one local account under which all sessions run."""
+MAX_USERS = 8
+GAP_SECONDS = 60.0
+"""After a log-out X and the greeter start again; for so long the machine still counts as ready."""
+XORG = "etc/X11/xorg.conf.d/90-farm-no-gpu.conf"
+NO_GPU = """\
+# Written at boot, as this machine's screen has no GPU: 3D would be computed by the processor, which takes X itself
+# many seconds when it starts.
+Section "OutputClass"
+  Identifier "no GPU"
+  MatchDriver "bochs-drm|virtio_gpu|cirrus|simpledrm"
+  Driver "modesetting"
+  Option "AccelMethod" "none"
+EndSection
+Section "Extensions"
+  Option "GLX" "Disable"
+EndSection
+"""
+EMULATED = {("0x1234", "0x1111"), ("0x1b36", "0x0100"), ("0x1af4", "0x1050"), ("0x1013", "0x00b8")}
+"""PCI vendor and device of QEMU's screens: std and bochs, QXL, virtio, Cirrus."""
+DISPLAY_CLASS = "0x03"
+"""How a PCI class begins that is a screen's."""
+
+
+class Session(Role):
+    """Its settings: none yet."""
+
+    def set_up(self, root: str, node: Node) -> str:
+        """Spare X the search for a GPU where there is none."""
+        screens = list(_screens(os.path.join(root, "sys/bus/pci/devices")))
+        emulated = bool(screens) and EMULATED.issuperset(screens)
+        if emulated:
+            write(os.path.join(root, XORG), NO_GPU)
+        return "log-in on the screen" + ", which has no GPU" * emulated
+
+    def probe(self, settings: dict[str, Any]) -> Probe:
+        """The greeter, and who is logged in."""
+        return SessionProbe()
+
+    def metrics(self, section: Section) -> list[Family]:
+        """Whether the greeter is up, and how many are logged in."""
+        return [
+            ("greeter_up", "gauge", "Whether the log-in is on the screen.", [({}, float(section["greeter"]))]),
+            ("sessions", "gauge", "People who are logged in.", [({}, len(section["users"]))]),
+        ]
+
+    def examine(self, root: str, settings: dict[str, Any]) -> list[Finding]:
+        """Whether somebody can log in."""
+        ready = SessionProbe().look()["ready"]
+        seen = "The greeter is on the screen, or somebody is logged in." if ready else "There is no greeter."
+        return [finding("node-greeter", ready, seen, "systemctl restart lightdm; journalctl -u lightdm")]
+
+
+ROLE = Session()
+
+
+def _screens(devices: str) -> Iterable[tuple[str, str]]:
+    """Vendor and device of each screen on the PCI bus."""
+    try:
+        names = os.listdir(devices)
+    except OSError:
+        return
+    for name in names:
+        kind, vendor, device = (
+            read(os.path.join(devices, name, part)).strip() for part in ("class", "vendor", "device")
+        )
+        if kind.startswith(DISPLAY_CLASS):
+            yield vendor, device
+
+
+class SessionProbe(Probe):
+    """Whether the log-in is on the screen, and who is logged in since when."""
+
+    def __init__(
+        self, sessions: str = SESSIONS, accounts: str = ACCOUNTS, greeter: str = GREETER, gap: float = GAP_SECONDS
+    ) -> None:
+        from farm.node.process import Process  # psutil is not for the boot
+
+        self.sessions = sessions
+        self.accounts = accounts
+        self.gap = gap
+        self.greeter = Process(greeter)
+        self._came: dict[str, float] = {}
+        """What the machine has come to, and after how many seconds."""
+        self._gap_ends = 0.0
+
+    def look(self) -> Section:
+        """``users``: each with ``name`` and ``since`` (Unix time)."""
+        users = logged_in(self.sessions, self.accounts)
+        # While somebody is logged in there is none, and the search looks at every process.
+        started = None if users else self.greeter.started()
+        now = time.monotonic()
+        if started is not None:
+            self._came.setdefault("greeter", started)
+        if users:
+            self._came.setdefault("session", round(time.clock_gettime(time.CLOCK_BOOTTIME), 2))
+        in_use = bool(users) or started is not None
+        if in_use:
+            self._gap_ends = now + self.gap
+        return {"ready": in_use or now < self._gap_ends, "greeter": started is not None, "users": users}
+
+    def stages(self) -> dict[str, float]:
+        """When the greeter first came up, and when somebody was first seen logged in."""
+        return dict(self._came)
+
+
+def logged_in(sessions: str = SESSIONS, accounts: str = ACCOUNTS) -> list[dict[str, object]]:
+    """Who is logged in on the screen; the first MAX_USERS, the longest there first."""
+    found = []
+    try:
+        # NAME.ref is a pipe that keeps the session NAME alive: who reads from it waits until that ends.
+        names = sorted(name for name in os.listdir(sessions) if "." not in name)
+    except OSError:
+        return []
+    for name in names:
+        said = dict(line.split("=", 1) for line in read(os.path.join(sessions, name)).splitlines() if "=" in line)
+        here = said.get("CLASS") == "user" and said.get("SEAT") and said.get("STATE") in ("active", "online")
+        if here and said.get("REALTIME", "").isdecimal():
+            user = _typed(accounts, said.get("UID", "")) or said.get("USER", "")
+            found.append({"name": user, "since": int(said["REALTIME"]) / 1e6})
+    return sorted(found, key=lambda each: float(str(each["since"])))[:MAX_USERS]
+
+
+def _typed(accounts: str, uid: str) -> str:
+    """The name that was typed by the one whose session has that uid; empty when it is a local account's."""
+    fields = [line.split(":") for line in read(accounts).splitlines()]
+    return next((each[0] for each in fields if len(each) > 2 and each[2] == uid), "")

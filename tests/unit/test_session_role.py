@@ -1,0 +1,193 @@
+"""The role session: what a machine tells of its greeter and of who is logged in, and how that is shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from functools import reduce
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farm.node.roles import load
+from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
+from farm.view.boot import advice_for
+from farm.view.from_state import node_status
+from farm.view.idle import idle_reason
+from farm.view.roles import stage_word
+from farm.view.status import NodeStatus, Overview, SchedulerStatus
+from farm.watch.events import BootEvent, Stage, TelemetrySeen
+from farm.watch.node_telemetry import LoggedIn, RolesTold, SessionTold, Telemetry
+from farm.watch.state import fold, initial
+from tui import node_detail, state_words
+from tui.anonymize import Mask
+
+MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.50"
+NOBODY = Overview(farm="lab", farmd=True, scheduler=SchedulerStatus(False, "", "lab", since=0.0, why="It is off."))
+AT_GREETER = """\
+# This is private data. Do not parse.
+UID=104
+USER=lightdm
+ACTIVE=1
+STATE=active
+TYPE=x11
+CLASS=greeter
+SEAT=seat0
+REALTIME=1700000000000000
+"""
+USER = AT_GREETER.replace("104", "64000").replace("lightdm", "farm-session").replace("greeter", "user")
+
+
+def sessions(folder: Path, *texts: str) -> str:
+    folder.mkdir()
+    for number, text in enumerate(texts):
+        (folder / str(number)).write_text(text)
+        os.mkfifo(folder / f"{number}.ref")
+    return str(folder)
+
+
+# -- on the machine
+
+
+def test_who_is_logged_in_has_the_name_that_was_typed(tmp_path: Path) -> None:
+    there = sessions(tmp_path / "s", AT_GREETER, USER)
+    accounts = tmp_path / "passwd"
+    assert [{"name": "farm-session", "since": 1.7e9}] == logged_in(there, str(accounts))
+
+    accounts.write_text("alice:*:64000:64000::/run/farm/home:/bin/sh\n")
+
+    assert [{"name": "alice", "since": 1.7e9}] == logged_in(there, str(accounts))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        USER.replace("STATE=active", "STATE=closing"),
+        USER.replace("SEAT=seat0\n", ""),
+        USER.replace("SEAT=seat0", "SEAT="),
+        USER.replace("REALTIME=17", "REALTIME=x"),
+        "",
+    ],
+)
+def test_others_are_not_at_the_screen(tmp_path: Path, text: str) -> None:
+    assert [] == logged_in(sessions(tmp_path / "s", text), "")
+
+
+def test_without_logind_nobody_is_logged_in(tmp_path: Path) -> None:
+    assert [] == logged_in(str(tmp_path / "none"), str(tmp_path / "none"))
+
+
+@given(st.text(), st.text())
+def test_any_file_is_tolerated(text: str, accounts: str) -> None:
+    with TemporaryDirectory() as name:
+        (Path(name) / "accounts").write_text(accounts)
+        logged_in(sessions(Path(name) / "s", USER + text, text), f"{name}/accounts")
+
+
+def test_only_a_machine_whose_screens_have_no_gpu_is_spared_the_search(tmp_path: Path) -> None:
+    for number, (kind, vendor, device) in enumerate(
+        [("0x020000", "0x1af4", "0x1000"), ("0x030000", "0x1234", "0x1111")], 1
+    ):
+        card = tmp_path / f"sys/bus/pci/devices/0000:00:0{number}.0"
+        card.mkdir(parents=True)
+        for name, text in (("class", kind), ("vendor", vendor), ("device", device)):
+            (card / name).write_text(f"{text}\n")
+    role = load("session")
+
+    assert "log-in on the screen, which has no GPU" == role.set_up(str(tmp_path), {})
+    assert NO_GPU == (tmp_path / XORG).read_text()
+
+    (tmp_path / XORG).unlink()
+    (card / "vendor").write_text("0x8086\n")
+    assert "log-in on the screen" == role.set_up(str(tmp_path), {})
+    assert "log-in on the screen" == role.set_up(str(tmp_path / "elsewhere"), {})
+    assert not (tmp_path / XORG).exists()
+
+
+@pytest.fixture
+def greeter(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process of a greeter; on the machine that runs the test there may be another."""
+    program = tmp_path / f"greeter-{os.getpid()}"
+    shutil.copy(shutil.which("sleep") or "", program)
+    with subprocess.Popen([program, "infinity"]) as process:
+        yield process
+        process.kill()
+
+
+def test_a_machine_is_ready_from_its_first_greeter_on(tmp_path: Path, greeter: subprocess.Popen[bytes]) -> None:
+    folder = tmp_path / "s"
+    patient, strict = (SessionProbe(str(folder), "", f"greeter-{os.getpid()}", gap) for gap in (3600.0, 0.0))
+
+    for probe in (patient, strict):
+        assert {"ready": True, "greeter": True, "users": []}.items() >= probe.look().items()
+        assert ["greeter"] == list(probe.stages())
+    greeter.kill()
+    greeter.wait()
+    assert [True, False] == [probe.look()["ready"] for probe in (patient, strict)]
+    sessions(folder, USER)
+    for probe in (patient, strict):
+        assert (True, False, 1) == (probe.look()["ready"], probe.look()["greeter"], len(probe.look()["users"]))
+        assert ["greeter", "session"] == list(probe.stages())
+
+
+def test_its_metrics_count_who_is_there() -> None:
+    section = {"ready": True, "greeter": False, "users": [{"name": "alice", "since": 1.0}]}
+    assert {"greeter_up": 0.0, "sessions": 1.0} == {
+        name: samples[0][1] for name, _, _, samples in load("session").metrics(section)
+    }
+
+
+# -- as it is shown
+
+ALICE = LoggedIn("alice", 140.0)
+
+
+def shown(told: SessionTold | None) -> NodeStatus:
+    """A thin client that has booted, and of which no scheduler knows."""
+    events = [
+        BootEvent(Stage.POWERED, 100.0, MAC),
+        BootEvent(None, 100.0, MAC, ADDRESS),
+        BootEvent(Stage.KERNEL, 107.0, MAC, ADDRESS, "v1"),
+    ]
+    farm = reduce(fold, events, initial("lab", {MAC: "pc01"}, kind="thin-client"))
+    if told is not None:
+        telemetry = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, boot={"agent": 9.0})
+        farm = fold(farm, TelemetrySeen(MAC, ADDRESS, telemetry, 136.0, RolesTold(session=told)))
+    return node_status(farm, farm.nodes[MAC], {})
+
+
+def test_it_is_ready_without_a_scheduler_as_soon_as_its_greeter_is_up() -> None:
+    booting = shown(None)
+    assert (("session",), Stage.KERNEL, "kernel") == (booting.roles, booting.stage, stage_word(booting))
+    waits = shown(SessionTold(ready=False))
+    assert (Stage.AGENT, "agent") == (waits.stage, stage_word(waits))
+    assert "no greeter on its screen" == advice_for(waits)[0]
+    there = shown(SessionTold(ready=True, greeter=True))
+    assert (Stage.READY, "greeter", None) == (there.stage, stage_word(there), there.compile)
+    used = shown(SessionTold(ready=True, users=[ALICE]))
+    assert (Stage.READY, "session", [ALICE]) == (used.stage, stage_word(used), used.users)
+
+
+def test_why_nobody_works_at_it_is_told() -> None:
+    nodes = [
+        shown(None),
+        shown(SessionTold(ready=False)),
+        shown(SessionTold(ready=True, greeter=True)),
+        shown(SessionTold(ready=True, users=[ALICE])),
+    ]
+    reasons = [idle_reason(node, nodes, NOBODY, 140.0) for node in nodes]
+    assert ["booting", "booting", "nobody-there", None] == [reason and reason.code for reason in reasons]
+
+
+def test_the_dashboard_names_who_is_there_unless_names_are_hidden() -> None:
+    used = shown(SessionTold(ready=True, users=[ALICE]))
+    assert state_words.BUSY == state_words.state(used)
+    assert ("logged in", "alice for 1m00s") in node_detail.facts(used, 200.0)
+    assert "in use" in str(node_detail.idle_text(used, None))
+    assert [replace(ALICE, name="user1")] == Mask().node(used).users
