@@ -71,6 +71,11 @@ class Home:
         return self.runtime / "http"
 
     @property
+    def published(self) -> Path:
+        """Images for other servers, which nginx serves below /published/ (docs/prebuilt.md)."""
+        return self.state / "published"
+
+    @property
     def farmd_socket(self) -> Path:
         """The Unix socket of farmd's HTTP API."""
         return self.runtime / "farmd.sock"

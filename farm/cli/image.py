@@ -36,6 +36,7 @@ COMMANDS = {
     "import": "farm.cli.image_transfers:import_",
     "publish": "farm.cli.image_transfers",
     "pull": "farm.cli.image_transfers",
+    "mirror": "farm.cli.image_transfers:mirror_",
     "signers": "farm.cli.image_transfers",
 }
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sys
 import termios
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 import rich_click as click
 
-from farm.cli.output import err, out, show_json, step_display
+from farm.cli.output import err, out, show_error, show_json, step_display
 from farm.config import FIRST_KIND, Config
 from farm.config.file import load_or_default
 from farm.errors import FarmError, UsageError
@@ -20,9 +21,15 @@ from farm.home import Home
 from farm.image.prebuilt.signature import Signer
 from farm.image.prebuilt.signers import Ask, Signers
 from farm.image.store import Manifest
+from farm.node.retry import pauses
 from farm.serve.preflight import require_root
 
+if TYPE_CHECKING:  # imported when it is called, so that `farm --help` stays quick
+    from farm.serve.mirror import Mirrored
+
 T = TypeVar("T")
+FOLLOW_SECONDS = 90.0
+"""Between two looks at the other server, at most."""
 
 _KEY = click.option(
     "--key",
@@ -84,25 +91,28 @@ def import_(home: Home, file: Path, trust: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="[DIR]", required=False)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_KEY
 @_JSON
 @click.pass_obj
-def publish(home: Home, folder: Path, names: tuple[str, ...], key: Path | None, as_json: bool) -> None:
+def publish(home: Home, folder: Path | None, names: tuple[str, ...], key: Path | None, as_json: bool) -> None:
     """Make DIR a folder of static files, signed, from which other servers can pull all versions of NAME.
 
     Without NAME, it holds all images. Any web server can serve DIR; run the command again after each build.
+    Without DIR, the farm's own web server gives them to the lab's network, and follows each build by itself.
     """
     from farm.serve.image_transfer import own_signer, publish_images
 
     require_root("farm image publish")
-    index, gone = publish_images(home, _config(home), names, folder, key)
+    config = _config(home)
+    index, gone = publish_images(home, config, names, folder or home.published, key)
     fingerprint = own_signer(home, key).fingerprint
     if as_json:
         show_json({**msgspec.to_builtins(index), "signer": fingerprint, "removed": gone})
         return
-    out.print(f"{folder} holds {', '.join(index.versions)}.", soft_wrap=True)
+    where = folder or f"http://{config.server}:{config.http_port}/published"
+    out.print(f"{where} holds {', '.join(index.versions)}.", soft_wrap=True)
     if gone:
         out.print(f"No longer in it: {', '.join(gone)}.", soft_wrap=True)
     out.print(f"Publisher {index.publisher}, signed with {fingerprint}.", soft_wrap=True)
@@ -136,6 +146,35 @@ def pull(home: Home, words: tuple[str, ...], keep_choice: bool, trust: str | Non
     sources = _sources(config, list(words))
     pulled = [each for url, names in sources for each in _believing(trust, partial(pull_from, url, names))]
     _tell(config, pulled, as_json, chosen=not keep_choice)
+
+
+@click.command("mirror")
+@click.option("--follow", is_flag=True, help="Go on, and look again each minute; the service `mirror` does this.")
+@_TRUST
+@_JSON
+@click.pass_obj
+def mirror_(home: Home, follow: bool, trust: str | None, as_json: bool) -> None:
+    """Hold the images of another boot server (`mirror` in farm.yaml), exported and chosen as there."""
+    from farm.serve.images import serve_images
+    from farm.serve.mirror import mirror
+
+    require_root("farm image mirror")
+    home.create()
+
+    def once(ask: Ask) -> Mirrored:
+        with step_display() as report:
+            done = mirror(home, _config(home), ask, report)
+            if done.changed:
+                serve_images(home)
+        return done
+
+    while follow:
+        try:
+            _tell_mirrored(once(lambda *_: False), as_json)
+        except FarmError as error:
+            show_error(error)
+        time.sleep(next(pauses(FOLLOW_SECONDS, FOLLOW_SECONDS)))
+    _tell_mirrored(_believing(trust, once), as_json)
 
 
 @click.command()
@@ -204,6 +243,17 @@ def _believing(trust: str | None, take: Callable[[Ask], T]) -> T:
         if not click.confirm("Take images with this signature from now on?", default=False, err=True):
             raise error from None
     return take(lambda _, found: found == signer)
+
+
+def _tell_mirrored(done: Mirrored, as_json: bool) -> None:
+    if as_json:
+        show_json({"schema": 1, **msgspec.to_builtins(done)})
+        return
+    for what, images in (("Fetched", done.fetched), ("Removed", done.removed), ("Next boots get", done.chosen)):
+        if images:
+            out.print(f"{what} {', '.join(images)}.", soft_wrap=True)
+    if not done.changed:
+        out.print(f"This server holds what {done.publisher} publishes.", soft_wrap=True)
 
 
 def _tell(config: Config, pulled: list[tuple[Manifest, bool]], as_json: bool, *, chosen: bool) -> None:

@@ -318,6 +318,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         dict[Name, NamedImageConfig],
         Meta(description="images with settings of their own, by name (docs/images.md); built-in ones need not be here"),
     ] = field(default_factory=dict)
+    mirror: Annotated[
+        PublishedAddress,
+        Meta(
+            description=(
+                "where another boot server of this lab publishes its images: this server holds the same ones, and "
+                "builds none (docs/two-servers.md)"
+            ),
+            examples=["http://10.77.0.1:8069/published"],
+        ),
+    ] = ""
     export: Annotated[
         ExportConfig, Meta(description="the export of root file systems over ATA over Ethernet (AoE)")
     ] = field(default_factory=ExportConfig)

@@ -51,6 +51,12 @@ def prepare(store: Store) -> None:
         export.prepare(store.directory, roots)
 
 
+def adopt(store: Store, known: Mapping[str, Mapping[str, Mapping[str, str | int]]]) -> None:
+    """Let every export serve versions as another server does, by what that says of each (`facts`). Raises FarmError."""
+    for name, export in EXPORTS.items():
+        export.adopt(store.directory, {image: found[name] for image, found in known.items() if name in found})
+
+
 def require_room(store: Store) -> None:
     """Raise FarmError when a further version in the store could not be exported."""
     versions, selected = store.list(), store.selections().values()

@@ -68,6 +68,12 @@ class Export(Protocol):
         It is called whenever the versions in the store may have changed, also while the farm is down.
         """
 
+    def adopt(self, store: Path, known: Mapping[str, Mapping[str, str | int]]) -> None:
+        """Export versions as another server does, by what it says of each (`facts`): nodes can turn to either then.
+
+        Called before `prepare`. Raises FarmError when that cannot be.
+        """
+
     def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """What must run on the server so that nodes can read these, which it was prepared for.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from socket import SOCK_STREAM, SocketKind
 
@@ -63,6 +63,9 @@ class FolderExport:
     def prepare(self, store: Path, roots: Sequence[Root]) -> None:
         """Each gets a name in the folder that is served; new files in it count at once."""
         fill(store, roots)
+
+    def adopt(self, store: Path, known: Mapping[str, Mapping[str, str | int]]) -> None:
+        """Nothing is to be done: names are the same on all servers."""
 
     def service(self, root: Root) -> str:
         """One service serves all of them, and is called as the export."""

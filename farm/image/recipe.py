@@ -53,6 +53,12 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
     """
     require_known(config, name)
     settings = config.images.get(name, NamedImageConfig())
+    if config.mirror:
+        raise FarmError(
+            f"{name} is not built here.",
+            f"farm.yaml says that this server has the images of another one: {config.mirror}.",
+            "Build it on that server; it comes from there: sudo farm image mirror",
+        )
     if settings.pull:
         raise FarmError(
             f"{name} is not built here.",

@@ -92,9 +92,9 @@ class Store:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def lock(self) -> contextlib.AbstractContextManager[None]:
-        """Held by whoever builds or changes the store; raises FarmError when someone else does."""
-        return locked(self.directory / ".lock", "Another command is building or changing images.")
+    def lock(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:
+        """Held by whoever builds or changes the store; when someone else does, raises FarmError or waits for its end."""
+        return locked(self.directory / ".lock", "Another command is building or changing images.", wait=wait)
 
     def folder(self, name: str) -> Path:
         """Where an image's versions are, its selection, and what is kept for its builds."""

@@ -89,7 +89,7 @@ def dnsmasq_conf(config: Config, home: Home, interface: str) -> str:
 def nginx_conf(config: Config, home: Home) -> str:
     """Configuration of nginx: the files below Home.http, on the lab's address."""
     return _templates.get_template("nginx.conf.j2").render(
-        config=config, logs=home.logs, runtime=home.runtime, http=home.http
+        config=config, logs=home.logs, runtime=home.runtime, http=home.http, published=home.published
     )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from farm import command, ssh_key
 from farm.config import Config
 from farm.errors import FarmError
-from farm.export import facts, require_room
+from farm.export import facts, prepare, require_room
 from farm.home import Home
 from farm.image import recipe
 from farm.image.prebuilt import archive, index, pull, statement
@@ -56,11 +56,12 @@ def export_image(home: Home, config: Config, image: str, file: Path, key: Path |
 
 
 def publish_images(
-    home: Home, config: Config, names: Sequence[str], folder: Path, key: Path | None
+    home: Home, config: Config, names: Sequence[str], folder: Path, key: Path | None, *, wait: bool = False
 ) -> tuple[Index, list[str]]:
     """Make a folder hold all versions of these images, none: of all; see `publish`. Raises FarmError."""
     store = Store(home.images)
-    with store.lock():
+    prepare(store)
+    with store.lock(wait=wait):
         for name in names:
             if not store.list(name):
                 recipe.require_known(config, name)
@@ -76,6 +77,12 @@ def publish_images(
             key or signing_key(home),
             lambda manifest: facts(store, manifest),
         )
+
+
+def publish_again(home: Home, config: Config) -> None:
+    """Bring what the farm's own web server gives to other servers up to date, if anything was published there."""
+    if (home.published / index.INDEX).is_file():
+        publish_images(home, config, [], home.published, None, wait=True)
 
 
 def import_image(home: Home, config: Config, file: Path, ask: Ask, report: Report) -> tuple[Manifest, bool]:

@@ -34,6 +34,7 @@ from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
 from farm.serve.healing import Report, wait_until_healthy
 from farm.serve.image_transfer import pull_images
+from farm.serve.mirror import mirror
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Service, Supervisor
@@ -232,6 +233,9 @@ def _choose_image(home: Home, name: str, config: Config, report: Report) -> str:
     """The version of an image that next boots get; built or pulled when there is none. Raises FarmError."""
     store = Store(home.images)
     image = store.selected(name)
+    if image is None and config.mirror:
+        mirror(home, config, lambda *_: False, report)
+        image = store.selected(name)
     if image is None and (url := config.images.get(name, NamedImageConfig()).pull):
         pull_images(home, config, url, [name], lambda *_: False, report)
         image = store.selected(name)
@@ -398,6 +402,11 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
             environment={"FARM_SETTINGS": hashlib.sha256(settings).hexdigest()},
         ),
         Service("iceccd", submitter, order=50),
+        *(
+            [Service("mirror", [sys.executable, "-P", "-m", "farm", *home.options, "image", "mirror", "--follow"])]
+            if config.mirror
+            else []
+        ),
     ]
 
 

@@ -13,7 +13,7 @@ import psutil
 
 from farm.config import Config
 from farm.errors import FarmError
-from farm.export.aoe.slots import MAX_SLOT, give_slots, slot_of
+from farm.export.aoe.slots import MAX_SLOT, give_slots, slot_of, take_slots
 from farm.export.description import Root
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -58,6 +58,10 @@ class Aoe:
     def prepare(self, store: Path, roots: Sequence[Root]) -> None:
         """Each gets a slot."""
         give_slots(store, roots)
+
+    def adopt(self, store: Path, known: Mapping[str, Mapping[str, str | int]]) -> None:
+        """Each version gets the slot that it has there: the kernel takes two servers of one slot for one device."""
+        take_slots(store, {name: found["slot"] for name, found in known.items() if "slot" in found})
 
     def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """A vblade for each."""

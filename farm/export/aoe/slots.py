@@ -61,6 +61,41 @@ def give_slots(store: Path, roots: Sequence[Root]) -> None:
         _note(store, unnoted, after.slots)
 
 
+def take_slots(store: Path, wanted: Mapping[str, str | int]) -> None:
+    """See that versions have the slots that another server gave them. Raises FarmError, and changes nothing then.
+
+    ``wanted``: by the versions' folders in the store, where some may not be yet; checked here, for it comes from there.
+    """
+    with locked(_path(store).with_suffix(".lock"), "", wait=True):
+        before = _read(store)
+        after = taken(before, wanted)
+        if after != before:
+            write_atomic(_path(store), msgspec.json.encode(after))
+
+
+def taken(before: SlotTable, wanted: Mapping[str, str | int]) -> SlotTable:
+    """The slots with those that are wanted; raises FarmError where another version has one, or where it is none."""
+    slots = {name: slot for name, slot in wanted.items() if isinstance(slot, int) and 0 < slot <= MAX_SLOT}
+    holders = {slot: name for name, slot in before.slots.items()}
+    for name, slot in wanted.items():
+        if name not in slots or list(slots.values()).count(slots[name]) > 1:
+            raise FarmError(f"The other server exports {name} in slot {slot}.", "No slot is like that.", "Update it.")
+        if (holder := holders.get(slots[name], name)) != name:
+            raise FarmError(
+                f"Slot {slot}, in which the other server exports {name}, has {holder} here.",
+                "Nodes take two servers that export the same slot for one: they must hold the same.",
+                f"Remove it here: sudo farm image remove {holder}",
+            )
+        if (own := before.slots.get(name, slot)) != slot:
+            raise FarmError(
+                f"{name} has slot {own} here and slot {slot} on the other server.",
+                "Nodes that run may read it over either.",
+                f"Remove it here, and let it come again: sudo farm image remove {name}",
+            )
+    gone = [slot for slot in before.gone if slot not in slots.values()]
+    return SlotTable(before.last, {**before.slots, **slots}, gone)
+
+
 def given(before: SlotTable, names: Sequence[str], former: Mapping[str, int]) -> SlotTable:
     """The slots of ``names``: those they have, or had in their manifests (``former``), or else free ones.
 
