@@ -26,6 +26,7 @@ from farm.config.values import (
     Member,
     Name,
     Netname,
+    OptionalAddress,
     Package,
     Port,
     PublicKey,
@@ -318,6 +319,13 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         dict[Name, NamedImageConfig],
         Meta(description="images with settings of their own, by name (docs/images.md); built-in ones need not be here"),
     ] = field(default_factory=dict)
+    other_server: Annotated[
+        OptionalAddress,
+        Meta(
+            description="address of the other boot server of this lab, if there are two (docs/two-servers.md)",
+            examples=["10.77.0.2"],
+        ),
+    ] = ""
     mirror: Annotated[
         PublishedAddress,
         Meta(
@@ -421,6 +429,16 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             yield from ((("machines", at), each) for at, each in enumerate(self.machines) if each.mac == machine.mac)
             own = {machine.mac, machine.name}
             yield from ((("groups", name), each) for name, each in self.groups.items() if own & set(each.machines))
+
+    @property
+    def scheduler_host(self) -> str:
+        """Where the scheduler is: there is one in a lab, and of two boot servers the first one has it."""
+        return self.other_server if self.mirror else self.server
+
+    @property
+    def boot_servers(self) -> list[str]:
+        """The addresses of the lab's boot servers, this one first."""
+        return [self.server, *([self.other_server] if self.other_server else [])]
 
     @property
     def server(self) -> str:

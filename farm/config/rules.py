@@ -69,7 +69,7 @@ def check(config: Config) -> list[Problem]:
     wrong = list(server_problems(server))
     if wrong:
         return [*problems, *wrong]
-    return [*problems, *_dhcp(config, server), *_fixed_addresses(config, server)]
+    return [*problems, *_dhcp(config, server), *_fixed_addresses(config, server), *_other_server(config, server)]
 
 
 def server_problems(server: IPv4Interface) -> Iterator[Problem]:
@@ -129,6 +129,33 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
             "Every machine without a fixed address needs one.",
             mend,
             related=("dhcp", "last"),
+        )
+
+
+def _other_server(config: Config, server: IPv4Interface) -> Iterator[Problem]:
+    """Two boot servers that could not share a lab."""
+    place: Place = ("other_server",)
+    if not config.other_server:
+        if config.mirror:
+            text = "is needed where `mirror` is set."
+            yield Problem(place, text, "Nodes turn to that server too.", "Write its address on the lab's network.")
+        return
+    found = list(_host_problems(place, config.other_server, server.network, "Write its address on the lab's network."))
+    yield from found
+    if found:
+        return
+    other = IPv4Address(config.other_server)
+    if other == server.ip:
+        yield Problem(
+            place, f"{other} is this server.", mend="Write the address of the other one.", related=("address",)
+        )
+    if IPv4Address(config.dhcp.first) <= other <= IPv4Address(config.dhcp.last):
+        yield Problem(
+            place,
+            f"{other} is in the DHCP range of this server.",
+            "A node could be given the other server's address.",
+            "Give each server a part of the addresses: dhcp.first and dhcp.last.",
+            ("dhcp", "first"),
         )
 
 

@@ -19,6 +19,9 @@ Name = Annotated[
     ),
 ]
 Address = Annotated[str, Meta(pattern=r"^([0-9]{1,3}\.){3}[0-9]{1,3}$", description="an IPv4 address (10.77.0.50)")]
+OptionalAddress = Annotated[
+    str, Meta(pattern=r"^(([0-9]{1,3}\.){3}[0-9]{1,3})?$", description="an IPv4 address (10.77.0.2)")
+]
 ServerAddress = Annotated[
     str,
     Meta(

@@ -51,7 +51,7 @@ async def refuse_strangers(home: Home, instance: Now, look: Look, publish: Publi
         pardoned = {address for address in refused if not blocks or is_known(address, farm, config)}
         before = set(refused)
         if farm.activity.scheduler.up:
-            where = config.server, config.scheduler.port
+            where = config.scheduler_host, config.scheduler.port
             due -= {*farm.activity.scheduler.blocked}
             refused |= {address for address in due if await _give("block", *where, address)}
             for address in pardoned:

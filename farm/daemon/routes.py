@@ -277,7 +277,7 @@ async def _order(order: Order, request: web.Request) -> web.Response:
         if order == "unblock" and name not in blocked and pending.drains(watching.home, node.mac or node.key):
             pending.strike(watching.home, node.mac or node.key)
             return answer(Done(done=f"{node.name} is no longer drained: {RESUMES}."))
-    return answer(Done(done=await blocking.give(order, config.server, config.scheduler.port, name)))
+    return answer(Done(done=await blocking.give(order, config.scheduler_host, config.scheduler.port, name)))
 
 
 def _order_route(order: Order, text: str) -> Route:

@@ -169,7 +169,7 @@ async def poke_scheduler(config: Config, look: Look) -> None:
     while True:
         now = time.time()
         if any(_boots(node, now) for node in look().nodes.values()):
-            await poke(config.server, config.scheduler.port)
+            await poke(config.scheduler_host, config.scheduler.port)
         await asyncio.sleep(POKE_SECONDS)
 
 

@@ -151,7 +151,7 @@ class Daemon:
         await asyncio.to_thread(self.catch_up)
         await asyncio.to_thread(self.history.flush)  # builds go on that were open when an earlier farmd ended
         config, look = self._instance.config, lambda: self.farm
-        host, port = config.server, config.scheduler.port
+        host, port = config.scheduler_host, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
             "logs": lambda: sources.follow_boots(self._logs, self.publish),
             "leases": lambda: sources.watch_leases(self.home, look, self.publish),

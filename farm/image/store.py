@@ -93,7 +93,7 @@ class Store:
         self.directory = directory
 
     def lock(self, *, wait: bool = False) -> contextlib.AbstractContextManager[None]:
-        """Held by whoever builds or changes the store; when someone else does, raises FarmError or waits for its end."""
+        """Held by whoever builds or changes the store: while another does, raises FarmError, or waits for its end."""
         return locked(self.directory / ".lock", "Another command is building or changing images.", wait=wait)
 
     def folder(self, name: str) -> Path:

@@ -103,10 +103,12 @@ def ula_prefix(name: str) -> str:
 def kernel_command_line(config: Config, booted: Booted, root: str, mtu: int, options: str) -> str:
     """What a node's kernel is told; iPXE fills in ``${...}``. All of farm.* is read by the initrd or by farm-node."""
     verity = f"farm.verity={booted.verity.argument} " if booted.verity else ""
+    other = f"farm.other={config.other_server} " if config.other_server else ""
     own = (
         f"initrd=initrd {KERNEL_OPTIONS} "
         f"farm.root={root} {verity}farm.image={booted.image} "
-        f"farm.server={config.server} farm.http={config.http_port} farm.mtu={mtu} BOOTIF=01-${{netX/mac:hexhyp}} "
+        f"farm.server={config.server} {other}farm.http={config.http_port} farm.mtu={mtu} "
+        "BOOTIF=01-${netX/mac:hexhyp} "
         "ip=${netX/ip}::${netX/gateway}:${netX/netmask}:::off"
     )
     return " ".join(part for part in (own, options) if part)

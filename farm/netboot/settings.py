@@ -58,7 +58,7 @@ def _compile(config: Config, machine: MachineConfig | None) -> Document:
     """At the top: a node from before roles looks for them there, and for nothing else."""
     return {
         "netname": config.netname,
-        "scheduler": f"{config.server}:{config.scheduler.port}",
+        "scheduler": f"{config.scheduler_host}:{config.scheduler.port}",
         "slots": config.slots_of(machine),
     }
 

@@ -13,7 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from farm.node import metrics, witness
+from farm.node import aoe_paths, metrics, witness
 from farm.node.network import address_of, name_now
 from farm.node.retry import pauses
 from farm.node.telemetry import Sampler
@@ -125,6 +125,8 @@ def main(root: str = "/") -> int:
     stop = threading.Event()
     if node["boot_id"]:
         threading.Thread(target=witness.repeat, args=(node, stop), daemon=True).start()
+    if node.get("root") == "aoe":
+        threading.Thread(target=aoe_paths.look_again, args=(stop,), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     waits = pauses(*SERVE_PAUSES)

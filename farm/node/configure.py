@@ -5,6 +5,7 @@ Every import here is paid for at every boot of every node, so curl is run for TF
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -57,7 +58,7 @@ def uptime() -> float:
 
 
 def ask(boot: Boot, mac: str, boot_id: str, stages: dict[str, float]) -> Settings:
-    """Ask the server what this node is to be, by HTTP and after some tries by TFTP too, for as long as it takes."""
+    """Ask the server what this node is to be, for as long as it takes; after some tries the other one and TFTP, too."""
     complained = time.monotonic()
     waits = pauses(*ASK_PAUSES)
     attempt = 0
@@ -80,6 +81,12 @@ def _ask_once(boot: Boot, mac: str, boot_id: str, stages: dict[str, float], tftp
     except (OSError, SettingsError):
         if not tftp:
             raise
+    if boot.other:
+        with contextlib.suppress(OSError, SettingsError):
+            settings = parse_settings(http_get(boot.other, boot.http_port, question))
+            # What else is to be fetched comes from there, too.
+            boot.server, boot.other = boot.other, boot.server
+            return settings
     try:
         return parse_settings(tftp_get(boot.server, f"nodes/{mac.replace(':', '-')}.json"))
     except FileNotFoundError:
@@ -142,6 +149,7 @@ def apply(root: str, boot: Boot, settings: Settings, nic: dict[str, str], stages
         "image": boot.image,
         "root": boot.root,
         "server": boot.server,
+        "other": boot.other,
         "http_port": boot.http_port,
         "telemetry_port": settings.telemetry_port,
         "boot": stages,

@@ -68,12 +68,14 @@ class Settings:
 class Boot:
     """What the kernel command line says: the boot NIC's MAC, the server, its HTTP port, the image, the root's export.
 
-    MAC, image and export are empty where it does not say them.
+    MAC, other server, image and export are empty where it does not say them.
     """
 
-    def __init__(self, *, mac: str, server: str, http_port: int, image: str, root: str) -> None:
+    def __init__(self, *, mac: str, server: str, http_port: int, image: str, root: str, other: str = "") -> None:
         self.mac = mac
         self.server = server
+        self.other = other
+        """The lab's other boot server."""
         self.http_port = http_port
         self.image = image
         self.root = root
@@ -84,6 +86,7 @@ def parse_cmdline(text: str) -> Boot:
     # The first of each counts, as for the initrd.
     options = dict(word.split("=", 1) for word in reversed(text.split()) if "=" in word)
     server = options.get("farm.server", "")
+    other = options.get("farm.other", "")
     port = options.get("farm.http", "8069")
     image = options.get("farm.image", "")
     root = options.get("farm.root", "").split(":")[0]
@@ -99,6 +102,7 @@ def parse_cmdline(text: str) -> Boot:
         http_port=int(port),
         image=image if IMAGE.fullmatch(image) else "",
         root=root if EXPORT.fullmatch(root) else "",
+        other=other if ADDRESS.fullmatch(other) else "",
     )
 
 

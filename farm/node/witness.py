@@ -54,6 +54,8 @@ def repeat(node: dict[str, Any], stop: threading.Event) -> None:
         address = address_of(name_now(node["nic"], node["mac"]))
         if address is None or (address == asked and time.monotonic() < due):
             continue
-        with contextlib.suppress(OSError):
-            http_get(node["server"], node["http_port"], question(node["mac"], node["boot_id"]))
-            asked, due = address, time.monotonic() + AGAIN_SECONDS
+        # The other boot server of the lab learns of this machine by that alone.
+        for server in filter(None, (node["server"], node.get("other", ""))):
+            with contextlib.suppress(OSError):
+                http_get(server, node["http_port"], question(node["mac"], node["boot_id"]))
+                asked, due = address, time.monotonic() + AGAIN_SECONDS

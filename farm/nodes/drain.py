@@ -130,7 +130,7 @@ async def drain_node(
             "The virtual lab is a separate network.", "The scheduler can be reached only from inside the lab.", ""
         )
     config = instance.config
-    async with Control(config.server, config.scheduler.port) as scheduler:
+    async with Control(config.scheduler_host, config.scheduler.port) as scheduler:
         names = [each.name for each in parse_nodes(await scheduler.ask("listcs"))]
         # What is no machine of ours may have the name of one that is off.
         name = name_for_scheduler(node, names if node.mac else [*names, *names, node.name])
@@ -208,7 +208,7 @@ async def _until_idle(
 async def _afterwards(home: Home, instance: Instance, node: NodeStatus, name: str, then: Then) -> str:
     """Block it; before it is rebooted or powered off too, so that nothing comes in between."""
     config = instance.config
-    await give("block", config.server, config.scheduler.port, name)
+    await give("block", config.scheduler_host, config.scheduler.port, name)
     if then == "block":
         return f"{name} has finished its jobs and is blocked until it is unblocked."
     told, does = POWER_WORDS[then]
@@ -220,5 +220,5 @@ async def _afterwards(home: Home, instance: Instance, node: NodeStatus, name: st
             error.why,
             f"Unblock it: farm node unblock {name}",
         ) from error
-    await give("unblock", config.server, config.scheduler.port, name)
+    await give("unblock", config.scheduler_host, config.scheduler.port, name)
     return f"{name} has finished its jobs and {does}."

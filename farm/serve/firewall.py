@@ -91,7 +91,7 @@ def known_addresses(config: Config) -> list[str]:
     Those that nodes can have, whether they run or not: nodes come up without anybody watching.
     """
     fixed = [machine.address for machine in config.machines if machine.address]
-    return [config.server, f"{config.dhcp.first}-{config.dhcp.last}", *fixed, *config.nodes.known]
+    return [*config.boot_servers, f"{config.dhcp.first}-{config.dhcp.last}", *fixed, *config.nodes.known]
 
 
 def _known_only(config: Config) -> tuple[str, str]:

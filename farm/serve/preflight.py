@@ -138,7 +138,7 @@ def _busy(kind: int, port: int, purpose: str, pid: int | None) -> tuple[str, str
 def require_no_rival(config: Config) -> None:
     """Raises FarmError when another DHCP server answers on the lab's interface."""
     # Many servers first see for up to 3 s whether an address is free (dnsmasq(8), no-ping) and only then offer it.
-    rivals = sorted(find_dhcp_servers(config.interface, seconds=4.0) - {config.server})
+    rivals = sorted(find_dhcp_servers(config.interface, seconds=4.0) - {*config.boot_servers})
     if rivals:
         raise FarmError(
             f"Another DHCP server answers on {config.interface}: {', '.join(rivals)}.",

@@ -365,7 +365,7 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
     submitter = [
         "iceccd",
         "-s",
-        f"{config.server}:{config.scheduler.port}",
+        f"{config.scheduler_host}:{config.scheduler.port}",
         "-n",
         config.netname,
         "-N",
@@ -394,7 +394,7 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
             # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
             log="dnsmasq-output",
         ),
-        Service("scheduler", scheduler, order=20),
+        *([] if config.mirror else [Service("scheduler", scheduler, order=20)]),
         Service(
             "farmd",
             [sys.executable, "-P", "-m", "farm.daemon", *home.options],

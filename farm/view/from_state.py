@@ -77,7 +77,7 @@ def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:
     machines = {machine.name for machine in instance.machines}
     services = [_service(service, machines, farm.silent(service.name)) for service in farm.services]
     config = instance.config
-    scheduler = _scheduler(farm, f"{config.server}:{config.scheduler.port}", config.netname)
+    scheduler = _scheduler(farm, f"{config.scheduler_host}:{config.scheduler.port}", config.netname)
     found = problems(farm, instance, farmd_why)
     return Overview(
         farm=config.name,

@@ -15,7 +15,7 @@ from farm.watch.state import Farm
 def networks(config: Config) -> list[IPv4Network]:
     """`nodes.known` and the server: addresses that are known without having booted from here."""
     found = []
-    for text in (config.server, *config.nodes.known):
+    for text in (*config.boot_servers, *config.nodes.known):
         try:
             found.append(IPv4Network(text, strict=False))
         except ValueError:

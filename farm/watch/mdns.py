@@ -262,7 +262,7 @@ def farm_advertisement(config: Config) -> AsyncServiceInfo:
     properties = {
         "farm": config.name,
         "netname": config.netname,
-        "scheduler": f"{config.server}:{config.scheduler.port}",
+        "scheduler": f"{config.scheduler_host}:{config.scheduler.port}",
     }
     if config.api.port:
         properties["api"] = f"http://{config.server}:{config.api.port}"

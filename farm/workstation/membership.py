@@ -65,7 +65,7 @@ def of_server(instance: Instance) -> Membership:
     return Membership(
         farm=config.name,
         netname=config.netname,
-        scheduler=config.server,
+        scheduler=config.scheduler_host,
         port=config.scheduler.port,
         submitter=config.submitter,
         how="server",

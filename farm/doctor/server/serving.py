@@ -167,7 +167,7 @@ def _rival_dhcp(facts: ServerFacts) -> Outcome:
         return skip("Only root can ask for DHCP servers.")
     name = facts.instance.interface
     found = find_dhcp_servers(name, seconds=4.0)
-    rivals = sorted(found - {facts.instance.config.server})
+    rivals = sorted(found - {*facts.instance.config.boot_servers})
     seen = f"Answered: {', '.join(sorted(found)) or 'none (the farm does not answer its own server)'}."
     return DHCP.found(seen, interface=name, rivals=", ".join(rivals)) if rivals else fine(seen)
 
@@ -176,7 +176,7 @@ def _rival_tftp(facts: ServerFacts) -> Outcome:
     config = facts.instance.config
     broadcast = ipaddress.ip_interface(config.address).network.broadcast_address
     own = {each.address for addresses in psutil.net_if_addrs().values() for each in addresses}
-    rivals = sorted(find_tftp_servers(str(broadcast)) - own)
+    rivals = sorted(find_tftp_servers(str(broadcast)) - own - {*config.boot_servers})
     if rivals:
         return TFTP.found(interface=facts.instance.interface, rivals=", ".join(rivals))
     return fine("No other server answers a broadcast; servers that ignore broadcasts are not found.")

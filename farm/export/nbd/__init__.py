@@ -37,8 +37,8 @@ class Nbd(FolderExport):
         return [nbdkit(served_folder(roots[0].store), instance.config.server)] if roots else []
 
     def address(self, config: Config, root: Root) -> str:
-        """HOST:PORT:NAME, where HOST may become a list that is separated by commas."""
-        return f"{config.server}:{PORT}:{served_name(root)}"
+        """HOST:PORT:NAME; of two boot servers HOST,HOST2: nbd-keeper turns to the other one when it loses the first."""
+        return f"{','.join(config.boot_servers)}:{PORT}:{served_name(root)}"
 
     def ask(self, instance: Instance, pid: int, root: Root) -> str:
         """As a node would: find the root by its name, and read the beginning."""
