@@ -160,11 +160,11 @@ async def watch_dhcp(instance: Now, publish: Publish) -> None:
     heard: dict[str, int] = {}
     last: tuple[Finding, ...] = ()
     while os.geteuid() == 0:
-        name, own = instance().interface, instance().config.server
+        name, own = instance().interface, instance().config.boot_servers
         with contextlib.suppress(FarmError):  # without its interface the farm has other troubles
             servers = await asyncio.to_thread(find_dhcp_servers, name, OFFER_SECONDS)
             left = {server: rounds - 1 for server, rounds in heard.items() if rounds > 1}
-            heard = left | dict.fromkeys(servers - {own}, FORGIVEN)
+            heard = left | dict.fromkeys(servers - {*own}, FORGIVEN)
         found = _rivals(name, sorted(heard))
         if found != last:
             publish(Examined("dhcp", found))

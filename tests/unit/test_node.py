@@ -142,12 +142,12 @@ def test_answers_of_the_wrong_shape_are_refused(data: bytes) -> None:
 def test_the_command_line_names_nic_and_server() -> None:
     boot = parse_cmdline(
         "quiet BOOTIF=01-52-54-00-AB-00-01 farm.server=10.77.0.1 farm.http=80 farm.image=2026-1 x=y=z "
-        "farm.root=nbd:10.77.0.1:10809:2026-1\n"
+        "farm.root=nbd:10.77.0.1:10809:2026-1 farm.other=10.77.0.2\n"
     )
     expected = {"mac": "52:54:00:ab:00:01", "server": "10.77.0.1", "http_port": 80, "image": "2026-1", "root": "nbd"}
-    assert expected == vars(boot)
-    other = parse_cmdline("farm.server=10.77.0.1 BOOTIF=x farm.image=../x farm.root=N\x1bD:1")
-    assert ("", "", "") == (other.mac, other.image, other.root)
+    assert {**expected, "other": "10.77.0.2"} == vars(boot)
+    other = parse_cmdline("farm.server=10.77.0.1 BOOTIF=x farm.image=../x farm.root=N\x1bD:1 farm.other=x")
+    assert ("", "", "", "") == (other.mac, other.image, other.root, other.other)
     for bootif in ("52-54-00-ab-00-01", "52:54:00:AB:00:01", "01:52:54:00:ab:00:01"):
         assert parse_cmdline(f"farm.server=10.77.0.1 BOOTIF={bootif}").mac == "52:54:00:ab:00:01"
 
