@@ -20,7 +20,7 @@ from farm.export import root_argument
 from farm.home import Home, place, write_atomic
 from farm.image.store import Store
 from farm.image.verity import Verity
-from farm.netboot import node_files
+from farm.netboot import host_keys, node_files
 from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.lts_copies import serve_lts
 from farm.netboot.settings import hyphens, machine_settings
@@ -160,7 +160,7 @@ def write_boot_files(
     kinds = {name: store.get(image).kind for name, image in images.items()}
     contents = node_files.read_sources(config, home.config.parent)
     node_files.serve(contents, home.http / "files")
-    settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents))
+    settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents), host_keys.read())
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},

@@ -13,6 +13,7 @@ from farm.image.recipe import roles
 from farm.node import contract
 
 Document = dict[str, object]
+SSH_PORT = 22
 
 
 def machine_settings(
@@ -20,16 +21,17 @@ def machine_settings(
     farm_key: str,
     kinds: Mapping[str, str] = MappingProxyType({}),
     hashes: Mapping[str, str] = MappingProxyType({}),
+    host_keys: Sequence[str] = (),
 ) -> dict[str, Document]:
     """File name → what a machine is told: default.json, and one for each machine that differs.
 
     ``kinds``: the built-in kind that an image is made from, by its name, where that is another. ``hashes``: the SHA-256
-    of each file for nodes, by its source.
+    of each file for nodes, by its source. ``host_keys``: the public keys of this computer's sshd.
     """
 
     def document(machine: MachineConfig | None) -> Document:
         image = config.image_of(machine)
-        told = machine_document(config, machine, farm_key, roles(kinds.get(image, image)))
+        told = machine_document(config, machine, farm_key, roles(kinds.get(image, image)), host_keys)
         files = config.files_of(machine)
         entries = [{"path": file.path, "sha256": hashes[file.source], "mode": file.mode} for file in files]
         return {**told, "files": entries} if entries else told
@@ -38,7 +40,9 @@ def machine_settings(
     return {"default.json": document(None), **own}
 
 
-def machine_document(config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str]) -> Document:
+def machine_document(
+    config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str], host_keys: Sequence[str] = ()
+) -> Document:
     """What one machine is told (None: one that is not listed); ``roles``: what it is for."""
     document: Document = {
         "schema": contract.SCHEMA,
@@ -50,11 +54,11 @@ def machine_document(config: Config, machine: MachineConfig | None, farm_key: st
     }
     for role in roles:
         if role in SETTINGS:
-            document |= SETTINGS[role](config, machine)
+            document |= SETTINGS[role](config, machine, host_keys)
     return document
 
 
-def _compile(config: Config, machine: MachineConfig | None) -> Document:
+def _compile(config: Config, machine: MachineConfig | None, host_keys: Sequence[str]) -> Document:
     """At the top: a node from before roles looks for them there, and for nothing else."""
     return {
         "netname": config.netname,
@@ -63,7 +67,15 @@ def _compile(config: Config, machine: MachineConfig | None) -> Document:
     }
 
 
-SETTINGS: Mapping[str, Callable[[Config, MachineConfig | None], Document]] = {"compile": _compile}
+def _session(config: Config, machine: MachineConfig | None, host_keys: Sequence[str]) -> Document:
+    """The server to log in to is this computer: it serves the root file system, so it is trusted already."""
+    return {"session": {"servers": [{"host": config.server, "port": SSH_PORT, "host_keys": list(host_keys)}]}}
+
+
+SETTINGS: Mapping[str, Callable[[Config, MachineConfig | None, Sequence[str]], Document]] = {
+    "compile": _compile,
+    "session": _session,
+}
 """By role, what it is told; a role that needs nothing has no entry."""
 
 

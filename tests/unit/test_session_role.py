@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,8 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from farm.config import Config, NodesConfig
+from farm.netboot import host_keys
+from farm.netboot.settings import machine_settings
+from farm.node.contract import SettingsError
 from farm.node.roles import load
 from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
+from farm.node.session.session_settings import read_session
+from farm.node.settings import parse_settings
 from farm.view.boot import advice_for
 from farm.view.from_state import node_status
 from farm.view.idle import idle_reason
@@ -42,6 +49,10 @@ SEAT=seat0
 REALTIME=1700000000000000
 """
 USER = AT_GREETER.replace("104", "64000").replace("lightdm", "farm-session").replace("greeter", "user")
+
+
+THIN = Config(nodes=NodesConfig(image="thin-client"))
+NODE = {"roles": {"session": {}}}
 
 
 def sessions(folder: Path, *texts: str) -> str:
@@ -100,14 +111,42 @@ def test_only_a_machine_whose_screens_have_no_gpu_is_spared_the_search(tmp_path:
             (card / name).write_text(f"{text}\n")
     role = load("session")
 
-    assert "log-in on the screen, which has no GPU" == role.set_up(str(tmp_path), {})
+    assert "log-in on the screen, which has no GPU" == role.set_up(str(tmp_path), NODE)
     assert NO_GPU == (tmp_path / XORG).read_text()
 
     (tmp_path / XORG).unlink()
     (card / "vendor").write_text("0x8086\n")
-    assert "log-in on the screen" == role.set_up(str(tmp_path), {})
-    assert "log-in on the screen" == role.set_up(str(tmp_path / "elsewhere"), {})
+    assert "log-in on the screen" == role.set_up(str(tmp_path), NODE)
+    assert "log-in on the screen" == role.set_up(str(tmp_path / "elsewhere"), NODE)
     assert not (tmp_path / XORG).exists()
+
+
+def test_a_log_in_finds_the_server_that_the_farm_says(tmp_path: Path) -> None:
+    (tmp_path / "ssh_host_ed25519_key.pub").write_text("ssh-ed25519 AAAAC3Nz root@server\n")
+    (tmp_path / "ssh_host_odd_key.pub").write_text("no key\n")
+    keys = host_keys.read(tmp_path)
+    assert ["ssh-ed25519 AAAAC3Nz"] == keys
+    written = machine_settings(THIN, "ssh-ed25519 AAAAC3Nz farm", host_keys=keys)["default.json"]
+    assert "scheduler" not in written
+    told = parse_settings(json.dumps(written).encode())
+
+    load("session").set_up(str(tmp_path), {"roles": told.roles})
+
+    (server,) = read_session(str(tmp_path)).servers
+    assert (Config().server, 22, ("ssh-ed25519 AAAAC3Nz",)) == (server.host, server.port, server.host_keys)
+
+
+@pytest.mark.parametrize("wrong", [[], "x", {"servers": []}, {"servers": [{"host": "-oProxyCommand=x"}]}])
+def test_settings_that_cannot_be_are_refused(wrong: object) -> None:
+    with pytest.raises(SettingsError):
+        load("session").parse({"session": wrong})
+
+
+def test_a_server_from_before_them_says_no_settings(tmp_path: Path) -> None:
+    load("session").set_up(str(tmp_path), {"roles": {"session": load("session").parse({})}})
+
+    with pytest.raises(SettingsError, match="was not told a server"):
+        read_session(str(tmp_path))
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from farm.node.contract import SettingsError
 from farm.node.files import read, write
 from farm.node.finding import finding
 from farm.node.roles import TYPE_CHECKING, Probe, Role
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from farm.node.metrics import Family
-    from farm.node.roles import Finding, Node, Section
+    from farm.node.roles import Finding, Node, Said, Section
 
 GREETER = "lightdm-gtk-greeter"
 SESSIONS = "/run/systemd/sessions"
@@ -45,10 +46,27 @@ DISPLAY_CLASS = "0x03"
 
 
 class Session(Role):
-    """Its settings: none yet."""
+    """Its settings: those of farm/node/session/session_settings.py; none where the server is from before them."""
+
+    def parse(self, said: Said) -> dict[str, Any]:
+        """What is said below ``session``, once it is checked."""
+        from farm.node.session.session_settings import parse_session  # with dataclasses, which other roles do without
+
+        settings = said.get("session", {})
+        if not isinstance(settings, dict):
+            raise SettingsError("session is not an object")
+        if settings:
+            parse_session(settings)
+        return settings
 
     def set_up(self, root: str, node: Node) -> str:
-        """Spare X the search for a GPU where there is none."""
+        """Leave the settings where a log-in reads them, and spare X the search for a GPU where there is none."""
+        import json
+
+        from farm.node.session.session_settings import FILE
+
+        if settings := node["roles"]["session"]:
+            write(os.path.join(root, FILE), json.dumps(settings))
         screens = list(_screens(os.path.join(root, "sys/bus/pci/devices")))
         emulated = bool(screens) and EMULATED.issuperset(screens)
         if emulated:
