@@ -22,23 +22,21 @@ set -eu
 cat > /inside << 'END'
 set -eu
 ip link set lo up
-echo 'name: pulled' > /etc/farm.yaml
 mkdir -p /etc/farm
-cp /etc/farm.yaml /etc/farm/
+echo 'name: pulled' > /etc/farm/farm.yaml
 /src/.venv/bin/python -m http.server --bind 127.0.0.1 --directory /www 8080 2> /dev/null &
 farm image build 2>&1 && exit 1
 farm image import /image.tar 2>&1 && exit 1
 farm image import /image.tar --trust {fingerprint}
-farm image remove {version} 2>&1 && exit 1
 farm image pull http://127.0.0.1:8080 {name}/{version}
+END
+unshare --net sh /inside
 farm up --virtual 1
 echo "== status"
 farm status --json
 echo "== doctor"
 farm doctor --json || true
 farm down
-END
-unshare --net sh /inside
 """
 
 
