@@ -43,6 +43,8 @@ FIRST_KIND: KindName = "icecream-node"
 """The kind of image that was once the only one: records that name no kind mean it."""
 FIRST_ROOT: RootName = "aoe"
 """The export that was once the only one: records that name none mean it."""
+TREE_ROOT: RootName = "nfs"
+"""The export by which nodes read a root that is a folder: the others serve single files."""
 Place = tuple[str | int, ...]
 """Where in the file: ("machines", 2, "mac"), ("images", "cad", "packages")."""
 VIRTUAL_NAME = "lab"
@@ -120,6 +122,17 @@ class NamedImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     root: Annotated[
         RootName | None, Meta(description="how nodes read its root file system; unset: as image.root says")
     ] = None
+    tree: Annotated[
+        str,
+        Meta(
+            pattern=r"^(/[A-Za-z0-9._+-]+)*$",
+            description=(
+                "the absolute path of a folder of this server that is its root file system while you work on it, such "
+                "as a chroot: nodes read it by nfs, whatever root says (docs/roots.md)"
+            ),
+            examples=["/srv/chroots/cad"],
+        ),
+    ] = ""
     kernel_options: Annotated[
         KernelOptions, Meta(description="added to the kernel command line of machines that boot it")
     ] = ""
@@ -416,6 +429,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         sections: list[tuple[Place, Struct]] = [*self._own(machine)]
         if key == "root":
             name = self.image_of(machine)
+            if name in self.images and self.images[name].tree:
+                return ("images", name, "tree"), TREE_ROOT
             sections += [(("images", name), self.images[name])] if name in self.images else []
             sections += [(("image",), self.image)]
         else:

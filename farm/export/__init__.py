@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from farm.config import Config
+from farm.config import TREE_ROOT, Config
 from farm.errors import FarmError
 from farm.export.aoe import Aoe
 from farm.export.description import Export, Root
 from farm.export.nbd import Nbd
-from farm.export.nfs import Nfs
+from farm.export.nfs import Nfs, tree_address
 from farm.image.store import Manifest, Store
 from farm.instance import Instance
 from farm.supervisor import Service
@@ -91,6 +91,11 @@ def serving(instance: Instance, store: Store, service: str) -> tuple[Export, Roo
 def root_argument(config: Config, store: Store, manifest: Manifest, export: str) -> str:
     """What the kernel of a node is told of its root, by an export: the value of ``farm.root``. Raises FarmError."""
     return f"{export}:{EXPORTS[export].address(config, root_of(store, manifest))}"
+
+
+def tree_argument(config: Config, name: str) -> str:
+    """The same of an image whose root is a folder of the server (`images.NAME.tree`)."""
+    return f"{TREE_ROOT}:{tree_address(config, name)}"
 
 
 def facts(store: Store, manifest: Manifest) -> dict[str, dict[str, str | int]]:

@@ -13,10 +13,10 @@ from pathlib import Path
 import jinja2
 import msgspec
 
-from farm.config import Config, MachineConfig
+from farm.config import TREE_ROOT, Config, MachineConfig
 from farm.config.lts_file import LTS_FILE
 from farm.errors import FarmError
-from farm.export import root_argument
+from farm.export import root_argument, tree_argument
 from farm.home import Home, place, write_atomic
 from farm.image.store import Store
 from farm.image.verity import Verity
@@ -155,7 +155,7 @@ def write_boot_files(
     ``images``: the version that next boots get, by the name of the image. Its files are linked where they can be, else
     copied; what belongs to machines no longer listed or to images no longer in the store is removed.
     """
-    booted = {name: _booted(config, store, image) for name, image in images.items()}
+    booted = {name: _booted(config, store, name, image) for name, image in images.items()}
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     kinds = {name: store.get(image).kind for name, image in images.items()}
     contents = node_files.read_sources(config, home.config.parent)
@@ -185,8 +185,10 @@ def write_boot_files(
         place(source, home.http / "loader" / loader)
 
 
-def _booted(config: Config, store: Store, image: str) -> Booted:
+def _booted(config: Config, store: Store, name: str, image: str) -> Booted:
     manifest = store.get(image)
+    if name in config.images and config.images[name].tree:
+        return Booted(image, {TREE_ROOT: tree_argument(config, name)})
     roots = {export: root_argument(config, store, manifest, export) for export in config.roots}
     return Booted(image, roots, manifest.verity)
 

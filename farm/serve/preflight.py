@@ -83,6 +83,17 @@ def require_space(home_state: str | os.PathLike[str]) -> None:
         )
 
 
+def require_trees(config: Config) -> None:
+    """Raises FarmError when a folder that is to be a root file system holds none."""
+    for name, image in config.images.items():
+        if image.tree and not os.path.lexists(f"{image.tree}/sbin/init"):
+            raise FarmError(
+                f"images.{name}.tree is no root file system: {image.tree}.",
+                "There is no sbin/init in it.",
+                f"Unpack a version of an image there: sudo unsquashfs -f -d {image.tree} ROOT.SQUASHFS (docs/roots.md)",
+            )
+
+
 def require_interface_up(config: Config) -> None:
     """Raises FarmError when the lab's interface is down, or carries smaller frames than the nodes will send."""
     if flaw := interface_flaw(config.interface, config.mtu):

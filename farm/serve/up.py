@@ -107,6 +107,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         preflight.require_programs(virtual, exports)
         preflight.require_short_path(home)
         preflight.require_space(home.state)
+        preflight.require_trees(config)
         images = {name: _choose_image(home, name, config, report) for name in recipe.booted(config)}
         export.prepare(Store(home.images))
         planned = _plan(config, request, old, images)

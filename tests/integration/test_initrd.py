@@ -275,3 +275,38 @@ def asked(machine: Machine, whom: str) -> int:
 
 def test_a_server_that_does_not_answer_is_asked_ever_less_often(machine: Machine) -> None:
     assert 2 < asked(machine, "server") < 12
+
+
+MOUNT = """
+mount -t tmpfs tmpfs /run
+mount --bind "$1/cmdline" /proc/cmdline
+exec env -i PATH="$1/bin" "$1/bin/sh" -uc '
+panic() { echo "panic: $*"; exit 1; }
+. "$1"
+farm_roads=$1-roads nic=lo rootmnt=$2/root
+farm_network() { :; }
+nc() { :; }
+busybox() { shift 6; echo "$1" > /run/asked; mount -o bind TREE "$2"; }
+farm_read_ahead() { :; }
+mountroot
+cd "$rootmnt" && mv etc/link etc/renamed && cat /run/asked etc/renamed
+' sh "$2" "$1"
+"""
+"""Its network is there, and where the kernel would mount by NFS, a folder of this machine stands in."""
+
+
+def test_a_folder_is_the_root_as_it_is_and_stays_so(machine: Machine) -> None:
+    tree = machine.folder / "tree"
+    (tree / "etc/systemd/network").mkdir(parents=True)
+    (tree / "etc/systemd/network/20-farm.network").write_text("[Match]\nType=ether\n")
+    (tree / "etc/hostname").write_text("chroot\n")
+    (tree / "etc/link").symlink_to("hostname")
+    (machine.folder / "root").mkdir()
+    (machine.folder / "cmdline").write_text("boot=farm farm.root=nfs:10.0.0.1:/trees/dev/ ip=10.0.0.9:::\n")
+
+    argv = ["unshare", "--mount", "sh", "-euc", MOUNT.replace("TREE", str(tree)), "sh", machine.folder, SCRIPT]
+    shown = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert (0, "10.0.0.1:/trees/dev\nchroot\n") == (shown.returncode, shown.stdout), shown.stderr
+    assert "hostname" == os.readlink(tree / "etc/link")
+    assert "Type=ether" in (tree / "etc/systemd/network/20-farm.network").read_text()

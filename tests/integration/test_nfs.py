@@ -9,12 +9,14 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from farm.config import Config, DhcpConfig, ImageConfig
+from farm.config import Config, DhcpConfig, ImageConfig, NamedImageConfig
 from farm.export import prepare
 from farm.export.nfs import PORT
 from farm.export.nfs.question import ServedFile, ask_for
@@ -143,6 +145,32 @@ def test_another_file_in_the_versions_place_is_not_well_until_it_is_exported(ser
         kept.rename(path)
         prepare(server.store)
     assert "nfs" in wells(server)
+
+
+@pytest.fixture(scope="module")
+def tree(server: Server) -> Iterator[Path]:
+    """A folder that is an image's root, exported as it is."""
+    tree = server.place.folder / "chroot"
+    (tree / "etc").mkdir(parents=True)
+    (tree / "etc/hostname").write_text("chroot\n")
+    (tree / "etc/outside").symlink_to("/etc/shadow")
+    server.instance = replace(server.instance, config=replace(CONFIG, images={"dev": NamedImageConfig(tree=str(tree))}))
+    server.up()
+    until(lambda: "nfs" in wells(server), "ganesha does not answer")
+    yield tree
+
+
+def test_a_folder_is_read_as_it_is_beside_the_versions(server: Server, node: Namespace, tree: Path) -> None:
+    assert ServedFile(7, b"chroot\n") == seen(node, "trees", "dev", "etc", "hostname")
+    assert len(ROOT) == seen(node, "images", VERSION).size
+    (tree / "etc/hostname").write_text("changed\n")
+    assert b"changed\n" == seen(node, "trees", "dev", "etc", "hostname").beginning
+
+
+@pytest.mark.parametrize("path", [["trees", "dev", "..", "..", "etc"], ["trees", "dev", "etc", "outside"], ["trees"]])
+def test_of_a_folder_nothing_outside_is_read(server: Server, node: Namespace, tree: Path, path: list[str]) -> None:
+    with pytest.raises(OSError, match="the NFS server"):
+        seen(node, *path)
 
 
 def test_what_it_keeps_is_in_the_farms_own_folder(server: Server) -> None:

@@ -12,9 +12,10 @@ from click.testing import CliRunner
 
 from farm.cli import image as image_commands
 from farm.cli.next_boot import NextBoot, next_boot
-from farm.config import Config, MachineConfig
+from farm.config import Config, MachineConfig, NamedImageConfig
 from farm.config.file import parse
 from farm.errors import ConfigError, FarmError
+from farm.export import prepare
 from farm.home import Home
 from farm.image.apt_sources import DEFAULT_KEYRING, AptSource
 from farm.image.build import current_inputs
@@ -22,8 +23,9 @@ from farm.image.kinds import KINDS, layer_dirs
 from farm.image.layers import write_base, write_script
 from farm.image.recipe import booted, recipe
 from farm.image.store import Store
-from farm.netboot.render import Booted, boot_scripts, dnsmasq_conf
+from farm.netboot.render import Booted, boot_scripts, dnsmasq_conf, write_boot_files
 from farm.netboot.settings import machine_settings
+from farm.serve.preflight import require_trees
 from farm.view.status import NodeStatus
 from farm.watch.events import Stage
 from tests.made_up_store import add_version
@@ -129,9 +131,35 @@ def test_roots_are_chosen_by_machine_then_group_then_image_then_for_all(room: Co
     assert ("image", "root") == room.setting(machine(room, "pc01"), "root")[0]
 
 
+def test_an_image_that_is_a_folder_is_read_by_nfs_and_not_checked(tmp_path: Path) -> None:
+    found = parse(ROOM.replace("small: {", "small: {tree: /srv/small, root: aoe, "))
+    assert (("images", "small", "tree"), "nfs") == found.setting(machine(found, "pc03"), "root")
+    assert {"aoe", "nfs"} == found.roots
+
+    home = Home.at(tmp_path / "home")
+    home.create()
+    store = Store(home.images)
+    images = {name: add_version(store, "1", at, name).image for at, name in enumerate(booted(found))}
+    prepare(store)
+    write_boot_files(home, found, store, images, mtu=1500, farm_key="")
+    mac = machine(found, "pc03").mac.replace(":", "-")
+    script = (home.http / f"boot/{mac}.ipxe").read_text()
+    assert "farm.root=nfs:10.77.0.1:/trees/small/ farm.image=small/1 " in script
+
+
+def test_a_folder_that_is_no_root_is_refused(tmp_path: Path) -> None:
+    config = Config(images={"dev": NamedImageConfig(tree=str(tmp_path))})
+    with pytest.raises(FarmError, match=f"images.dev.tree is no root file system: {tmp_path}"):
+        require_trees(config)
+    (tmp_path / "sbin").mkdir()
+    (tmp_path / "sbin/init").symlink_to("/lib/systemd/systemd")
+    require_trees(config)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("images: {cad: {tree: srv/cad}}", "images.cad.tree: expected the absolute path of a folder"),
         ("nodes: {image: cda}\nimages: {cad: }", "farm.yaml:1: nodes.image: there is no image cda."),
         ("nodes: {image: cda}\nimages: {cad: }", "Did you mean cad?"),
         ("images:\n  cad:\n    packagse: [gdb]", "farm.yaml:3: images.cad.packagse: there is no such key."),

@@ -20,6 +20,8 @@ PORT = 2049
 SERVICE = "nfs"
 SHOWN = "images"
 """The folder that nodes see at the server's root."""
+TREES = "trees"
+"""The folder beside it with a folder for each image that is one (`tree` in farm.yaml)."""
 ASK_SECONDS = 2.0
 
 SETTINGS = (
@@ -37,6 +39,9 @@ SETTINGS = (
 that a client holds is to be reclaimed after a restart, so clients need not wait for a grace period. A file that is gone
 or has been replaced would be served for a minute more if its attributes were kept."""
 
+TREE = "EXPORT {{ Export_Id = {id}; Path = {folder}; Pseudo = /{trees}/{name}; FSAL {{ Name = VFS; }} }}"
+NONE: Mapping[str, str] = {}
+
 WITH_SETTINGS = (
     'mkdir -p "$1" && printf "%s\\n" "$2" > "$1/ganesha.conf" && '
     'exec ganesha.nfsd -F -f "$1/ganesha.conf" -L STDERR -p "$1/ganesha.pid"'
@@ -53,7 +58,9 @@ class Nfs(FolderExport):
 
     def services(self, instance: Instance, roots: Sequence[Root], runtime: Path) -> list[Service]:
         """One ganesha serves all of them."""
-        return [ganesha(served_folder(roots[0].store), instance.config.server, runtime / SERVICE)] if roots else []
+        trees = {name: image.tree for name, image in instance.config.images.items() if image.tree}
+        server = instance.config.server
+        return [ganesha(served_folder(roots[0].store), server, runtime / SERVICE, trees)] if roots else []
 
     def address(self, config: Config, root: Root) -> str:
         """HOST:/images/NAME, as the image's initrd takes it apart."""
@@ -65,9 +72,19 @@ class Nfs(FolderExport):
         return require_same(root, found.size, found.beginning)
 
 
-def ganesha(folder: Path, address: str, runtime: Path) -> Service:
-    """The export of the files in a folder, read-only; ``runtime``: where it keeps what it needs while it runs."""
+def tree_address(config: Config, name: str) -> str:
+    """HOST:/trees/NAME/ of an image that is a folder, which the initrd knows by the slash at the end."""
+    return f"{config.server}:/{TREES}/{name}/"
+
+
+def ganesha(folder: Path, address: str, runtime: Path, trees: Mapping[str, str] = NONE) -> Service:
+    """The export of the files in a folder, read-only; ``runtime``: where it keeps what it needs while it runs.
+
+    ``trees``: folders of this machine that are exported as they are, by the names of their images.
+    """
     settings = SETTINGS.format(port=PORT, address=address, runtime=runtime, folder=folder, shown=SHOWN)
+    for id, (name, tree) in enumerate(sorted(trees.items()), 3):
+        settings += f" {TREE.format(id=id, folder=tree, trees=TREES, name=name)}"
     return Service(
         SERVICE,
         ["sh", "-c", WITH_SETTINGS, "sh", str(runtime), settings],
