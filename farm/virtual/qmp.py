@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 from pathlib import Path
@@ -71,8 +72,11 @@ class Qmp:
             raise self._silent(str(error.strerror or error)) from None
         if not line:
             raise self._silent("QEMU has closed the connection.")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
+        with contextlib.suppress(ValueError):
+            answer = json.loads(line)
+            if isinstance(answer, dict):
+                return answer
+        raise self._silent("What it says is not QEMU's machine protocol.")
 
     def _silent(self, why: str) -> FarmError:
         return FarmError(

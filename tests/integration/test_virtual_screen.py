@@ -9,6 +9,7 @@ import socket
 import string
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,6 +136,24 @@ def test_a_machine_that_is_off_has_no_screen(home: Home, tmp_path: Path) -> None
             invoke(command, home, "virtual-2", *words)
         assert "Start it: sudo farm up" == caught.value.fix
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("said", [b"", b"hello\n", b"[1]\n"])
+def test_what_does_not_answer_as_qemu_does_is_named(tmp_path: Path, said: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "qmp"))
+        listener.listen()
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            connection.sendall(said)
+            connection.close()
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with pytest.raises(FarmError, match="virtual-1 does not answer"), Qmp("virtual-1", tmp_path / "qmp"):
+            pass
+        thread.join()
 
 
 def test_a_folder_that_is_not_there_is_named(home: Home, tmp_path: Path) -> None:
