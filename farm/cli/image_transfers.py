@@ -102,10 +102,13 @@ def publish(home: Home, folder: Path | None, names: tuple[str, ...], key: Path |
     Without NAME, it holds all images. Any web server can serve DIR; run the command again after each build.
     Without DIR, the farm's own web server gives them to the lab's network, and follows each build by itself.
     """
+    from farm.image.recipe import names as known_images
     from farm.serve.image_transfer import own_signer, publish_images
 
     require_root("farm image publish")
     config = _config(home)
+    if folder and "/" not in str(folder) and str(folder) in known_images(config):
+        raise UsageError(f"{folder} is an image.", "", f"Name a folder first: sudo farm image publish DIR {folder}")
     index, gone = publish_images(home, config, names, folder or home.published, key)
     fingerprint = own_signer(home, key).fingerprint
     if as_json:

@@ -269,6 +269,13 @@ def test_what_is_published_follows_the_store(pair: Pair) -> None:
     assert (pair.www / "other.html").exists()
 
 
+def test_a_name_in_place_of_the_folder_is_noticed(pair: Pair) -> None:
+    done = pair.a.farm("image", "publish", FIRST_KIND, check=False)
+
+    assert 2 == done.returncode
+    assert "Name a folder first" in done.stderr
+
+
 def flip(path: Path) -> None:
     """Change a byte; the file is another one then, not the store's, to which it is a hard link."""
     content = bytearray(path.read_bytes())

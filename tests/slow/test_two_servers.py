@@ -93,11 +93,23 @@ def kill(home: Home) -> None:
 
 
 @pytest.fixture(scope="module")
-def pair(lab: Lab) -> Iterator[Second]:
+def store(lab: Lab) -> Iterator[None]:
+    """A store with one version, which the second server is to copy: that of all tests has many."""
+    whole = lab.images_folder / lab.image
+    with tempfile.TemporaryDirectory(prefix="farm-e2e-", dir=lab.images_folder.parent) as folder:
+        shutil.copytree(whole, Path(folder) / lab.image, copy_function=os.link)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FARM_TEST_IMAGES", folder)
+            yield
+            lab.farm("down", "--force", check=False)
+
+
+@pytest.fixture(scope="module")
+def pair(lab: Lab, store: None) -> Iterator[Second]:
     (lab.home / "farm.yaml").write_text((COMMON + FIRST).format(name=lab.name))
-    lab.choose_image()
+    lab.farm("image", "use", lab.image)
     lab.farm("up", "--virtual", "0")
-    lab.farm("image", "publish", "icecream-node")
+    lab.farm("image", "publish")
     trust = json.loads(lab.farm("image", "signers", "--json").stdout)["own"]["fingerprint"]
     second = Second(lab, Path(tempfile.mkdtemp(prefix="farm-e2e-", dir="/var/tmp")))
     try:

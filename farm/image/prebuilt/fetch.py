@@ -140,7 +140,7 @@ def _refused(error: Exception) -> bool:
 def _failed(url: str, error: Exception) -> FarmError:
     why = str(error) or type(error).__name__
     if isinstance(error, urllib.error.HTTPError) and error.code == 404:
-        fix = "Check the address: it is the folder that `farm image publish` made. A new publication may have begun."
+        fix = "Check the address; what is published there says, on the publisher's server: sudo farm image publish"
     else:
         fix = "Check the address and the network, then try again: what has come so far is kept."
     return FarmError(f"{url} could not be fetched.", why, fix)

@@ -96,5 +96,7 @@ def _wanted(index: Index, name: str, url: str) -> str:
 
 def _not_one(url: str, why: str) -> FarmError:
     return FarmError(
-        f"There is no valid index at {url}.", why, "Check the address: it is the folder that `farm image publish` made."
+        f"There is no valid index at {url}.",
+        why,
+        "Check the address; what is published there says, on the publisher's server: sudo farm image publish",
     )
