@@ -164,16 +164,20 @@ def mirror_(home: Home, follow: bool, trust: str | None, as_json: bool) -> None:
     require_root("farm image mirror")
     home.create()
 
-    def once(ask: Ask) -> Mirrored:
+    def once(ask: Ask, last: int = 0) -> Mirrored:
         with step_display() as report:
-            done = mirror(home, _config(home), ask, report)
+            done = mirror(home, _config(home), ask, report, last=last)
             if done.changed:
                 serve_images(home)
         return done
 
+    last = 0
     while follow:
         try:
-            _tell_mirrored(once(lambda *_: False), as_json)
+            done = once(lambda *_: False, last)
+            if done.serial != last:
+                _tell_mirrored(done, as_json)
+            last = done.serial
         except FarmError as error:
             show_error(error)
         time.sleep(next(pauses(FOLLOW_SECONDS, FOLLOW_SECONDS)))

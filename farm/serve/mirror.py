@@ -34,10 +34,11 @@ class Mirrored(Struct, frozen=True, kw_only=True):
         return bool(self.fetched or self.removed or self.chosen)
 
 
-def mirror(home: Home, config: Config, ask: Ask, report: Report) -> Mirrored:
+def mirror(home: Home, config: Config, ask: Ask, report: Report, *, last: int = 0) -> Mirrored:
     """Make the store hold what the other server publishes: the same versions, in the same slots, with the same choice.
 
-    What that one has no more goes, unless a node runs it. What was built here stays. Raises FarmError.
+    What that one has no more goes, unless a node runs it. What was built here stays. Nothing is done where the serial
+    is still the ``last`` one: all files of the store are read otherwise. Raises FarmError.
     """
     if not config.mirror:
         raise FarmError(
@@ -47,6 +48,8 @@ def mirror(home: Home, config: Config, ask: Ask, report: Report) -> Mirrored:
     report("fetching the index", config.mirror)
     with pull.pulling(store) as scratch:
         index, signer = pull.fetch_index(config.mirror, Signers(home), ask)
+        if index.serial == last:
+            return Mirrored(publisher=index.publisher, serial=last, fetched=[], removed=[], chosen=[])
         manifests = {label: pull.fetch_manifest(config.mirror, index, signer, label) for label in index.versions}
         known = {manifests[label].image: each.exports for label, each in index.versions.items()}
         adopt(store, known)
