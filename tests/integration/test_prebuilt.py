@@ -546,7 +546,7 @@ def slots(farm: Farm) -> dict[str, int]:
 
 
 def test_a_second_server_holds_the_same_in_the_same_slots(pair: Pair) -> None:
-    pair.b.home.config.write_text(f"name: lab-b\nmirror: '{URL}'\n")
+    pair.b.home.config.write_text(f"name: lab-b\nother_server: 10.77.0.2\nmirror: '{URL}'\n")
     pair.a.add("20261103.1")
     pair.a.farm("image", "list")
     pair.a.farm("image", "remove", "20261101.1")  # so that slots and order are not the same
@@ -573,7 +573,7 @@ def test_a_second_server_holds_the_same_in_the_same_slots(pair: Pair) -> None:
 
 
 def test_a_slot_that_something_else_has_here_is_refused(pair: Pair) -> None:
-    pair.b.home.config.write_text(f"name: lab-b\nmirror: '{URL}'\n")
+    pair.b.home.config.write_text(f"name: lab-b\nother_server: 10.77.0.2\nmirror: '{URL}'\n")
     pair.b.add("20260101.1", "own")
     pair.b.farm("image", "use", "own/20260101.1")
     assert {"own/20260101.1": 1} == slots(pair.b)
