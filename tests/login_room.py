@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.diskless import Diskless, copy_into, diskless
-from tests.lab import Namespace, namespaces
+from tests.lab import Namespace, namespaces, until
 
 TOP = Path(__file__).parents[1]
 CLIENT, SERVER, SECOND = "10.99.7.20", "10.99.7.1", "10.99.7.2"
@@ -37,6 +37,20 @@ session required pam_unix.so
 password required pam_unix.so
 """
 """Debian's, but for what a machine without systemd and auditing lacks, and without its delay after a wrong password."""
+LIGHTDM = """
+[LightDM]
+logind-check-graphical=false
+"""
+X_WITHOUT_A_SCREEN = """#!/bin/sh
+[ "$1" != -version ] || { echo "X.Org X Server 1.21.1.7" >&2; exit; }
+for word; do
+	shift
+	case $word in -seat | seat0 | vt* | -novtswitch) ;; *) set -- "$@" "$word" ;; esac
+done
+exec Xvfb "$@" -screen 0 800x600x24
+"""
+"""lightdm asks it for its version, too: a newer X is told when it is to listen to the network."""
+GREETER, WINDOW = "lightdm-gtk-greeter", "Event Tester"
 SESSION = """#!/bin/sh
 env > "$HOME/session-environment"
 exec xev
@@ -141,6 +155,43 @@ class ThinClient:
     def connected(self) -> bool:
         """Whether there is a connection."""
         return self.ssh("-O", "check").returncode == 0
+
+    def start_greeter(self) -> None:
+        """Start lightdm as its unit does, on an X server without a screen, and wait for the greeter."""
+        self.machine.write("/etc/lightdm/lightdm.conf", LIGHTDM)
+        self.machine.write("/usr/bin/X", X_WITHOUT_A_SCREEN, 0o755)
+        self.machine.run("mkdir", "-p", "/run/dbus")
+        self.machine.start("dbus", "dbus-daemon", "--system", "--nofork", "--nopidfile")
+        until(lambda: self.machine.path("/run/dbus/system_bus_socket").exists(), "there is no bus")
+        self.machine.run("/usr/bin/python3", "-I", "-m", "farm.node.session.prepare")
+        self.machine.start("lightdm", "lightdm", "--debug")
+        self.wait_for_greeter()
+
+    def wait_for_greeter(self) -> None:
+        """Wait until a name can be typed: PAM has been asked for one, and the greeter shows it."""
+        until(lambda: GREETER in self.screen() and self._asks("Greeter connected"), "the greeter does not appear")
+
+    def wait_for_question(self, attempts: int = 1) -> None:
+        """Wait until a password can be typed, after so many attempts in all."""
+        start = f"Greeter start authentication for {USER}"
+        log_in = f"the greeter asks for no password: {self.machine.log('lightdm')[-2000:]}"
+        until(lambda: self.machine.log("lightdm").count(start) == attempts and self._asks(start), log_in)
+
+    def _asks(self, since: str) -> bool:
+        return "Prompt greeter with" in self.machine.log("lightdm").rpartition(since)[2]
+
+    def screen(self) -> str:
+        """The names of the windows on its screen."""
+        return self.on_screen("xwininfo", "-root", "-tree").stdout
+
+    def on_screen(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a program on its X server, as lightdm."""
+        return self.machine.run("env", "DISPLAY=:0", "XAUTHORITY=/run/lightdm/root/:0", *argv, check=False)
+
+    def type(self, text: str) -> None:
+        """Type a line."""
+        self.on_screen("xdotool", "type", text)
+        self.on_screen("xdotool", "key", "Return")
 
     def users(self) -> str:
         """The line of who sits there."""

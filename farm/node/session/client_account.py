@@ -75,7 +75,3 @@ def _lives_as(pid: str, uid: int) -> bool:
     fields = dict(line.split(":", 1) for line in read(f"/proc/{pid}/status").splitlines() if ":" in line)
     # One that has ended stays in the list until its parent asks for it.
     return fields.get("Uid", "").split()[:1] == [str(uid)] and not fields["State"].strip().startswith("Z")
-
-
-if __name__ == "__main__":
-    clear()

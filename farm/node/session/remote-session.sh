@@ -23,9 +23,13 @@ if [ -n "$FARM_LANGUAGE" ]; then
 	export LANG
 fi
 
-# The session: as told, or as chosen last here. What is no name of a session is a command.
+# The session: as told, as chosen last here, or what there is. What was told and is no session's name is a command.
 session=$FARM_SESSION command=$FARM_SESSION
 [ -n "$session" ] || session=$(sed -n 's/^Session=//p' ~/.dmrc 2> /dev/null | head -n 1)
+if [ -z "$session" ] && [ ! -e ~/.xsession ] && ! command -v x-session-manager > /dev/null; then
+	for session in /usr/share/xsessions/*.desktop; do break; done
+	session=${session##*/} session=${session%.desktop}
+fi
 desktop=/usr/share/xsessions/${session##*/}.desktop
 if [ -n "$session" ] && [ -r "$desktop" ]; then
 	command=$(sed -n 's/^Exec=//p' "$desktop" | head -n 1)
