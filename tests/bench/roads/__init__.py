@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -90,5 +89,4 @@ def _verity(folder: Path, image: Path) -> Verity:
 
 def _boot(folder: Path, images: Path, mtu: int = 9000, root: str = "aoe") -> boot.Boot:
     with TemporaryDirectory(prefix="home-", dir=folder) as home:
-        os.chmod(home, 0o755)
         return boot.measure(Path(home), mtu=mtu, root=root, images=images)
