@@ -49,13 +49,15 @@ def repeat(node: dict[str, Any], stop: threading.Event) -> None:
     """
     from farm.node.configure import http_get
 
-    asked, due = node["address"], time.monotonic() + AGAIN_SECONDS
+    # The server that gave the settings was asked just now. The lab's other boot server learns of this machine only so.
+    asked = {node["server"]: (node["address"], time.monotonic() + AGAIN_SECONDS)}
+    if node.get("other"):
+        asked[node["other"]] = "", 0.0
     while not stop.wait(ADDRESS_POLL_SECONDS):
         address = address_of(name_now(node["nic"], node["mac"]))
-        if address is None or (address == asked and time.monotonic() < due):
-            continue
-        # The other boot server of the lab learns of this machine by that alone.
-        for server in filter(None, (node["server"], node.get("other", ""))):
+        for server, (last, due) in asked.items():
+            if address is None or (address == last and time.monotonic() < due):
+                continue
             with contextlib.suppress(OSError):
                 http_get(server, node["http_port"], question(node["mac"], node["boot_id"]))
-                asked, due = address, time.monotonic() + AGAIN_SECONDS
+                asked[server] = address, time.monotonic() + AGAIN_SECONDS

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from farm.config import FIRST_KIND
 from farm.home import Home
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.image.verity import BLOCK, Verity
+from farm.node.network import mac_of
+from farm.node.witness import repeat
 from farm.supervisor import Supervisor
 from tests.dhcp import Client, Lease
 from tests.lab import PATIENCE, Namespace, namespaces, until
@@ -209,3 +212,21 @@ def test_while_the_first_one_is_away_the_second_goes_on_and_says_so(room: Room) 
         assert "On the other server: sudo farm up" in said
     finally:
         room.a.farm("up")
+
+
+def test_a_node_tells_both_where_it_is(room: Room) -> None:
+    """A server that did not boot a machine learns so that it is one of the lab's, and no stranger."""
+    stop = threading.Event()
+    told = {"server": A, "other": B, "http_port": 8069, "address": "10.99.42.9", "nic": "lab0", "boot_id": "0" * 32}
+
+    def run() -> None:
+        repeat({**told, "mac": mac_of("lab0")}, stop)
+
+    thread = threading.Thread(target=lambda: room.client.call(run))
+    thread.start()
+    try:
+        log = room.b.home.logs / "nginx-access.log"
+        until(lambda: f"boot={'0' * 32}" in log.read_text(), "the other server is not told")
+    finally:
+        stop.set()
+        thread.join()
