@@ -102,9 +102,9 @@ class Instance(Struct, frozen=True, kw_only=True):
 def encode(instance: Instance) -> bytes:
     """The record of a farm, which a release that knew a single kind of image can read while there is no other in it.
 
-    The same holds for one that knew a single export. Such a release refuses keys that it does not know. Its processes
-    may outlive an update, as `farm up --foreground` does, or come back when the update is undone; without the record
-    they could not tell what the farm has made.
+    The same holds for one that knew a single export or server. Such a release refuses keys that it does not know. Its
+    processes may outlive an update, as `farm up --foreground` does, or come back when the update is undone; without
+    the record they could not tell what the farm has made.
     """
     record = msgspec.to_builtins(instance)
     config, image = instance.config, instance.images.get(FIRST_KIND)
@@ -119,6 +119,9 @@ def encode(instance: Instance) -> bytes:
     if config.image.root == FIRST_ROOT and all(machine.root is None for machine in config.machines):
         for section in (written["image"], *written["machines"]):
             del section["root"]
+    for key in ("other_server", "mirror"):
+        if not written[key]:
+            del written[key]
     return msgspec.json.encode(record)
 
 

@@ -8,6 +8,7 @@ description, the type's says what a value looks like and the field's what it is 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal, get_args
 
 import msgspec
@@ -378,7 +379,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     @property
     def submitter(self) -> str:
         """The name by which the server's own iceccd, which submits jobs, logs in to the scheduler."""
-        return f"submitter-{self.name}"
+        return f"submitter-{self.name}{'-2' if self.mirror else ''}"
 
     @property
     def listed(self) -> list[MachineConfig]:
@@ -449,6 +450,17 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     def scheduler_host(self) -> str:
         """Where the scheduler is: there is one in a lab, and of two boot servers the first one has it."""
         return self.other_server if self.mirror else self.server
+
+    @property
+    def own_range(self) -> DhcpConfig:
+        """The addresses that this server lends: of two, the one with the lower address has the lower half."""
+        if not self.other_server:
+            return self.dhcp
+        first, last = IPv4Address(self.dhcp.first), IPv4Address(self.dhcp.last)
+        middle = first + (int(last) - int(first)) // 2
+        lower = IPv4Address(self.server) < IPv4Address(self.other_server)
+        first, last = (first, middle) if lower else (middle + 1, last)
+        return msgspec.structs.replace(self.dhcp, first=str(first), last=str(last))
 
     @property
     def boot_servers(self) -> list[str]:

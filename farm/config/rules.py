@@ -121,11 +121,12 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
     # Also those that are sent to their own disks: it is iPXE that is told so, and it has an address by then.
     lent = sum(machine.address is None for machine in config.listed)
     needed = max(FEWEST_ADDRESSES, lent)
-    size = int(last) - int(first) + 1
-    if size < needed:
+    size, servers = int(last) - int(first) + 1, len(config.boot_servers)
+    if size // servers < needed:
+        share = f", of which each server lends {size // servers}" if servers > 1 else ""
         yield Problem(
             ("dhcp",),
-            f"{first} to {last} is {size} address{'es' if size > 1 else ''}; at least {needed} are needed.",
+            f"{first} to {last} is {size} address{'es' if size > 1 else ''}{share}; at least {needed} are needed.",
             "Every machine without a fixed address needs one.",
             mend,
             related=("dhcp", "last"),
@@ -149,12 +150,17 @@ def _other_server(config: Config, server: IPv4Interface) -> Iterator[Problem]:
         yield Problem(
             place, f"{other} is this server.", mend="Write the address of the other one.", related=("address",)
         )
-    if IPv4Address(config.dhcp.first) <= other <= IPv4Address(config.dhcp.last):
+    for machine in config.machines:
+        if machine.address == str(other):
+            yield Problem(
+                place, f"{other} is also the address of {machine.name}.", mend="Give one of them another one."
+            )
+    if _in_range(config, other):
         yield Problem(
             place,
-            f"{other} is in the DHCP range of this server.",
+            f"{other} is in the DHCP range.",
             "A node could be given the other server's address.",
-            "Give each server a part of the addresses: dhcp.first and dhcp.last.",
+            "Make the range smaller; both servers have the same one: dhcp.first and dhcp.last.",
             ("dhcp", "first"),
         )
 

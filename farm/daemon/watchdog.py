@@ -144,8 +144,9 @@ def _addresses(path: Path, config: Config) -> Iterator[Finding]:
     except OSError:
         return
     expected = {machine.mac for machine in config.listed}
-    if size := used_up(config.dhcp, leases, expected, time.time()):
-        what = f"No DHCP address is free: all {size} from {config.dhcp.first} to {config.dhcp.last} are in use."
+    own = config.own_range
+    if size := used_up(own, leases, expected, time.time()):
+        what = f"No DHCP address is free: all {size} from {own.first} to {own.last} are in use."
         yield Finding("dhcp-full", what, "Widen the range (dhcp in farm.yaml), then: sudo farm up")
 
 

@@ -289,7 +289,7 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
         virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
     prefix = _netns(instance)
     present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", instance.interface]).stdout.split()
-    wanted = (config.address, f"{render.ula_prefix(config.name)}::1/64")
+    wanted = (config.address, f"{render.ula_prefix(config.name)}::{2 if config.mirror else 1}/64")
     missing = [address for address in wanted if address not in present]
     added = sorted({*instance.addresses_added, *missing})
     instance = msgspec.structs.replace(instance, addresses_added=added)

@@ -29,6 +29,7 @@ from tests.lab import PATIENCE, Namespace, namespaces, until
 
 A, B = "10.99.42.1", "10.99.42.2"
 MAC = "52:54:00:77:00:01"
+DHCP = "dhcp: {first: 10.99.42.50, last: 10.99.42.69}\n"
 ROOT_BYTES = 64 * BLOCK
 COMMON = """name: two{pid}
 interface: lab0
@@ -113,8 +114,8 @@ class Room:
 
     def __init__(self, places: list[Namespace], top: Path) -> None:
         self.client = places[2]
-        self.a = Boot(places[0], top / "a", A, B, "dhcp: {first: 10.99.42.50, last: 10.99.42.60}\n")
-        mirror = f"dhcp: {{first: 10.99.42.70, last: 10.99.42.80}}\nmirror: http://{A}:8069/published\n"
+        self.a = Boot(places[0], top / "a", A, B, DHCP)
+        mirror = f"{DHCP}mirror: http://{A}:8069/published\n"
         self.b = Boot(places[1], top / "b", B, A, mirror)
 
     def lease(self) -> Lease:
@@ -168,6 +169,7 @@ def test_neither_takes_the_other_for_a_stranger(room: Room) -> None:
 def test_each_alone_boots_a_machine_and_names_the_other(room: Room) -> None:
     """The first one answers first; what a machine is told by either leads to both."""
     assert A == room.lease().server
+    assert "10.99.42.50" <= room.lease().address <= "10.99.42.59"
     script = room.a.script(room.client)
     assert f"farm.server={A} farm.other={B} " in script
     assert f"farm.root=nbd:{A},{B}:10809:20261102.1 " in script
@@ -177,6 +179,7 @@ def test_each_alone_boots_a_machine_and_names_the_other(room: Room) -> None:
     try:
         lease = room.lease()
         assert B == lease.server
+        assert "10.99.42.60" <= lease.address <= "10.99.42.69"
         assert "boot/start.ipxe" == room.client.call(lambda: Client(MAC, ipxe=True).ask("lab0")).file  # type: ignore[union-attr]
         script = room.b.script(room.client)
         assert f"farm.server={B} farm.other={A} " in script

@@ -32,10 +32,9 @@ mtu: 9000
 machines: [{{mac: "52:54:00:fa:00:02", name: virtual-2, root: nbd}}]
 virtual: {{memory: 1024}}
 """
-FIRST = f"dhcp: {{{{first: 10.77.0.50, last: 10.77.0.99}}}}\nother_server: {B}\n"
+FIRST = f"other_server: {B}\n"
 SECOND = f"""address: {B}/24
 interface: lab0
-dhcp: {{{{first: 10.77.0.150, last: 10.77.0.199}}}}
 other_server: {A}
 mirror: http://{A}:8069/published
 """
