@@ -46,6 +46,19 @@ SCRIPT = """
 	dmsetup status farm-root
 	dmsetup remove farm-root
 	attach flipped
+	(
+		. /scripts/farm
+		farm_network() { :; }
+		farm_option() { case $1 in farm.root) echo nfs:SERVER:/trees/dev/ ;; ip) echo NODE ;; *) return 1 ;; esac }
+		rootmnt=/run/root
+		mkdir /run/root
+		umount -l /run/farm/nfs  # which devices have files of
+		mountroot
+		cd /run/root/etc
+		mv link renamed
+		sed -i s/chroot/changed/ renamed
+		echo "a folder as root: $(cat hostname renamed | tr '\\n' ' ')"
+	)
 	farm_verify ARGUMENT
 	dd if=$device of=/dev/null bs=1M
 	echo "all was read"
@@ -67,9 +80,17 @@ def make_roots(folder: Path) -> tuple[list[str], Verity]:
     return [hashlib.md5(content[at << 20 : (at + 1) << 20]).hexdigest() for at in range(MEGABYTES)], verity
 
 
-def serve(place: Namespace, folder: Path) -> subprocess.Popen[bytes]:
+def make_tree(folder: Path) -> None:
+    """A root that is a folder."""
+    (folder / "etc/systemd/network").mkdir(parents=True)
+    (folder / "etc/systemd/network/20-farm.network").write_text("[Match]\nType=ether\n")
+    (folder / "etc/hostname").write_text("chroot\n")
+    (folder / "etc/link").symlink_to("hostname")
+
+
+def serve(place: Namespace, folder: Path, tree: Path) -> subprocess.Popen[bytes]:
     """As the farm does it."""
-    server = place.start("ganesha", *ganesha(folder, SERVER, place.folder / "ganesha").argv)
+    server = place.start("ganesha", *ganesha(folder, SERVER, place.folder / "ganesha", {"dev": str(tree)}).argv)
     place.wait_for(PORT)
     return server
 
@@ -91,16 +112,23 @@ def stands_still(machine: Guest) -> bool:
 
 
 def test_a_root_is_read_over_nfs_and_checked(lab: Lab, tmp_path: Path) -> None:
-    store, served = tmp_path / "store", tmp_path / "served"
+    store, served, tree = (tmp_path / name for name in ("store", "served", "tree"))
     store.mkdir()
+    make_tree(tree)
     sums, verity = make_roots(store)
     # As the farm does it: what is served are hard links.
     shutil.copytree(store, served, copy_function=os.link)
-    words = {"ARGUMENT": verity.argument, "SERVER": SERVER, "ENOUGH": str(ENOUGH), "MEGABYTES": str(MEGABYTES)}
+    words = {
+        "ARGUMENT": verity.argument,
+        "SERVER": SERVER,
+        "NODE": NODE,
+        "ENOUGH": str(ENOUGH),
+        "MEGABYTES": str(MEGABYTES),
+    }
     script = re.sub("|".join(words), lambda word: words[word[0]], SCRIPT)
     root = f"nfs:{SERVER}:/{SHOWN}/right"
     with namespaces(f"{SERVER}/24") as (place,):
-        server = serve(place, served)
+        server = serve(place, served, tree)
         with guest(place, lab.images_folder / lab.image, tmp_path, root=root, address=NODE, script=script) as machine:
             machine.shows("panic: farm: the root is not the version that farm.verity names, or has changed: /dev/loop")
             machine.shows("panic: farm: the root is cut off, or this kernel cannot check it: device-mapper")
@@ -109,7 +137,7 @@ def test_a_root_is_read_over_nfs_and_checked(lab: Lab, tmp_path: Path) -> None:
             os.kill(server.pid, signal.SIGKILL)
             place.stop(server)
             until(lambda: stands_still(machine), "it is not read from the server")
-            server = serve(place, served)
+            server = serve(place, served, tree)
             goes_on(machine)
 
             shutil.rmtree(store)
@@ -119,6 +147,8 @@ def test_a_root_is_read_over_nfs_and_checked(lab: Lab, tmp_path: Path) -> None:
             until(lambda: "dm-verity device corrupted" in machine.console, "the changed block is not noticed")
 
         assert "I/O error" not in machine.console.partition("verity V")[0]
+        assert "a folder as root: chroot changed" in machine.console
+        assert "chroot\n" == (tree / "etc/hostname").read_text()
         assert "all was read" not in machine.console
         assert [(number, sums[number % MEGABYTES]) for number, _ in pieces(machine)] == pieces(machine)
         place.stop(server)
