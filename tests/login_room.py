@@ -137,10 +137,10 @@ class ThinClient:
         self.machine.write("/etc/farm/session.json", json.dumps({"servers": servers, **settings}))
 
     def log_in(self, name: str, *answers: str, steps: str = "authenticate") -> tuple[bool, str]:
-        """Log in as at a greeter, by PAM alone: whether that succeeded, and all that was said."""
+        """Log in as at a greeter, by PAM alone: whether that succeeded, and all that was said, in one line."""
         typed = "".join(f"{answer}\n" for answer in answers)
         done = self.machine.run("pamtester", "lightdm", name, *steps.split(), input=typed, check=False)
-        return done.returncode == 0, done.stdout + done.stderr
+        return done.returncode == 0, f"{done.stdout} {done.stderr}".replace("\n", " ")
 
     def log_out(self) -> None:
         """End the session, by PAM alone."""
@@ -167,9 +167,14 @@ class ThinClient:
         self.machine.start("lightdm", "lightdm", "--debug")
         self.wait_for_greeter()
 
-    def wait_for_greeter(self) -> None:
-        """Wait until a name can be typed: PAM has been asked for one, and the greeter shows it."""
-        until(lambda: GREETER in self.screen() and self._asks("Greeter connected"), "the greeter does not appear")
+    def wait_for_greeter(self, times: int = 1) -> None:
+        """Wait until a name can be typed, in the greeter that came up so many times in all.
+
+        Nobody looks at the screen before: X starts again when a visitor leaves it, and lightdm may be connecting then.
+        """
+        start = "Greeter connected"
+        until(lambda: self.machine.log("lightdm").count(start) == times and self._asks(start), "there is no greeter")
+        until(lambda: GREETER in self.screen(), "the greeter does not appear")
 
     def wait_for_question(self, attempts: int = 1) -> None:
         """Wait until a password can be typed, after so many attempts in all."""

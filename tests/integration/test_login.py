@@ -90,6 +90,13 @@ def test_a_wrong_password_is_sent_once(room: LoginRoom, options: str) -> None:
     assert "" == room.client.users()
 
 
+def test_a_failure_is_said_so_that_the_greeter_shows_it(room: LoginRoom) -> None:
+    done = room.client.machine.run("pamtester", "lightdm", USER, "authenticate", input="wrong\n", check=False)
+
+    # pamtester prints PAM's errors elsewhere, and the greeter replaces them by words of its own.
+    assert "Wrong user name or password." in done.stdout
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -290,7 +297,7 @@ def test_a_banner_that_everybody_sees_is_no_reason(room: LoginRoom, options: str
     room.server.machine.write("/etc/issue.net", "Permission denied (to strangers).\nHost key verification failed.\n")
     room.server.restart(options + "Banner /etc/issue.net\n")
 
-    assert "Wrong user name or password.\n" in room.client.log_in(USER, "wrong")[1]
+    assert "Wrong user name or password. " in room.client.log_in(USER, "wrong")[1]
     assert room.client.log_in(USER, PASSWORD)[0]
 
 

@@ -55,7 +55,7 @@ def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
     assert [] == [name for name in found if name.startswith("FARM_")]
 
     room.server.machine.run("pkill", "-x", "xev")
-    room.client.wait_for_greeter()
+    room.client.wait_for_greeter(times=2)
     assert "" == room.client.users()
     assert [] == room.client.machine.processes("farm-session")
     assert not room.client.machine.path("/run/farm/home").exists()
@@ -69,7 +69,7 @@ def test_a_cable_that_is_pulled_in_a_session(room: LoginRoom) -> None:
     until(lambda: WINDOW in room.client.screen(), "the session does not appear")
 
     room.client.machine.run("ip", "link", "set", "lab0", "down")
-    room.client.wait_for_greeter()
+    room.client.wait_for_greeter(times=2)
     until(lambda: not room.server.machine.processes(USER), "programs stay on the server")
     room.client.machine.run("ip", "link", "set", "lab0", "up")
 

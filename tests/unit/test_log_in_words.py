@@ -41,8 +41,6 @@ class Typist:
 
     def tell(self, text: str) -> None: ...
 
-    def complain(self, text: str) -> None: ...
-
 
 def test_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "etc/farm").mkdir(parents=True)

@@ -23,10 +23,7 @@ class Person(Protocol):
         """What they type without its being shown, or None when they give up."""
 
     def tell(self, text: str) -> None:
-        """Say what is going on."""
-
-    def complain(self, text: str) -> None:
-        """Say what went wrong."""
+        """Say what is going on, or what went wrong."""
 
 
 class Interview:

@@ -10,6 +10,7 @@ import os
 import re
 import sys
 import syslog
+import textwrap
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -18,12 +19,15 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 
 from farm.node.contract import SettingsError
 from farm.node.session import client_account, notice
+from farm.node.session.interview import PASSWORD
 from farm.node.session.log_in import LogIn
 from farm.node.session.login_failure import LoginFailure
 from farm.node.session.session_settings import read_session
 from farm.node.session.ssh_command import known_hosts
 from farm.node.session.user_name import why_not
 
+COLUMNS = 60
+"""Of a text: the greeter's window grows with its longest line."""
 _DISPLAY = re.compile(r":[0-9]{1,4}")
 
 
@@ -34,17 +38,21 @@ class Greeter:
         self._pamh = pamh
 
     def ask(self, text: str) -> str | None:
-        """What they type without its being shown, or None when they give up."""
+        """What they type without its being shown, or None when they give up.
+
+        A question of the server is told as well: the greeter shows none as long as it shows something else.
+        """
+        if text != PASSWORD:
+            self.tell(text)
         typed = self._pamh.conversation(self._pamh.Message(self._pamh.PAM_PROMPT_ECHO_OFF, text)).resp
         return None if typed is None else str(typed)
 
     def tell(self, text: str) -> None:
-        """Say what is going on."""
-        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, text))
+        """Say what is going on, or what went wrong.
 
-    def complain(self, text: str) -> None:
-        """Say what went wrong."""
-        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_ERROR_MSG, text))
+        Never as an error: lightdm-gtk-greeter 2.0.8 puts a sentence of its own in its place.
+        """
+        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, textwrap.fill(text, COLUMNS)))
 
 
 def pam_sm_authenticate(pamh: Any, flags: int, argv: list[str]) -> int:
@@ -74,11 +82,11 @@ def _authenticate(pamh: Any) -> int:
     try:
         settings = read_session()
     except SettingsError as error:
-        greeter.complain(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
+        greeter.tell(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
         return int(pamh.PAM_AUTHINFO_UNAVAIL)
     user = pamh.get_user(None) or ""
     if reason := why_not(user, client_account.local_names()):
-        greeter.complain(reason)
+        greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
     client_account.make(user, known_hosts(settings.servers))
     display = pamh.tty or ""
@@ -86,7 +94,7 @@ def _authenticate(pamh: Any) -> int:
     if outcome is None or isinstance(outcome, LoginFailure):
         client_account.clear()
         if outcome:
-            greeter.complain(outcome.sentence)
+            greeter.tell(outcome.sentence)
         return int(pamh.PAM_AUTH_ERR)
     syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{user} logged in on {outcome.host}")
     return int(pamh.PAM_SUCCESS)
@@ -108,5 +116,5 @@ def _guarded(pamh: Any, step: Callable[[], int]) -> int:
     except Exception:
         for line in traceback.format_exc().splitlines():
             syslog.syslog(syslog.LOG_AUTH | syslog.LOG_ERR, line)
-        Greeter(pamh).complain("The log-in failed because of this machine itself; its log says why.")
+        Greeter(pamh).tell("The log-in failed because of this machine itself; its log says why.")
         return int(pamh.PAM_SYSTEM_ERR)
