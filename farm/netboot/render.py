@@ -20,7 +20,7 @@ from farm.export import root_argument, tree_argument
 from farm.home import Home, place, write_atomic
 from farm.image.store import Store
 from farm.image.verity import Verity
-from farm.netboot import host_keys, node_files
+from farm.netboot import agreement, host_keys, node_files
 from farm.netboot.boot_logs import NONE_FOR
 from farm.netboot.lts_copies import serve_lts
 from farm.netboot.settings import hyphens, machine_settings
@@ -144,6 +144,7 @@ def served_files(config: Config, images: Iterable[str]) -> list[str]:
         *(f"nodes/{name}.json" for name in ("default", *names)),
         *(f"images/{image}/{file}" for image in images for file in ("kernel", "initrd")),
         *(f"loader/{loader}" for loader in OWN_LOADERS),
+        agreement.FILE,
     ]
 
 
@@ -174,6 +175,7 @@ def write_boot_files(
     for image in images.values():
         for file in ("kernel", "initrd"):
             place(store.path(image) / file, served / image / file)
+    write_atomic(home.http / agreement.FILE, msgspec.json.encode(agreement.told(config, store, images)))
     for loader in OWN_LOADERS:
         source = LOADERS / loader
         if not source.is_file():

@@ -163,6 +163,8 @@ def test_neither_takes_the_other_for_a_stranger(room: Room) -> None:
     for each in (room.a, room.b):
         said = each.farm("doctor", "--only", "rival-dhcp,rival-tftp,services,other-server", check=False).stdout
         assert "✗" not in said, said
+        checked = {result["code"]: result for result in each.json("doctor", "--only", "other-server")["results"]}
+        assert ("ok", "") == (checked["other-server"]["state"], checked["other-server"]["cause"])
     assert [] == room.b.json("status")["problems"]
 
 
@@ -233,3 +235,21 @@ def test_a_node_tells_both_where_it_is(room: Room) -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_what_the_two_tell_their_nodes_differently_is_named(room: Room) -> None:
+    served = room.b.home.http / "farm.json"
+    was = served.read_text()
+    told = json.loads(was)
+    told["dhcp"] = ["10.99.42.50", "10.99.42.99"]
+    next(iter(told["versions"].values()))["sha256"] = "0" * 64
+    served.write_text(json.dumps(told))
+    try:
+        results = room.a.json("doctor", "--only", "other-server")["results"]
+        found = next(result for result in results if result["code"] == "other-server")
+    finally:
+        served.write_text(was)
+
+    assert "fail" == found["state"]
+    assert "dhcp is 10.99.42.50-10.99.42.99 there and 10.99.42.50-10.99.42.69 here" in found["cause"]
+    assert any("is another file there" in line for line in found["evidence"])

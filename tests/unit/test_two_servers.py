@@ -12,13 +12,17 @@ from hypothesis import strategies as st
 
 from farm.config import FIRST_KIND, Config, DhcpConfig, MachineConfig
 from farm.config.rules import check, dotted
+from farm.export import prepare
 from farm.home import Home
+from farm.image.store import Store
 from farm.instance import Instance, encode
 from farm.netboot import render
+from farm.netboot.agreement import ServedHere, conflicts, lacks, told
 from farm.netboot.settings import machine_document
 from farm.serve import firewall
 from farm.serve.up import services
 from farm.view.strangers import networks
+from tests.made_up_store import add_version
 
 FIRST = Config(name="lab", address="10.77.0.1/24", other_server="10.77.0.2")
 SECOND = Config(name="lab", address="10.77.0.2/24", other_server="10.77.0.1", mirror="http://10.77.0.1:8069/published")
@@ -78,7 +82,7 @@ def test_the_first_answers_first_and_neither_refuses_what_the_other_has_lent(tmp
 
     assert "dhcp-range=10.77.0.50,10.77.0.150,255.255.255.0,12h" in first
     assert "dhcp-range=10.77.0.151,10.77.0.250,255.255.255.0,12h" in second
-    assert [False, True, False] == ["dhcp-reply-delay=2" in each for each in (first, second, alone)]
+    assert [False, True, False] == ["dhcp-reply-delay" in str(each) for each in (first, second, alone)]
     assert [False, False, True] == ["dhcp-authoritative" in each for each in (first, second, alone)]
 
 
@@ -116,3 +120,50 @@ def test_the_record_of_a_farm_that_is_alone_has_no_key_that_a_release_of_before_
     for config, there in ((ALONE, False), (SECOND, True)):
         record = encode(Instance(config=config, interface="lo", images={}, started=0.0))
         assert [there, there] == [key in record for key in (b"other_server", b"mirror")]
+
+
+def store_of(folder: Path, *versions: str) -> Store:
+    store = Store(folder)
+    for built, version in enumerate(versions, 1):
+        add_version(store, version, built)
+    prepare(store)
+    return store
+
+
+def said(config: Config, store: Store, version: str) -> ServedHere:
+    return msgspec.json.decode(msgspec.json.encode(told(config, store, {FIRST_KIND: version})), type=ServedHere)
+
+
+def test_servers_that_serve_the_same_agree(tmp_path: Path) -> None:
+    first = said(FIRST, store_of(tmp_path / "first", "v1", "v2"), "v2")
+    second = said(SECOND, store_of(tmp_path / "second", "v1", "v2"), "v2")
+
+    assert ([], []) == (conflicts(first, second), lacks(first, second))
+    assert ([], []) == (conflicts(second, first), lacks(second, first))
+
+
+def test_what_two_servers_do_not_agree_on_is_named(tmp_path: Path) -> None:
+    first = said(FIRST, store_of(tmp_path / "first", "v1", "v2"), "v2")
+    second = said(SECOND, store_of(tmp_path / "second", "v2", "v3"), "v3")
+
+    assert conflicts(first, second) == [
+        "aoe slot 1 holds v1 here and v2 there",
+        "aoe slot 2 holds v2 here and v3 there",
+        "version v2 is aoe slot 2 here and aoe slot 1 there",
+    ]
+    assert lacks(first, second) == [
+        "version v3 is not here",
+        f"next boots of {FIRST_KIND} get v2 here and v3 there",
+    ]
+    odd = msgspec.structs.replace(second, farm="la\x1bb", dhcp=("10.77.0.50", "10.77.0.99"), shelf=8, versions={})
+    found = conflicts(first, odd)
+    assert ["name is", "dhcp is", "export.shelf is"] == [" ".join(each.split()[:2]) for each in found]
+    assert "\x1b" not in "".join(found)
+
+
+def test_another_file_under_the_name_of_a_version_is_named(tmp_path: Path) -> None:
+    first = said(FIRST, store_of(tmp_path / "first", "v1"), "v1")
+    forged = msgspec.structs.replace(first.versions["v1"], sha256="0" * 64)
+    second = msgspec.structs.replace(first, other_server=FIRST.server, versions={"v1": forged})
+
+    assert ["version v1 is another file there"] == conflicts(first, second)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.request
-
 from farm.doctor.check import Cause, Check, Outcome, fine, skip
 from farm.doctor.server.serving import ServerFacts
 from farm.errors import FarmError
@@ -12,13 +10,22 @@ from farm.image.prebuilt.fetch import fetch_small
 from farm.image.prebuilt.index import INDEX, MOST_BYTES, read_index
 from farm.image.prebuilt.statement import label
 from farm.image.store import Store
-
-PATIENCE = 5.0
-"""Seconds that it has to answer."""
+from farm.netboot import agreement
 
 AWAY = Cause(
     "The other boot server, {address}, does not answer: {why}. Machines boot from this one alone.",
     "On the other server: sudo farm up",
+    warns=True,
+)
+DISAGREE = Cause(
+    "The other boot server, {address}, tells its nodes something else: {what}.",
+    "Make farm.yaml and images the same on both (docs/two-servers.md), then on both",
+    "sudo farm up",
+)
+LACKING = Cause(
+    "A machine would not boot the same from either server: {what}.",
+    "Wait a minute, or fetch the images on the second server",
+    "sudo farm image mirror",
     warns=True,
 )
 UNLIKE = Cause(
@@ -33,13 +40,16 @@ def _other(facts: ServerFacts) -> Outcome:
     config = facts.instance.config
     if not config.other_server:
         return skip("farm.yaml names no other boot server.")
-    url = f"http://{config.other_server}:{config.http_port}"
     try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=PATIENCE) as answer:
-            answer.read(16)
+        theirs = agreement.fetch(config)
     except OSError as error:
         return AWAY.found(address=config.other_server, why=str(error))
-    return _alike(facts) if config.mirror else fine(f"{config.other_server} answers.")
+    ours = agreement.told(config, Store(facts.home.images), facts.instance.images)
+    if wrong := agreement.conflicts(ours, theirs):
+        return DISAGREE.found(*wrong, address=config.other_server, what=wrong[0])
+    if lacking := agreement.lacks(ours, theirs):
+        return LACKING.found(*lacking, what=lacking[0])
+    return _alike(facts) if config.mirror else fine(f"{config.other_server} answers, and serves the same.")
 
 
 def _alike(facts: ServerFacts) -> Outcome:
@@ -59,6 +69,6 @@ def _alike(facts: ServerFacts) -> Outcome:
 CHECKS: tuple[Check[ServerFacts], ...] = (
     Check(
         "other-server", "The other boot server answers and holds the same images",
-        "Machines turn to it when this one is away.", _other, (AWAY, UNLIKE), ("interface",),
+        "Machines turn to it when this one is away.", _other, (AWAY, DISAGREE, LACKING, UNLIKE), ("interface",),
     ),
 )  # fmt: skip
