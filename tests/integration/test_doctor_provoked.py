@@ -18,6 +18,7 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.config import FIRST_KIND, Config
+from farm.config.lts_file import LTS_FILE
 from farm.doctor import node as of_node
 from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import Check, Outcome, State
@@ -29,6 +30,7 @@ from farm.doctor.workstation.facts import WorkstationFacts
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
+from farm.netboot.lts_copies import serve_lts
 from farm.node import doctor as fit
 from farm.scheduler.discovery import FoundScheduler
 from farm.view.from_state import build
@@ -159,6 +161,24 @@ def test_a_clock_that_was_set(tmp_path: Path) -> None:
     assert (found.state, "+7.0 s" in found.cause) == (State.WARN, True)
 
 
+def test_an_lts_conf_that_is_not_served_as_it_is_or_has_faults(tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "home")
+    home.create()
+    file = home.config.with_name(LTS_FILE)
+
+    def found() -> Outcome:
+        return look(serving.CHECKS, "lts-conf", ServerFacts(home, RUNNING))
+
+    assert found().state is State.OK, "there is none"
+    file.write_text("[default]\nLDM_LANGUAGE = de_DE.UTF-8\n")
+    assert "lts.conf was changed since it was last served." == found().cause
+    serve_lts(file, home.http)
+    assert found().state is State.OK
+    file.write_text("[default]\nLDM_LANGUAGE\n")
+    serve_lts(file, home.http)
+    assert (State.WARN, "lts.conf has 1 warning.") == (found().state, found().cause)
+
+
 # -- a workstation
 
 
@@ -269,6 +289,11 @@ def test_a_machine_that_does_not_compile_is_not_asked_for_what_compiling_needs(b
     assert booted.look("node-iceccd").state is State.SKIPPED
 
 
+def test_a_thin_client_without_a_greeter(booted: Booted) -> None:
+    (booted.root / "run/farm/node.json").write_text('{"name": "desk", "farm": "lab", "roles": {"session": {}}}')
+    assert booted.look("node-greeter").state is State.FAIL, "this machine has none"
+
+
 def test_a_clock_that_stands_still(booted: Booted, monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock is the whole machine's, so the moment is moved with which it is compared."""
     assert booted.look("node-clock").state is State.OK
@@ -284,6 +309,7 @@ PROVOKED = {
     "filter": "test_doctor_server.py",
     "images": "test_doctor_server.py",
     "exports": "test_doctor_server.py",
+    "other-server": "test_two_servers.py",
     "farm-status": "test_doctor_server.py",
     "nodes-image": "../unit/test_doctor.py",
     "icecc-installed": "test_doctor.py",
