@@ -95,6 +95,7 @@ def import_image(home: Home, config: Config, file: Path, ask: Ask, report: Repor
     def believe(manifest: Manifest, signer: Signer, stated: bytes, signed: bytes) -> None:
         what = f"{statement.label(manifest)} in {file}"
         signers.require(manifest.publisher, signer, stated, signed, statement.NAMESPACE, what, ask)
+        pull.require_space(store.directory / ".pull", manifest)
 
     with pull.pulling(store) as scratch, archive.read_archive(file, scratch, believe, report) as (folder, manifest):
         return manifest, _take(home, config, folder, manifest, choose=True)
@@ -129,5 +130,5 @@ def _take(home: Home, config: Config, folder: Path, manifest: Manifest, *, choos
             store.add(folder, manifest)
         if choose:
             store.use(manifest.image)
-        store.prune(manifest.name, recipe.kept(config, manifest.name), versions_in_use(home))
+        store.prune(manifest.name, recipe.kept(config, manifest.name), {*versions_in_use(home), manifest.image})
     return fresh

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import shutil
+import socketserver
 import subprocess
 import sys
 import tarfile
@@ -22,7 +23,7 @@ from farm import ssh_key
 from farm.config import FIRST_KIND
 from farm.errors import FarmError
 from farm.home import Home, locked
-from farm.image.prebuilt import fetch, index, signature
+from farm.image.prebuilt import connection, fetch, index, signature
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.image.verity import BLOCK, Verity
 from tests.lab import Namespace, namespaces
@@ -463,7 +464,94 @@ def test_too_little_room_is_said_before_anything_is_fetched(pair: Pair, small_di
     assert "Too little room for cad/20261101.1" in pair.b.refused("image", "pull", URL, "cad", *pair.trusted())
 
 
-@pytest.mark.parametrize("url", ["ftp://10.99.41.1/x", "file:///etc", "http://", f"{URL}/?a=b"])
+GOOD, CHUNKED = b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+MOVED = b"HTTP/1.1 302 Found\r\nLocation: "
+HOSTILE = {
+    "a chunk of negative length": (CHUNKED + b"-1\r\n", b"x" * 4096),
+    "a chunk whose length is none": (CHUNKED + b"-5\r\n", b""),
+    "chunks of one byte": (CHUNKED, b"1\r\na\r\n" * 500),
+    "trailers without end": (CHUNKED + b"1\r\na\r\n0\r\n", b"A: b\r\n" * 500),
+    "interim answers without end": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+    "more than was announced": (GOOD + b"Content-Length: 99999999999999\r\n\r\n", b"x" * 4096),
+    "a redirect whose body has no end": (MOVED + b"/x\r\n\r\n", b"x" * 4096),
+    "a redirect to a host that is none": (MOVED + b"http://[\r\n\r\n", b""),
+    "a redirect to an empty label": (MOVED + b"http://a..b/\r\n\r\n", b""),
+    "a redirect to other bytes": (MOVED + b"http://\xff\xfe/\r\n\r\n", b""),
+    "a redirect to FTP": (MOVED + b"ftp://127.0.0.1/x\r\n\r\n", b""),
+    "a redirect to a file": (MOVED + b"file:///etc/passwd\r\n\r\n", b""),
+    "no HTTP": (b"\x1b[2J\r\n\r\n", b""),
+    "a body that trickles": (GOOD + b"\r\n", b"x"),
+    "headers that trickle": (GOOD, b"x"),
+}
+
+
+class Hostile(socketserver.BaseRequestHandler):
+    """A web server that sends something, and then something else for as long as the other side listens."""
+
+    first: bytes
+    then: bytes
+    ended: threading.Event
+
+    def handle(self) -> None:
+        self.request.recv(4096)
+        with contextlib.suppress(OSError):
+            self.request.sendall(self.first)
+            while self.then and not self.ended.is_set():
+                self.request.sendall(self.then)
+                if len(self.then) == 1:
+                    self.ended.wait(0.2)
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_whatever_a_hostile_server_sends_a_fetch_ends(pair: Pair, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(connection, "PATIENCE", 1.0)
+    monkeypatch.setattr(fetch, "TRIES", 1)
+    first, then = HOSTILE[what]
+    ended = threading.Event()
+    handler = type("Handler", (Hostile,), {"first": first, "then": then, "ended": ended})
+    server = pair.a.place.call(lambda: socketserver.ThreadingTCPServer((ADDRESS, 8080), handler))
+    threading.Thread(target=server.serve_forever).start()
+    target = pair.b.place.folder / "file"
+    entry = FileEntry(1 << 20, "0" * 64)
+    try:
+        for get in (
+            lambda: fetch.fetch_small(URL, 1 << 20),
+            lambda: fetch.fetch_file(URL, target, entry, lambda have: None),
+        ):
+            with pytest.raises(FarmError) as caught:
+                pair.b.place.call(get)
+            assert caught.value.fix
+    finally:
+        ended.set()
+        server.shutdown()
+        server.server_close()
+    assert not target.exists() or target.stat().st_size < entry.size
+
+
+def test_a_version_that_was_asked_for_stays_when_old_ones_go(pair: Pair) -> None:
+    pair.publish()
+    pair.serve()
+    pair.b.home.config.write_text("name: lab-b\nimage: {keep: 1}\n")
+    for version in ("20261103.1", "20261104.1", "20261105.1"):
+        pair.b.add(version)
+
+    pair.b.farm("image", "pull", URL, "icecream-node/20261101.1", "--keep-choice", *pair.trusted())
+
+    assert "20261101.1" in pair.b.images
+    assert "20261105.1" == pair.b.store.selected(FIRST_KIND)
+
+
+def test_too_little_room_is_said_before_an_archive_is_unpacked(pair: Pair, small_disk: Path) -> None:
+    pair.a.farm("image", "export", "20261102.1", str(pair.archive))
+    pair.b.farm("image", "signers")
+    shutil.rmtree(pair.b.home.images)
+    pair.b.home.images.symlink_to(small_disk)
+
+    said = pair.b.refused("image", "import", str(pair.archive), *pair.trusted())
+    assert "Too little room for icecream-node/20261102.1" in said
+
+
+@pytest.mark.parametrize("url", ["ftp://10.99.41.1/x", "file:///etc", "http://", "http://[", f"{URL}/?a=b"])
 def test_only_addresses_of_the_web_are_taken(pair: Pair, url: str) -> None:
     assert "is not the address of a published folder" in pair.b.refused("image", "pull", url)
 

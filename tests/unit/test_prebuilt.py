@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import msgspec
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from farm import ssh_key
 from farm.errors import FarmError
 from farm.home import Home
-from farm.image.prebuilt import index, signature, statement
+from farm.image.prebuilt import archive, index, signature, statement
 from farm.image.prebuilt.signature import Signer
 from farm.image.prebuilt.signers import Signers
 from farm.image.store import FILES, FileEntry, Manifest
@@ -167,6 +168,9 @@ def test_a_signer_is_asked_about_once_and_lines_of_administrators_count(tmp_path
     require(False)
     assert 2 * [("lab-a@server", signer)] == asked
     assert [("lab-a@server", signer.fingerprint)] == [(each.name, each.fingerprint) for each in signers.list()]
+    signers.file.write_text("# an editor left the end of this line open")
+    require(True)
+    require(False)
     # An option that ssh-keygen knows holds here as there.
     signers.file.write_text(f'# ours\nlab-a@server valid-before="20200101" {signer.key}\n')
     with pytest.raises(FarmError, match="somebody else"):
@@ -187,3 +191,34 @@ def test_an_index_may_repeat_and_not_go_back(tmp_path: Path) -> None:
     (tmp_path / "state/image-signers/serials.json").write_text("[")
     with pytest.raises(FarmError, match="cannot be read"):
         signers.require_newer("lab", "http://x", 9)
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_SPARSE])
+@pytest.mark.parametrize("size", [8 << 30, 100, -512])
+def test_nothing_of_an_archive_is_read_but_plain_files(tmp_path: Path, kind: bytes, size: int) -> None:
+    info = tarfile.TarInfo("manifest.json")
+    info.type, info.size = kind, size
+    file = tmp_path / "image.tar"
+    with open(file, "wb") as out:
+        out.write(info.tobuf(tarfile.GNU_FORMAT))
+        out.truncate(16 << 30)  # a hole: as large as announced
+
+    with (
+        pytest.raises(FarmError, match="is not a whole archive"),
+        archive.read_archive(file, tmp_path, lambda *_: None, lambda *_: None),
+    ):
+        pass
+    assert [file] == list(tmp_path.iterdir())
+
+
+def test_a_plain_file_of_negative_size_is_refused(tmp_path: Path) -> None:
+    info = tarfile.TarInfo("manifest.json")
+    info.size = -512
+    file = tmp_path / "image.tar"
+    file.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(2048))
+
+    with (
+        pytest.raises(FarmError, match="is not a whole archive"),
+        archive.read_archive(file, tmp_path, lambda *_: None, lambda *_: None),
+    ):
+        pass

@@ -76,49 +76,45 @@ def read_archive(file: Path, scratch: Path, believe: Believe, progress: Progress
         with open(file, "rb") as raw:
             yield folder, _unpack(raw, file, folder, believe, progress)
     except tarfile.TarError as error:
-        raise _broken(file, str(error)) from None
+        raise _broken(file, f"No file that an export writes comes next in it: {error}.") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unpack(raw: IO[bytes], file: Path, folder: Path, believe: Believe, progress: Progress) -> Manifest:
-    with tarfile.open(fileobj=raw, mode="r|") as archive:
-        members = _members(archive, file)
-        stated = next(members)(MANIFEST, MOST_BYTES).read()
-        signed = next(members)(SIGNATURE, signature.MOST_BYTES).read()
-        manifest = read_statement(stated, f"{file}")
-        signer = signer_of(stated, signed, NAMESPACE, f"{label(manifest)} in {file}")
-        believe(manifest, signer, stated, signed)
-        for name in FILES:
-            entry = manifest.files[name]
-            progress(f"reading {file.name}", f"{name}, {entry.size >> 20} MiB")
-            _copy(next(members)(name, entry.size), folder / name, entry, file)
+    stated = b"".join(_member(raw, file, MANIFEST, MOST_BYTES))
+    signed = b"".join(_member(raw, file, SIGNATURE, signature.MOST_BYTES))
+    manifest = read_statement(stated, f"{file}")
+    signer = signer_of(stated, signed, NAMESPACE, f"{label(manifest)} in {file}")
+    believe(manifest, signer, stated, signed)
+    for name in FILES:
+        entry = manifest.files[name]
+        progress(f"reading {file.name}", f"{name}, {entry.size >> 20} MiB")
+        _write(_member(raw, file, name, entry.size), folder / name, entry, file)
     return msgspec.structs.replace(manifest, signer=signer.fingerprint)
 
 
-def _members(archive: tarfile.TarFile, file: Path) -> Iterator[Callable[[str, int], IO[bytes]]]:
-    """The members as they come; each is opened by the name and the largest size that it must have."""
-    for info in archive:
+def _member(raw: IO[bytes], file: Path, name: str, most: int) -> Iterator[bytes]:
+    """The content of the next member, which must have this name and at most this size. Raises FarmError, TarError.
 
-        def opened(name: str, most: int, info: tarfile.TarInfo = info) -> IO[bytes]:
-            content = archive.extractfile(info) if info.isreg() and info.name == name and info.size <= most else None
-            if content is None:
-                raise _broken(file, f"{name} should come next in it, with at most {most} bytes.")
-            return content
-
-        yield opened
-    while True:
-        yield lambda name, most: _raise(_broken(file, f"The file ends before {name}."))
-
-
-def _raise(error: FarmError) -> IO[bytes]:
-    raise error
+    Only plain files are read: tarfile's own reader takes long names and extended headers of any size into memory.
+    """
+    info = tarfile.TarInfo.frombuf(raw.read(tarfile.BLOCKSIZE), "ascii", "replace")
+    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.name != name or not 0 <= info.size <= most:
+        raise _broken(file, f"{name} should come next in it, with at most {most} bytes.")
+    remaining = info.size
+    while remaining:
+        if not (chunk := raw.read(min(_CHUNK, remaining))):
+            raise _broken(file, f"The file ends in {name}.")
+        remaining -= len(chunk)
+        yield chunk
+    raw.read(-info.size % tarfile.BLOCKSIZE)
 
 
-def _copy(source: IO[bytes], target: Path, entry: FileEntry, file: Path) -> None:
+def _write(chunks: Iterator[bytes], target: Path, entry: FileEntry, file: Path) -> None:
     digest = hashlib.sha256()
     with open(target, "wb") as out:
-        while chunk := source.read(_CHUNK):
+        for chunk in chunks:
             digest.update(chunk)
             out.write(chunk)
     target.chmod(0o644)

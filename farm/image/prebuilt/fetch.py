@@ -9,18 +9,17 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.client import HTTPResponse
 from pathlib import Path
 
 from farm.errors import FarmError
+from farm.image.prebuilt import connection
 from farm.image.store import FileEntry, sha256
 from farm.node.retry import pauses
 
 TRIES = 5
 """How often a file is tried whose connection breaks off; each goes on where the one before ended."""
-PATIENCE = 30.0
-"""Seconds without a byte until a connection counts as broken."""
 _CHUNK = 1 << 18
 
 Progress = Callable[[int], None]
@@ -29,7 +28,10 @@ Progress = Callable[[int], None]
 
 def require_address(url: str) -> str:
     """The address without what may stand at its end. Raises FarmError unless it is one of HTTP or HTTPS."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        parts = urllib.parse.urlsplit("")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise FarmError(
             f"{url} is not the address of a published folder.",
@@ -43,7 +45,7 @@ def fetch_small(url: str, most: int) -> bytes:
     """A small file, whole. Raises FarmError, also when it has more bytes than ``most``."""
     for pause in _pauses():
         try:
-            with _open(url, 0) as response:
+            with _open(url, 0, most) as response:
                 content = response.read(most + 1)
             break
         except _BROKEN as error:
@@ -86,8 +88,8 @@ def fetch_file(url: str, target: Path, entry: FileEntry, progress: Progress) -> 
     target.chmod(0o644)
 
 
-_BROKEN = (OSError, http.client.HTTPException)
-"""What connections end with; urllib's own errors are among them."""
+_BROKEN = (OSError, http.client.HTTPException, ValueError)
+"""What connections end with: urllib's own errors are among them, and those of hosts and lengths that are none."""
 
 
 def _pauses() -> list[float | None]:
@@ -103,7 +105,7 @@ def _go_on(url: str, target: Path, entry: FileEntry, progress: Progress) -> None
         have = 0
     if have == entry.size:
         return
-    with _open(url, have) as response:
+    with _open(url, have, entry.size) as response:
         # 200: the server sends all of it, whatever it was asked for.
         resumed = response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")
         have = have if resumed else 0
@@ -116,25 +118,28 @@ def _go_on(url: str, target: Path, entry: FileEntry, progress: Progress) -> None
         raise http.client.IncompleteRead(b"", entry.size - have)
 
 
-def _open(url: str, start: int) -> contextlib.closing[HTTPResponse]:
+@contextlib.contextmanager
+def _open(url: str, start: int, most: int) -> Iterator[HTTPResponse]:
     # Only these handlers: neither files of this machine nor FTP, also where a server redirects to them.
-    opener = urllib.request.OpenerDirector()
+    opener, bounded = urllib.request.OpenerDirector(), connection.BoundedHandler(most)
     for handler in (
         urllib.request.ProxyHandler(),
-        urllib.request.HTTPHandler(),
-        urllib.request.HTTPSHandler(),
+        bounded,
         urllib.request.HTTPDefaultErrorHandler(),
         urllib.request.HTTPErrorProcessor(),
         urllib.request.HTTPRedirectHandler(),
     ):
         opener.add_handler(handler)
     headers = {"User-Agent": "icecream-farm", **({"Range": f"bytes={start}-"} if start else {})}
-    return contextlib.closing(opener.open(urllib.request.Request(url, headers=headers), timeout=PATIENCE))
+    try:
+        yield opener.open(urllib.request.Request(url, headers=headers), timeout=connection.PATIENCE)
+    finally:
+        bounded.close()
 
 
 def _refused(error: Exception) -> bool:
     """Whether the server has answered, so that to ask again is of no use."""
-    return isinstance(error, urllib.error.HTTPError) and error.code < 500
+    return isinstance(error, ValueError) or (isinstance(error, urllib.error.HTTPError) and error.code < 500)
 
 
 def _failed(url: str, error: Exception) -> FarmError:

@@ -84,7 +84,7 @@ def fetch_files(url: str, manifest: Manifest, scratch: Path, progress: Progress)
     version = label(manifest)
     folder = scratch / version
     folder.mkdir(parents=True, exist_ok=True)
-    _require_space(folder, manifest)
+    require_space(scratch, manifest, sum(path.stat().st_size for path in folder.iterdir()))
     for name in FILES:
         entry = manifest.files[name]
 
@@ -96,13 +96,13 @@ def fetch_files(url: str, manifest: Manifest, scratch: Path, progress: Progress)
     return folder
 
 
-def _require_space(folder: Path, manifest: Manifest) -> None:
-    there = sum(path.stat().st_size for path in folder.iterdir())
+def require_space(scratch: Path, manifest: Manifest, there: int = 0) -> None:
+    """Raise FarmError unless a version has room below ``scratch``, of which ``there`` bytes are there already."""
     needed = sum(entry.size for entry in manifest.files.values()) - there + RESERVE
-    free = shutil.disk_usage(folder).free
+    free = shutil.disk_usage(scratch).free
     if free < needed:
         raise FarmError(
             f"Too little room for {label(manifest)}: {free >> 20} MiB free, {needed >> 20} MiB needed.",
-            f"The image store is {folder.parents[2]}; {RESERVE >> 20} MiB are left free for logs.",
+            f"The image store is {scratch.parent}; {RESERVE >> 20} MiB are left free for logs.",
             "Free some space, or remove old versions: farm image remove VERSION",
         )

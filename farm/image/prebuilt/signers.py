@@ -70,7 +70,9 @@ class Signers:
                 "Compare it with what this says on the publisher's server: sudo farm image signers. If it is the same, "
                 f"try again with: --trust {signer.fingerprint}",
             )
-        write_atomic(self.file, f'{self._text()}{name} namespaces="farm-image,farm-index" {signer.key}\n')
+        text = self._text()
+        before = f"{text}\n" if text and not text.endswith("\n") else text  # an editor may have left the end open
+        write_atomic(self.file, f'{before}{name} namespaces="farm-image,farm-index" {signer.key}\n')
 
     def forget(self, name: str) -> None:
         """Believe a signer no more. Raises FarmError when there is none of that name."""
