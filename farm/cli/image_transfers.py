@@ -57,6 +57,8 @@ def export_(home: Home, words: tuple[str, ...], key: Path | None, as_json: bool)
     image, file = "/".join(words[:-1]).removeprefix(f"{FIRST_KIND}/"), Path(words[-1])
     if not file.parent.is_dir():
         raise FarmError(f"There is no folder {file.parent}.", "", "Make it first, or name another one.")
+    if file.is_dir():
+        raise FarmError(f"{file} is a folder.", "", f"Name a file in it: {file}/{image.replace('/', '-')}.tar")
     with step_display() as report:
         manifest = export_image(home, _config(home), image, file, key, report)
     size = file.stat().st_size

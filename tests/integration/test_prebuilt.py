@@ -23,7 +23,7 @@ from farm import ssh_key
 from farm.config import FIRST_KIND
 from farm.errors import FarmError
 from farm.home import Home, locked
-from farm.image.prebuilt import connection, fetch, index, signature
+from farm.image.prebuilt import bounded_http, fetch, index, signature
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.image.verity import BLOCK, Verity
 from tests.lab import Namespace, namespaces
@@ -266,7 +266,7 @@ def test_what_is_published_follows_the_store(pair: Pair) -> None:
     assert second["serial"] > first["serial"]
     (pair.www / "index.json").write_text("{")
     (pair.www / "other.html").touch()
-    assert pair.publish()["serial"] >= second["serial"]
+    assert pair.publish()["serial"] >= first["serial"]
     assert (pair.www / "other.html").exists()
 
 
@@ -275,6 +275,20 @@ def test_a_name_in_place_of_the_folder_is_noticed(pair: Pair) -> None:
 
     assert 2 == done.returncode
     assert "Name a folder first" in done.stderr
+
+
+def test_what_is_published_can_be_read_by_a_web_server_and_is_not_the_store(pair: Pair) -> None:
+    old = os.umask(0o077)
+    try:
+        pair.publish()
+    finally:
+        os.umask(old)
+    assert {0o755} == {path.stat().st_mode & 0o777 for path in (pair.www, *pair.www.rglob("*")) if path.is_dir()}
+
+    for folder in (pair.a.home.images, pair.a.home.images / "cad"):
+        assert "is the image store, or in it." in pair.a.refused("image", "publish", str(folder))
+    assert "is a folder." in pair.a.refused("image", "export", "cad/20261101.1", str(pair.www))
+    assert not (pair.a.home.images / index.INDEX).exists()
 
 
 def flip(path: Path) -> None:
@@ -504,7 +518,7 @@ class Hostile(socketserver.BaseRequestHandler):
 
 @pytest.mark.parametrize("what", HOSTILE)
 def test_whatever_a_hostile_server_sends_a_fetch_ends(pair: Pair, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
-    monkeypatch.setattr(connection, "PATIENCE", 1.0)
+    monkeypatch.setattr(bounded_http, "PATIENCE", 1.0)
     monkeypatch.setattr(fetch, "TRIES", 1)
     first, then = HOSTILE[what]
     ended = threading.Event()

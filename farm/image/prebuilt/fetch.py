@@ -14,7 +14,7 @@ from http.client import HTTPResponse
 from pathlib import Path
 
 from farm.errors import FarmError
-from farm.image.prebuilt import connection
+from farm.image.prebuilt import bounded_http
 from farm.image.store import FileEntry, sha256
 from farm.node.retry import pauses
 
@@ -121,7 +121,7 @@ def _go_on(url: str, target: Path, entry: FileEntry, progress: Progress) -> None
 @contextlib.contextmanager
 def _open(url: str, start: int, most: int) -> Iterator[HTTPResponse]:
     # Only these handlers: neither files of this machine nor FTP, also where a server redirects to them.
-    opener, bounded = urllib.request.OpenerDirector(), connection.BoundedHandler(most)
+    opener, bounded = urllib.request.OpenerDirector(), bounded_http.BoundedHandler(most)
     for handler in (
         urllib.request.ProxyHandler(),
         bounded,
@@ -132,7 +132,7 @@ def _open(url: str, start: int, most: int) -> Iterator[HTTPResponse]:
         opener.add_handler(handler)
     headers = {"User-Agent": "icecream-farm", **({"Range": f"bytes={start}-"} if start else {})}
     try:
-        yield opener.open(urllib.request.Request(url, headers=headers), timeout=connection.PATIENCE)
+        yield opener.open(urllib.request.Request(url, headers=headers), timeout=bounded_http.PATIENCE)
     finally:
         bounded.close()
 

@@ -29,6 +29,12 @@ def publish(
     Versions of which nodes could not check what they read are left out. Files are hard links where the file system
     allows. The index is replaced last, so that all that it names is there. Raises FarmError, OSError.
     """
+    if folder.resolve().is_relative_to(store.directory.resolve()):
+        raise FarmError(
+            f"{folder} is the image store, or in it.",
+            "What is published there would be taken for versions of images.",
+            "Name another folder.",
+        )
     manifests = [manifest for name in names for manifest in store.list(name) if manifest.verity]
     before = _before(folder)
     entries = {}
@@ -37,6 +43,7 @@ def publish(
     for manifest in manifests:
         stated = statement(manifest, publisher)
         target = folder / label(manifest)
+        _make(target)
         for file in FILES:
             _put(store.path(manifest.image) / file, target / file, manifest.files[file])
         write_atomic(target / MANIFEST, stated)
@@ -58,6 +65,14 @@ def publish(
         with contextlib.suppress(OSError):
             (folder / name).parent.rmdir()
     return index, gone
+
+
+def _make(folder: Path) -> None:
+    """Make a folder that web servers can read, whatever root's umask is; one that is there stays as it is."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        path.chmod(0o755)
 
 
 def _put(source: Path, target: Path, entry: FileEntry) -> None:
