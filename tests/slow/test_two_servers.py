@@ -39,6 +39,7 @@ other_server: {A}
 mirror: http://{A}:8069/published
 """
 ROADS = {"virtual-1": "aoe", "virtual-2": "nbd"}
+TRIES = 6
 READ = "echo 3 > /proc/sys/vm/drop_caches; sha256sum < /dev/mapper/farm-root"
 
 
@@ -120,11 +121,17 @@ def pair(lab: Lab, store: None) -> Iterator[Second]:
         second.close()
 
 
-def ssh(lab: Lab, address: str, *words: str) -> subprocess.Popen[str]:
-    """As `farm node ssh` does it, which wants to know from farmd where a node is."""
+def begin(lab: Lab, address: str, command: str) -> subprocess.Popen[str]:
+    """Begin a command on a node as `farm node ssh` does it, which wants to know from farmd where a node is."""
     home = Home.at(lab.home)
-    argv = ssh_argv(home, Instance.load(home), address, [*words])
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+    argv = ssh_argv(home, Instance.load(home), address, [f"echo begun; {command}"])
+    for _ in range(TRIES):
+        process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL)
+        assert process.stdout
+        if process.stdout.readline() == "begun\n":
+            return process
+        process.wait()
+    raise AssertionError(f"{address} lets nobody in")
 
 
 def expected(lab: Lab) -> str:
@@ -139,19 +146,18 @@ def test_nodes_read_on_when_a_server_dies(lab: Lab, pair: Second, dies: str, tmp
     assert ROADS == {name: found[name]["telemetry"]["root"] for name in ROADS}
     wanted = expected(lab)
     addresses = {name: found[name]["address"] for name in ROADS}
-    readers = {name: ssh(lab, address, READ) for name, address in addresses.items()}
+    readers = {name: begin(lab, address, READ) for name, address in addresses.items()}
 
     kill(Home.at(lab.home) if dies == "the first" else pair.home)
 
-    for name, reader in readers.items():
-        assert wanted in reader.communicate(timeout=300)[0], name
-    # And all of it again, from the other one alone.
-    for name, address in addresses.items():
-        assert wanted in ssh(lab, address, READ).communicate(timeout=300)[0], name
-    if dies == "the first":
-        lab.farm("up")
-    else:
-        pair.farm("up")
+    try:
+        for name, reader in readers.items():
+            assert wanted in reader.communicate(timeout=300)[0], name
+        # And all of it again, from the other one alone.
+        for name, address in addresses.items():
+            assert wanted in begin(lab, address, READ).communicate(timeout=300)[0], name
+    finally:
+        (lab if dies == "the first" else pair).farm("up")
     until(lambda: list(ROADS) == lab.ready(), "the nodes are not ready again")
     lab.compile(tmp_path / "work", 20)
 
@@ -161,7 +167,7 @@ def test_a_machine_boots_from_the_second_alone(lab: Lab, pair: Second) -> None:
     kill(Home.at(lab.home))
     powered = {name: node["stages"]["powered"] for name, node in lab_nodes(pair).items()}
     for address in addresses:
-        ssh(lab, address, "systemctl reboot").communicate(timeout=60)
+        begin(lab, address, "systemctl reboot").communicate(timeout=60)
 
     def booted() -> bool:
         nodes = lab_nodes(pair)
