@@ -7,10 +7,11 @@ set -eu
 modules=$(echo /lib/modules/*)
 
 # Everything in drivers/ goes, but what a machine boots with, is cooled by, and is used with by somebody who sits at it.
-# Some are there because others need them: hv and ssb for network cards, media for screens and sound, misc for card readers.
+# Some are there because others need them: hv, pcmcia and ssb for network cards, media for screens and sound, misc for
+# card readers.
 keep_drivers="acpi aoe ata base block cdrom char cpufreq dca dma extcon firmware gpio gpu hid hv hwmon i2c input leds md
-  media mfd misc mmc net parport pci pinctrl platform powercap pps ptp scsi soundwire ssb thermal tty usb video virtio
-  watchdog"
+  media mfd misc mmc net parport pci pcmcia pinctrl platform powercap pps ptp scsi soundwire ssb thermal tty usb video
+  virtio watchdog"
 keep_drivers=" ${keep_drivers//$'\n'/ } "
 for dir in "$modules"/kernel/drivers/*; do
   case "$keep_drivers" in *" ${dir##*/} "*) ;; *) rm -rf "$dir" ;; esac

@@ -83,5 +83,5 @@ def test_the_drivers_of_ordinary_pcs_are_there_with_all_that_they_need(client: L
 
 
 def test_its_doctor_finds_nothing_wrong(client: Lab) -> None:
-    said = client.farm("node", "ssh", NAME, "--", "python3 -I -m farm.node doctor").stdout
+    said = client.farm("node", "ssh", NAME, "--", "python3 -I -m farm.node doctor", check=False).stdout
     assert ["ok   node-configured", "ok   node-greeter"] == [line.partition(":")[0] for line in said.splitlines()[:2]]
