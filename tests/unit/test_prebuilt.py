@@ -168,9 +168,10 @@ def test_a_signer_is_asked_about_once_and_lines_of_administrators_count(tmp_path
     require(False)
     assert 2 * [("lab-a@server", signer)] == asked
     assert [("lab-a@server", signer.fingerprint)] == [(each.name, each.fingerprint) for each in signers.list()]
-    signers.file.write_text("# an editor left the end of this line open")
+    signers.file.write_text("  # an editor left the end of this line open")
     require(True)
     require(False)
+    assert ["lab-a@server"] == [each.name for each in signers.list()]
     # An option that ssh-keygen knows holds here as there.
     signers.file.write_text(f'# ours\nlab-a@server valid-before="20200101" {signer.key}\n')
     with pytest.raises(FarmError, match="somebody else"):

@@ -43,8 +43,8 @@ class Signers:
 
     def list(self) -> list[KnownSigner]:
         """All of them, as they stand in the file."""
-        lines = self._text().splitlines()
-        return [KnownSigner(line.split()[0], line) for line in lines if line.strip() and not line.startswith("#")]
+        lines = [line.strip() for line in self._text().splitlines()]
+        return [KnownSigner(line.split()[0], line) for line in lines if line and not line.startswith("#")]
 
     def require(
         self, name: str, signer: Signer, content: bytes, signature: bytes, namespace: str, what: str, ask: Ask
