@@ -18,7 +18,8 @@ from farm.instance import Instance
 from farm.nodes.power import power_off_all, wait_for_jobs
 from farm.serve.healing import Report
 from farm.serve.remains import config_of, left, own_namespaces, remove_network, unmount
-from farm.serve.up import ENVIRONMENTS, exclusive
+from farm.serve.service_list import ENVIRONMENTS
+from farm.serve.up import exclusive
 from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus
 from farm.virtual.namespace import ICECC_SOCKETS

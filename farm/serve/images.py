@@ -19,7 +19,8 @@ from farm.instance import Instance
 from farm.serve import preflight
 from farm.serve.healing import Report
 from farm.serve.image_transfer import publish_again
-from farm.serve.up import exclusive, instance_or_none, services, unverified, write_files
+from farm.serve.service_list import services
+from farm.serve.up import exclusive, instance_or_none, unverified, write_files
 from farm.serve.versions import versions_in_use
 from farm.supervisor import Supervisor
 from farm.virtual.namespace import enter

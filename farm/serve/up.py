@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -36,32 +34,21 @@ from farm.serve.healing import Report, wait_until_healthy
 from farm.serve.image_transfer import pull_images
 from farm.serve.mirror import mirror
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
+from farm.serve.service_list import ENVIRONMENTS, INTERFACE, in_namespace, interface_index, services
 from farm.serve.versions import versions_in_use
-from farm.supervisor import Service, Supervisor
+from farm.supervisor import Supervisor
 from farm.view.wording import count
 from farm.virtual import bridge as virtual_network
 from farm.virtual import qemu as virtual_machine
 from farm.virtual.namespace import (
-    BIND_AGAIN_AND_RUN,
     ICECC_SOCKETS,
     enter,
-    exec_prefix,
     icecc_folder,
     inside,
     namespace_name,
     namespace_path,
 )
 from farm.virtual.user_commands import forget_end, require_no_builds, under_way
-
-ENVIRONMENTS = "environments"
-"""Where this machine's iceccd keeps the toolchains it packs, beside its socket: user icecc gets there in any home."""
-
-
-INTERFACE = "FARM_INTERFACE"
-"""Environment variable of all services but machines: which interface they are bound to. Where one of the same name has
-taken its place, their sockets are deaf."""
-OUTLIVES_INTERFACE = frozenset({"iceccd"})
-"""Services that listen on no interface. A call that meets no iceccd at its end fails (`iceccd-lost`): it goes on."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +184,7 @@ def _is_cut_off(supervisor: Supervisor, instance: Instance) -> bool:
     if instance.namespace is not None and not namespace_path(instance.namespace).exists():
         return True
     bound = supervisor.values(INTERFACE)
-    return bool(bound) and _interface_index(instance) not in bound
+    return bool(bound) and interface_index(instance) not in bound
 
 
 def _require_undisturbed(home: Home, instance: Instance, disturbed: set[str]) -> None:
@@ -287,7 +274,7 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
     allow_socket_buffer(export.socket_buffer_needed(config, instance.exports, instance.mtu), home.runtime)
     if instance.namespace is not None:
         virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
-    prefix = _netns(instance)
+    prefix = in_namespace(instance)
     present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", instance.interface]).stdout.split()
     wanted = (config.address, f"{render.ula_prefix(config.name)}::{2 if config.mirror else 1}/64")
     missing = [address for address in wanted if address not in present]
@@ -301,10 +288,6 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
         command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
     firewall.apply(config, instance.interface, instance.exports, prefix)
     return instance
-
-
-def _netns(instance: Instance) -> list[str]:
-    return exec_prefix(instance.namespace) if instance.namespace else []
 
 
 def write_files(home: Home, instance: Instance) -> None:
@@ -328,88 +311,3 @@ def _note_image(home: Home, instance: Instance) -> None:
     store = Store(home.images)
     user = noted(store, home)
     note_user(store, home, kept=user.kept, served=[*user.served, *instance.images.values()])
-
-
-def services(home: Home, instance: Instance) -> list[Service]:
-    """Everything that supervisord keeps running for this farm."""
-    # supervisord restarts a service whose environment has changed. One that is bound to an interface must restart when
-    # the interface is made again under the same name. Virtual machines go on: they are plugged into the new one.
-    bound = {INTERFACE: _interface_index(instance)}
-    return [
-        replace(service, environment={**service.environment, **bound})
-        if service.restart and service.name not in OUTLIVES_INTERFACE
-        else service
-        for service in _services(home, instance)
-    ]
-
-
-def _interface_index(instance: Instance) -> str:
-    """The kernel's number of the lab's interface; empty when there is none."""
-    found = command.run([*_netns(instance), "cat", f"/sys/class/net/{instance.interface}/ifindex"], check=False)
-    return found.stdout.strip() if found.returncode == 0 else ""
-
-
-def _services(home: Home, instance: Instance) -> list[Service]:
-    store = Store(home.images)
-    exports = export.services(instance, store, home.runtime)
-    return [*_core_services(home, instance), *exports, *virtual_machine.services(home, instance, store)]
-
-
-def _core_services(home: Home, instance: Instance) -> list[Service]:
-    config, conf = instance.config, home.runtime
-    nginx, dnsmasq = render.nginx_conf(config, home), render.dnsmasq_conf(config, home, instance.interface)
-    # Of the record's facts, those that farmd reads again when they change.
-    fixed = msgspec.structs.replace(instance, started=0, images={}, unverified=[], addresses_added=[])
-    settings = msgspec.json.encode(fixed)
-    scheduler = ["icecc-scheduler", "-n", config.netname, "-p", str(config.scheduler.port), "-r", "-v"]
-    scheduler += ["-i", instance.interface]
-    submitter = [
-        "iceccd",
-        "-s",
-        f"{config.scheduler_host}:{config.scheduler.port}",
-        "-n",
-        config.netname,
-        "-N",
-        config.submitter,
-    ]
-    submitter += ["-m", "0", "--no-remote", "-b", f"{ICECC_SOCKETS}/{ENVIRONMENTS}", "-u", "icecc", "-v"]
-    submitter += ["-i", instance.interface]
-    if instance.namespace is not None:
-        # supervisord sees the folder that was there when it started: that may have been deleted since.
-        submitter = ["unshare", "--mount", "sh", "-c", BIND_AGAIN_AND_RUN, str(icecc_folder(home)), *submitter]
-    return [
-        # nginx and dnsmasq read their files at start: what is in them is part of what the service is.
-        Service(
-            "nginx",
-            ["nginx", "-c", str(conf / "nginx.conf")],
-            capabilities=[],
-            order=10,
-            environment=_digest(nginx),
-        ),
-        Service(
-            "dnsmasq",
-            ["dnsmasq", "--keep-in-foreground", f"--conf-file={conf / 'dnsmasq.conf'}"],
-            capabilities=["net_admin", "net_raw", "net_bind_service", "setgid"],
-            order=40,
-            environment=_digest(dnsmasq),
-            # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
-            log="dnsmasq-output",
-        ),
-        *([] if config.mirror else [Service("scheduler", scheduler, order=20)]),
-        Service(
-            "farmd",
-            [sys.executable, "-P", "-m", "farm.daemon", *home.options],
-            order=25,
-            environment={"FARM_SETTINGS": hashlib.sha256(settings).hexdigest()},
-        ),
-        Service("iceccd", submitter, order=50),
-        *(
-            [Service("mirror", [sys.executable, "-P", "-m", "farm", *home.options, "image", "mirror", "--follow"])]
-            if config.mirror
-            else []
-        ),
-    ]
-
-
-def _digest(text: str) -> dict[str, str]:
-    return {"FARM_SETTINGS": hashlib.sha256(text.encode()).hexdigest()}

@@ -16,7 +16,7 @@ from farm.image.store import FileEntry, Manifest, Store, sha256
 from farm.instance import Instance
 from farm.netboot.render import dnsmasq_conf, nginx_conf
 from farm.serve import firewall
-from farm.serve.up import services
+from farm.serve.service_list import services
 from farm.supervisor import Supervisor
 from farm.virtual.namespace import enter, exec_prefix, icecc_folder
 from tests.lab import Namespace, namespaces, until

@@ -23,7 +23,7 @@ from farm.image.uses import note_user, noted
 from farm.instance import Instance, decode, encode
 from farm.netboot import render
 from farm.serve import firewall, health, preflight
-from farm.serve.up import services
+from farm.serve.service_list import services
 from farm.supervisor import Service
 from farm.view.boot import hanging, spans
 from farm.view.status import NodeStatus

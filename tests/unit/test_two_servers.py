@@ -20,7 +20,7 @@ from farm.netboot import render
 from farm.netboot.agreement import ServedHere, conflicts, lacks, told
 from farm.netboot.settings import machine_document
 from farm.serve import firewall
-from farm.serve.up import services
+from farm.serve.service_list import services
 from farm.view.strangers import networks
 from tests.made_up_store import add_version
 
