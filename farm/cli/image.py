@@ -119,7 +119,9 @@ def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) ->
     # On a narrow screen other columns are shortened: other commands are given what stands here.
     table.add_column("", min_width=1, no_wrap=True)
     table.add_column("version", min_width=max(len(manifest.image) for manifest in manifests), no_wrap=True)
-    for column in ("built", "kernel", "root", "initrd", "verified", "export"):
+    # A column in which all is well would only take room.
+    some_believed = any(manifest.verity is None for manifest in manifests)
+    for column in ("built", "kernel", "root", "initrd", *(["verified"] if some_believed else []), "export"):
         table.add_column(column, justify="right" if column in ("root", "initrd") else "left", no_wrap=True)
     for manifest in manifests:
         table.add_row(
@@ -128,7 +130,7 @@ def _table(store: Store, manifests: list[Manifest], selected: dict[str, str]) ->
             time.strftime("%Y-%m-%d %H:%M", time.localtime(manifest.built)),
             manifest.kernel,
             *(f"{manifest.files[name].size / 1e6:.0f} MB" for name in ("root.squashfs", "initrd")),
-            Text("yes") if manifest.verity else Text("no", style="yellow"),
+            *([Text("yes") if manifest.verity else Text("no", style="yellow")] if some_believed else []),
             _export(store, manifest),
         )
     return table
