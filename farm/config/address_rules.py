@@ -34,7 +34,7 @@ def server_problems(server: IPv4Interface) -> Iterator[Problem]:
         )
     elif server.is_loopback or not contract.ADDRESS.fullmatch(str(server.ip)):
         text = f"{server.ip} is not a valid host address."
-        yield Problem(place, text, mend="Write one like 10.77.0.1/24.")
+        yield Problem(place, text, fix="Write one like 10.77.0.1/24.")
 
 
 def address_problems(config: Config, server: IPv4Interface) -> Iterator[Problem]:
@@ -46,9 +46,9 @@ def address_problems(config: Config, server: IPv4Interface) -> Iterator[Problem]
 
 def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
     limits: list[IPv4Address] = []
-    mend = "Set dhcp.first: {}, dhcp.last: {}".format(*dhcp_range(server))
+    fix = "Set dhcp.first: {}, dhcp.last: {}".format(*dhcp_range(server))
     for name in ("first", "last"):
-        found = list(_host_problems(("dhcp", name), getattr(config.dhcp, name), server.network, mend))
+        found = list(_host_problems(("dhcp", name), getattr(config.dhcp, name), server.network, fix))
         yield from found
         if not found:
             limits.append(IPv4Address(getattr(config.dhcp, name)))
@@ -57,14 +57,14 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
     first, last = limits
     if first > last:
         text = f"{first} is after dhcp.last, {last}."
-        yield Problem(("dhcp", "first"), text, "The range is empty.", mend, ("dhcp", "last"))
+        yield Problem(("dhcp", "first"), text, "The range is empty.", fix, ("dhcp", "last"))
         return
     if first <= server.ip <= last:
         yield Problem(
             ("dhcp",),
             f"{first} to {last} contains this server's own address, {server.ip}.",
             "A node could be given the server's address.",
-            mend,
+            fix,
             related=("address",),
         )
     # Also those that are sent to their own disks: it is iPXE that is told so, and it has an address by then.
@@ -77,7 +77,7 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
             ("dhcp",),
             f"{first} to {last} is {size} address{'es' if size > 1 else ''}{share}; at least {needed} are needed.",
             "Every machine without a fixed address needs one.",
-            mend,
+            fix,
             related=("dhcp", "last"),
         )
 
@@ -97,13 +97,11 @@ def _other_server(config: Config, server: IPv4Interface) -> Iterator[Problem]:
     other = IPv4Address(config.other_server)
     if other == server.ip:
         yield Problem(
-            place, f"{other} is this server.", mend="Write the address of the other one.", related=("address",)
+            place, f"{other} is this server.", fix="Write the address of the other one.", related=("address",)
         )
     for machine in config.machines:
         if machine.address == str(other):
-            yield Problem(
-                place, f"{other} is also the address of {machine.name}.", mend="Give one of them another one."
-            )
+            yield Problem(place, f"{other} is also the address of {machine.name}.", fix="Give one of them another one.")
     if _in_range(config, other):
         yield Problem(
             place,
@@ -134,20 +132,20 @@ def _kind(address: IPv4Address, network: IPv4Network) -> str:
     return "network" if address == network.network_address else "broadcast"
 
 
-def _host_problems(place: Place, text: str, network: IPv4Network, mend: str = "") -> Iterator[Problem]:
+def _host_problems(place: Place, text: str, network: IPv4Network, fix: str = "") -> Iterator[Problem]:
     """What keeps ``text`` from being the address of a computer in ``network``."""
-    mend = mend or f"Take one from {network[1]} to {network[-2]}, or change `address`."
+    fix = fix or f"Take one from {network[1]} to {network[-2]}, or change `address`."
     try:
         address = IPv4Address(text)
     except ValueError as error:
-        yield Problem(place, f"this is no address: {error}.", mend="Write it like 10.77.0.50.")
+        yield Problem(place, f"this is no address: {error}.", fix="Write it like 10.77.0.50.")
         return
     if address not in network:
         yield Problem(
             place,
             f"{address} is outside the lab's subnet, {network}.",
             "The subnet follows from `address`, this server's address with its prefix length.",
-            mend,
+            fix,
             related=("address",),
         )
     elif address in (network.network_address, network.broadcast_address):
@@ -155,7 +153,7 @@ def _host_problems(place: Place, text: str, network: IPv4Network, mend: str = ""
             place,
             f"{address} is the {_kind(address, network)} address of {network}.",
             "No computer can have it.",
-            mend,
+            fix,
             related=("address",),
         )
 
@@ -172,10 +170,10 @@ def _fixed_addresses(config: Config, server: IPv4Interface) -> Iterator[Problem]
             continue
         address = IPv4Address(machine.address)
         if address == server.ip:
-            yield Problem(place, f"{address} is this server's own address.", mend="Give the machine another one.")
+            yield Problem(place, f"{address} is this server's own address.", fix="Give the machine another one.")
         elif address in taken:
             yield Problem(
-                place, f"{address} is also the address of {taken[address].name}.", mend="Give one of them another one."
+                place, f"{address} is also the address of {taken[address].name}.", fix="Give one of them another one."
             )
         elif _in_range(config, address):
             yield Problem(

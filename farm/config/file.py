@@ -18,14 +18,14 @@ from farm.config.rules import Problem, check, dotted
 from farm.errors import ConfigError
 from farm.home import Home
 
-_SYNTAX_MENDS = {
+_SYNTAX_FIXES = {
     "'\\t'": "Indent with spaces: YAML does not take tabs.",
     "mapping values are not allowed": "Compare the indentation with the lines above; "
     "a value that contains a colon and a space must be put in quotes.",
     "another document": "Remove the line `---` and everything after it: farm.yaml is one document.",
     "while scanning a quoted scalar": "A quotation mark that is opened must be closed.",
 }
-_SYNTAX_MEND = "Each line is `key: value`, with a space after the colon; sections are indented by two spaces."
+_SYNTAX_FIX = "Each line is `key: value`, with a space after the colon; sections are indented by two spaces."
 
 
 def load(path: Path, options: Sequence[str] = ()) -> Config:
@@ -140,8 +140,8 @@ def _compose(text: str, file: str) -> Node | None:
             "Remove it.",
         ) from None
     except RecursionError:
-        mend = "Compare with: farm init --stdout"
-        raise ConfigError(f"{file} is nested too deeply.", "A farm.yaml has four levels.", mend) from None
+        fix = "Compare with: farm init --stdout"
+        raise ConfigError(f"{file} is nested too deeply.", "A farm.yaml has four levels.", fix) from None
 
 
 def _line(mark: Any) -> int:
@@ -153,20 +153,20 @@ def _syntax_error(file: str, text: str, error: yaml.MarkedYAMLError) -> ConfigEr
     lines = text.splitlines()
     line = lines[number - 1].strip() if number <= len(lines) else ""
     told = "; ".join(part for part in (error.problem, error.context) if part)
-    mend = next((mend for sign, mend in _SYNTAX_MENDS.items() if sign in told), _SYNTAX_MEND)
+    fix = next((fix for sign, fix in _SYNTAX_FIXES.items() if sign in told), _SYNTAX_FIX)
     why = f"YAML's parser says: {told}." + (f"\nThe line: {line[:100]!r}" if line else "")
-    return ConfigError(f"{file}:{number}: this is not YAML.", why, mend)
+    return ConfigError(f"{file}:{number}: this is not YAML.", why, fix)
 
 
 def _error(file: str, reader: Reader, problems: list[tuple[int, Problem]]) -> ConfigError:
-    """One mistake as what, why and mend; several as a list in the order of their lines."""
+    """One mistake as what, why and fix; several as a list in the order of their lines."""
     told = []
     for line, problem in sorted(problems, key=lambda numbered: numbered[0]):
         unset = " (not set, so the default)" if problem.related and problem.place not in reader.lines else ""
         key = f"{dotted(problem.place)}{unset}: " if problem.place else ""
-        told.append((f"{file}:{line}: {key}{problem.text}", problem.why, problem.mend))
+        told.append((f"{file}:{line}: {key}{problem.text}", problem.why, problem.fix))
     if len(told) == 1:
         return ConfigError(*told[0])
     blocks = ["\n  ".join(part for part in parts if part) for parts in told]
-    mend = f"Fix them, then: farm config check {file}"
-    return ConfigError(f"{file} has {len(told)} mistakes.", "\n".join(blocks), mend)
+    fix = f"Fix them, then: farm config check {file}"
+    return ConfigError(f"{file} has {len(told)} mistakes.", "\n".join(blocks), fix)

@@ -237,13 +237,13 @@ def free_address(found: Sequence[Interface], known: Sequence[KernelRoute]) -> IP
 
 def _is_loopback(name: str, found: Sequence[Interface], place: str) -> ConfigError:
     wired = [interface.name for interface in found if interface.wired]
-    mend = f"Use a wired one: {', '.join(wired)}" if wired else "Name a wired one."
-    return ConfigError(f"{place}{name} is the loopback interface.", "No other machine can be reached through it.", mend)
+    fix = f"Use a wired one: {', '.join(wired)}" if wired else "Name a wired one."
+    return ConfigError(f"{place}{name} is the loopback interface.", "No other machine can be reached through it.", fix)
 
 
 def _no_such(name: str, found: Sequence[Interface], place: str) -> ConfigError:
     names = [interface.name for interface in found if interface.name != "lo"]
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     told = "; ".join(str(interface) for interface in found)
-    mend = f"Did you mean {near[0]}?" if near else "Use one of these."
-    return ConfigError(f"{place}this machine has no interface {name!r}.", f"There are: {told}", mend)
+    fix = f"Did you mean {near[0]}?" if near else "Use one of these."
+    return ConfigError(f"{place}this machine has no interface {name!r}.", f"There are: {told}", fix)

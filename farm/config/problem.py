@@ -9,7 +9,7 @@ from farm.config import Place
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: ``text`` follows the key's name and a colon, ``why`` explains, ``mend`` is what to do.
+    """One thing that is wrong: ``text`` follows the key's name and a colon, ``why`` explains, ``fix`` is what to do.
 
     ``related``: the key it collides with, which is where to look when ``place`` holds a default.
     """
@@ -17,7 +17,7 @@ class Problem:
     place: Place
     text: str
     why: str = ""
-    mend: str = ""
+    fix: str = ""
     related: Place = ()
 
 

@@ -42,9 +42,9 @@ class Reader:
             place = place[:-1]
         return self.lines[place]
 
-    def complain(self, place: Place, text: str, why: str = "", mend: str = "", line: int | None = None) -> None:
+    def complain(self, place: Place, text: str, why: str = "", fix: str = "", line: int | None = None) -> None:
         """Note what is wrong at a place."""
-        problem = Problem(place, text, why, mend)
+        problem = Problem(place, text, why, fix)
         self.problems.append((line or self.line(problem), problem))
 
     def _pairs(self, node: MappingNode, place: Place) -> Iterator[tuple[str, Place, Node, Node]]:
@@ -54,7 +54,7 @@ class Reader:
             here = (*place, name)
             line = key_node.start_mark.line + 1
             if here in self.lines:
-                self.complain(here, f"given twice, first in line {self.lines[here]}.", mend="Remove one.", line=line)
+                self.complain(here, f"given twice, first in line {self.lines[here]}.", fix="Remove one.", line=line)
                 continue
             self.lines[here] = line
             yield name, here, key_node, value_node
@@ -95,15 +95,15 @@ class Reader:
     def _items(self, node: Node, expected: Shape, item: Shape, place: Place) -> list[Any] | None:
         """A list, each item by itself."""
         if not isinstance(node, SequenceNode):
-            mend = "Begin each item with a hyphen and a space, on a line of its own."
-            self.complain(place, _expected(node, expected), mend=mend)
+            fix = "Begin each item with a hyphen and a space, on a line of its own."
+            self.complain(place, _expected(node, expected), fix=fix)
             return None
         found = []
         for index, child in enumerate(node.value):
             here = (*place, index)
             self.lines[here] = child.start_mark.line + 1
             if is_null(child):
-                self.complain(here, "nothing follows the hyphen.", mend="Remove it, or write the item.")
+                self.complain(here, "nothing follows the hyphen.", fix="Remove it, or write the item.")
             found.append(self._value(child, item, here))
         return found
 
@@ -111,7 +111,7 @@ class Reader:
         """A mapping of names that people choose, each entry by itself; one that says nothing has the defaults."""
         assert expected.name and expected.entry
         if not isinstance(node, MappingNode):
-            self.complain(place, _expected(node, expected), mend=f"Write a name and a colon: {NAME_EXAMPLE}")
+            self.complain(place, _expected(node, expected), fix=f"Write a name and a colon: {NAME_EXAMPLE}")
             return None
         found = {}
         for _, here, key_node, value_node in self._pairs(node, place):
@@ -126,7 +126,7 @@ class Reader:
         try:
             value = self._constructor.construct_object(node) if isinstance(node, ScalarNode) else None
         except yaml.YAMLError:
-            self.complain(place, f"the YAML tag {node.tag!r} is not supported.", mend="Remove it.")
+            self.complain(place, f"the YAML tag {node.tag!r} is not supported.", fix="Remove it.")
             return None
         except ValueError:  # a date with a 13th month, a hexadecimal number without digits
             value = None
@@ -157,7 +157,7 @@ def _holds_mac(place: Place) -> bool:
 
 
 def _unwanted(text: str) -> tuple[str, str, str] | None:
-    """What no value may contain, as text, why and mend."""
+    """What no value may contain, as text, why and fix."""
     if "PRIVATE KEY" in text:
         return "this is a private key.", "A private key must stay secret.", "Write the line of the .pub file instead."
     if not text.isprintable():
@@ -188,7 +188,7 @@ def _printable(text: str) -> str:
 
 
 def _explain(node: Node, value: Any, expected: Shape) -> tuple[str, str]:
-    """Why YAML took the value for something else, and how to write it: (why, mend)."""
+    """Why YAML took the value for something else, and how to write it: (why, fix)."""
     if not isinstance(node, ScalarNode):
         return "", "Write one value after the colon."
     written: str = node.value
@@ -205,12 +205,12 @@ def _explain(node: Node, value: Any, expected: Shape) -> tuple[str, str]:
         return "", ""
     if expected.base is bool:
         return "", "Write true or false."
-    mend = f'Put it in quotes: "{written}"' if _fits(_normal_mac(written), expected) else ""
-    return f"YAML reads {_taken_for(node, value)}.", mend
+    fix = f'Put it in quotes: "{written}"' if _fits(_normal_mac(written), expected) else ""
+    return f"YAML reads {_taken_for(node, value)}.", fix
 
 
 def _not_a_truth_value(node: ScalarNode, written: str) -> tuple[str, str]:
-    """Why a text is no boolean, and how to write the one that it looks like: (why, mend)."""
+    """Why a text is no boolean, and how to write the one that it looks like: (why, fix)."""
     truth = SafeConstructor.bool_values.get(written.lower())
     if truth is None:
         return "", "Write true or false."
@@ -244,20 +244,20 @@ def _fits_number(text: str, expected: Shape) -> bool:
 
 
 def _not_a_section(node: Node, known: dict[str, Key]) -> tuple[str, str, str]:
-    """Text, why and mend for something else where a section should be."""
-    mend = "Put a space after each colon." if isinstance(node, ScalarNode) and ":" in node.value else ""
-    return f"expected lines of `key: value`, found {_kind(node)}.", _the_keys((), known), mend
+    """Text, why and fix for something else where a section should be."""
+    fix = "Put a space after each colon." if isinstance(node, ScalarNode) and ":" in node.value else ""
+    return f"expected lines of `key: value`, found {_kind(node)}.", _the_keys((), known), fix
 
 
 def _unknown(place: Place, known: dict[str, Key]) -> tuple[str, str, str]:
-    """Text, why and mend for a key that the section does not have."""
+    """Text, why and fix for a key that the section does not have."""
     *section, last = place
     name = str(last).lower().replace("-", "_")
     near = [dotted((*section, key)) for key in difflib.get_close_matches(name, known, n=1)]
     elsewhere = [path for path, _ in everything() if path.rpartition(".")[2] == name and path not in near]
     meant = " or ".join([*near, *elsewhere])
-    mend = f"Did you mean {meant}?" if meant else "Remove it. For all keys see: farm init --stdout"
-    return "there is no such key.", _the_keys(section, known), mend
+    fix = f"Did you mean {meant}?" if meant else "Remove it. For all keys see: farm init --stdout"
+    return "there is no such key.", _the_keys(section, known), fix
 
 
 def _the_keys(section: Sequence[str | int], known: dict[str, Key]) -> str:

@@ -46,7 +46,7 @@ def check(config: Config) -> list[Problem]:
     try:
         server = IPv4Interface(config.address)
     except ValueError as error:
-        return [*problems, Problem(("address",), f"this is no address: {error}.", mend="Write it like 10.77.0.1/24.")]
+        return [*problems, Problem(("address",), f"this is no address: {error}.", fix="Write it like 10.77.0.1/24.")]
     wrong = list(server_problems(server))
     if wrong:
         return [*problems, *wrong]
@@ -112,24 +112,24 @@ def _no_nic(place: Place, mac: str) -> Problem:
 def _ports(config: Config) -> Iterator[Problem]:
     scheduler = config.scheduler.port
     place: Place = ("scheduler", "port")
-    mend = "Choose another port."
+    fix = "Choose another port."
     taken = {scheduler: "the scheduler's port", scheduler + 1: "the scheduler's control port"}
     if scheduler == 65535:
-        yield Problem(place, "65535 is too high.", "The control port is the next one, which does not exist.", mend)
+        yield Problem(place, "65535 is too high.", "The control port is the next one, which does not exist.", fix)
     if ICECCD_PORT in taken:
-        yield Problem(place, f"{taken[ICECCD_PORT]} would be {ICECCD_PORT}.", "icecream's daemon uses that port.", mend)
+        yield Problem(place, f"{taken[ICECCD_PORT]} would be {ICECCD_PORT}.", "icecream's daemon uses that port.", fix)
     taken[ICECCD_PORT] = "the port of icecream's daemon"
     if config.http_port in taken:
         port = config.http_port
-        yield Problem(("http_port",), f"{port} is also {taken[port]}.", "Both run on this server.", mend, place)
+        yield Problem(("http_port",), f"{port} is also {taken[port]}.", "Both run on this server.", fix, place)
     taken[config.http_port] = "the port of HTTP"
     if config.api.port in taken:
         port = config.api.port
-        yield Problem(("api", "port"), f"{port} is also {taken[port]}.", "Both run on this server.", mend)
+        yield Problem(("api", "port"), f"{port} is also {taken[port]}.", "Both run on this server.", fix)
     telemetry: Place = ("nodes", "telemetry_port")
     for port, of in {22: "the port of ssh", ICECCD_PORT: "the port of icecream's daemon"}.items():
         if port == config.nodes.telemetry_port:
-            yield Problem(telemetry, f"{port} is also {of}.", "Both run on every node.", mend)
+            yield Problem(telemetry, f"{port} is also {of}.", "Both run on every node.", fix)
 
 
 def _netname(config: Config) -> Iterator[Problem]:
@@ -149,7 +149,7 @@ def _known(config: Config) -> Iterator[Problem]:
             IPv4Network(text, strict=False)
         except ValueError as error:
             place: Place = ("nodes", "known", index)
-            yield Problem(place, f"this is no address: {error}.", mend="Write it like 10.77.0.20 or 10.77.0.128/26.")
+            yield Problem(place, f"this is no address: {error}.", fix="Write it like 10.77.0.20 or 10.77.0.128/26.")
 
 
 def _keys(config: Config) -> Iterator[Problem]:
@@ -158,7 +158,7 @@ def _keys(config: Config) -> Iterator[Problem]:
     seen: dict[str, int] = {}
     for index, key in enumerate(keys):
         if key in seen:
-            yield Problem((*place, index), f"the same key as authorized_keys[{seen[key]}].", mend="Remove one.")
+            yield Problem((*place, index), f"the same key as authorized_keys[{seen[key]}].", fix="Remove one.")
         if not contract.KEY.fullmatch(key):
             yield Problem(
                 (*place, index),
@@ -211,10 +211,10 @@ def _groups(config: Config) -> Iterator[Problem]:
             mac = member if ":" in member else macs.get(member)
             if mac is None:
                 near = difflib.get_close_matches(member, macs, n=1)
-                mend = "Add it to `machines`, or write its MAC address."
+                fix = "Add it to `machines`, or write its MAC address."
                 told = f"Named there: {', '.join(list(macs)[:MAX_NAMED])}." if macs else "No machine is named there."
                 text = f"there is no machine {member} in `machines`."
-                yield Problem(place, text, told, f"Did you mean {near[0]}?" if near else mend)
+                yield Problem(place, text, told, f"Did you mean {near[0]}?" if near else fix)
             elif mac in first:
                 text = f"{member} is also {dotted(first[mac])}."
                 yield Problem(place, text, "A machine is in one group, so that one image holds for it.", "Remove one.")
@@ -236,7 +236,7 @@ def _files(config: Config) -> Iterator[Problem]:
                 text = f"{file.path} is not a place for files."
                 yield Problem(here, text, f"Nodes accept files there: {contract.FILE_PLACES}.", "Choose one of these.")
             elif file.path in seen:
-                yield Problem(here, f"the same path as files[{seen[file.path]}].", mend="Remove one.")
+                yield Problem(here, f"the same path as files[{seen[file.path]}].", fix="Remove one.")
             seen.setdefault(file.path, index)
     for machine in (None, *config.listed):
         if len(given := config.files_of(machine)) > contract.MAX_FILES:
@@ -264,4 +264,4 @@ def options_problems(place: Place, text: str) -> Iterator[Problem]:
             why = "In an iPXE script, this ends a command, begins a comment or names a variable."
             yield Problem(place, f"iPXE would interpret {word}.", why, "Remove it.")
     if text.count('"') % 2:
-        yield Problem(place, "a quotation mark is not closed.", mend='Close it: name="a value"')
+        yield Problem(place, "a quotation mark is not closed.", fix='Close it: name="a value"')

@@ -56,12 +56,12 @@ def export_image(home: Home, config: Config, image: str, file: Path, key: Path |
 
 
 def publish_images(
-    home: Home, config: Config, names: Sequence[str], folder: Path, key: Path | None, *, wait: bool = False
+    home: Home, config: Config, names: Sequence[str], folder: Path, key: Path | None, *, unattended: bool = False
 ) -> tuple[Index, list[str]]:
     """Make a folder hold all versions of these images, none: of all; see `publish`. Raises FarmError."""
     store = Store(home.images)
     prepare(store)
-    with store.lock(wait=wait):
+    with store.lock(wait=unattended):
         for name in names:
             if not store.list(name):
                 recipe.require_known(config, name)
@@ -76,13 +76,14 @@ def publish_images(
             publisher(config),
             key or signing_key(home),
             lambda manifest: facts(store, manifest),
+            unattended=unattended,
         )
 
 
 def publish_again(home: Home, config: Config) -> None:
     """Bring what the farm's own web server gives to other servers up to date, if anything was published there."""
     if (home.published / index.INDEX).is_file():
-        publish_images(home, config, [], home.published, None, wait=True)
+        publish_images(home, config, [], home.published, None, unattended=True)
 
 
 def import_image(home: Home, config: Config, file: Path, ask: Ask, report: Report) -> tuple[Manifest, bool]:

@@ -18,7 +18,6 @@ from farm.image.uses import note_user, noted
 from farm.instance import Instance
 from farm.serve import preflight
 from farm.serve.healing import Report
-from farm.serve.image_transfer import publish_again
 from farm.serve.service_list import services
 from farm.serve.up import exclusive, instance_or_none, unverified, write_files
 from farm.serve.versions import versions_in_use
@@ -123,7 +122,6 @@ def _serve_selected(home: Home) -> None:
     old = instance_or_none(home)
     if old is None:
         return
-    publish_again(home, old.config)
     selected = {name: store.selected(name) or image for name, image in old.images.items()}
     instance = msgspec.structs.replace(old, images=selected, unverified=unverified(store))
     instance.save(home)

@@ -104,7 +104,7 @@ def require_addresses(config: Config) -> None:
     """Raises FarmError when the DHCP range is too small for the machines, those of a virtual lab included."""
     for problem in check(config):
         if problem.place == ("dhcp",):
-            raise FarmError(f"The DHCP range is not valid: {problem.text}", problem.why, problem.mend)
+            raise FarmError(f"The DHCP range is not valid: {problem.text}", problem.why, problem.fix)
 
 
 def require_free_ports(config: Config, exports: Iterable[str], own_pids: frozenset[int]) -> None:

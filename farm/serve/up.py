@@ -31,7 +31,7 @@ from farm.nodes.power import jobs_by_node, jobs_under_way
 from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
 from farm.serve.healing import Report, wait_until_healthy
-from farm.serve.image_transfer import pull_images
+from farm.serve.image_transfer import publish_again, pull_images
 from farm.serve.mirror import mirror
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.serve.service_list import ENVIRONMENTS, INTERFACE, in_namespace, interface_index, services
@@ -304,6 +304,7 @@ def write_files(home: Home, instance: Instance) -> None:
     for folder in (sockets, sockets / ENVIRONMENTS):
         folder.mkdir(exist_ok=True)
         shutil.chown(folder, "icecc")
+    publish_again(home, config)
 
 
 def _note_image(home: Home, instance: Instance) -> None:

@@ -207,6 +207,29 @@ def test_what_the_first_one_builds_and_chooses_comes_to_the_second(room: Room) -
         raise RuntimeError("it was built")
 
 
+def test_what_changes_while_the_first_one_is_down_is_published_when_it_comes_up(room: Room) -> None:
+    """A version that was damaged meanwhile is left out, and keeps nothing else from being served."""
+    room.a.farm("down", "--keep-nodes")
+    room.a.add("20261104.1")
+    room.a.store.use("20261104.1")
+    damaged = room.a.home.images / "20261101.1/kernel"
+    content = damaged.read_bytes()
+    damaged.unlink()
+    damaged.write_bytes(content[::-1])
+    room.a.farm("up")
+
+    room.a.farm("image", "use", "20261103.1")
+    room.a.farm("image", "use", "20261104.1")
+    room.b.farm("image", "mirror")
+
+    assert "20261104.1" == room.b.store.selected(FIRST_KIND)
+    index = room.a.home.published / "index.json"
+    published = index.read_bytes()
+    assert b"20261101.1" not in published
+    room.a.farm("up")
+    assert published == index.read_bytes(), "nothing has changed"
+
+
 def test_while_the_first_one_is_away_the_second_goes_on_and_says_so(room: Room) -> None:
     room.a.farm("down", "--keep-nodes")
     try:

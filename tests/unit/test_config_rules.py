@@ -75,13 +75,13 @@ def test_what_is_no_address(text: str) -> None:
     for config in (Config(address=f"{text}/24"), Config(dhcp=DhcpConfig(last=text)), fixed):
         (problem,) = check(config)
         assert problem.text.startswith("this is no address: ")
-        assert problem.mend
+        assert problem.fix
 
 
 def test_what_is_no_prefix_length() -> None:
     (problem,) = check(Config(address="10.77.0.1/33"))
 
-    assert (problem.place, problem.mend) == (("address",), "Write it like 10.77.0.1/24.")
+    assert (problem.place, problem.fix) == (("address",), "Write it like 10.77.0.1/24.")
 
 
 def test_the_range_holds_every_machine_without_a_fixed_address() -> None:

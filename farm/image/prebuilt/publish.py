@@ -22,12 +22,21 @@ Exports = Callable[[Manifest], dict[str, dict[str, str | int]]]
 
 
 def publish(
-    store: Store, names: Sequence[str], folder: Path, publisher: str, key: Path, exports: Exports
+    store: Store,
+    names: Sequence[str],
+    folder: Path,
+    publisher: str,
+    key: Path,
+    exports: Exports,
+    *,
+    unattended: bool = False,
 ) -> tuple[Index, list[str]]:
     """Make a folder hold all versions of these images; returns the index, and the versions that went from the folder.
 
     Versions of which nodes could not check what they read are left out. Files are hard links where the file system
-    allows. The index is replaced last, so that all that it names is there. Raises FarmError, OSError.
+    allows. The index is replaced last, so that all that it names is there. ``unattended``: a damaged version is left
+    out, and an index that would say the same stays, as whoever follows it reads all files again for a new one.
+    Raises FarmError, OSError.
     """
     if folder.resolve().is_relative_to(store.directory.resolve()):
         raise FarmError(
@@ -38,6 +47,8 @@ def publish(
     manifests = [manifest for name in names for manifest in store.list(name) if manifest.verity]
     before = _before(folder)
     entries = {}
+    if unattended:
+        manifests = [manifest for manifest in manifests if store.has(manifest)]
     for manifest in manifests:
         store.verify(manifest.image)
     for manifest in manifests:
@@ -56,6 +67,8 @@ def publish(
         versions=entries,
         selected={name: f"{name}/{version}" for name, version in known.items() if f"{name}/{version}" in entries},
     )
+    if unattended and before and index == msgspec.structs.replace(before, serial=index.serial):
+        return before, []
     content = msgspec.json.format(msgspec.json.encode(index)) + b"\n"
     write_atomic(folder / SIGNATURE, signature.sign(key, content, NAMESPACE))
     write_atomic(folder / INDEX, content)
