@@ -226,7 +226,9 @@ def test_a_farm_pulls_what_farm_yaml_says_and_needs_nothing_that_builds(pair: Pa
     """The farm comes up with an image that it has only pulled; the programs of a build are not to be found."""
     pair.publish()
     pair.serve()
-    pair.b.home.config.write_text(f"name: p{os.getpid()}\nimages: {{cad: {{pull: '{URL}'}}}}\nnodes: {{image: cad}}\n")
+    pulled = f"images: {{cad: {{pull: '{URL}'}}}}\nnodes: {{image: cad}}\n"
+    # A namespace cannot raise the kernel's limit for socket buffers: this one fits Debian's default, at 9000 bytes a frame.
+    pair.b.home.config.write_text(f"name: p{os.getpid()}\nexport: {{buffer: 16}}\n{pulled}")
     assert "cad is not built here." in pair.b.refused("image", "build", "cad")
     try:
         said = pair.b.refused("up", "--virtual", "0")
