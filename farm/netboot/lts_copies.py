@@ -18,16 +18,21 @@ def serve_lts(source: Path, served: Path) -> None:
     An lts.conf that is of no use never keeps the farm from coming up: `farm up`, `farm lts check` and `farm doctor`
     say what is wrong with it.
     """
-    try:
-        content = lts_content(source)
-    except FarmError:
-        content = None
+    content = usable_lts(source)
     for path in LTS_PATHS:
         copy = served / path
         if content is None:
             copy.unlink(missing_ok=True)
         elif not copy.is_file() or copy.read_bytes() != content:
             write_atomic(copy, content)
+
+
+def usable_lts(source: Path) -> bytes | None:
+    """The file's content; None when there is none that can be read."""
+    try:
+        return lts_content(source)
+    except FarmError:
+        return None
 
 
 def serves_lts(source: Path, served: Path) -> bool:

@@ -22,7 +22,7 @@ from farm.image.store import Store
 from farm.image.verity import Verity
 from farm.netboot import agreement, host_keys, node_files
 from farm.netboot.boot_logs import NONE_FOR
-from farm.netboot.lts_copies import serve_lts
+from farm.netboot.lts_copies import serve_lts, usable_lts
 from farm.netboot.settings import hyphens, machine_settings
 
 LOADERS = Path("/usr/lib/ipxe")
@@ -160,6 +160,8 @@ def write_boot_files(
     _write_all(home.http / "boot", boot_scripts(config, booted, mtu, extra))
     kinds = {name: store.get(image).kind for name, image in images.items()}
     contents = node_files.read_sources(config, home.config.parent)
+    if lts := usable_lts(home.config.with_name(LTS_FILE)):
+        contents[LTS_FILE] = lts
     node_files.serve(contents, home.http / "files")
     settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents), host_keys.read())
     _write_all(

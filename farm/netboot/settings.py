@@ -9,8 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from farm.config import Config, MachineConfig
+from farm.config.lts_file import LTS_FILE
 from farm.image.recipe import roles
 from farm.node import contract
+from farm.node.contract import LTS_CONF
 
 Document = dict[str, object]
 SSH_PORT = 22
@@ -26,14 +28,18 @@ def machine_settings(
     """File name → what a machine is told: default.json, and one for each machine that differs.
 
     ``kinds``: the built-in kind that an image is made from, by its name, where that is another. ``hashes``: the SHA-256
-    of each file for nodes, by its source. ``host_keys``: the public keys of this computer's sshd.
+    of each file for nodes, by its source, and of lts.conf, where there is one. ``host_keys``: the public keys of this
+    computer's sshd.
     """
 
     def document(machine: MachineConfig | None) -> Document:
         image = config.image_of(machine)
-        told = machine_document(config, machine, farm_key, roles(kinds.get(image, image)), host_keys)
+        image_roles = roles(kinds.get(image, image))
+        told = machine_document(config, machine, farm_key, image_roles, host_keys)
         files = config.files_of(machine)
         entries = [{"path": file.path, "sha256": hashes[file.source], "mode": file.mode} for file in files]
+        if "session" in image_roles and LTS_FILE in hashes and LTS_CONF not in {file.path for file in files}:
+            entries.insert(0, {"path": LTS_CONF, "sha256": hashes[LTS_FILE], "mode": "0644"})
         return {**told, "files": entries} if entries else told
 
     own = {f"{hyphens(machine.mac)}.json": document(machine) for machine in config.listed}

@@ -55,7 +55,11 @@ KEY = re.compile(
 )
 """A line of authorized_keys: kind, base64 and a comment; of options (sshd(8)) those that name no command or file."""
 MAX_FILES = 16
-"""That one machine is given."""
+"""That one machine is given by farm.yaml."""
+FARM_FILES = 1
+"""Those that the farm itself gives: lts.conf, to machines with the role session."""
+LTS_CONF = "/etc/lts.conf"
+"""Where lts.conf lies on a machine."""
 MAX_FILE_BYTES = 1024 * 1024
 """Of one of them; all of them lie in the node's RAM."""
 FILE_MODES = ("0644", "0755", "0600", "0700")

@@ -11,6 +11,7 @@ import re
 from farm.node.contract import (
     ADDRESS,
     EXPORT,
+    FARM_FILES,
     FILE_MODES,
     FILE_PATH,
     FIRST_ROLES,
@@ -150,7 +151,8 @@ def _files(said: object) -> tuple[list[dict[str, str]], dict[str, str]]:
     if not isinstance(said, list):
         return [], {"?": "files is not a list"}
     files, refused = [], {}
-    for entry in said[:MAX_FILES]:
+    most = MAX_FILES + FARM_FILES
+    for entry in said[:most]:
         entry = entry if isinstance(entry, dict) else {}
         path, sha256, mode = (str(entry.get(key, "")) for key in ("path", "sha256", "mode"))
         if not FILE_PATH.fullmatch(path):
@@ -159,8 +161,8 @@ def _files(said: object) -> tuple[list[dict[str, str]], dict[str, str]]:
             refused[path] = "its hash or its mode is not valid"
         else:
             files.append({"path": path, "sha256": sha256, "mode": mode})
-    if len(said) > MAX_FILES:
-        refused["?"] = f"more than {MAX_FILES} files"
+    if len(said) > most:
+        refused["?"] = f"more than {most} files"
     return files, refused
 
 

@@ -227,7 +227,7 @@ def test_a_farm_pulls_what_farm_yaml_says_and_needs_nothing_that_builds(pair: Pa
     pair.publish()
     pair.serve()
     pulled = f"images: {{cad: {{pull: '{URL}'}}}}\nnodes: {{image: cad}}\n"
-    # A namespace cannot raise the kernel's limit for socket buffers: this one fits Debian's default, at 9000 bytes a frame.
+    # A namespace cannot raise the kernel's limit for socket buffers: this one fits Debian's default.
     pair.b.home.config.write_text(f"name: p{os.getpid()}\nexport: {{buffer: 16}}\n{pulled}")
     assert "cad is not built here." in pair.b.refused("image", "build", "cad")
     try:

@@ -52,7 +52,7 @@ USER = AT_GREETER.replace("104", "64000").replace("lightdm", "farm-session").rep
 
 
 THIN = Config(nodes=NodesConfig(image="thin-client"))
-NODE = {"roles": {"session": {}}}
+NODE = {"name": "pc01", "address": "10.0.0.5", "mac": "52:54:00:00:00:01", "roles": {"session": {}}}
 
 
 def sessions(folder: Path, *texts: str) -> str:
@@ -130,7 +130,7 @@ def test_a_log_in_finds_the_server_that_the_farm_says(tmp_path: Path) -> None:
     assert "scheduler" not in written
     told = parse_settings(json.dumps(written).encode())
 
-    load("session").set_up(str(tmp_path), {"roles": told.roles})
+    load("session").set_up(str(tmp_path), {**NODE, "roles": told.roles})
 
     (server,) = read_session(str(tmp_path)).servers
     assert (Config().server, 22, ("ssh-ed25519 AAAAC3Nz",)) == (server.host, server.port, server.host_keys)
@@ -143,7 +143,7 @@ def test_settings_that_cannot_be_are_refused(wrong: object) -> None:
 
 
 def test_a_server_from_before_them_says_no_settings(tmp_path: Path) -> None:
-    load("session").set_up(str(tmp_path), {"roles": {"session": load("session").parse({})}})
+    load("session").set_up(str(tmp_path), {**NODE, "roles": {"session": load("session").parse({})}})
 
     with pytest.raises(SettingsError, match="was not told a server"):
         read_session(str(tmp_path))

@@ -50,8 +50,13 @@ def shell_flaw(written: str) -> str:
     return ""
 
 
+def is_secret(key: str) -> bool:
+    """Whether a variable's whole value is a password."""
+    return bool(_SECRET_KEY.search(key))
+
+
 def shown(key: str, written: str) -> str:
     """The value to print: passwords as dots."""
-    if _SECRET_KEY.search(key):
+    if is_secret(key):
         return DOTS
     return _SECRET_PART.sub(lambda found: f"{found[1] or found[3]}{DOTS}", plain(written))

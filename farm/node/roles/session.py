@@ -63,10 +63,13 @@ class Session(Role):
         """Leave the settings where a log-in reads them, and spare X the search for a GPU where there is none."""
         import json
 
+        from farm.node.lts.precedence import KnownMachine
+        from farm.node.session.lts_values import settle
         from farm.node.session.session_settings import FILE
 
         if settings := node["roles"]["session"]:
             write(os.path.join(root, FILE), json.dumps(settings))
+        settle(root, KnownMachine(node["name"], node["address"], node["mac"]))
         screens = list(_screens(os.path.join(root, "sys/bus/pci/devices")))
         emulated = bool(screens) and EMULATED.issuperset(screens)
         if emulated:
@@ -115,7 +118,9 @@ class SessionProbe(Probe):
         self, sessions: str = SESSIONS, accounts: str = ACCOUNTS, greeter: str = GREETER, gap: float = GAP_SECONDS
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
+        from farm.node.session.extras import look_all
 
+        self._extras = look_all
         self.sessions = sessions
         self.accounts = accounts
         self.gap = gap
@@ -137,7 +142,9 @@ class SessionProbe(Probe):
         in_use = bool(users) or started is not None
         if in_use:
             self._gap_ends = now + self.gap
-        return {"ready": in_use or now < self._gap_ends, "greeter": started is not None, "users": users}
+        section = {"ready": in_use or now < self._gap_ends, "greeter": started is not None, "users": users}
+        extras = self._extras()
+        return {**section, "extras": extras} if extras else section
 
     def stages(self) -> dict[str, float]:
         """When the greeter first came up, and when somebody was first seen logged in."""

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from farm.node.contract import SettingsError
 from farm.node.files import write
 from farm.node.session import client_account
+from farm.node.session.extras import prepare_all
+from farm.node.session.lts_values import told_values
 from farm.node.session.session_settings import SessionSettings, read_session
 
 LIGHTDM = "etc/lightdm/lightdm.conf.d/60-farm-directx.conf"
@@ -26,6 +28,7 @@ def main(root: str = "/") -> int:
     except SettingsError as error:
         sys.stderr.write(f"farm-node: no log-in is possible here: {error}\n")
         settings = SessionSettings(servers=())
+    prepare_all(told_values(root), root)
     write(os.path.join(root, LIGHTDM), lightdm_conf(settings))
     if settings.directx:
         rules = x_filter(_addresses(settings))

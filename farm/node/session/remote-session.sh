@@ -49,6 +49,7 @@ trap '' HUP
 exec 3<&0 < /dev/null
 (
 	while beat=$(timeout "$FARM_PATIENCE" head -c 1 <&3) && [ -n "$beat" ]; do :; done
+	[ -z "$FARM_FOLDER" ] || rm -rf "$FARM_FOLDER"
 	kill -HUP 0
 	kill "$sshd"
 ) > /dev/null 2>&1 &
@@ -57,6 +58,7 @@ watch=$!
 (
 	trap - HUP
 	exec env -u FARM_SESSION -u FARM_LANGUAGE -u FARM_NAME -u FARM_MAC -u FARM_DISPLAY -u FARM_PATIENCE \
-		-u FARM_NO_HOME -u FARM_NO_DISPLAY -u FARM_NO_XSESSION "$xsession" ${command:+"$command"} 3<&- > /dev/null 2>&1
+		-u FARM_FOLDER -u FARM_NO_HOME -u FARM_NO_DISPLAY -u FARM_NO_XSESSION "$xsession" ${command:+"$command"} 3<&- > /dev/null 2>&1
 )
 kill "$watch"
+[ -z "$FARM_FOLDER" ] || rm -rf "$FARM_FOLDER"

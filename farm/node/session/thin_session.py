@@ -8,11 +8,15 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import resources
+from types import MappingProxyType
 
 from farm.node.contract import MAC, NAME
 from farm.node.files import read
 from farm.node.session import notice
+from farm.node.session.extras import RemoteFolder, during_session
+from farm.node.session.lts_values import told_values
 from farm.node.session.session_settings import SessionSettings, read_session
 from farm.node.session.ssh_command import over_master
 
@@ -35,15 +39,26 @@ def main() -> int:
     settings = read_session()
     cookie = _cookie() if settings.directx else ""
     node = json.loads(read("/run/farm/node.json") or "{}")
-    remote = remote_command(settings, node, os.environ.get("DISPLAY", ""))
-    code = _run(over_master(remote, "-T", "-x" if settings.directx else "-Y"), cookie)
+    folder = RemoteFolder()
+    with during_session(told_values(), folder) as extras:
+        remote = remote_command(settings, node, os.environ.get("DISPLAY", ""), folder.made, extras)
+        code = _run(over_master(remote, "-T", "-x" if settings.directx else "-Y"), cookie)
     if code in REASONS:
         notice.leave(REASONS[code])
     return code
 
 
-def remote_command(settings: SessionSettings, node: dict[str, str], display: str) -> str:
-    """What the user's shell on the server is to run, whichever shell it is."""
+def remote_command(
+    settings: SessionSettings,
+    node: dict[str, str],
+    display: str,
+    folder: str = "",
+    extras: Mapping[str, str] = MappingProxyType({}),
+) -> str:
+    """What the user's shell on the server is to run, whichever shell it is.
+
+    ``folder``: that of the session there, which goes when it ends. ``extras``: more of its environment.
+    """
     name, mac = node.get("name", ""), node.get("mac", "")
     found = _DISPLAY.fullmatch(display)
     said = {
@@ -52,10 +67,12 @@ def remote_command(settings: SessionSettings, node: dict[str, str], display: str
         "FARM_NAME": name if NAME.fullmatch(name) else "",
         "FARM_MAC": mac if MAC.fullmatch(mac) else "",
         "FARM_DISPLAY": found[1] if found else "0",
+        "FARM_FOLDER": folder,
         "FARM_PATIENCE": str(PATIENCE_SECONDS),
         "FARM_NO_HOME": str(NO_HOME),
         "FARM_NO_DISPLAY": str(NO_DISPLAY),
         "FARM_NO_XSESSION": str(NO_XSESSION),
+        **extras,
     }
     script = resources.files("farm.node.session").joinpath("remote-session.sh").read_text()
     words = ["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", script]
