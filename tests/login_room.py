@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from farm.node.lts.meaning import is_secret
+from farm.node.session.lts_values import FILE, SECRETS
 from tests.diskless import Diskless, copy_into, diskless
 from tests.lab import Namespace, namespaces, until
 
@@ -135,6 +137,12 @@ class ThinClient:
     def told(self, *servers: dict[str, Any], **settings: Any) -> None:
         """Give it its settings."""
         self.machine.write("/etc/farm/session.json", json.dumps({"servers": servers, **settings}))
+
+    def set_lts(self, **values: str) -> None:
+        """Let these be the variables of lts.conf that hold for it."""
+        for file, secret, mode in ((FILE, False, 0o644), (SECRETS, True, 0o600)):
+            some = {key: value for key, value in values.items() if is_secret(key) == secret}
+            self.machine.write(f"/{file}", json.dumps(some), mode)
 
     def log_in(self, name: str, *answers: str, steps: str = "authenticate") -> tuple[bool, str]:
         """Log in as at a greeter, by PAM alone: whether that succeeded, and all that was said, in one line."""

@@ -22,6 +22,7 @@ from farm.netboot.settings import machine_settings
 from farm.node.contract import SettingsError
 from farm.node.roles import load
 from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
+from farm.node.session import greeter_mark
 from farm.node.session.session_settings import read_session
 from farm.node.settings import parse_settings
 from farm.view.boot import advice_for
@@ -160,8 +161,11 @@ def greeter(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_a_machine_is_ready_from_its_first_greeter_on(tmp_path: Path, greeter: subprocess.Popen[bytes]) -> None:
-    folder = tmp_path / "s"
-    patient, strict = (SessionProbe(str(folder), "", f"greeter-{os.getpid()}", gap) for gap in (3600.0, 0.0))
+    folder, mark = tmp_path / "s", str(tmp_path / "mark")
+    patient, strict = (SessionProbe(str(folder), "", f"greeter-{os.getpid()}", gap, mark) for gap in (3600.0, 0.0))
+    # Its process alone cannot be typed at.
+    assert {"ready": False, "greeter": False, "users": []}.items() >= patient.look().items()
+    greeter_mark.put(mark)
 
     for probe in (patient, strict):
         assert {"ready": True, "greeter": True, "users": []}.items() >= probe.look().items()

@@ -9,6 +9,7 @@ from farm.node.contract import SettingsError
 from farm.node.files import read, write
 from farm.node.finding import finding
 from farm.node.roles import TYPE_CHECKING, Probe, Role
+from farm.node.session import greeter_mark
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,7 +84,12 @@ class Session(Role):
     def metrics(self, section: Section) -> list[Family]:
         """Whether the greeter is up, and how many are logged in."""
         return [
-            ("greeter_up", "gauge", "Whether the log-in is on the screen.", [({}, float(section["greeter"]))]),
+            (
+                "greeter_up",
+                "gauge",
+                "Whether the log-in is on the screen and takes a name.",
+                [({}, float(section["greeter"]))],
+            ),
             ("sessions", "gauge", "People who are logged in.", [({}, len(section["users"]))]),
         ]
 
@@ -115,12 +121,18 @@ class SessionProbe(Probe):
     """Whether the log-in is on the screen, and who is logged in since when."""
 
     def __init__(
-        self, sessions: str = SESSIONS, accounts: str = ACCOUNTS, greeter: str = GREETER, gap: float = GAP_SECONDS
+        self,
+        sessions: str = SESSIONS,
+        accounts: str = ACCOUNTS,
+        greeter: str = GREETER,
+        gap: float = GAP_SECONDS,
+        mark: str = greeter_mark.FILE,
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
         from farm.node.session.extras import look_all
 
         self._extras = look_all
+        self.mark = mark
         self.sessions = sessions
         self.accounts = accounts
         self.gap = gap
@@ -133,7 +145,7 @@ class SessionProbe(Probe):
         """``users``: each with ``name`` and ``since`` (Unix time)."""
         users = logged_in(self.sessions, self.accounts)
         # While somebody is logged in there is none, and the search looks at every process.
-        started = None if users else self.greeter.started()
+        started = None if users or self.greeter.find() is None else greeter_mark.asking_since(self.mark)
         now = time.monotonic()
         if started is not None:
             self._came.setdefault("greeter", started)

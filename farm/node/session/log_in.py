@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 
 from farm.node.retry import pauses
-from farm.node.session import client_account, login_failure, ssh_command
+from farm.node.session import client_account, log_ins, login_failure, ssh_command
 from farm.node.session.interview import PASSWORD, Interview, Person
 from farm.node.session.login_failure import ELSEWHERE, FailureKind, LoginFailure
 from farm.node.session.session_settings import SessionServer
@@ -41,6 +41,7 @@ class LogIn:
             if failed is None:
                 return server if self.password is not None else None
             syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, f"{self.user} at {server.host}: {failed.sentence}")
+            log_ins.note(self.user, server.host, failed.sentence)
             if failed.kind not in ELSEWHERE:
                 return failed
             failures.append(failed)

@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
 
 from farm.node.contract import SettingsError
-from farm.node.session import client_account, notice
+from farm.node.session import client_account, greeter_mark, log_ins, notice
 from farm.node.session.interview import PASSWORD
 from farm.node.session.log_in import LogIn
 from farm.node.session.login_failure import LoginFailure
@@ -84,8 +84,11 @@ def _authenticate(pamh: Any) -> int:
     except SettingsError as error:
         greeter.tell(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
         return int(pamh.PAM_AUTHINFO_UNAVAIL)
+    if pamh.user is None:
+        greeter_mark.put()
     user = pamh.get_user(None) or ""
     if reason := why_not(user, client_account.local_names()):
+        log_ins.note(user, "", reason)
         greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
     client_account.make(user, known_hosts(settings.servers))
@@ -97,6 +100,8 @@ def _authenticate(pamh: Any) -> int:
             greeter.tell(outcome.sentence)
         return int(pamh.PAM_AUTH_ERR)
     syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{user} logged in on {outcome.host}")
+    log_ins.note(user, outcome.host)
+    greeter_mark.remove()
     return int(pamh.PAM_SUCCESS)
 
 

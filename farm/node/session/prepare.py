@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from farm.node.contract import SettingsError
 from farm.node.files import write
-from farm.node.session import client_account
+from farm.node.session import client_account, greeter_mark
 from farm.node.session.extras import prepare_all
 from farm.node.session.lts_values import told_values
 from farm.node.session.session_settings import SessionSettings, read_session
@@ -23,6 +23,7 @@ X_PORTS = "6000-6009"
 def main(root: str = "/") -> int:
     """Prepare this machine; without valid settings it gets a greeter too, which then says so."""
     client_account.clear()
+    greeter_mark.remove()
     try:
         settings = read_session(root)
     except SettingsError as error:
