@@ -15,7 +15,17 @@ from tests.lab import until
 NAME = "virtual-1"
 DRIVERS = (
     *("i915", "amdgpu", "radeon", "nouveau", "ast", "mgag200", "bochs"),
-    *("snd-hda-intel", "snd-usb-audio", "snd-hda-codec-hdmi", "usb-storage", "uas", "usblp", "parport_pc", "sdhci-pci"),
+    *(
+        "snd-hda-intel",
+        "snd-usb-audio",
+        "snd-hda-codec-hdmi",
+        "usb-storage",
+        "uas",
+        "usblp",
+        "parport_pc",
+        "lp",
+        "sdhci-pci",
+    ),
     *("vfat", "exfat", "isofs", "udf", "ixgbe", "igc", "r8169", "b44", "hv_netvsc"),
 )
 """Of an ordinary PC's screen, sound, sticks, printers and network cards."""

@@ -15,7 +15,8 @@ from farm.node.contract import SettingsError
 from farm.node.session import login_failure, ssh_command
 from farm.node.session.interview import Interview
 from farm.node.session.login_failure import FailureKind
-from farm.node.session.prepare import lightdm_conf, x_filter
+from farm.node.session.port_filter import closed_ports
+from farm.node.session.prepare import X_PORTS, lightdm_conf
 from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session, read_session
 from farm.node.session.thin_session import remote_command
 from farm.node.session.user_name import why_not
@@ -203,7 +204,9 @@ def test_what_is_told_reaches_the_server_as_data(session: str) -> None:
 def test_x_is_open_to_the_servers_alone() -> None:
     assert "xserver-allow-tcp=false" in lightdm_conf(SessionSettings((SERVER,)))
     assert "xserver-allow-tcp=true" in lightdm_conf(SessionSettings((SERVER,), directx=True))
-    assert "ip saddr { 10.0.0.1, 10.0.0.2 } accept" in x_filter({"10.0.0.2", "10.0.0.1"})
-    for addresses in (set[str](), {"10.0.0.1"}):
+    rules = closed_ports("farm_session", X_PORTS, {"10.0.0.2", "10.0.0.1", "fd00::1"})
+    assert "ip saddr { 10.0.0.1, 10.0.0.2 } accept" in rules
+    assert "ip6 saddr { fd00::1 } accept" in rules
+    for addresses in (set[str](), {"10.0.0.1"}, {"10.0.0.1", "fd00::1"}):
         check = ["unshare", "--net", "nft", "--check", "--file", "-"]
-        subprocess.run(check, input=x_filter(addresses), text=True, check=True)
+        subprocess.run(check, input=closed_ports("farm_session", X_PORTS, addresses), text=True, check=True)

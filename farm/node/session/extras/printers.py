@@ -1,0 +1,109 @@
+"""Printers at the machine: its server prints on them, and a session's programs find the queue of the first one.
+
+Each has a unit (farm-printer@) for as long as it is there: see `farm.node.session.printer_port`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+from farm.node.files import read, write
+from farm.node.printer_names import PrinterId, parse_id, queue_names
+from farm.node.session.extras import Extra, RemoteFolder, on_server
+from farm.node.session.lts_values import LtsValues, told_values
+from farm.node.session.printer_settings import Printer, configured, printer_at
+from farm.node.session.session_settings import HOST
+
+CUPS_CLIENT = "etc/cups/client.conf"
+NODE = "/run/farm/node.json"
+ESTABLISHED = "01"
+"""State of a connection in /proc/net/tcp."""
+LPSTAT_SECONDS = 5
+QUEUE = re.compile("[!-~]{1,127}")
+
+
+class Printers(Extra):
+    """Prepared at boot; what is plugged in later is found by udev."""
+
+    def prepare(self, lts: LtsValues, root: str) -> None:
+        """Start the printers of lts.conf that udev cannot notice, and say which CUPS programs of this machine ask."""
+        cups = lts.text("CUPS_SERVER").lower()
+        if HOST.fullmatch(cups):
+            write(os.path.join(root, CUPS_CLIENT), f"ServerName {cups}\n")
+        for printer in configured(lts):
+            if printer.device.startswith("/dev/lp"):
+                subprocess.run(["modprobe", "lp"], check=True)
+            unit = f"farm-printer@{printer.device.removeprefix('/dev/').replace('/', '-')}.service"
+            subprocess.run(["systemctl", "--no-block", "start", unit], check=True)
+
+    @contextlib.contextmanager
+    def during(self, lts: LtsValues, folder: RemoteFolder) -> Iterator[dict[str, str]]:
+        """The session's printer, unless its user chooses another: LDM_PRINTER_DEFAULT, or the first one here."""
+        queue = lts.text("LDM_PRINTER_DEFAULT") or _own_queue(lts)
+        yield {"PRINTER": queue} if QUEUE.fullmatch(queue) else {}
+
+    def look(self) -> dict[str, object]:
+        """``devices``: the printers that are here, and those of lts.conf that are not."""
+        devices = _devices(told_values())
+        return {"devices": devices} if devices else {}
+
+
+EXTRA = Printers()
+
+
+def busy_ports(table: str) -> set[int]:
+    """The ports of this machine to which somebody is connected, by the lines of /proc/net/tcp."""
+    found = re.findall(rf"^ *\d+: [0-9A-F]+:([0-9A-F]{{4}}) [0-9A-F:]+ {ESTABLISHED} ", table, re.MULTILINE)
+    return {int(port, 16) for port in found}
+
+
+def _devices(lts: LtsValues) -> list[dict[str, Any]]:
+    """What is told of each, by their ports."""
+    printers = {printer.device: printer for printer in configured(lts)}
+    for device in glob.glob("/dev/usb/lp*"):
+        if printer := printer_at(device, lts):
+            printers[device] = printer
+    busy = busy_ports(read("/proc/net/tcp") + read("/proc/net/tcp6")) if printers else set()
+    told = [_told(printer, busy) for printer in sorted(printers.values(), key=lambda each: each.port)]
+    name = str(json.loads(read(NODE) or "{}").get("name", ""))
+    queues = queue_names(name, [(each["device"], each["port"], each["model"]) for each in told if each["present"]])
+    return [{**each, "queue": queues.get(each["device"], "")} for each in told]
+
+
+def _told(printer: Printer, busy: set[int]) -> dict[str, Any]:
+    present = os.path.exists(printer.device)
+    identity = _identity(printer.device) if present else PrinterId()
+    return {
+        "device": printer.device,
+        "port": printer.port,
+        "present": present,
+        "printing": printer.port in busy,
+        **identity._asdict(),
+    }
+
+
+def _identity(device: str) -> PrinterId:
+    """What the printer said of itself to the kernel when it was plugged in, or when its port was set up."""
+    if device.startswith("/dev/usb/"):
+        return parse_id(read(f"/sys/class/usbmisc/{os.path.basename(device)}/device/ieee1284_id"))
+    port = device.removeprefix("/dev/lp")
+    return parse_id(read(f"/proc/sys/dev/parport/parport{port}/autoprobe")) if port.isdecimal() else PrinterId()
+
+
+def _own_queue(lts: LtsValues) -> str:
+    """The queue of the first printer here, if the server has it; empty when it does not."""
+    queue = next((str(each["queue"]) for each in _devices(lts) if each["present"]), "")
+    try:
+        if queue:
+            on_server(f"LC_ALL=C timeout {LPSTAT_SECONDS} lpstat -v {shlex.quote(queue)}")
+    except OSError:  # the server has no CUPS, or not this queue: another one than ours makes none
+        return ""
+    return queue
