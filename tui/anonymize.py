@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import aclosing
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,14 +16,18 @@ from msgspec.structs import replace
 from farm.attach import Action, Attachment, Lost
 from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.log_in_records import LogInRecord
 from farm.view.live import Delta, Snapshot, Update
 from farm.view.status import HostStatus, NodeStatus, Overview, SchedulerStatus, SessionStatus, Status
 from farm.watch.activity import NOBODY, HostKey, Job, stem
+from farm.watch.node_telemetry import LogInTold
 from farm.watch.state import Reading
 
 Message = TypeVar("Message", bound=Struct)
 MAX_PSEUDONYMS = 100_000
 """Files that keep their pseudonym; after so many they are counted anew."""
+OWNERS = ("label", "serial", "uuid")
+"""What extras say of things that belong to people."""
 ANY_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
 
 
@@ -37,6 +41,8 @@ class Pseudonyms:
         self._counts: dict[str, int] = {}
         self._nodes: set[str] = set()
         """Names of those who compile for others."""
+        self._people: dict[str, str] = {}
+        """Who logs in at machines."""
         self._long: re.Pattern[str] | None = None
 
     def learn(self, nodes: Iterable[NodeStatus]) -> None:
@@ -131,8 +137,54 @@ class Mask(Pseudonyms):
     def _session(self, session: SessionStatus | None) -> SessionStatus | None:
         if session is None or session.agent is None:
             return session
-        users = [replace(user, name=f"user{number}") for number, user in enumerate(session.agent.users, 1)]
-        return replace(session, agent=replace(session.agent, users=users))
+        told = session.agent
+        told = replace(
+            told,
+            users=[replace(user, name=self.person(user.name)) for user in told.users],
+            server=self.server(told.server),
+            log_ins=[
+                replace(each, user=self.person(each.user), server=self.server(each.server), failed=self.failed(each))
+                for each in told.log_ins
+            ],
+            extras={name: self._hardware(value) for name, value in told.extras.items()},
+        )
+        return replace(session, agent=told)
+
+    def _hardware(self, value: Any) -> Any:
+        """A stick's label is its owner's, and a device may have its address in it: figures and states stay."""
+        match value:
+            case dict():
+                return {key: "hidden" if key in OWNERS else self._hardware(each) for key, each in value.items()}
+            case list():
+                return [self._hardware(each) for each in value]
+            case str():
+                return self.text(value)
+        return value
+
+    def log_in(self, log_in: LogInRecord) -> LogInRecord:
+        """A log-in with its user, machine and server replaced."""
+        return replace(
+            log_in,
+            mac=self.address(log_in.mac),
+            node=self.name(log_in.node),
+            user=self.person(log_in.user),
+            server=self.server(log_in.server),
+            failed=self.failed(log_in),
+        )
+
+    def person(self, name: str) -> str:
+        """Of somebody who sits at a machine."""
+        return self._people.setdefault(name, f"user{len(self._people) + 1}") if name else ""
+
+    def server(self, host: str) -> str:
+        """To which people log in: a name or an address."""
+        return self.blocked(host) if host else ""
+
+    def failed(self, log_in: LogInRecord | LogInTold) -> str:
+        """Why a log-in failed; a server's own words, after a colon, may name anybody."""
+        said = log_in.failed.replace(log_in.server, self.server(log_in.server)) if log_in.server else log_in.failed
+        sentence, colon, _ = said.partition(": ")
+        return f"{self.text(sentence)}." if colon else self.text(sentence)
 
     def overview(self, overview: Overview) -> Overview:
         """The farm's overview with all names and addresses replaced."""
@@ -273,6 +325,10 @@ class Anonymous:
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         """The real hours with the nodes' names replaced."""
         return [NodeHour(each.hour, self._mask.share(each.share)) for each in await self._real.node_hours(hours)]
+
+    async def log_ins(self, limit: int = 100, since: float = 0.0) -> list[LogInRecord]:
+        """The real log-ins with all names replaced."""
+        return [self._mask.log_in(each) for each in await self._real.log_ins(limit, since)]
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Done to the node that is meant."""

@@ -8,12 +8,16 @@ from msgspec import Meta, Struct
 
 from farm.history.build_records import Build, NodeHour
 from farm.history.builds import MAX_TAG
+from farm.history.log_in_history import MOST
+from farm.history.log_in_records import LogInRecord
 from farm.view.status import STATUS_SCHEMA, HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
 
 MAX_BUILDS = 1000
 """Builds in one answer."""
+MAX_LOG_INS = MOST
+"""Log-ins in one answer: all that are kept."""
 MAX_HOURS = 24 * 366
 """Hours back; a year's."""
 
@@ -66,6 +70,13 @@ class Builds(Struct, frozen=True, kw_only=True):
 
     schema: int = 1
     builds: list[Build]
+
+
+class LogIns(Struct, frozen=True, kw_only=True):
+    """Log-ins at the machines' screens, the newest first."""
+
+    schema: int = 1
+    log_ins: list[LogInRecord]
 
 
 class ImageStatus(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from farm.api.answers import Builds, Done, Images, Jobs, NodeHours, Readings, Refused, Tag
+from farm.api.answers import Builds, Done, Images, Jobs, LogIns, NodeHours, Readings, Refused, Tag
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import BuildDetail
 from farm.home import Home
@@ -87,6 +87,11 @@ def build(id: int) -> ApiQuestion[BuildDetail]:
 def node_hours(hours: int) -> ApiQuestion[NodeHours]:
     """What each node did in the last hours."""
     return ApiQuestion(f"/nodes/hours?hours={hours}", NodeHours)
+
+
+def log_ins(limit: int, since: float) -> ApiQuestion[LogIns]:
+    """The newest log-ins, of those whose session lasted at Unix time ``since`` or later."""
+    return ApiQuestion(f"/log-ins?limit={limit}&since={max(0, math.floor(since))}", LogIns)
 
 
 def order(key: str, action: str) -> ApiQuestion[Done]:

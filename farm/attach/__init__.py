@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from msgspec import Struct
 
 from farm.history.build_records import Build, BuildDetail, NodeHour
+from farm.history.log_in_records import LogInRecord
 from farm.view.live import Update
 from farm.view.status import NodeStatus, Status
 from farm.watch.state import Reading
@@ -61,6 +62,13 @@ class Attachment(Protocol):
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         """What each node did in the last hours. Raises FarmError."""
+        ...
+
+    async def log_ins(self, limit: int = 100, since: float = 0.0) -> list[LogInRecord]:
+        """Log-ins at the machines' screens, the newest first. Raises FarmError.
+
+        ``since``: only those whose session lasted at this Unix time or later.
+        """
         ...
 
     async def act(self, action: Action, node: NodeStatus) -> str:

@@ -11,6 +11,7 @@ from farm.attach import Action, Lost
 from farm.errors import FarmError
 from farm.history.build_history import BuildHistory
 from farm.history.build_records import Build, BuildDetail, NodeHour
+from farm.history.log_in_records import LogInRecord
 from farm.nodes import blocking
 from farm.scheduler import discovery
 from farm.scheduler.channel import ProtocolError
@@ -148,6 +149,10 @@ class Direct:
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         """Since the watching began."""
         return self._history.node_hours(hours)
+
+    async def log_ins(self, limit: int = 100, since: float = 0.0) -> list[LogInRecord]:
+        """None: a scheduler knows nothing of screens."""
+        return []
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Block, unblock or kick, by the scheduler's control port."""

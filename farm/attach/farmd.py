@@ -13,6 +13,7 @@ from farm.api.client import Answer, ApiQuestion
 from farm.attach import Action, Lost
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import Build, BuildDetail, NodeHour
+from farm.history.log_in_records import LogInRecord
 from farm.home import Home
 from farm.node.retry import pauses
 from farm.nodes.blocking import ORDERS
@@ -116,6 +117,10 @@ class Farmd:
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         """Of the farm's history."""
         return (await self._ask(client.node_hours(hours))).hours
+
+    async def log_ins(self, limit: int = 100, since: float = 0.0) -> list[LogInRecord]:
+        """Of the farm's history."""
+        return (await self._ask(client.log_ins(limit, since))).log_ins
 
     async def act(self, action: Action, node: NodeStatus) -> str:
         """Let farmd block, unblock or kick; what else was given is done here."""

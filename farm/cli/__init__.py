@@ -33,6 +33,7 @@ COMMANDS = {
     "simulate": "farm.cli.simulate",
     "image": "farm.cli.image",
     "node": "farm.cli.node",
+    "session": "farm.cli.session",
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",

@@ -23,16 +23,19 @@ from farm.home import Home
 from farm.printable import printable
 from farm.view.idle import idle_reason
 from farm.view.roles import Idle
+from farm.view.sessions import extra_lines, round_trip_words
 from farm.view.status import STATUS_SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
-from farm.view.wording import duration, size
+from farm.view.wording import clock_words, duration, size
 from farm.watch.events import Stage
-from farm.watch.node_telemetry import CompileTold, SessionTold, Telemetry
+from farm.watch.node_telemetry import CompileTold, LogInTold, SessionTold, Telemetry
 
 CANARY_TEXTS: dict[str, str | Text] = {
     "right": "same object as on the server, from a small source",
     "wrong": Text("different object than on the server, from the same source", style="bold red"),
     "none": "no object from a small source: the daemon was busy, or has no suitable compiler",
 }
+SHOWN_LOG_INS = 8
+"""The last ones at a machine; all that are remembered: farm session list --history."""
 MAX_NAMED_NODES = 32
 """Nodes that an error names."""
 
@@ -214,9 +217,25 @@ def _iceccd(told: CompileTold) -> list[tuple[str, str | Text]]:
 
 
 def _session(told: SessionTold, now: float) -> list[tuple[str, str | Text]]:
-    users = [("logged in", f"{printable(user.name)} for {duration(now - user.since)}") for user in told.users]
     greeter = "on the screen" if told.greeter else Text("not on the screen", style="bold red")
-    return [*users] or [("greeter", greeter)]
+    facts: list[tuple[str, str | Text]] = [
+        ("logged in", f"{user.name} since {clock_words(user.since, now)} ({duration(now - user.since)})")
+        for user in told.users
+    ] or [("greeter", greeter)]
+    if told.server:
+        facts.append(("server", told.server))
+    if told.round_trip is not None:
+        facts.append(("round trip", f"{round_trip_words(told.round_trip)} to the server and back"))
+    facts += extra_lines(told.extras)
+    facts += [("log-in", _log_in(each, now)) for each in reversed(told.log_ins[-SHOWN_LOG_INS:])]
+    return facts
+
+
+def _log_in(told: LogInTold, now: float) -> Text:
+    """One of the last log-ins, for `node show`."""
+    said = f"{clock_words(told.at, now)}  {told.user or 'somebody'}"
+    where = f" on {told.server}" if told.server else ""
+    return Text(f"{said}: {told.failed}", style="yellow") if told.failed else Text(f"{said}{where}")
 
 
 def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:

@@ -22,8 +22,9 @@ from farm.home import Home
 from farm.supervisor import Supervisor
 from farm.view.from_state import build
 from farm.view.roles import stage_word
+from farm.view.sessions import failed_lately
 from farm.view.status import NodeStatus, Status
-from farm.view.wording import count, duration
+from farm.view.wording import clock_words, count, duration
 from farm.watch import service_source
 from farm.watch.events import Stage
 from farm.watch.state import fold, initial
@@ -94,7 +95,9 @@ def services_table(status: Status, now: float) -> Table:
 def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
     """The nodes: how far each has come, and what it does."""
     now = time.time()
-    table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">JOBS", ">DONE", ">CPU", "IMAGE")
+    desks = any(node.session for node in nodes)
+    screen = ["SCREEN"] if desks else []
+    table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">JOBS", ">DONE", ">CPU", "IMAGE", *screen)
     for node in nodes:
         host, told = node.host, node.telemetry
         percent = told.cpu.percent if told else []
@@ -107,8 +110,19 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
             str(host.jobs_done) if host else "",
             f"{sum(percent) / len(percent):.0f}%" if percent else "",
             Text("other", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
+            *([screen_text(node, now)] if desks else []),
         )
     return table
+
+
+def screen_text(node: NodeStatus, now: float) -> Text:
+    """Who sits at a machine since when, or why the last log-in failed a short time ago."""
+    told = node.session.agent if node.session else None
+    if told is None:
+        return Text()
+    if failure := failed_lately(told, now):
+        return Text(f"log-in failed: {failure.failed}", style="yellow")
+    return Text(", ".join(f"{user.name} since {clock_words(user.since, now)}" for user in told.users))
 
 
 def summary(status: Status, now: float) -> Text:

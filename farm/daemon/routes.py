@@ -15,11 +15,13 @@ from msgspec import Struct
 from farm.api.answers import (
     MAX_BUILDS,
     MAX_HOURS,
+    MAX_LOG_INS,
     Builds,
     Done,
     Images,
     ImageStatus,
     Jobs,
+    LogIns,
     NodeHours,
     NodeList,
     PrometheusTarget,
@@ -33,6 +35,7 @@ from farm.daemon.hub import Hub
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_history import BuildHistory
 from farm.history.build_records import BuildDetail
+from farm.history.log_in_history import LogInHistory
 from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -57,6 +60,7 @@ class Watching(Protocol):
     farm: Farm
     hub: Hub
     history: BuildHistory
+    log_ins: LogInHistory
 
     def instance(self) -> Instance:
         """The farm as it was brought up."""
@@ -120,6 +124,8 @@ ENDED = Parameter("ended", "Number of ended jobs to include.", 0, 0, MAX_ENDED)
 BUILDS_LIMIT = Parameter("limit", "Maximum number of builds.", 100, 1, MAX_BUILDS)
 SUBMITTER = Parameter("submitter", "Only builds of the machine with this name.")
 SINCE = Parameter("since", "Only builds that ended at or after this Unix time.", 0, 0, 10**DIGITS - 1)
+LOG_INS_LIMIT = Parameter("limit", "Maximum number of log-ins.", 100, 1, MAX_LOG_INS)
+SAT_SINCE = Parameter("since", "Only log-ins whose session lasted at or after this Unix time.", 0, 0, 10**DIGITS - 1)
 HOURS = Parameter("hours", "Number of hours.", 24, 1, MAX_HOURS)
 
 
@@ -210,6 +216,11 @@ async def _build(request: web.Request) -> web.Response:
         return answer(await asyncio.to_thread(history.build, int(id)))
     except FarmError as error:
         raise ApiError(404, error.what, error.why, error.fix) from None
+
+
+async def _log_ins(request: web.Request) -> web.Response:
+    asked = LOG_INS_LIMIT.read(request), SAT_SINCE.read(request)
+    return answer(LogIns(log_ins=request.app[WATCHING].log_ins.newest(*asked)))
 
 
 async def _tag(request: web.Request) -> web.Response:
@@ -333,6 +344,10 @@ ROUTES: tuple[Route, ...] = (
     Route(
         method="POST", path="/builds/tag", name="tag", text="Name a submitter's current build, as farm run does.",
         handler=_tag, body=Tag, answer=Done, errors=(400,),
+    ),
+    Route(
+        path="/log-ins", name="log-ins", text="Log-ins at the machines' screens, newest first.", handler=_log_ins,
+        answer=LogIns, parameters=(LOG_INS_LIMIT, SAT_SINCE), errors=(400,),
     ),
     Route(path="/images", name="images", text="The image store.", handler=_images, answer=Images, errors=(409,)),
     Route(path="/metrics", name="metrics", text="Metrics for Prometheus.", handler=_metrics, content=TEXT),

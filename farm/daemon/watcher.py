@@ -23,13 +23,14 @@ from farm.daemon.hub import Hub
 from farm.errors import FarmError
 from farm.errors.hints import hint
 from farm.history.build_history import BuildHistory
+from farm.history.log_in_history import LogInHistory
 from farm.home import Home
 from farm.instance import Instance
 from farm.view.from_state import build, overview
 from farm.view.status import Overview, Status
 from farm.watch import scheduler_source
 from farm.watch.activity import Tick
-from farm.watch.events import Event, Finding, SchedulerSaid
+from farm.watch.events import Event, Finding, SchedulerSaid, TelemetryLost, TelemetrySeen
 from farm.watch.state import Farm, addressed, fold, initial, resumed
 
 log = logging.getLogger("farmd")
@@ -66,6 +67,7 @@ class Daemon:
         )
         keep = instance.config.history
         self.history = BuildHistory(home.state / "history.db", days=keep.days, megabytes=keep.megabytes)
+        self.log_ins = LogInHistory(home.state / "log-ins.json", days=keep.days)
         self.hub = Hub(lambda: (self.farm, self.overview()))
         self._instance = instance
         self._running_mark: tuple[int, int] | None = None
@@ -84,11 +86,23 @@ class Daemon:
             log.exception("An event is left out: %.300r", event)
             return
         self.farm = farm
+        if isinstance(event, TelemetrySeen | TelemetryLost):
+            self._note_log_ins(event)
         if farm.activity.count - self._recorded >= MAX_UNRECORDED:
             self._record()
         if type(event) is SchedulerSaid and type(event.event) is Tick:
             self._record()
             self.history.tick(farm.activity, event.time)
+
+    def _note_log_ins(self, event: TelemetrySeen | TelemetryLost) -> None:
+        """Take what a machine tells of its screen into the history, if what it tells counts."""
+        node = self.farm.nodes.get(event.mac)
+        if node is None:
+            return
+        if isinstance(event, TelemetryLost):
+            self.log_ins.lost(node.mac)
+        elif event.roles.session and node.telemetry is event.telemetry:
+            self.log_ins.told(node.mac, node.name, event.roles.session, event.time)
 
     def _record(self) -> None:
         activity = self.farm.activity
@@ -119,6 +133,7 @@ class Daemon:
         """Troubles of farmd itself are added."""
         troubles = (
             ("history", self.history.problem),
+            ("log-ins", self.log_ins.problem),
             ("memory", self._memory_problem),
             ("boot-logs", self._logs.problem),
             ("api-port", self._port_problem),
@@ -150,6 +165,7 @@ class Daemon:
         """Watch and answer until cancelled."""
         await asyncio.to_thread(self.catch_up)
         await asyncio.to_thread(self.history.flush)  # builds go on that were open when an earlier farmd ended
+        await asyncio.to_thread(self.log_ins.load)
         config, look = self._instance.config, lambda: self.farm
         host, port = config.scheduler_host, config.scheduler.port
         parts: dict[str, Callable[[], Awaitable[None]]] = {
@@ -188,6 +204,7 @@ class Daemon:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(memory.save, self._memory, self._remembered())
             self._record()
+            await asyncio.to_thread(self.log_ins.flush)
             await asyncio.to_thread(self.history.close)
 
     def _remembered(self) -> bytes:
@@ -214,6 +231,7 @@ class Daemon:
         while True:
             await asyncio.sleep(FLUSH_SECONDS)
             await asyncio.to_thread(self.history.flush)
+            await asyncio.to_thread(self.log_ins.flush)
 
     async def _serve_network(self, api: Serving) -> None:
         """The API on the lab's network; tried again when the port is not to be had."""

@@ -11,6 +11,7 @@ from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
 from farm.view.refused import refused
+from farm.view.sessions import log_in_problems
 from farm.view.strangers import stranger_problems
 from farm.view.wording import NAMED, few
 from farm.watch.activity import Scheduler
@@ -38,6 +39,7 @@ def problems(farm: Farm, instance: Instance, farmd_why: str = "") -> list[Findin
         *_silent_nodes(farm),
         *_full_nodes(farm),
         *_missing_files(farm),
+        *log_in_problems(farm),
         *_same_name(farm),
         *_forged(farm),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # farm run, which has other things to do, needs none of that
@@ -52,6 +53,12 @@ def duration(seconds: float) -> str:
     if whole < 86400:
         return f"{whole // 3600}h{whole % 3600 // 60:02}m"
     return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
+
+
+def clock_words(moment: float, now: float) -> str:
+    """A Unix time as the time of day here, with the date where that is another day's: 09:12, 2026-01-31 09:12."""
+    then = datetime.fromtimestamp(moment)
+    return f"{then:%H:%M}" if then.date() == datetime.fromtimestamp(now).date() else f"{then:%Y-%m-%d %H:%M}"
 
 
 def size(number: float) -> str:

@@ -5,14 +5,21 @@ Of the machine itself, and of each role that it has a section (farm/node/roles/)
 
 from __future__ import annotations
 
-from typing import Annotated
+from itertools import islice
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+from farm.printable import printable
 
 Text = Annotated[str, Meta(max_length=128)]
 Bytes = Annotated[int, Meta(ge=0, le=1 << 62)]
 Seconds = Annotated[float, Meta(ge=0, le=1e10)]
+MAX_TEXT = 512
+MAX_DEPTH, MAX_ENTRIES, MOST_NUMBER = 3, 16, 1 << 62
+"""Of what extras tell."""
 
 
 class Processors(Struct, frozen=True):
@@ -96,6 +103,18 @@ class LoggedIn(Struct, frozen=True):
     since: Seconds = 0.0
 
 
+class LogInTold(Struct, frozen=True):
+    """A log-in at a machine's screen, as the machine noted it."""
+
+    at: Seconds
+    """Unix time, by the machine's clock."""
+    user: Text
+    """The name that was typed."""
+    server: Annotated[str, Meta(max_length=253)] = ""
+    failed: Annotated[str, Meta(max_length=512)] = ""
+    """Why it failed, a sentence; empty: it succeeded."""
+
+
 class SessionTold(Struct, frozen=True):
     """Of the role session; ``ready``: somebody is logged in, or can be."""
 
@@ -103,6 +122,14 @@ class SessionTold(Struct, frozen=True):
     greeter: bool = False
     """The log-in is on the screen."""
     users: Annotated[list[LoggedIn], Meta(max_length=64)] = []
+    server: Annotated[str, Meta(max_length=253)] = ""
+    """To which the first of the users logged in; empty when nobody is there, or that is not known."""
+    round_trip: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    """Seconds from the machine to that server and back, as its kernel measures them on the connection."""
+    log_ins: Annotated[list[LogInTold], Meta(max_length=64)] = []
+    """The last ones in this boot, those that failed included, the oldest first."""
+    extras: Annotated[dict[Annotated[str, Meta(max_length=32)], Any], Meta(max_length=16)] = {}
+    """What its sessions have besides windows (sound, sticks, printers), by name; bounded by `plain_value`."""
 
 
 class RolesTold(Struct, frozen=True):
@@ -130,4 +157,36 @@ def parse(data: bytes) -> tuple[Telemetry, RolesTold]:
     """Read /status.json; raises one of farm.errors.NOT_JSON."""
     telemetry = msgspec.json.decode(data, type=Telemetry)
     said = msgspec.json.decode(data, type=_Document)
-    return telemetry, said.roles or RolesTold(CompileTold(said.iceccd, said.slots, said.environments))
+    roles = said.roles or RolesTold(CompileTold(said.iceccd, said.slots, said.environments))
+    return telemetry, replace(roles, session=_printable(roles.session)) if roles.session else roles
+
+
+def _printable(session: SessionTold) -> SessionTold:
+    """What is typed at a screen, or stands on a stick, is anybody's: it is shown in many places, and made fit here."""
+    return replace(
+        session,
+        users=[replace(each, name=printable(each.name)) for each in session.users],
+        server=printable(session.server, MAX_TEXT),
+        log_ins=[
+            LogInTold(each.at, printable(each.user), printable(each.server, MAX_TEXT), printable(each.failed, MAX_TEXT))
+            for each in session.log_ins
+        ],
+        extras={printable(name): plain_value(value) for name, value in session.extras.items()},
+    )
+
+
+def plain_value(value: object, depth: int = 0) -> object:
+    """A value of any JSON, so that it can be shown: at most 3 levels of 16 entries, numbers of 62 bits, short text."""
+    match value:
+        case bool() | None:
+            return value
+        case int() | float():
+            return value if -MOST_NUMBER <= value <= MOST_NUMBER else None
+        case str():
+            return printable(value)
+        case list() if depth < MAX_DEPTH:
+            return [plain_value(each, depth + 1) for each in value[:MAX_ENTRIES]]
+        case dict() if depth < MAX_DEPTH:
+            entries = islice(value.items(), MAX_ENTRIES)
+            return {printable(str(key)): plain_value(each, depth + 1) for key, each in entries}
+    return None

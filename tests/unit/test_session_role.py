@@ -32,7 +32,7 @@ from farm.view.roles import stage_word
 from farm.view.status import NodeStatus, Overview, SchedulerStatus
 from farm.watch.events import BootEvent, Stage, TelemetrySeen
 from farm.watch.node_telemetry import LoggedIn, RolesTold, SessionTold, Telemetry
-from farm.watch.state import fold, initial
+from farm.watch.state import Farm, fold, initial
 from tui import node_detail, state_words
 from tui.anonymize import Mask
 
@@ -191,8 +191,8 @@ def test_its_metrics_count_who_is_there() -> None:
 ALICE = LoggedIn("alice", 140.0)
 
 
-def shown(told: SessionTold | None) -> NodeStatus:
-    """A thin client that has booted, and of which no scheduler knows."""
+def state_of(told: SessionTold | None) -> Farm:
+    """A farm with a thin client that has booted, and of which no scheduler knows."""
     events = [
         BootEvent(Stage.POWERED, 100.0, MAC),
         BootEvent(None, 100.0, MAC, ADDRESS),
@@ -202,6 +202,12 @@ def shown(told: SessionTold | None) -> NodeStatus:
     if told is not None:
         telemetry = Telemetry(farm="lab", name="pc01", mac=MAC, uptime=20.0, boot={"agent": 9.0})
         farm = fold(farm, TelemetrySeen(MAC, ADDRESS, telemetry, 136.0, RolesTold(session=told)))
+    return farm
+
+
+def shown(told: SessionTold | None) -> NodeStatus:
+    """That machine."""
+    farm = state_of(told)
     return node_status(farm, farm.nodes[MAC], {})
 
 

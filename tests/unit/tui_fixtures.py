@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from farm.attach import ACTIONS, Action, Lost
 from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.log_in_records import LogInRecord
 from farm.view.live import Delta, Live, Snapshot, Update
 from farm.view.status import CompileStatus, HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
 from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
@@ -339,6 +340,19 @@ def build_detail(id: int) -> BuildDetail:
     )
 
 
+def log_ins() -> list[LogInRecord]:
+    """One that lasts, one that failed, one that is over; the newest first."""
+    desk, server = {"mac": "52:54:00:00:00:21", "node": "desk-1"}, "10.0.0.1"
+    silent = f"The server {server} does not answer."
+    return [
+        LogInRecord(**desk, user="carol", server=server, began=NOW - 1200),
+        LogInRecord(**desk, user="carol", server=server, began=NOW - 1260, ended=NOW - 1260, failed=silent),
+        LogInRecord(
+            mac="52:54:00:00:00:22", node="desk-2", user="dave", server=server, began=NOW - 9000, ended=NOW - 600
+        ),
+    ]
+
+
 class FakeAttachment:
     """Replays updates, then those that are pushed; notes what it is told to do."""
 
@@ -397,6 +411,10 @@ class FakeAttachment:
     async def build(self, id: int) -> BuildDetail:
         self._check()
         return build_detail(id)
+
+    async def log_ins(self, limit: int = 100, since: float = 0.0) -> list[LogInRecord]:
+        self._check()
+        return [each for each in log_ins() if each.lasts or each.ended >= since][:limit]
 
     async def node_hours(self, hours: int = 24) -> list[NodeHour]:
         self._check()

@@ -62,6 +62,11 @@ FOREIGN = Cause(
     "Add your own to nodes.known in farm.yaml, and block the others",
     "sudo farm node block {first}",
 )
+FAILING = Cause(
+    "{names}: all log-ins fail for one reason, which is not the users'.",
+    "See which, and what to do",
+    "farm node show {first}",
+)
 FULL = Cause(
     "{names}: the RAM for writes is full, so it gets no jobs.",
     "Reboot to empty it",
@@ -155,6 +160,10 @@ def _strangers(facts: ServerFacts) -> Outcome:
     return _found(facts, FOREIGN, "stranger", "wrong-objects", "forged-login")
 
 
+def _log_ins(facts: ServerFacts) -> Outcome:
+    return _found(facts, FAILING, "log-ins-fail")
+
+
 def _room(facts: ServerFacts) -> Outcome:
     return _found(facts, FULL, "node-full")
 
@@ -181,6 +190,10 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
     Check(
         "nodes-strangers", "Only the farm's own machines compile", "icecream accepts objects from any daemon.",
         _strangers, (FOREIGN,), _TOLD,
+    ),
+    Check(
+        "nodes-log-ins", "People can log in at the machines", "A thin client is of no use without its server.",
+        _log_ins, (FAILING,), _TOLD,
     ),
     Check("nodes-full", "Nodes have space for writes", "Without it a node takes no jobs.", _room, (FULL,), _TOLD),
     Check("nodes-blocked", "No node is blocked", "A blocked node compiles nothing.", _blocked, (FORGOTTEN,), _TOLD),

@@ -12,11 +12,12 @@ from farm.node.roles import TYPE_CHECKING, Probe, Role
 from farm.node.session import greeter_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from typing import Any
 
     from farm.node.metrics import Family
     from farm.node.roles import Finding, Node, Said, Section
+    from farm.node.session.log_ins import LogInNoted
 
 GREETER = "lightdm-gtk-greeter"
 SESSIONS = "/run/systemd/sessions"
@@ -24,6 +25,8 @@ SESSIONS = "/run/systemd/sessions"
 ACCOUNTS = "/var/lib/extrausers/passwd"
 """Whoever has logged in is here as a second name of the one local account under which all sessions run."""
 MAX_USERS = 8
+MAX_LOG_INS = 20
+"""The last ones are told."""
 GAP_SECONDS = 60.0
 """After a log-out X and the greeter start again; for so long the machine still counts as ready."""
 XORG = "etc/X11/xorg.conf.d/90-farm-no-gpu.conf"
@@ -42,6 +45,7 @@ EndSection
 """
 EMULATED = {("0x1234", "0x1111"), ("0x1b36", "0x0100"), ("0x1af4", "0x1050"), ("0x1013", "0x00b8")}
 """PCI vendor and device of QEMU's screens: std and bochs, QXL, virtio, Cirrus."""
+ROUND_TRIP = "session_round_trip_seconds", "gauge", "From the machine to the server of its session and back."
 DISPLAY_CLASS = "0x03"
 """How a PCI class begins that is a screen's."""
 
@@ -82,7 +86,9 @@ class Session(Role):
         return SessionProbe()
 
     def metrics(self, section: Section) -> list[Family]:
-        """Whether the greeter is up, and how many are logged in."""
+        """Whether the greeter is up, how many are logged in, and how far away their server is."""
+        seconds = section.get("round_trip")
+        away: list[Family] = [] if seconds is None else [(*ROUND_TRIP, [({}, float(seconds))])]
         return [
             (
                 "greeter_up",
@@ -91,6 +97,7 @@ class Session(Role):
                 [({}, float(section["greeter"]))],
             ),
             ("sessions", "gauge", "People who are logged in.", [({}, len(section["users"]))]),
+            *away,
         ]
 
     def examine(self, root: str, settings: dict[str, Any]) -> list[Finding]:
@@ -127,12 +134,17 @@ class SessionProbe(Probe):
         greeter: str = GREETER,
         gap: float = GAP_SECONDS,
         mark: str = greeter_mark.FILE,
+        noted: str = "",
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
+        from farm.node.session import log_ins, round_trip
         from farm.node.session.extras import look_all
 
         self._extras = look_all
+        self._round_trip = round_trip.measured
+        self._noted = log_ins.noted
         self.mark = mark
+        self.log_ins = noted or log_ins.FILE
         self.sessions = sessions
         self.accounts = accounts
         self.gap = gap
@@ -142,7 +154,7 @@ class SessionProbe(Probe):
         self._gap_ends = 0.0
 
     def look(self) -> Section:
-        """``users``: each with ``name`` and ``since`` (Unix time)."""
+        """``users``: each with ``name`` and ``since`` (Unix time); ``round_trip``: seconds to the server."""
         users = logged_in(self.sessions, self.accounts)
         # While somebody is logged in there is none, and the search looks at every process.
         started = None if users or self.greeter.find() is None else greeter_mark.asking_since(self.mark)
@@ -154,13 +166,26 @@ class SessionProbe(Probe):
         in_use = bool(users) or started is not None
         if in_use:
             self._gap_ends = now + self.gap
-        section = {"ready": in_use or now < self._gap_ends, "greeter": started is not None, "users": users}
+        noted = self._noted(self.log_ins)[-MAX_LOG_INS:]
+        section: Section = {
+            "ready": in_use or now < self._gap_ends,
+            "greeter": started is not None,
+            "users": users,
+            **({"log_ins": [each._asdict() for each in noted]} if noted else {}),
+        }
+        if users:
+            section |= {"server": server_of(users[0]["name"], noted), "round_trip": self._round_trip()}
         extras = self._extras()
         return {**section, "extras": extras} if extras else section
 
     def stages(self) -> dict[str, float]:
         """When the greeter first came up, and when somebody was first seen logged in."""
         return dict(self._came)
+
+
+def server_of(user: object, log_ins: Sequence[LogInNoted]) -> str:
+    """Where a user who is logged in logged in last; empty when that was not noted."""
+    return next((each.server for each in reversed(log_ins) if each.user == user and not each.failed), "")
 
 
 def logged_in(sessions: str = SESSIONS, accounts: str = ACCOUNTS) -> list[dict[str, object]]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from farm.view.roles import Idle, RoleView, away
+from farm.view.sessions import failing
 from farm.view.status import NodeStatus, Overview, SessionStatus
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node
@@ -29,7 +30,12 @@ class SessionView(RoleView):
         """Why nobody works at it."""
         if node.users:
             return None
-        return away(node, time) or Idle("nobody-there", "Nobody is logged in; the greeter is on the screen.")
+        if reason := away(node, time):
+            return reason
+        told = node.session.agent if node.session else None
+        if told and (why := failing(told.log_ins, time)):
+            return Idle("log-ins-fail", f"Log-ins fail: {why.sentence}", why.fix(node.name))
+        return Idle("nobody-there", "Nobody is logged in; the greeter is on the screen.")
 
     def behind(self, node: NodeStatus) -> bool:
         """Its agent does not say that the greeter is up."""
