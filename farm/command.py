@@ -25,6 +25,7 @@ PACKAGES = {
     "icecc-scheduler": "icecc",
     "nft": "nftables",
     "ip": "iproute2",
+    "lpadmin": "cups",
     "qemu-system-x86_64": "qemu-system-x86",
     "mksquashfs": "squashfs-tools",
     "rsync": "rsync",

@@ -16,7 +16,7 @@ from typing import TypeVar
 from immutables import Map
 from msgspec.structs import replace
 
-from farm.daemon import access, guard, memory, sources, telemetry_polls, watchdog
+from farm.daemon import access, guard, memory, printing, sources, telemetry_polls, watchdog
 from farm.daemon.api_server import Serving, serving
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
@@ -178,6 +178,7 @@ class Daemon:
             "strangers": lambda: guard.refuse_strangers(self.home, self.instance, look, self.publish),
             "newcomers": lambda: guard.try_newcomers(look, self.publish),
             "dhcp": lambda: watchdog.watch_dhcp(self.instance, self.publish),
+            "printing": lambda: printing.keep_queues(self.home, self.instance, look),
             "orders": lambda: sources.watch_orders(self.home, self.publish),
             "scheduler": lambda: scheduler_source.watch_scheduler(host, port, self.publish),
             "control": lambda: scheduler_source.poll_control(host, port, look, self.publish),

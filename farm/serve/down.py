@@ -16,6 +16,7 @@ from farm.image.store import Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
 from farm.nodes.power import power_off_all, wait_for_jobs
+from farm.serve import cups
 from farm.serve.healing import Report
 from farm.serve.remains import config_of, left, own_namespaces, remove_network, unmount
 from farm.serve.service_list import ENVIRONMENTS
@@ -45,6 +46,7 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
             _leave_nodes(home, instance, supervisor.alive, keep_nodes, report)
         report("services", "stopping")
         supervisor.shutdown()
+        _remove_queues(instance, report)
         report("network", "removing")
         for doubtful in remove_network(home, instance, config, namespaces):
             report("left as it is", f"{doubtful}: who added it is not known")
@@ -90,6 +92,14 @@ def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report
         report("nodes", "powering off")
         on = power_off_all(home, instance, nodes, report)
         note_user(store, home, kept=[node.image for node in on if node.image], exports=instance.exports)
+
+
+def _remove_queues(instance: Instance | None, report: Report) -> None:
+    """The print queues of its clients' printers; one in which jobs wait stays for the next farm of this name."""
+    if instance is not None and instance.namespace is None:
+        with contextlib.suppress(FarmError):
+            for name in cups.remove_queues(instance.config.name):
+                report("left as it is", f"the print queue {name}: jobs wait in it")
 
 
 def _remove_sockets(instance: Instance | None) -> None:

@@ -13,6 +13,18 @@ from farm.node.session.extras.printers import busy_ports
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.printer_port import p910nd
 from farm.node.session.printer_settings import FIRST_PORT, PORTS, Printer, configured, printer_at
+from farm.serve.cups import parse
+from farm.serve.print_queues import (
+    RAW,
+    ClientPrinter,
+    PrinterTold,
+    Queue,
+    best_driver,
+    client_printers,
+    mark,
+    plan,
+)
+from farm.watch.node_telemetry import SessionTold
 
 HP = "MFG:Hewlett-Packard;CMD:PJL,MLC,PCLXL;MDL:HP LaserJet 1020;CLS:PRINTER;DES:HP;SN:JL1;"
 AUTOPROBE = "CLASS:PRINTER;\nMODEL:Stylus;\nMANUFACTURER:EPSON;\nDESCRIPTION:x;\nCOMMAND SET:ESCPL2,BDC;\n"
@@ -99,3 +111,84 @@ def test_who_prints_is_seen_by_the_connections() -> None:
         "   2: 00000000000000000000000001000000:238E 00000000000000000000000001000000:C351 01 00000000:00000000\n"
     )
     assert {9101, 9102} == busy_ports(table)
+
+
+LPSTAT = """\
+printer office now printing office-2.  enabled since Sat Nov 28 14:14:14 2026
+\tConnecting to printer.
+\tLocation:
+printer pc01-lp0 disabled since Sat Nov 28 14:14:17 2026 -
+\taway: it is off
+\tDescription: d
+\tLocation: pc01 (icecream-farm lab)
+device for office: socket://10.99.7.9:9100
+device for pc01-lp0: socket://10.99.7.20:9100
+office-2                root            100352   Sat Nov 28 14:14:14 2026
+"""
+
+
+def test_what_cups_says_of_its_queues() -> None:
+    assert [
+        Queue("office", uri="socket://10.99.7.9:9100", jobs=1),
+        Queue("pc01-lp0", "socket://10.99.7.20:9100", "pc01 (icecream-farm lab)", False, "away: it is off"),
+    ] == parse(LPSTAT)
+    assert [] == parse("lpstat: No destinations added.\n")
+
+
+@given(st.lists(st.sampled_from(LPSTAT.splitlines()) | st.text(any_character)))
+def test_nothing_that_cups_says_is_too_much(lines: list[str]) -> None:
+    assert all(queue.name for queue in parse("\n".join(lines)))
+
+
+DRIVERS = """\
+drv:///hp10.ppd HP LaserJet 10200
+foo2zjs.ppd HP LaserJet 1020 Foomatic/foo2zjs-z1 (recommended)
+other.ppd HP LaserJet 1020
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "commands", "driver"),
+    [
+        ("HP LaserJet 1020", "ZJS", "foo2zjs.ppd"),
+        ("HP LaserJet 10", "ZJS", RAW),
+        ("", "", RAW),
+        ("Unheard of", "PJL, PostScript,PCL", "drv:///sample.drv/generic.ppd"),
+        ("Unheard of", "PJL,PCL", "drv:///sample.drv/generpcl.ppd"),
+        ("Unheard of", "PCL3GUI", RAW),
+    ],
+)
+def test_the_driver_is_that_of_the_very_model(model: str, commands: str, driver: str) -> None:
+    assert driver == best_driver(DRIVERS, client_printer(model=model, commands=commands))
+
+
+def client_printer(queue: str = "pc01-lp0", device: str = "/dev/usb/lp0", **told: str) -> ClientPrinter:
+    return ClientPrinter(queue, "pc01", "52:54:00:00:00:01", "10.0.0.20", PrinterTold(device, 9100, True, **told))
+
+
+def test_a_printer_is_called_by_make_and_model_once() -> None:
+    assert "HP LaserJet at pc01" == client_printer(make="HP", model="HP LaserJet").title
+    assert "EPSON Stylus at pc01" == client_printer(make="EPSON", model="Stylus").title
+    assert "Printer at pc01" == client_printer().title
+
+
+def test_the_queue_of_one_of_two_alike_is_not_taken_for_the_others() -> None:
+    first, second = client_printer("pc01-Laser", model="Laser"), client_printer("pc01-Laser-9101", "/dev/usb/lp1")
+    here = [
+        Queue(name, f"socket://10.0.0.20:{9100}", f"pc01 {mark('lab')}") for name in ("pc01-Laser", "pc01-Laser-9101")
+    ]
+    both = plan("lab", here, [first, second], {}, 100.0)
+    assert [] == both.commands
+    assert [] == plan("lab", here, [first], both.memory, 101.0).commands
+
+
+def test_a_printer_that_moves_to_another_address_is_followed() -> None:
+    here = [Queue("pc01-lp0", "socket://10.0.0.9:9100", f"pc01 {mark('lab')}")]
+    commands = plan("lab", here, [client_printer()], {}, 100.0).commands
+    assert [["lpadmin", "-p", "pc01-lp0", "-v", "socket://10.0.0.20:9100"]] == commands
+
+
+@pytest.mark.parametrize("said", [{"devices": 1}, {"devices": [{"device": "x", "port": 22}]}, [], "x", None])
+def test_what_is_not_understood_is_no_printer(said: object) -> None:
+    told = SessionTold(ready=True, extras={"printers": said})
+    assert [] == client_printers("pc01", "52:54:00:00:00:01", "10.0.0.20", told)

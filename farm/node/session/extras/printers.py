@@ -51,7 +51,11 @@ class Printers(Extra):
         yield {"PRINTER": queue} if QUEUE.fullmatch(queue) else {}
 
     def look(self) -> dict[str, object]:
-        """``devices``: the printers that are here, and those of lts.conf that are not."""
+        """``devices``: the printers that are here, and those of lts.conf that are not (``present``).
+
+        Of each ``queue`` (its name on the farm's server), ``make``, ``model``, ``serial``, ``commands``, ``device``,
+        ``port``, and whether somebody is ``printing``.
+        """
         devices = _devices(told_values())
         return {"devices": devices} if devices else {}
 
@@ -75,18 +79,18 @@ def _devices(lts: LtsValues) -> list[dict[str, Any]]:
     told = [_told(printer, busy) for printer in sorted(printers.values(), key=lambda each: each.port)]
     name = str(json.loads(read(NODE) or "{}").get("name", ""))
     queues = queue_names(name, [(each["device"], each["port"], each["model"]) for each in told if each["present"]])
-    return [{**each, "queue": queues.get(each["device"], "")} for each in told]
+    return [{"queue": queues.get(each["device"], ""), **each} for each in told]
 
 
 def _told(printer: Printer, busy: set[int]) -> dict[str, Any]:
     present = os.path.exists(printer.device)
     identity = _identity(printer.device) if present else PrinterId()
     return {
+        **identity._asdict(),
         "device": printer.device,
         "port": printer.port,
         "present": present,
         "printing": printer.port in busy,
-        **identity._asdict(),
     }
 
 
