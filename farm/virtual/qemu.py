@@ -95,9 +95,19 @@ def service(
         *("-qmp", f"unix:{_option(qmp_socket(home, machine.name))},server=on,wait=off"),
         *("-device", f"VGA,xres={SCREEN[0]},yres={SCREEN[1]}"),
         *("-vnc", f"unix:{_option(vnc_socket(home, machine.name))}"),
-        *(DESK if desk else ()),
+        *((*DESK, *_printer(home, machine.name)) if desk else ()),
     ]
     return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
+
+
+def printed(home: Home, name: str) -> Path:
+    """The file of what a machine's printer, at its parallel port, has printed."""
+    return console_socket(home, name).with_suffix(".printed")
+
+
+def _printer(home: Home, name: str) -> list[str]:
+    paper = f"file,id=paper,path={_option(printed(home, name))},append=on"
+    return ["-chardev", paper, "-device", "isa-parallel,chardev=paper"]
 
 
 def _option(value: object) -> str:

@@ -140,6 +140,7 @@ def test_a_virtual_machine_at_which_people_sit_has_more_devices(
     assert ["pc01", "toy01"] == [plain.name, desk.name]
     assert "usb-tablet,bus=usb.0" not in plain.argv
     assert "usb-tablet,bus=usb.0" in desk.argv
+    assert "isa-parallel,chardev=paper" in desk.argv
 
 
 # -- the store
