@@ -31,6 +31,7 @@ PACKAGES = {
     "rsync": "rsync",
     "ssh": "openssh-client",
     "ssh-keygen": "openssh-client",
+    "sshd": "openssh-server",
     "socat": "socat",
     "setpriv": "util-linux",
     "unshare": "util-linux",

@@ -33,6 +33,8 @@ class Instance(Struct, frozen=True, kw_only=True):
     """Versions in the store that nodes read without checking."""
     exports: list[str] = msgspec.field(default_factory=lambda: [FIRST_ROOT])
     """The exports that run: those that its machines boot by, and those that they may have booted by since it is up."""
+    roles: list[str] = []
+    """What its machines are for (farm/node/contract.py, ROLES)."""
     started: float
     """Unix time at which the farm was brought up."""
     namespace: str | None = None
@@ -43,6 +45,11 @@ class Instance(Struct, frozen=True, kw_only=True):
     """Addresses that were not on the interface before, and go again with the farm."""
     boot: str = msgspec.field(default_factory=boot_id)
     """The machine's boot in which it was brought up: whatever it changed is undone by another."""
+
+    @property
+    def has_sessions(self) -> bool:
+        """Whether people log in at some machine of it, and so, unless lts.conf says otherwise, to this computer."""
+        return "session" in self.roles
 
     @staticmethod
     def path(home: Home) -> Path:

@@ -1,7 +1,9 @@
-"""TCP ports that icecream and the farm use unless they are told others; the scheduler's is its UDP port too."""
+"""TCP ports that icecream, LTSP and the farm use unless they are told others; the scheduler's is its UDP port too."""
 
 from __future__ import annotations
 
 ICECCD_PORT = 10245
 SCHEDULER_PORT = 8765
 TELEMETRY_PORT = 9105
+LDMINFO_PORT = 9571
+"""LTSP's, where a server tells thin clients which sessions it offers."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from farm.api.client import fetch_status
+from farm.config import Config
 from farm.errors import FarmError
 from farm.export.socket_buffer import release_socket_buffer
 from farm.home import Home, remove
@@ -21,6 +22,7 @@ from farm.serve.healing import Report
 from farm.serve.remains import config_of, left, own_namespaces, remove_network, unmount
 from farm.serve.service_list import ENVIRONMENTS
 from farm.serve.up import exclusive
+from farm.session_server import sshd_settings
 from farm.supervisor import Supervisor
 from farm.view.status import NodeStatus
 from farm.virtual.namespace import ICECC_SOCKETS
@@ -51,6 +53,7 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
         for doubtful in remove_network(home, instance, config, namespaces):
             report("left as it is", f"{doubtful}: who added it is not known")
         release_socket_buffer(home.runtime)
+        _revert_sshd(home, instance.config if instance else config, report)
         _remove_sockets(instance)
         unmount(home)
         for path in home.runtime.glob("*"):
@@ -108,6 +111,15 @@ def _remove_sockets(instance: Instance | None) -> None:
         shutil.rmtree(Path(ICECC_SOCKETS, ENVIRONMENTS), ignore_errors=True)
         with contextlib.suppress(OSError):
             Path(ICECC_SOCKETS).rmdir()
+
+
+def _revert_sshd(home: Home, config: Config, report: Report) -> None:
+    try:
+        done = sshd_settings.revert(config.name, home.config)
+    except FarmError as error:
+        done = f"{error.what} {error.why}"
+    if done:
+        report("sshd", done)
 
 
 def _require_gone(remains: list[str]) -> None:

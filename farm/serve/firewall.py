@@ -13,7 +13,7 @@ from farm import command
 from farm.config import Config
 from farm.errors import NOT_JSON
 from farm.export import chosen
-from farm.node.ports import ICECCD_PORT
+from farm.node.ports import ICECCD_PORT, LDMINFO_PORT
 from farm.nodes.drain import drain_table
 
 ICECREAM_USER = "icecc"
@@ -55,7 +55,7 @@ table inet {name} {{
     iifname "{interface}" tcp dport {config.scheduler.port + 1} reject with tcp reset
     iifname "{interface}" meta nfproto ipv4 udp dport 69 update @tftp {{ ip saddr {TFTP_LIMIT} }} drop
     iifname "{interface}" meta nfproto ipv6 udp dport 69 drop
-{rule}{_export_ports(config, interface, exports)}  }}
+{rule}{_lab_ports(config, interface, exports)}  }}
   chain output {{
     type filter hook output priority 0;
     oifname != "{interface}" meta skuid "{ICECREAM_USER}" meta l4proto udp \
@@ -77,10 +77,11 @@ def _ingress_filter(table: str, interface: str, exports: Iterable[str]) -> str:
 """
 
 
-def _export_ports(config: Config, interface: str, exports: Iterable[str]) -> str:
-    """Rules that keep exports for the lab: a socket bound to its address can be reached by all interfaces."""
+def _lab_ports(config: Config, interface: str, exports: Iterable[str]) -> str:
+    """Rules that keep exports and ldminfod for the lab: a socket bound to its address is reached by all interfaces."""
     protocols = {SOCK_STREAM: "tcp", SOCK_DGRAM: "udp"}
     ports = [(protocols[kind], port) for export in chosen(exports) for kind, port in export.ports(config)]
+    ports.append(("tcp", LDMINFO_PORT))
     others = f'iifname != {{ "lo", "{interface}" }} ip daddr {config.server}'
     return "".join(f"    {others} {protocol} dport {port} drop\n" for protocol, port in ports)
 

@@ -26,6 +26,7 @@ from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot import tftp
+from farm.node.ports import LDMINFO_PORT
 from farm.printable import printable
 from farm.scheduler.channel import NEWEST_PROTOCOL
 from farm.scheduler.discovery import parse_reply
@@ -125,6 +126,15 @@ def _unix_http(path: Path) -> str:
     return "answers"
 
 
+def _ldminfod(server: str) -> str:
+    """Whoever connects is told what this computer offers, to the end."""
+    with socket.create_connection((server, LDMINFO_PORT), PROBE_SECONDS) as sock, sock.makefile("rb") as answer:
+        said = answer.read(1 << 20)
+    if b"rating:" not in said:
+        raise OSError("ldminfod closed the connection")
+    return f"tells what it offers ({len(said)} bytes)"
+
+
 def _iceccd(path: Path) -> str:
     """Whoever connects is told a version at once; the kernel alone accepts connections for a daemon that hangs."""
     with socket.socket(socket.AF_UNIX) as sock:
@@ -146,6 +156,8 @@ def _probe(home: Home, instance: Instance, service: str, pid: int, quiet: bool) 
             return lambda: _tftp_is_read(config.server) if quiet else _tftp(config.server)
         case "scheduler":
             return lambda: scheduler(config.server, config.scheduler.port)
+        case "ldminfod":
+            return lambda: _ldminfod(config.server)
         case "farmd":
             return lambda: _unix_http(home.farmd_socket)
         case "iceccd":

@@ -16,8 +16,9 @@ from farm.config.rules import check
 from farm.errors import FarmError, MissingProgramError
 from farm.export import chosen
 from farm.home import HOME_SPACE, Home
+from farm.instance import Instance
 from farm.netboot.rival import find_dhcp_servers
-from farm.node.ports import ICECCD_PORT
+from farm.node.ports import ICECCD_PORT, LDMINFO_PORT
 from farm.unix_http import LONGEST_SOCKET
 
 SERVER_PROGRAMS = (
@@ -107,8 +108,9 @@ def require_addresses(config: Config) -> None:
             raise FarmError(f"The DHCP range is not valid: {problem.text}", problem.why, problem.fix)
 
 
-def require_free_ports(config: Config, exports: Iterable[str], own_pids: frozenset[int]) -> None:
+def require_free_ports(instance: Instance, own_pids: frozenset[int]) -> None:
     """Raises FarmError that names who holds a port the farm needs; the farm's own processes do not count."""
+    config, exports = instance.config, instance.exports
     scheduler = config.scheduler.port
     wanted = [
         (socket.SOCK_DGRAM, 67, "DHCP"),
@@ -119,6 +121,7 @@ def require_free_ports(config: Config, exports: Iterable[str], own_pids: frozens
         (socket.SOCK_STREAM, scheduler + 1, "the scheduler's control port"),
         (socket.SOCK_STREAM, ICECCD_PORT, "iceccd"),
         *([(socket.SOCK_STREAM, config.api.port, "farmd's API")] if config.api.port else []),
+        *([(socket.SOCK_STREAM, LDMINFO_PORT, "ldminfod")] if instance.has_sessions else []),
         *((kind, port, "the export of images") for export in chosen(exports) for kind, port in export.ports(config)),
     ]
     strangers = {

@@ -103,6 +103,7 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
             # dnsmasq writes dnsmasq.log itself, with time stamps; this is for what it says before that.
             log="dnsmasq-output",
         ),
+        *([_ldminfod(config.server)] if instance.has_sessions else []),
         *([] if config.mirror else [Service("scheduler", scheduler, order=20)]),
         Service(
             "farmd",
@@ -117,6 +118,11 @@ def _core_services(home: Home, instance: Instance) -> list[Service]:
             else []
         ),
     ]
+
+
+def _ldminfod(address: str) -> Service:
+    argv = [sys.executable, "-P", "-m", "farm.session_server.ldminfod", address]
+    return Service("ldminfod", argv, capabilities=["setuid", "setgid"])
 
 
 def _digest(text: str) -> dict[str, str]:

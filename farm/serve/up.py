@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +36,7 @@ from farm.serve.mirror import mirror
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
 from farm.serve.service_list import ENVIRONMENTS, INTERFACE, in_namespace, interface_index, services
 from farm.serve.versions import versions_in_use
+from farm.session_server import sshd_settings
 from farm.supervisor import Supervisor
 from farm.view.wording import count
 from farm.virtual import bridge as virtual_network
@@ -98,10 +99,12 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         images = {name: _choose_image(home, name, config, report) for name in recipe.booted(config)}
         export.prepare(Store(home.images))
         planned = _plan(config, request, old, images)
-        instance = msgspec.structs.replace(planned, exports=exports, unverified=unverified(Store(home.images)))
+        store = Store(home.images)
+        roles = {role for image in images.values() for role in recipe.roles(store.get(image).kind)}
+        instance = msgspec.structs.replace(planned, exports=exports, unverified=unverified(store), roles=sorted(roles))
         preflight.require_addresses(instance.config)
         if instance.namespace is None:
-            _check_real_lab(home, config, exports)
+            _check_real_lab(home, instance)
         else:
             require_own_namespace(home, instance.namespace)
         if old is None:
@@ -114,6 +117,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         # Before a node can boot from the image: what is noted, `farm image remove` of no other farm deletes.
         _note_image(home, instance)
         instance = _set_up_network(home, instance)
+        _settle_sshd(home, instance, report)
         report("boot files", f"image {', '.join(images.values())}")
         write_files(home, instance)
         report("services", "starting")
@@ -208,11 +212,12 @@ def _silent(home: Home, instance: Instance) -> set[str]:
         return {"scheduler", "iceccd"}
 
 
-def _check_real_lab(home: Home, config: Config, exports: Sequence[str]) -> None:
+def _check_real_lab(home: Home, instance: Instance) -> None:
+    config = instance.config
     check_interface(config, home.config)
     preflight.require_interface_up(config)
     supervisor = Supervisor(home)
-    preflight.require_free_ports(config, exports, frozenset(process.pid for process in supervisor.orphans()))
+    preflight.require_free_ports(instance, frozenset(process.pid for process in supervisor.orphans()))
     if not supervisor.alive:
         preflight.require_no_rival(config)
 
@@ -288,6 +293,22 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
         command.run([*prefix, "ip", "addr", "add", address, *options, "dev", instance.interface])
     firewall.apply(config, instance.interface, instance.exports, prefix)
     return instance
+
+
+def _settle_sshd(home: Home, instance: Instance, report: Report) -> None:
+    """Make this computer's sshd better for thin clients, or as it was; a farm comes up without it, too."""
+    if instance.namespace is not None:
+        return
+    config = instance.config
+    try:
+        if instance.has_sessions:
+            done = sshd_settings.improve(config.name, home.config, config.server)
+        else:
+            done = sshd_settings.revert(config.name, home.config)
+    except (FarmError, OSError) as error:
+        done = f"left as it is: {' '.join(str(error).split())}"
+    if done:
+        report("sshd", done)
 
 
 def write_files(home: Home, instance: Instance) -> None:

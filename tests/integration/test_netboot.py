@@ -40,9 +40,11 @@ ASK_FOR_PORTS = """
 import sys
 from farm.config import Config
 from farm.errors import FarmError
+from farm.instance import Instance
 from farm.serve.preflight import require_free_ports
+INSTANCE = Instance(config=Config(address="10.95.0.1/24"), interface="", images={}, exports=[], started=0.0)
 try:
-    require_free_ports(Config(address="10.95.0.1/24"), [], frozenset(map(int, sys.argv[1:])))
+    require_free_ports(INSTANCE, frozenset(map(int, sys.argv[1:])))
 except FarmError as error:
     print(error)
 """

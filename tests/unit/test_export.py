@@ -196,8 +196,9 @@ def test_what_it_needs_of_the_server(toy: Toy, monkeypatch: pytest.MonkeyPatch, 
 def test_a_port_of_its_own_must_be_free(toy: Toy) -> None:
     with socket.create_server(("0.0.0.0", 0)) as other:
         toy.port = other.getsockname()[1]
+        instance = msgspec.structs.replace(INSTANCE, config=Config(), exports=["toy"])
         with pytest.raises(FarmError) as caught:
-            preflight.require_free_ports(Config(), ["toy"], frozenset())
+            preflight.require_free_ports(instance, frozenset())
 
     assert f"TCP port {toy.port}, wanted for the export of images, is in use." == caught.value.what
     assert f"(pid {os.getpid()})" in caught.value.why

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from farm.doctor.check import Check
-from farm.doctor.server import client_printing, fleet, other_server, serving
+from farm.doctor.server import client_printing, fleet, other_server, serving, session_needs
 from farm.doctor.server.serving import ServerFacts
 
-CHECKS: tuple[Check[ServerFacts], ...] = (*serving.CHECKS, *other_server.CHECKS, *fleet.CHECKS, *client_printing.CHECKS)
+CHECKS: tuple[Check[ServerFacts], ...] = (
+    *serving.CHECKS,
+    *other_server.CHECKS,
+    *fleet.CHECKS,
+    *session_needs.CHECKS,
+    *client_printing.CHECKS,
+)

@@ -137,7 +137,7 @@ def _ports(facts: ServerFacts) -> Outcome:
     if os.geteuid() != 0:
         return skip("Only root can see which programs use the ports.")
     own = frozenset(process.pid for process in facts.supervisor.orphans())
-    preflight.require_free_ports(facts.instance.config, facts.instance.exports, own)
+    preflight.require_free_ports(facts.instance, own)
     return fine("No other program uses the ports of DHCP, TFTP, HTTP, the scheduler or iceccd.")
 
 

@@ -1,0 +1,1 @@
+"""What this computer is to thin clients: the sessions that it offers, and its sshd's settings for them."""
