@@ -19,6 +19,7 @@ from farm.config.file import kiwi_warnings, load, load_or_default, parse
 from farm.config.interfaces import Interface, check_interface, free_address, interfaces, pick, rivals
 from farm.config.kiwi_clients import FOLDER, read_clients
 from farm.config.lts_file import LTS_FILE, lts_lines
+from farm.config.named_servers import fix_of, look_at_servers
 from farm.config.routing import routes
 from farm.config.rules import server_problems
 from farm.errors import ConfigError
@@ -101,8 +102,12 @@ def check(home: Home, file: Path | None, virtual: bool) -> None:
     loaded = load(path, home.options)
     if not virtual:
         check_interface(loaded, path)
-    for line in [*map(str, kiwi_warnings(path)), *lts_lines(path.with_name(LTS_FILE))]:
+    servers = look_at_servers(path.parent, loaded.server)
+    for line in [*map(str, kiwi_warnings(path)), *lts_lines(path.with_name(LTS_FILE)), *servers.lines]:
         err.print(line, style="yellow", markup=False, soft_wrap=True)
+    if servers.without_key:
+        fix = f"Add each key, and compare its fingerprint with the server's own: {fix_of(servers.without_key[0])}"
+        err.print(fix, markup=False, soft_wrap=True)
     out.print(f"{path} is valid: {summary(loaded)}.", markup=False, soft_wrap=True)
 
 

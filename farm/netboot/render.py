@@ -14,6 +14,7 @@ import jinja2
 import msgspec
 
 from farm.config import TREE_ROOT, Config, MachineConfig
+from farm.config.known_hosts import KNOWN_FILE, read_known_hosts
 from farm.config.lts_file import LTS_FILE
 from farm.errors import FarmError
 from farm.export import root_argument, tree_argument
@@ -163,7 +164,8 @@ def write_boot_files(
     if lts := usable_lts(home.config.with_name(LTS_FILE)):
         contents[LTS_FILE] = lts
     node_files.serve(contents, home.http / "files")
-    settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents), host_keys.read())
+    known = read_known_hosts(home.config.with_name(KNOWN_FILE)).keys
+    settings = machine_settings(config, farm_key, kinds, node_files.hashes(contents), host_keys.read(), known)
     _write_all(
         home.http / "nodes",
         {name: msgspec.json.format(msgspec.json.encode(s)).decode() for name, s in settings.items()},

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import NamedTuple
 
 from farm.config import Config, MachineConfig
 from farm.config.lts_file import LTS_FILE
@@ -18,24 +19,35 @@ Document = dict[str, object]
 SSH_PORT = 22
 
 
+class SshKeys(NamedTuple):
+    """Public keys of sshd: of this computer, and of others by their hosts."""
+
+    own: Sequence[str] = ()
+    known: Mapping[str, Sequence[str]] = MappingProxyType({})
+
+
+NO_KEYS = SshKeys()
+
+
 def machine_settings(
     config: Config,
     farm_key: str,
     kinds: Mapping[str, str] = MappingProxyType({}),
     hashes: Mapping[str, str] = MappingProxyType({}),
     host_keys: Sequence[str] = (),
+    known: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> dict[str, Document]:
     """File name → what a machine is told: default.json, and one for each machine that differs.
 
     ``kinds``: the built-in kind that an image is made from, by its name, where that is another. ``hashes``: the SHA-256
     of each file for nodes, by its source, and of lts.conf, where there is one. ``host_keys``: the public keys of this
-    computer's sshd.
+    computer's sshd. ``known``: those of others, by host.
     """
 
     def document(machine: MachineConfig | None) -> Document:
         image = config.image_of(machine)
         image_roles = roles(kinds.get(image, image))
-        told = machine_document(config, machine, farm_key, image_roles, host_keys)
+        told = machine_document(config, machine, farm_key, image_roles, SshKeys(host_keys, known))
         files = config.files_of(machine)
         entries = [{"path": file.path, "sha256": hashes[file.source], "mode": file.mode} for file in files]
         if "session" in image_roles and LTS_FILE in hashes and LTS_CONF not in {file.path for file in files}:
@@ -47,7 +59,7 @@ def machine_settings(
 
 
 def machine_document(
-    config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str], host_keys: Sequence[str] = ()
+    config: Config, machine: MachineConfig | None, farm_key: str, roles: Sequence[str], ssh_keys: SshKeys = NO_KEYS
 ) -> Document:
     """What one machine is told (None: one that is not listed); ``roles``: what it is for."""
     document: Document = {
@@ -60,11 +72,11 @@ def machine_document(
     }
     for role in roles:
         if role in SETTINGS:
-            document |= SETTINGS[role](config, machine, host_keys)
+            document |= SETTINGS[role](config, machine, ssh_keys)
     return document
 
 
-def _compile(config: Config, machine: MachineConfig | None, host_keys: Sequence[str]) -> Document:
+def _compile(config: Config, machine: MachineConfig | None, ssh_keys: SshKeys) -> Document:
     """At the top: a node from before roles looks for them there, and for nothing else."""
     return {
         "netname": config.netname,
@@ -73,12 +85,17 @@ def _compile(config: Config, machine: MachineConfig | None, host_keys: Sequence[
     }
 
 
-def _session(config: Config, machine: MachineConfig | None, host_keys: Sequence[str]) -> Document:
-    """The server to log in to is this computer: it serves the root file system, so it is trusted already."""
-    return {"session": {"servers": [{"host": config.server, "port": SSH_PORT, "host_keys": list(host_keys)}]}}
+def _session(config: Config, machine: MachineConfig | None, ssh_keys: SshKeys) -> Document:
+    """The server to log in to is this computer: it serves the root file system, so it is trusted already.
+
+    Of other servers, which lts.conf may name, it tells the keys.
+    """
+    server = {"host": config.server, "port": SSH_PORT, "host_keys": list(ssh_keys.own)}
+    known = {"known": {host: list(keys) for host, keys in ssh_keys.known.items()}} if ssh_keys.known else {}
+    return {"session": {"servers": [server], **known}}
 
 
-SETTINGS: Mapping[str, Callable[[Config, MachineConfig | None, Sequence[str]], Document]] = {
+SETTINGS: Mapping[str, Callable[[Config, MachineConfig | None, SshKeys], Document]] = {
     "compile": _compile,
     "session": _session,
 }

@@ -16,7 +16,9 @@ from farm.api.client import wait_until_seen
 from farm.config import VIRTUAL_NAME, Config, MachineConfig, NamedImageConfig
 from farm.config.file import kiwi_warnings, load_or_default
 from farm.config.interfaces import check_interface
+from farm.config.known_hosts import KNOWN_FILE
 from farm.config.lts_file import LTS_FILE, lts_lines
+from farm.config.named_servers import look_at_servers
 from farm.errors import FarmError
 from farm.errors.hints import hint
 from farm.export.socket_buffer import allow_socket_buffer
@@ -89,6 +91,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
             report("kiwi", str(line))
         if flaws := lts_lines(home.config.with_name(LTS_FILE)):
             report(LTS_FILE, hint(f"{count(len(flaws), 'warning')}, see: farm lts check"))
+        if look_at_servers(home.config.parent, config.server).lines:
+            report(KNOWN_FILE, hint("machines lack host keys of servers that lts.conf names, see: farm config check"))
         report("checks", "programs, ports, interface")
         # Nodes that were left on wait for what they booted by.
         exports = export.needed(config, old.exports if old else noted(Store(home.images), home).exports)

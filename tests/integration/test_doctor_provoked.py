@@ -22,7 +22,7 @@ from farm.config.lts_file import LTS_FILE
 from farm.doctor import node as of_node
 from farm.doctor.catalogue import CHECKS_BY_PLACE
 from farm.doctor.check import Check, Outcome, State
-from farm.doctor.server import fleet, serving
+from farm.doctor.server import fleet, log_in_servers, serving
 from farm.doctor.server.clock import Jumps
 from farm.doctor.server.serving import ServerFacts
 from farm.doctor.workstation import compiling, icecream_network
@@ -177,6 +177,23 @@ def test_an_lts_conf_that_is_not_served_as_it_is_or_has_faults(tmp_path: Path) -
     file.write_text("[default]\nLDM_LANGUAGE\n")
     serve_lts(file, home.http)
     assert (State.WARN, "lts.conf has 1 warning.") == (found().state, found().cause)
+
+
+def test_a_server_of_log_ins_whose_key_is_not_known(tmp_path: Path) -> None:
+    home = Home.at(tmp_path / "home")
+    home.create()
+
+    def found() -> Outcome:
+        return look(log_in_servers.CHECKS, "log-in-servers", ServerFacts(home, RUNNING))
+
+    assert found().state is State.OK, "none is named"
+    home.config.with_name(LTS_FILE).write_text("[default]\nLDM_SERVER = big.lan\n")
+    known = home.config.with_name("ssh_known_hosts")
+    assert (State.WARN, f"ssh-keyscan big.lan >> {known}") == (found().state, found().command)
+    known.write_text("big.lan ssh-ed25519 AAAAC3Nz\n")
+    assert found().state is State.OK
+    known.write_text("big.lan ssh-ed25519 AAAAC3Nz\n@revoked big.lan ssh-ed25519 AAAAC3Nz\n")
+    assert (State.WARN, "ssh_known_hosts:2: @revoked is not supported") == (found().state, found().seen[0][:44])
 
 
 # -- a workstation

@@ -9,7 +9,7 @@ import pytest
 
 from farm.node.session import greeter_mark, log_ins
 from tests.lab import until
-from tests.login_room import PASSWORD, SERVER, USER, WINDOW, LoginRoom, login_room
+from tests.login_room import PASSWORD, SECOND, SERVER, USER, WINDOW, LoginRoom, LoginServer, login_room
 
 
 @pytest.fixture(scope="module")
@@ -72,3 +72,76 @@ def test_the_greeter_leaves_a_mark_when_it_can_be_typed_at(own_room: LoginRoom) 
     own_room.server.machine.run("pkill", "-x", "xev")
     own_room.client.wait_for_greeter(times=2)
     assert mark.exists()
+
+
+def info(room: LoginRoom, which: str, rating: int) -> None:
+    """Let a server rate itself by ldminfod, from now on."""
+    server: LoginServer = getattr(room, which)
+    said = f"language:de_DE.UTF-8\\nsession:plain\\nrating:{rating}\\n"
+    program = (
+        "import socket; door = socket.create_server(('', 9571))\n"
+        f"while True:\n with door.accept()[0] as peer: peer.sendall(b'{said}')"
+    )
+    server.machine.start("ldminfod", "/usr/bin/python3", "-I", "-c", program)
+    server.machine.namespace.wait_for(9571)
+
+
+def on(room: LoginRoom) -> str:
+    """The server on which somebody is logged in."""
+    return room.client.ssh("hostname").stdout.strip()
+
+
+def test_the_best_rated_of_several_servers_is_taken_and_the_next_if_it_fails(own_room: LoginRoom) -> None:
+    room = own_room
+    room.client.told(room.server.settings(), known={SECOND: [room.second.host_key()]})
+    room.client.set_lts(LDM_SERVER=f"{SERVER} {SECOND}")
+    # Nobody rates itself: the first is taken.
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "server" == on(room)
+
+    info(room, "server", 20)
+    info(room, "second", 70)
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "second" == on(room)
+
+    room.second.stop()
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "server" == on(room)
+    assert [
+        (USER, SERVER, ""),
+        (USER, SECOND, ""),
+        (USER, SECOND, f"The server {SECOND} does not answer."),
+        (USER, SERVER, ""),
+    ] == noted(room)
+
+
+def test_a_server_of_lts_conf_without_a_known_key_gets_no_password(room: LoginRoom) -> None:
+    room.client.set_lts(LDM_SERVER=SECOND)
+
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    assert not entered
+    assert f"This machine was not told the host key of {SECOND}; your password was not sent." in said
+    assert "Password" not in said.replace("your password", "")
+
+
+def test_another_port_and_options_of_ssh(own_room: LoginRoom) -> None:
+    own_room.server.restart("Port 2222\nCiphers aes128-ctr\n")
+    # No cipher in common, unless the options are heeded.
+    own_room.client.set_lts(SSH_OVERRIDE_PORT="2222", LDM_SSHOPTIONS="-c aes256-ctr -o ProxyCommand=false")
+    assert "no matching cipher" in own_room.client.log_in(USER, PASSWORD)[1]
+
+    own_room.client.set_lts(SSH_OVERRIDE_PORT="2222", LDM_SSHOPTIONS="-c aes128-ctr -c arcfour")
+    assert own_room.client.log_in(USER, PASSWORD)[0]
+
+
+def test_only_the_users_of_the_machine_are_let_in(room: LoginRoom) -> None:
+    before = room.server.visits()
+    room.client.set_lts(LDM_USER_ALLOW="alice, carol")
+    entered, said = room.client.log_in(USER, PASSWORD)
+    assert not entered
+    assert f"{USER} is not among the users of this machine." in said
+    assert before == room.server.visits()
+
+    room.client.set_lts(LDM_USER_ALLOW=f"alice,{USER}")
+    assert room.client.log_in(USER, PASSWORD)[0]

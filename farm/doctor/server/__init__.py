@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from farm.doctor.check import Check
-from farm.doctor.server import client_printing, fleet, other_server, serving, session_needs
+from farm.doctor.server import client_printing, fleet, log_in_servers, other_server, serving, session_needs
 from farm.doctor.server.serving import ServerFacts
 
 CHECKS: tuple[Check[ServerFacts], ...] = (
     *serving.CHECKS,
+    *log_in_servers.CHECKS,
     *other_server.CHECKS,
     *fleet.CHECKS,
     *session_needs.CHECKS,

@@ -20,8 +20,11 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 from farm.node.contract import SettingsError
 from farm.node.session import client_account, greeter_mark, log_ins, notice
 from farm.node.session.interview import PASSWORD
+from farm.node.session.ldminfo import by_rating
 from farm.node.session.log_in import LogIn
 from farm.node.session.login_failure import LoginFailure
+from farm.node.session.lts_values import told_values
+from farm.node.session.server_choice import choose
 from farm.node.session.session_settings import read_session
 from farm.node.session.ssh_command import known_hosts
 from farm.node.session.user_name import why_not
@@ -87,13 +90,18 @@ def _authenticate(pamh: Any) -> int:
     if pamh.user is None:
         greeter_mark.put()
     user = pamh.get_user(None) or ""
-    if reason := why_not(user, client_account.local_names()):
+    lts = told_values()
+    if reason := why_not(
+        user, client_account.local_names(), lts.words("LDM_USER_ALLOW") or lts.words("LDM_ALLOW_USER")
+    ):
         log_ins.note(user, "", reason)
         greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
-    client_account.make(user, known_hosts(settings.servers))
+    servers = choose(settings, lts).servers
+    client_account.make(user, known_hosts(servers))
     display = pamh.tty or ""
-    outcome = LogIn(user, greeter, display if _DISPLAY.fullmatch(display) else ":0").try_all(settings.servers)
+    log_in = LogIn(user, greeter, display if _DISPLAY.fullmatch(display) else ":0")
+    outcome = log_in.try_all(by_rating(servers))
     if outcome is None or isinstance(outcome, LoginFailure):
         client_account.clear()
         if outcome:

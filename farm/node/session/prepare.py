@@ -11,6 +11,7 @@ from farm.node.session import client_account, greeter_mark
 from farm.node.session.extras import prepare_all
 from farm.node.session.lts_values import told_values
 from farm.node.session.port_filter import close_ports
+from farm.node.session.server_choice import all_hosts, choose
 from farm.node.session.session_settings import SessionSettings, read_session
 
 LIGHTDM = "etc/lightdm/lightdm.conf.d/60-farm-directx.conf"
@@ -27,11 +28,15 @@ def main(root: str = "/") -> int:
     except SettingsError as error:
         sys.stderr.write(f"farm-node: no log-in is possible here: {error}\n")
         settings = SessionSettings(servers=())
-    prepare_all(told_values(root), root)
+    lts = told_values(root)
+    choice = choose(settings, lts)
+    for sentence in choice.refused:
+        sys.stderr.write(f"farm-node: lts.conf: {sentence}\n")
+    prepare_all(lts, root)
     write(os.path.join(root, LIGHTDM), lightdm_conf(settings))
     if settings.directx:
         # Of all the network only the servers reach X.
-        close_ports("farm_session", X_PORTS, (server.host for server in settings.servers))
+        close_ports("farm_session", X_PORTS, all_hosts(settings, lts))
     return 0
 
 

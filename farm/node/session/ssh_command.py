@@ -1,7 +1,7 @@
 """ssh's command lines for a log-in; pure functions, and the paths that they share with what runs them.
 
 What a user or server has said is never part of an option: the user's name is the word after ``-l``, checked by
-`user_name`, and the host comes last, checked by `session_settings`.
+`user_name`, and the host comes last, checked by `session_settings`. Options of lts.conf are those of `ssh_options`.
 """
 
 from __future__ import annotations
@@ -68,6 +68,7 @@ def _alias(server: SessionServer) -> str:
 
 def _trusting(server: SessionServer, method: str) -> list[str]:
     options = (
+        *server.options,
         f"Port={server.port}",
         f"ConnectTimeout={CONNECT_SECONDS}",
         f"PreferredAuthentications={method}",
