@@ -1,7 +1,4 @@
-"""Machines for tests of log-ins: each with a root of its own, laid over this machine's, and processes of its own.
-
-What a test changes there, users and /etc included, is gone with it. What is installed here is installed there.
-"""
+"""Machines for tests of log-ins: each with a root of its own, laid over this machine's, in a test's namespace."""
 
 from __future__ import annotations
 
@@ -9,117 +6,19 @@ import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
-
-from farm.virtual.namespace import namespace_path
-from tests.lab import PATIENCE, Namespace, until
+from farm.virtual.own_root import OwnRoot
+from tests.lab import Namespace
 
 TOP = Path(__file__).parents[1]
-INIT = "import os, signal, time; signal.signal(signal.SIGCHLD, signal.SIG_IGN)\nwhile True: time.sleep(3600)"
-"""Process 1: the kernel takes in what ends for it."""
-ROOT = """
-set -eu
-mount -t tmpfs -o mode=755 none "$0"
-cd "$0"
-mkdir upper work root
-mount -t overlay overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" root
-cd root
-mount -t tmpfs -o mode=1777 none tmp
-mount -t tmpfs -o mode=755 none run
-mount --rbind /dev dev
-mount -t proc proc proc
-mount --rbind /sys sys
-mkdir -p before
-pivot_root . before
-cd /
-umount --lazy before
-hostname "$1"
-shift
-exec "$@"
-"""
 
 
-class Diskless:
-    """A machine in a network namespace."""
+class Diskless(OwnRoot):
+    """A machine in a network namespace that a test has made."""
 
     def __init__(self, namespace: Namespace, name: str) -> None:
+        super().__init__(namespace.name, namespace.folder, name)
         self.namespace = namespace
-        self.name = name
-        self.pid = 0
-        """Of its process 1, as seen from outside."""
-        self._processes: list[subprocess.Popen[bytes]] = []
-
-    def boot(self) -> None:
-        """Make its root, and start process 1."""
-        mount = self.namespace.folder / self.name
-        mount.mkdir()
-        init = ["/usr/bin/python3", "-I", "-c", INIT]
-        unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
-        enter = ["nsenter", f"--net={namespace_path(self.namespace.name)}"]
-        argv = [*enter, *unshare, "sh", "-c", ROOT, str(mount), self.name, *init]
-        with self.log_path("root").open("ab") as log:
-            self._unshare = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        until(lambda: self._booted(init), f"{self.name} does not boot")
-        self.run("mkdir", "-p", "/tmp/.X11-unix", "/run/sshd", "/run/lock")
-        self.run("chmod", "1777", "/tmp/.X11-unix", "/run/lock")
-
-    def _booted(self, init: list[str]) -> bool:
-        assert self._unshare.poll() is None, self.log("root")
-        for child in psutil.Process(self._unshare.pid).children():
-            with contextlib.suppress(psutil.Error):
-                self.pid = child.pid
-                return child.cmdline() == init
-        return False
-
-    def shut_down(self) -> None:
-        """End all that runs on it, at once: nobody is told."""
-        self._unshare.kill()
-        self._unshare.wait()
-        for process in self._processes:
-            process.wait()
-
-    def argv(self, *argv: str) -> list[str]:
-        """What runs a command on it as root."""
-        enter = ["nsenter", f"--target={self.pid}", "--mount", "--uts", "--pid", "--net", "--wdns=/"]
-        return [*enter, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8", *argv]
-
-    def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        """Run a command on it to its end."""
-        return subprocess.run(
-            self.argv(*argv), check=check, text=True, capture_output=True, timeout=PATIENCE, **options
-        )
-
-    def start(self, name: str, *argv: str) -> subprocess.Popen[bytes]:
-        """Start a program on it, its output in NAME.log."""
-        with self.log_path(name).open("ab") as log:
-            process = subprocess.Popen(self.argv(*argv), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self._processes.append(process)
-        return process
-
-    def log_path(self, name: str) -> Path:
-        """Where the output of a program lies."""
-        return self.namespace.folder / f"{self.name}-{name}.log"
-
-    def log(self, name: str) -> str:
-        """The output of a program."""
-        return self.log_path(name).read_text(errors="replace")
-
-    def path(self, path: str) -> Path:
-        """A file of it, as seen from outside."""
-        return Path(f"/proc/{self.pid}/root{path}")
-
-    def write(self, path: str, text: str, mode: int = 0o644) -> None:
-        """Write a file on it."""
-        self.path(path).parent.mkdir(parents=True, exist_ok=True)
-        self.path(path).write_text(text)
-        self.path(path).chmod(mode)
-
-    def processes(self, user: str) -> list[str]:
-        """The command lines of a user's processes."""
-        listed = self.run("ps", "-o", "args=", "-U", user, check=False).stdout
-        return listed.splitlines()
 
 
 @contextlib.contextmanager
@@ -133,7 +32,7 @@ def diskless(namespace: Namespace, name: str) -> Iterator[Diskless]:
         machine.shut_down()
 
 
-def copy_into(machine: Diskless, source: Path, target: str) -> None:
+def copy_into(machine: OwnRoot, source: Path, target: str) -> None:
     """Copy a folder's content into one of the machine, as root's and readable by all, as an image is made."""
     options = ["--owner=0", "--group=0", "--mode=u+rw,go=rX", "--exclude=__pycache__"]
     packed = subprocess.run(["tar", "-C", str(source), *options, "-c", "."], check=True, capture_output=True).stdout

@@ -1,18 +1,32 @@
-"""A thin client boots in the virtual lab, and its greeter is on the screen."""
+"""A thin client boots in the virtual lab; at its greeter users log in to the server by typing, and see its programs."""
 
 from __future__ import annotations
 
 import json
-import zlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from farm.home import Home
+from farm.virtual.own_root import OwnRoot, own_root
+from farm.virtual.qemu import qmp_socket
+from farm.virtual.qmp import Qmp
 from tests.e2e.conftest import Lab
 from tests.lab import until
+from tests.login_room import SSHD, SSHD_PAM
 
 NAME = "virtual-1"
+USER, PASSWORD = "alice", "correct horse"
+COLOUR, WINDOW = b"\x12\xab\x34", "on the server"
+SESSION = f"""#!/bin/sh
+echo "$DISPLAY ${{XAUTHORITY:-$HOME/.Xauthority}}" > "$HOME/display"
+xsetroot -solid '#{COLOUR.hex()}'
+exec xterm -geometry 40x5 -T "{WINDOW}"
+"""
 DRIVERS = (
     *("i915", "amdgpu", "radeon", "nouveau", "ast", "mgag200", "bochs"),
     *(
@@ -66,16 +80,61 @@ def node(lab: Lab) -> dict[str, Any]:
     return shown
 
 
-def screen(lab: Lab) -> bytes:
-    """The picture that is on its screen, unpacked."""
-    target = lab.home / "screen.png"
-    lab.farm("node", "screen", NAME, target)
-    data, place, packed = target.read_bytes(), 8, b""
-    while place < len(data):
-        length, kind = int.from_bytes(data[place : place + 4], "big"), data[place + 4 : place + 8]
-        packed += data[place + 8 : place + 8 + length] if kind == b"IDAT" else b""
-        place += length + 12
-    return zlib.decompress(packed)
+def colours(lab: Lab) -> Counter[bytes]:
+    """How many points of its screen have each colour: red, green and blue, a byte each."""
+    target = lab.home / "screen.ppm"
+    with Qmp(NAME, qmp_socket(Home.at(lab.home), NAME)) as machine:
+        machine.execute("screendump", filename=str(target), format="ppm")
+    points = target.read_bytes().split(b"\n", 3)[3]
+    return Counter(points[at : at + 3] for at in range(0, len(points), 3))
+
+
+@pytest.fixture
+def server(client: Lab) -> Iterator[OwnRoot]:
+    """The lab's server with a root of its own, in which sshd runs with this machine's keys and alice has an account."""
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
+        own_root(client.namespace, Path(folder), "server") as host,
+    ):
+        host.write("/etc/pam.d/sshd", SSHD_PAM)
+        host.write("/usr/share/xsessions/plain.desktop", "[Desktop Entry]\nName=Plain\nExec=plain\n")
+        host.write("/usr/bin/plain", SESSION, 0o755)
+        host.run("useradd", "--create-home", "--shell", "/bin/bash", USER)
+        host.run("chpasswd", "--crypt-method", "SHA256", input=f"{USER}:{PASSWORD}\n")
+        host.write(f"/home/{USER}/.dmrc", "[Desktop]\nSession=plain\n")
+        host.write("/etc/ssh/sshd_config", SSHD + "KbdInteractiveAuthentication yes\n")
+        host.start("sshd", "/usr/sbin/sshd", "-D", "-e")
+        yield host
+
+
+def told(lab: Lab) -> dict[str, Any]:
+    """What its agent says of who is there."""
+    agent: dict[str, Any] = node(lab)["session"]["agent"]
+    return agent
+
+
+def questions(lab: Lab) -> int:
+    """How many times lightdm has let the greeter ask for something since the machine booted."""
+    counted = lab.farm("node", "ssh", NAME, "--", "grep -c 'Prompt greeter' /var/log/lightdm/lightdm.log || true")
+    return int(counted.stdout)
+
+
+def log_in(lab: Lab, password: str = PASSWORD) -> None:
+    """Type a name and a password, each when the greeter asks for it: what is typed before is lost."""
+    until(lambda: told(lab)["greeter"], "there is no greeter")
+    before = questions(lab)
+    lab.farm("node", "type", NAME, "--enter", USER)
+    until(lambda: questions(lab) > before, "the greeter does not ask for a password")
+    lab.farm("node", "type", NAME, "--enter", password)
+
+
+def windows(host: OwnRoot) -> str:
+    """What alice's programs on the server see on her screen."""
+    told = host.path(f"/home/{USER}/display")
+    until(lambda: told.exists() and told.read_text(), "the session does not start")
+    display, authority = told.read_text().split()
+    as_user = ("setpriv", f"--reuid={USER}", "--regid=1000", "--clear-groups", "env")
+    return host.run(*as_user, f"DISPLAY={display}", f"XAUTHORITY={authority}", "xwininfo", "-root", "-tree").stdout
 
 
 def test_it_is_ready_when_its_greeter_is_up_and_compiles_nothing(client: Lab) -> None:
@@ -84,7 +143,27 @@ def test_it_is_ready_when_its_greeter_is_up_and_compiles_nothing(client: Lab) ->
     assert {"ready": True, "greeter": True, "users": []} == shown["session"]["agent"]
     assert "greeter" in shown["uptime"]
     assert "greeter" in client.farm("node", "list").stdout
-    until(lambda: len(set(screen(client))) > 16, "there is no picture on the screen")
+    target = client.home / "greeter.png"
+    client.farm("node", "screen", NAME, target)
+    assert target.stat().st_size
+    until(lambda: len(colours(client)) > 16, "there is no picture on the screen")
+
+
+def test_a_user_of_the_server_works_there_and_nobody_else_does(client: Lab, server: OwnRoot) -> None:
+    log_in(client)
+    until(lambda: told(client)["users"], "nobody is logged in")
+    assert (True, [USER]) == (told(client)["ready"], [user["name"] for user in told(client)["users"]])
+    assert "session" in client.farm("node", "list").stdout
+    assert WINDOW in windows(server)
+    until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
+
+    server.run("pkill", "-U", USER, "xterm")
+    until(lambda: not told(client)["users"] and told(client)["greeter"], "the greeter does not come back")
+    until(lambda: not server.processes(USER), "programs stay on the server")
+
+    log_in(client, "wrong")
+    until(lambda: "Failed" in server.log("sshd"), "a wrong password is not refused")
+    assert [] == told(client)["users"]
 
 
 def test_the_drivers_of_ordinary_pcs_are_there_with_all_that_they_need(client: Lab, tmp_path: Path) -> None:
