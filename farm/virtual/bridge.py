@@ -28,6 +28,9 @@ def create(namespace: str, mtu: int, taps: int) -> None:
     _ip(namespace, ["link set lo up"])
     if BRIDGE not in present:
         _ip(namespace, [f"link add {BRIDGE} type bridge forward_delay 0 stp_state 0"])
+    # Set, it stays. A bridge takes the lowest MAC of what is attached otherwise, and vblade goes on by the one that it
+    # found when it started: a further machine would take the root away from all.
+    _ip(namespace, [f"link set {BRIDGE} address {_mac(namespace)}"])
     wanted = _taps(taps)
     for tap in sorted(present):
         if tap.startswith("tap") and tap not in wanted:
@@ -49,6 +52,12 @@ def cut_off(namespace: str, taps: int) -> list[int]:
 
 def _taps(count: int) -> list[str]:
     return [f"tap{number}" for number in range(1, count + 1)]
+
+
+def _mac(namespace: str) -> str:
+    """The bridge's, as it is now."""
+    shown = json.loads(command.run(["ip", "-n", namespace, "-j", "link", "show", BRIDGE]).stdout)
+    return str(shown[0]["address"])
 
 
 def links(namespace: str) -> set[str]:

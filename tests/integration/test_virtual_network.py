@@ -45,6 +45,14 @@ def test_made_again_it_stays_as_it_is(name: str) -> None:
     assert before == attributes(name)
 
 
+def test_its_address_stays_when_machines_are_added(name: str) -> None:
+    """vblade keeps the one that it finds when it starts, and its answers would reach nobody."""
+    bridge.create(name, 1500, 0)
+    before = attributes(name).partition("farm0")[2].partition("brd")[0].split()[-1]
+    bridge.create(name, 1500, 12)
+    assert before == attributes(name).partition("farm0")[2].partition("brd")[0].split()[-1]
+
+
 @pytest.mark.parametrize(
     "harm", [("link", "del", "farm0"), ("link", "set", "tap1", "nomaster"), ("link", "set", "tap1", "down")]
 )
