@@ -1,7 +1,7 @@
 """Whether the two boot servers of a lab agree: each serves a file that says what its nodes are told.
 
-Everybody on the lab's network can read it, and can answer in a server's place: what it says is compared for the doctor,
-and decides nothing.
+Everybody on the lab's network can read it, and can answer in a server's place: what it says is compared for people, and
+decides nothing.
 """
 
 from __future__ import annotations
@@ -79,6 +79,17 @@ def fetch(config: Config) -> ServedHere:
         return msgspec.json.decode(content, type=ServedHere)
     except (http.client.HTTPException, *NOT_JSON) as error:
         raise OSError(f"{url}: {printable(str(error), 200)}") from None
+
+
+def disagreements(config: Config, store: Store, images: Mapping[str, str]) -> list[str]:
+    """What keeps the lab's two servers from serving it, a sentence each; nothing when no other one answers."""
+    if not config.other_server:
+        return []
+    try:
+        theirs = fetch(config)
+    except OSError:
+        return []
+    return conflicts(told(config, store, images), theirs)
 
 
 def conflicts(ours: ServedHere, theirs: ServedHere) -> list[str]:

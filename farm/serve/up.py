@@ -28,7 +28,7 @@ from farm.image.build import build
 from farm.image.store import Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
-from farm.netboot import render
+from farm.netboot import agreement, render
 from farm.nodes.power import jobs_by_node, jobs_under_way
 from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
@@ -132,6 +132,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
         forget_end(home)
         wait_until_healthy(home, instance, report)
         wait_until_seen(home)
+        if wrong := agreement.disagreements(instance.config, Store(home.images), instance.images):
+            report("other server", hint(f"{wrong[0]}; see: sudo farm doctor --only other-server"))
         return instance
 
 

@@ -270,9 +270,11 @@ def test_what_the_two_tell_their_nodes_differently_is_named(room: Room) -> None:
     try:
         results = room.a.json("doctor", "--only", "other-server")["results"]
         found = next(result for result in results if result["code"] == "other-server")
+        up = room.a.farm("up")
     finally:
         served.write_text(was)
 
+    assert "doctor --only other-server" in up.stdout + up.stderr
     assert "fail" == found["state"]
     assert "dhcp is 10.99.42.50-10.99.42.99 there and 10.99.42.50-10.99.42.69 here" in found["cause"]
     assert any("is another file there" in line for line in found["evidence"])
