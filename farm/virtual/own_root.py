@@ -52,6 +52,7 @@ class OwnRoot:
         """Of its process 1, as seen from outside."""
         self._namespace = namespace
         self._folder = folder
+        self._init: subprocess.Popen[bytes] | None = None
         self._processes: list[subprocess.Popen[bytes]] = []
 
     def boot(self) -> None:
@@ -63,15 +64,15 @@ class OwnRoot:
         enter = ["nsenter", f"--net={namespace_path(self._namespace)}"]
         argv = [*enter, *unshare, "sh", "-c", _ROOT, str(mount), self.name, *init]
         with self.log_path("root").open("ab") as log:
-            self._unshare = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.until(lambda: self._booted(init), f"{self.name} does not boot")
+            made = self._init = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.until(lambda: self._booted(made, init), f"{self.name} does not boot")
         self.run("mkdir", "-p", "/tmp/.X11-unix", "/run/sshd", "/run/lock")
         self.run("chmod", "1777", "/tmp/.X11-unix", "/run/lock")
 
-    def _booted(self, init: list[str]) -> bool:
-        if self._unshare.poll() is not None:
+    def _booted(self, made: subprocess.Popen[bytes], init: list[str]) -> bool:
+        if made.poll() is not None:
             raise FarmError(f"{self.name} does not boot.", self.log("root"), f"Look: {self.log_path('root')}")
-        for child in psutil.Process(self._unshare.pid).children():
+        for child in psutil.Process(made.pid).children():
             with contextlib.suppress(psutil.Error):
                 self.pid = child.pid
                 return child.cmdline() == init
@@ -79,8 +80,9 @@ class OwnRoot:
 
     def shut_down(self) -> None:
         """End all that runs on it, at once: nobody is told."""
-        self._unshare.kill()
-        self._unshare.wait()
+        if self._init:
+            self._init.kill()
+            self._init.wait()
         for process in self._processes:
             process.wait()
 
