@@ -98,7 +98,7 @@ class PrintingRoom:
         """The ports of printers at which something listens."""
         lines = self.client.run("ss", "-H", "-l", "-t", "-n").stdout.splitlines()
         ports = [int(line.split()[3].rpartition(":")[2]) for line in lines]
-        return sorted({port for port in ports if 9100 <= port <= 9109})
+        return sorted({port for port in ports if 9100 <= port <= 9104})
 
     def paper(self) -> bytes:
         """What has been printed."""

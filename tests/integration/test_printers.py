@@ -111,9 +111,9 @@ def test_the_server_reaches_a_printer_and_nobody_else(room: PrintingRoom) -> Non
     assert reaches(room, "server")
     assert not reaches(room, "second")
     # p910nd does not listen there; what did would not be reached either.
-    room.client.start("other", "/usr/bin/python3", "-c", "import http.server; http.server.test(port=9105, bind='::')")
-    until(lambda: 9105 in room.listens(), "nothing listens")
-    assert not reaches(room, "second", "fd00:7::20", 9105)
+    room.client.start("other", "/usr/bin/python3", "-c", "import http.server; http.server.test(port=9104, bind='::')")
+    until(lambda: 9104 in room.listens(), "nothing listens")
+    assert not reaches(room, "second", "fd00:7::20", 9104)
     room.client.run("pkill", "-f", "http.server")
     shown = room.client.run("ps", "-o", "user:20=,supgrp=", "-C", "p910nd").stdout.split()
     assert ["farm-printer", "lp"] == shown
@@ -197,17 +197,17 @@ def test_the_settings_of_lts_conf(room: PrintingRoom) -> None:
     serial = {"SPEED": "19200", "FLOWCTRL": "hard", "PORT": "9103", "TYPE": "S"}
     room.configure(
         PRINTER_0_DEVICE="/dev/usblp0",
-        PRINTER_0_PORT="9107",
+        PRINTER_0_PORT="9102",
         PRINTER_0_WRITE_ONLY="Y",
         PRINTER_1_DEVICE="/dev/ttyS9",
         **{f"PRINTER_1_{key}": value for key, value in serial.items()},
     )
     room.plug_in()
     room.plug_in("/dev/ttyS9")
-    until(lambda: room.listens() == [9103, 9107], "the ports are not those of lts.conf")
+    until(lambda: room.listens() == [9102, 9103], "the ports are not those of lts.conf")
     assert "speed 19200 baud" in room.client.run("stty", "-F", "/dev/ttyS9", "-a").stdout
     told = [(each["device"], each["port"], each["present"], each["printing"]) for each in room.look()]
-    assert [("/dev/ttyS9", 9103, True, False), (USB, 9107, True, False)] == told
+    assert [(USB, 9102, True, False), ("/dev/ttyS9", 9103, True, False)] == told
 
 
 def test_a_device_that_is_no_printers_is_never_opened(room: PrintingRoom) -> None:

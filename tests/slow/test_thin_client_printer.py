@@ -63,4 +63,4 @@ def test_a_job_comes_out_byte_for_byte(room: tuple[Lab, Diskless]) -> None:
 def test_what_prints_has_no_rights(room: tuple[Lab, Diskless]) -> None:
     lab, _ = room
     said = lab.farm("node", "ssh", NAME, "--", "ps -o user:20=,supgrp= -C p910nd; nft list table inet farm_printers")
-    assert "farm-printer" in said.stdout and "tcp dport 9100-9109 drop" in said.stdout
+    assert "farm-printer" in said.stdout and "tcp dport 9100-9104 drop" in said.stdout

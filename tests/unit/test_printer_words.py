@@ -12,7 +12,7 @@ from farm.node.printer_names import MAX_WORDS, PrinterId, parse_id, queue_names
 from farm.node.session.extras.printers import busy_ports
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.printer_port import p910nd
-from farm.node.session.printer_settings import FIRST_PORT, PORTS, Printer, configured, printer_at
+from farm.node.session.printer_settings import FIRST_PORT, Printer, configured, printer_at
 from farm.serve.cups import parse
 from farm.serve.print_queues import (
     RAW,
@@ -56,7 +56,8 @@ def test_queues_of_one_model_differ() -> None:
         ({"DEVICE": "/dev/lp0", "TYPE": "P"}, Printer("/dev/lp0", 9101)),
         ({"DEVICE": "/dev/usblp0", "TYPE": "U"}, Printer("/dev/usb/lp0", 9101, answers=True)),
         ({"DEVICE": "/dev/usb/lp0", "WRITE_ONLY": "True"}, Printer("/dev/usb/lp0", 9101)),
-        ({"DEVICE": "/dev/lp0", "PORT": "9105"}, Printer("/dev/lp0", 9105)),
+        ({"DEVICE": "/dev/lp0", "PORT": "9104"}, Printer("/dev/lp0", 9104)),
+        ({"DEVICE": "/dev/lp0", "PORT": "9105"}, Printer("/dev/lp0", 9101)),
         ({"DEVICE": "/dev/lp0", "PORT": "22"}, Printer("/dev/lp0", 9101)),
         ({"DEVICE": "/dev/sda"}, None),
         ({"DEVICE": "/dev/usb/lp0\n/dev/sda"}, None),
@@ -92,7 +93,7 @@ def test_of_two_printers_at_one_port_the_first_has_it() -> None:
 
 def test_printers_that_are_plugged_in_take_the_free_ports() -> None:
     lts = LtsValues({"PRINTER_0_DEVICE": "/dev/lp0", "PRINTER_1_DEVICE": "/dev/usb/lp3", "PRINTER_1_PORT": "9102"})
-    ports = {number: printer_at(f"/dev/usb/lp{number}", lts) for number in range(PORTS)}
+    ports = {number: printer_at(f"/dev/usb/lp{number}", lts) for number in range(4)}
     assert [9101, 9103, 9104, 9102] == [printer.port for number in range(4) if (printer := ports[number])]
     assert None is printer_at("/dev/usb/lp15", lts)
     assert None is printer_at("/dev/lp1", lts)

@@ -9,10 +9,12 @@ import re
 from dataclasses import dataclass
 
 from farm.node.lts.parts import folded
+from farm.node.ports import TELEMETRY_PORT
 from farm.node.session.lts_values import LtsValues
 
-FIRST_PORT, PORTS = 9100, 10
-"""p910nd has these ten, and no others."""
+FIRST_PORT = 9100
+PORTS = TELEMETRY_PORT - FIRST_PORT
+"""p910nd could have ten; the sixth is the agent's."""
 USB = re.compile("/dev/usb/lp([0-9]{1,2})")
 _DEVICE = re.compile("/dev/(usb/lp[0-9]{1,2}|lp[0-9]|tty(S|USB|ACM)[0-9]{1,2})")
 """What can be a printer: nothing else is ever opened, whatever lts.conf says."""
