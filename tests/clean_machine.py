@@ -37,26 +37,19 @@ exec chroot . sh -c "$1"
 """
 
 
+def install_debian(root: Path, *packages: str) -> None:
+    """Install a minimal Debian with these packages into a folder, from this machine's apt sources."""
+    sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
+    argv = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", "bookworm", str(root), "-"]
+    subprocess.run(argv, input=sources, text=True, check=True)
+
+
 @pytest.fixture(scope="module")
 def clean_machine() -> Iterator[Path]:
     """A minimal Debian with a fresh clone of this checkout in /src; what comes first installs the packages there."""
     root = Path(tempfile.mkdtemp(prefix="farm-clean-", dir="/var/tmp"))
-    sources = "".join(f"deb [signed-by={s.keyring}] {s.uri} {s.suite} {s.component}\n" for s in host_sources())
     try:
-        subprocess.run(
-            [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                "--include=ca-certificates,debian-archive-keyring",
-                "bookworm",
-                root,
-                "-",
-            ],
-            input=sources,
-            text=True,
-            check=True,
-        )
+        install_debian(root, "ca-certificates", "debian-archive-keyring")
         for setting in map(Path, HOST_SETTINGS):
             target = root / setting.relative_to("/")
             if setting.is_dir():

@@ -16,15 +16,15 @@ TOP = Path(__file__).parents[1]
 class Diskless(OwnRoot):
     """A machine in a network namespace that a test has made."""
 
-    def __init__(self, namespace: Namespace, name: str) -> None:
-        super().__init__(namespace.name, namespace.folder, name)
+    def __init__(self, namespace: Namespace, name: str, base: Path = Path("/")) -> None:
+        super().__init__(namespace.name, namespace.folder, name, base)
         self.namespace = namespace
 
 
 @contextlib.contextmanager
-def diskless(namespace: Namespace, name: str) -> Iterator[Diskless]:
-    """A machine that has booted."""
-    machine = Diskless(namespace, name)
+def diskless(namespace: Namespace, name: str, base: Path = Path("/")) -> Iterator[Diskless]:
+    """A machine that has booted; its root is laid over the one in ``base``."""
+    machine = Diskless(namespace, name, base)
     try:
         machine.boot()
         yield machine

@@ -26,7 +26,7 @@ set -eu
 mount -t tmpfs -o mode=755 none "$0"
 cd "$0"
 mkdir upper work root
-mount -t overlay overlay -o "lowerdir=/,upperdir=$PWD/upper,workdir=$PWD/work" root
+mount -t overlay overlay -o "lowerdir=$2,upperdir=$PWD/upper,workdir=$PWD/work" root
 cd root
 mount -t tmpfs -o mode=1777 none tmp
 mount -t tmpfs -o mode=755 none run
@@ -38,7 +38,7 @@ pivot_root . before
 cd /
 umount --lazy before
 hostname "$1"
-shift
+shift 2
 exec "$@"
 """
 
@@ -46,8 +46,10 @@ exec "$@"
 class OwnRoot:
     """Such a machine, in a network namespace; the output of its programs lies in a folder."""
 
-    def __init__(self, namespace: str, folder: Path, name: str) -> None:
+    def __init__(self, namespace: str, folder: Path, name: str, base: Path = Path("/")) -> None:
         self.name = name
+        self.base = base
+        """What its root is laid over: this computer's, or a folder with a Debian that has Python."""
         self.pid = 0
         """Of its process 1, as seen from outside."""
         self._namespace = namespace
@@ -62,7 +64,7 @@ class OwnRoot:
         init = ["/usr/bin/python3", "-I", "-c", _INIT]
         unshare = ["unshare", "--mount", "--uts", "--pid", "--fork", "--kill-child"]
         enter = ["nsenter", f"--net={namespace_path(self._namespace)}"]
-        argv = [*enter, *unshare, "sh", "-c", _ROOT, str(mount), self.name, *init]
+        argv = [*enter, *unshare, "sh", "-c", _ROOT, str(mount), self.name, str(self.base), *init]
         with self.log_path("root").open("ab") as log:
             made = self._init = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.until(lambda: self._booted(made, init), f"{self.name} does not boot")

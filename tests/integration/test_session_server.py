@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from farm.node.ports import LDMINFO_PORT
 from farm.serve import firewall, health
 from farm.virtual.namespace import exec_prefix
 from tests.diskless import Diskless, copy_into, diskless
-from tests.lab import namespaces, until
+from tests.lab import PATIENCE, namespaces, until
 from tests.login_room import SSHD
 from tests.made_up_store import add_version
 
@@ -180,16 +181,20 @@ def test_a_farm_with_thin_clients_comes_up_and_goes_again(server: SessionServer)
     lab = f"interface: lab0\naddress: {SERVER}/24\ndhcp: {{first: 10.99.27.50, last: 10.99.27.60}}\n"
     config = f"name: real{os.getpid()}\n{lab}nodes: {{image: thin-client}}\n"
     server.machine.write(f"{place}/farm.yaml", config)
-    farm = [sys.executable, "-P", "-m", "farm", "--home", place]
+
+    def farm(*words: str) -> subprocess.CompletedProcess[str]:
+        argv = server.machine.argv(sys.executable, "-P", "-m", "farm", "--home", place, *words)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=PATIENCE, check=False)
+
     try:
-        up = server.machine.run(*farm, "up", check=False)
+        up = farm("up")
         assert 0 == up.returncode, up.stdout + up.stderr
         assert "yes" == server.effective(SERVER)["kbdinteractiveauthentication"]
         assert "rating:" in server.machine.namespace.call(ask)[-1]
-        found = json.loads(server.machine.run(*farm, "doctor", "--json", "--only", "services", check=False).stdout)
+        found = json.loads(farm("doctor", "--json", "--only", "services").stdout)
         assert any(line.startswith("ldminfod: tells") for line in found["results"][0]["evidence"]), found
     finally:
-        down = server.machine.run(*farm, "down", check=False)
+        down = farm("down")
     assert 0 == down.returncode, down.stdout + down.stderr
     assert "no" == server.effective(SERVER)["kbdinteractiveauthentication"]
     assert not list(server.machine.path("/etc/ssh/sshd_config.d").iterdir())
