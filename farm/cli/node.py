@@ -97,6 +97,8 @@ COMMANDS = {
     "console": "farm.cli.node_access",
     "screen": "farm.cli.node_screen",
     "type": "farm.cli.node_screen:type_",
+    "message": "farm.cli.node_screen_orders",
+    "logout": "farm.cli.node_screen_orders",
     "reboot": "farm.cli.node_access",
     "off": "farm.cli.node_access",
     "drain": "farm.cli.node_orders",

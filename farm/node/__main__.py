@@ -1,4 +1,4 @@
-"""`python3 -m farm.node configure|agent|doctor [--root DIR]`: what a node runs of the farm."""
+"""`python3 -m farm.node configure|agent|doctor|message|logout [--root DIR]`: what a node runs of the farm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main(argv: list[str]) -> int:
-    """Run one of the three; returns the exit code (2: called wrongly)."""
+    """Run one of them; returns the exit code (2: called wrongly)."""
     if len(argv) == 3 and argv[1] == "--root":
         verb, root = argv[0], argv[2]
     elif len(argv) == 1:
@@ -25,7 +25,11 @@ def main(argv: list[str]) -> int:
         from farm.node import doctor
 
         return doctor.main(root)
-    sys.stderr.write("usage: python3 -m farm.node configure|agent|doctor [--root DIR]\n")
+    if verb in ("message", "logout"):
+        from farm.node.session import screen_orders
+
+        return screen_orders.main(verb)
+    sys.stderr.write("usage: python3 -m farm.node configure|agent|doctor|message|logout [--root DIR]\n")
     return 2
 
 

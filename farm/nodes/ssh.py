@@ -32,10 +32,12 @@ def argv(home: Home, instance: Instance, address: str, words: list[str]) -> list
     return [*enter(instance, home), "ssh", "-i", str(key), *OPTIONS, f"root@{address}", *words]
 
 
-def run(home: Home, instance: Instance, address: str, words: list[str], timeout: float = 30) -> str:
+def run(
+    home: Home, instance: Instance, address: str, words: list[str], timeout: float = 30, stdin: str | None = None
+) -> str:
     """Run a command on a node and return its output; raises FarmError."""
     done: subprocess.CompletedProcess[str] = command.run(
-        argv(home, instance, address, words), check=False, timeout=timeout
+        argv(home, instance, address, words), check=False, timeout=timeout, stdin=stdin
     )
     if done.returncode:
         raise FarmError(
