@@ -160,7 +160,7 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
     "Printers": (
         Variable("PRINTER_#_DEVICE", TEXT, "a printer at the machine: /dev/usb/lp0, /dev/lp0, /dev/ttyS0", "", WORKS),
         Variable("PRINTER_#_PORT", NUMBER, "the TCP port on which it prints", "9100 to 9104; default: 9100 + n", WORKS),
-        Variable("PRINTER_#_TYPE", TEXT, "P: parallel, U: USB, S: serial", "", WORKS),
+        Variable("PRINTER_#_TYPE", TEXT, "P: parallel, U: USB, S: serial", "the device says it", WORKS),
         Variable("PRINTER_#_WRITE_ONLY", BOOLEAN, "the printer does not answer", "", WORKS),
         Variable("PRINTER_#_SPEED", NUMBER, "bits in a second of a serial line", "", WORKS),
         Variable("PRINTER_#_DATABITS", NUMBER, "bits of a character there", "", WORKS),

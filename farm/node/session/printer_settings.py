@@ -18,6 +18,8 @@ PORTS = TELEMETRY_PORT - FIRST_PORT
 USB = re.compile("/dev/usb/lp([0-9]{1,2})")
 _DEVICE = re.compile("/dev/(usb/lp[0-9]{1,2}|lp[0-9]|tty(S|USB|ACM)[0-9]{1,2})")
 """What can be a printer: nothing else is ever opened, whatever lts.conf says."""
+FIXED = re.compile("/dev/(lp|ttyS)[0-9]{1,2}")
+"""At ports of the machine itself: nothing tells when a printer is plugged in there."""
 _OLD_USB = re.compile("/dev/usblp([0-9]{1,2})")
 
 
@@ -43,10 +45,9 @@ def configured(lts: LtsValues) -> list[Printer]:
         key = f"PRINTER_{number}"
         port = lts.number(f"{key}_PORT", FIRST_PORT, FIRST_PORT + PORTS - 1, FIRST_PORT + number)
         if all(device != other.device and port != other.port for other in found):
-            kind = folded(lts.text(f"{key}_TYPE"))[:1]
-            serial = device.startswith("/dev/tty")
-            answers = (kind == "u" or bool(USB.fullmatch(device))) and not lts.is_on(f"{key}_WRITE_ONLY")
-            found.append(Printer(device, port, answers and not serial, _line(lts, key) if serial else ()))
+            # PRINTER_n_TYPE says what the device's name says as well.
+            answers = bool(USB.fullmatch(device)) and not lts.is_on(f"{key}_WRITE_ONLY")
+            found.append(Printer(device, port, answers, _line(lts, key) if device.startswith("/dev/tty") else ()))
     return found
 
 

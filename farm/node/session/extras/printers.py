@@ -19,7 +19,7 @@ from farm.node.files import read, write
 from farm.node.printer_names import PrinterId, parse_id, queue_names
 from farm.node.session.extras import Extra, RemoteFolder, on_server
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.printer_settings import Printer, configured, printer_at
+from farm.node.session.printer_settings import FIXED, Printer, configured, printer_at
 from farm.node.session.session_settings import HOST
 
 CUPS_CLIENT = "etc/cups/client.conf"
@@ -34,15 +34,15 @@ class Printers(Extra):
     """Prepared at boot; what is plugged in later is found by udev."""
 
     def prepare(self, lts: LtsValues, root: str) -> None:
-        """Start the printers of lts.conf that udev cannot notice, and say which CUPS programs of this machine ask."""
+        """Start the printers of lts.conf that udev cannot notice, and tell programs of this machine their CUPS."""
         cups = lts.text("CUPS_SERVER").lower()
         if HOST.fullmatch(cups):
             write(os.path.join(root, CUPS_CLIENT), f"ServerName {cups}\n")
-        for printer in configured(lts):
-            if printer.device.startswith("/dev/lp"):
-                subprocess.run(["modprobe", "lp"], check=True)
-            unit = f"farm-printer@{printer.device.removeprefix('/dev/').replace('/', '-')}.service"
-            subprocess.run(["systemctl", "--no-block", "start", unit], check=True)
+        fixed = [each.device.removeprefix("/dev/") for each in configured(lts) if FIXED.fullmatch(each.device)]
+        if any(name.startswith("lp") for name in fixed):
+            subprocess.run(["modprobe", "lp"], check=False)
+        for name in fixed:
+            subprocess.run(["systemctl", "--no-block", "start", f"farm-printer@{name}.service"], check=True)
 
     @contextlib.contextmanager
     def during(self, lts: LtsValues, folder: RemoteFolder) -> Iterator[dict[str, str]]:
