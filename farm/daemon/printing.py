@@ -17,6 +17,7 @@ from farm.errors import NOT_JSON, FarmError
 from farm.home import Home, write_atomic
 from farm.serve import cups
 from farm.serve.print_queues import ClientPrinter, Plan, SeenPrinter, plan, printers
+from farm.view.wording import count
 from farm.watch.scheduler_source import Look
 
 log = logging.getLogger("farmd")
@@ -55,7 +56,7 @@ class QueueKeeper:
             return
         self._last, self._checked = wanted, now
         if why := cups.why_absent():
-            self._complain(f"{len(wanted)} printers of clients have no queue here: {why}" if wanted else "")
+            self._complain(f"no queue for {count(len(wanted), 'printer')} of clients: {why}" if wanted else "")
         else:
             found = plan(farm, cups.queues(), wanted, self._memory, now, self._since)
             self._carry_out(farm, found)

@@ -27,7 +27,7 @@ from tests.login_room import CLIENT, PASSWORD, USER
 from tests.printing_room import USB, PrintingRoom, printing_room
 
 QUEUE, FARM = "pc01-lp0", "lab"
-CONNECT = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+CONNECT = "import socket, sys; there = socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
 DURING = """
 import json
 from farm.node.session.extras import RemoteFolder
@@ -109,6 +109,10 @@ def test_the_server_reaches_a_printer_and_nobody_else(room: PrintingRoom) -> Non
     room.plug_in()
     until(lambda: room.listens() == [9100], "nothing listens")
     assert reaches(room, "server")
+    until(lambda: not room.look()[0]["printing"], "somebody still prints")
+    room.server.start("holds", "/usr/bin/python3", "-c", f"{CONNECT}; import time; time.sleep(600)", CLIENT, "9100")
+    until(lambda: room.look()[0]["printing"], "nobody is seen to print")
+    room.server.run("pkill", "-f", "time.sleep")
     assert not reaches(room, "second")
     # p910nd does not listen there; what did would not be reached either.
     room.client.start("other", "/usr/bin/python3", "-c", "import http.server; http.server.test(port=9104, bind='::')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from string import printable as any_character
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.printer_names import MAX_WORDS, PrinterId, parse_id, queue_names
-from farm.node.session.extras.printers import busy_ports
+from farm.node.session.extras.printers import EXTRA, busy_ports
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.printer_port import p910nd
 from farm.node.session.printer_settings import FIRST_PORT, Printer, configured, printer_at
@@ -102,6 +103,13 @@ def test_printers_that_are_plugged_in_take_the_free_ports() -> None:
 def test_p910nd_gets_one_device_and_one_port() -> None:
     assert ["/usr/sbin/p910nd", "-d", "-f", "/dev/lp0", "2"] == p910nd(Printer("/dev/lp0", FIRST_PORT + 2))
     assert "-b" in p910nd(Printer("/dev/usb/lp0", FIRST_PORT, answers=True))
+
+
+@pytest.mark.parametrize(("said", "written"), [("Print.Lab", "ServerName print.lab\n"), ("x y", None), ("", None)])
+def test_programs_of_the_machine_ask_the_cups_of_lts_conf(said: str, written: str | None, tmp_path: Path) -> None:
+    EXTRA.prepare(LtsValues({"CUPS_SERVER": said, "PRINTER_0_DEVICE": "/dev/usb/lp0"}), str(tmp_path))
+    path = tmp_path / "etc/cups/client.conf"
+    assert written == (path.read_text() if path.exists() else None)
 
 
 def test_who_prints_is_seen_by_the_connections() -> None:
