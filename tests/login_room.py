@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -49,9 +50,11 @@ for word; do
 	shift
 	case $word in -seat | seat0 | vt* | -novtswitch) ;; *) set -- "$@" "$word" ;; esac
 done
-exec Xvfb "$@" -screen 0 800x600x24
+exec Xvfb "$@" -screen 0 800x600x24 -fbdir /tmp
 """
 """lightdm asks it for its version, too: a newer X is told when it is to listen to the network."""
+BAR = b"\xd9\xe6\xf1"
+"""The colour behind what the greeter says, as blue, green and red."""
 GREETER, WINDOW = "lightdm-gtk-greeter", "Event Tester"
 SESSION = """#!/bin/sh
 env > "$HOME/session-environment"
@@ -165,7 +168,12 @@ class ThinClient:
         return self.ssh("-O", "check").returncode == 0
 
     def start_greeter(self) -> None:
-        """Start lightdm as its unit does, on an X server without a screen, and wait for the greeter."""
+        """Start lightdm, and wait for the greeter."""
+        self.start_lightdm()
+        self.wait_for_greeter()
+
+    def start_lightdm(self) -> None:
+        """Start lightdm as its unit does, on an X server without a screen."""
         self.machine.write("/etc/lightdm/lightdm.conf", LIGHTDM)
         self.machine.write("/usr/bin/X", X_WITHOUT_A_SCREEN, 0o755)
         self.machine.run("mkdir", "-p", "/run/dbus")
@@ -173,7 +181,12 @@ class ThinClient:
         until(lambda: self.machine.path("/run/dbus/system_bus_socket").exists(), "there is no bus")
         self.machine.run("/usr/bin/python3", "-I", "-m", "farm.node.session.prepare")
         self.machine.start("lightdm", "lightdm", "--debug")
-        self.wait_for_greeter()
+
+    def wait_for_session(self, times: int = 1) -> None:
+        """Wait for the session's window, in the session that comes up so many times in all."""
+        command = "Running command /usr/bin/env"
+        until(lambda: self.machine.log("lightdm").count(command) == times, self.machine.log("lightdm")[-3000:])
+        until(lambda: WINDOW in self.screen(), "the session does not appear")
 
     def wait_for_greeter(self, times: int = 1) -> None:
         """Wait until a name can be typed, in the greeter that came up so many times in all.
@@ -184,9 +197,15 @@ class ThinClient:
         until(lambda: self.machine.log("lightdm").count(start) == times and self._asks(start), "there is no greeter")
         until(lambda: GREETER in self.screen(), "the greeter does not appear")
 
-    def wait_for_question(self, attempts: int = 1) -> None:
-        """Wait until a password can be typed, after so many attempts in all."""
-        start = f"Greeter start authentication for {USER}"
+    def patch(self, file: str, old: str, new: str) -> None:
+        """Change a line of the log-in on this machine."""
+        path = self.machine.path(f"{PACKAGE}/node/session/{file}")
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+
+    def wait_for_question(self, attempts: int = 1, user: str = USER) -> None:
+        """Wait until a password can be typed, after so many attempts of a user in all."""
+        start = f"Greeter start authentication for {user}"
         log_in = f"the greeter asks for no password: {self.machine.log('lightdm')[-2000:]}"
         until(lambda: self.machine.log("lightdm").count(start) == attempts and self._asks(start), log_in)
 
@@ -197,13 +216,22 @@ class ThinClient:
         """The names of the windows on its screen."""
         return self.on_screen("xwininfo", "-root", "-tree").stdout
 
+    def said_width(self) -> int:
+        """How wide the text is that the greeter shows, in pixels; its own are all narrower than 350."""
+        picture = self.machine.path("/tmp/Xvfb_screen0").read_bytes()
+        # XWDFile.h: 25 numbers of 4 bytes, a name, and the colours with 12 bytes each.
+        header = struct.unpack(">25I", picture[:100])
+        first, height, line = header[0] + 12 * header[19], header[5], header[12]
+        rows = (picture[first + y * line :][:line] for y in range(height))
+        return max(sum(row[x : x + 3] == BAR for x in range(0, line, 4)) for row in rows)
+
     def on_screen(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a program on its X server, as lightdm."""
         return self.machine.run("env", "DISPLAY=:0", "XAUTHORITY=/run/lightdm/root/:0", *argv, check=False)
 
     def type(self, text: str) -> None:
         """Type a line."""
-        self.on_screen("xdotool", "type", text)
+        self.on_screen("xdotool", "type", "--", text)
         self.on_screen("xdotool", "key", "Return")
 
     def users(self) -> str:

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.node.session import greeter_mark, log_ins
+from farm.node.session import greeter_mark, log_ins, unattended
 from tests.lab import until
-from tests.login_room import PASSWORD, SECOND, SERVER, USER, WINDOW, LoginRoom, LoginServer, login_room
+from tests.login_room import GREETER, PASSWORD, SECOND, SERVER, USER, WINDOW, LoginRoom, LoginServer, login_room
 
 
 @pytest.fixture(scope="module")
@@ -145,3 +145,94 @@ def test_only_the_users_of_the_machine_are_let_in(room: LoginRoom) -> None:
 
     room.client.set_lts(LDM_USER_ALLOW=f"alice,{USER}")
     assert room.client.log_in(USER, PASSWORD)[0]
+
+
+@pytest.mark.parametrize("name", ["bob smith", "-oProxyCommand=x", "root"])
+def test_why_a_name_is_not_sent_is_seen_at_the_greeter(own_room: LoginRoom, name: str) -> None:
+    own_room.client.start_greeter()
+    own_room.client.type(name)
+
+    # When the log-in has ended, the greeter shows its own words instead, unless there are ours.
+    log = own_room.client.machine.path("/var/log/lightdm/seat0-greeter.log")
+    until(lambda: "Failed to authenticate" in log.read_text(), "the greeter did not try")
+    until(lambda: own_room.client.said_width() > 350, "the sentence is not on the screen")
+
+
+AUTOLOGIN = {"LDM_AUTOLOGIN": "True", "LDM_USERNAME": USER, "LDM_PASSWORD": PASSWORD}
+
+
+def leave(room: LoginRoom) -> None:
+    """End the session, as its user does."""
+    until(lambda: not room.server.machine.run("pkill", "-x", "xev", check=False).returncode, "there is no session")
+
+
+def test_a_machine_logs_itself_in_and_again_after_a_log_out(own_room: LoginRoom) -> None:
+    # Two log-ins at a short distance wait for each other.
+    own_room.client.patch("unattended.py", "GAP_SECONDS = 15.0", "GAP_SECONDS = 0.0")
+    own_room.client.set_lts(**AUTOLOGIN)
+    own_room.client.start_lightdm()
+    own_room.client.wait_for_session()
+    assert own_room.client.users().startswith(f"{USER}:")
+
+    leave(own_room)
+    own_room.client.wait_for_session(times=2)
+
+    assert [(USER, SERVER, "")] * 2 == noted(own_room)
+    assert PASSWORD not in own_room.client.machine.log("lightdm")
+
+
+def test_a_machine_that_logs_itself_in_waits_for_a_server_that_is_down(own_room: LoginRoom) -> None:
+    own_room.server.stop()
+    own_room.client.set_lts(**AUTOLOGIN)
+    own_room.client.start_lightdm()
+    until(lambda: own_room.client.machine.path(unattended.FILE).exists(), "nothing is tried")
+    until(lambda: own_room.client.said_width() > 350, "why it waits is not on the screen")
+    assert own_room.client.machine.path(greeter_mark.FILE).exists()
+
+    own_room.server.start()
+    own_room.client.wait_for_session()
+
+    assert [(USER, SERVER, f"The server {SERVER} does not answer."), (USER, SERVER, "")] == noted(own_room)
+
+
+def test_somebody_else_can_log_in_where_a_machine_cannot_log_itself_in(own_room: LoginRoom) -> None:
+    own_room.server.add_user("carol", "pw")
+    own_room.client.set_lts(**{**AUTOLOGIN, "LDM_PASSWORD": "wrong"})
+    own_room.client.start_lightdm()
+    until(lambda: own_room.server.tries() == 2, "the password is not tried")
+    until(lambda: own_room.client.said_width() > 350, "why it waits is not on the screen")
+
+    own_room.client.type("carol")
+    own_room.client.wait_for_question(user="carol")
+    own_room.client.type("pw")
+    own_room.client.wait_for_session()
+
+    assert own_room.client.users().startswith("carol:")
+    # A wrong password is not tried again soon: servers lock accounts.
+    assert 2 == own_room.server.tries()
+    assert [(USER, SERVER, "Wrong user name or password."), ("carol", SERVER, "")] == noted(own_room)
+
+
+def test_a_guest_presses_enter(own_room: LoginRoom) -> None:
+    own_room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME=USER, LDM_PASSWORD=PASSWORD, LDM_GUEST_SERVER=SECOND)
+    own_room.client.told(own_room.server.settings(), session="plain", known={SECOND: [own_room.second.host_key()]})
+    before = own_room.second.visits()
+    own_room.client.start_lightdm()
+    own_room.client.wait_for_question()
+    until(lambda: GREETER in own_room.client.screen(), "the greeter does not appear")
+    assert own_room.client.machine.path(greeter_mark.FILE).exists()
+    assert before == own_room.second.visits()
+
+    own_room.client.on_screen("xdotool", "key", "Return")
+    own_room.client.wait_for_session()
+
+    assert [(USER, SECOND, "")] == noted(own_room)
+    assert "second" == on(own_room)
+
+
+def test_a_guest_is_logged_in_after_a_while(own_room: LoginRoom) -> None:
+    own_room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME=USER, LDM_PASSWORD=PASSWORD, LDM_LOGIN_TIMEOUT="1")
+    own_room.client.start_lightdm()
+    own_room.client.wait_for_session()
+
+    assert [(USER, SERVER, "")] == noted(own_room)

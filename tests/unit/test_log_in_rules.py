@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import threading
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -13,9 +17,20 @@ from hypothesis import strategies as st
 from farm.node.contract import SettingsError
 from farm.node.session import ldminfo, ssh_command
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.open_question import open_question
 from farm.node.session.server_choice import choose
 from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session
 from farm.node.session.ssh_options import OPTIONS, ssh_options
+from farm.node.session.unattended import (
+    AUTOLOGIN,
+    GUEST,
+    Last,
+    Unattended,
+    first_pause,
+    mapped,
+    offered,
+    read_last,
+)
 from farm.node.session.user_name import why_not
 
 KEY, OTHER, THIRD = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Cb0aY{each}" for each in "abc")
@@ -192,3 +207,75 @@ def test_keys_of_hosts_that_cannot_be_are_refused(known: object) -> None:
 def test_keys_of_other_hosts_are_told() -> None:
     said = {"servers": [{"host": "a"}], "known": {"[a]:22": [KEY], "b.lan": [KEY, OTHER]}}
     assert {"[a]:22": (KEY,), "b.lan": (KEY, OTHER)} == parse_session(said).known
+
+
+# -- log-ins without anybody
+
+
+def own(host: str = "pc01", **lts: str) -> Unattended | None:
+    return offered(LtsValues(lts), host)
+
+
+def test_without_lts_conf_nobody_is_logged_in_unasked() -> None:
+    assert own() is None
+    assert own(LDM_USERNAME="bob", LDM_PASSWORD="x", LDM_AUTOLOGIN="no") is None
+
+
+def test_a_machine_logs_itself_in_as_what_it_is_called() -> None:
+    assert Unattended(AUTOLOGIN, "pc01", "pc01", 0.0) == own(LDM_AUTOLOGIN="True")
+    assert Unattended(AUTOLOGIN, "bob", "bob", 20.0) == own(
+        LDM_AUTOLOGIN="y", LDM_USERNAME="bob", LDM_LOGIN_TIMEOUT="20", LDM_GUESTLOGIN="y"
+    )
+    assert Unattended(AUTOLOGIN, "bob", " p w ", 0.0) == own(
+        LDM_AUTOLOGIN="y", LDM_USERNAME="bob", LDM_PASSWORD=" p w "
+    )
+
+
+def test_a_guest_is_logged_in_when_asked_or_after_a_while() -> None:
+    assert Unattended(GUEST, "pc01", "pc01", None) == own(LDM_GUESTLOGIN="True")
+    assert Unattended(GUEST, "pc01", "pc01", 5.0) == own(LDM_GUESTLOGIN="True", LDM_LOGIN_TIMEOUT="5")
+
+
+def test_names_of_hosts_make_names_of_users() -> None:
+    rule = {"LDM_AUTOLOGIN": "True", "HOST_TO_USERNAME": "pc/guest"}
+    found = [own(host, **rule) for host in ("pc01", "pc", "lab-pc01", "notebook")]
+    assert ["guest01", "pc", "lab-pc01", "notebook"] == [each and each.user for each in found]
+    assert Unattended(AUTOLOGIN, "guest01", "guest01", 0.0) == found[0]
+    assert Unattended(AUTOLOGIN, "bob", "bob", 0.0) == own(LDM_USERNAME="bob", **rule)
+    assert own("", **rule) is None
+
+
+@given(st.text(), st.text())
+def test_any_rule_makes_some_name(rule: str, host: str) -> None:
+    assert isinstance(mapped(rule, host), str)
+
+
+def test_log_ins_by_themselves_do_not_follow_one_another_at_once() -> None:
+    auto, guest = Unattended(AUTOLOGIN, "a", "a", 0.0), Unattended(GUEST, "a", "a", None)
+    assert 0.0 == first_pause(auto, Last(), 1000.0)
+    assert 14.0 == first_pause(auto, Last("", 999.0), 1000.0)
+    assert 0.0 == first_pause(auto, Last("", 900.0), 1000.0)
+    assert 5.0 == first_pause(auto, Last("The server a does not answer.", 999.0), 1000.0)
+    assert 30.0 == first_pause(auto._replace(after=30.0), Last(), 1000.0)
+    assert first_pause(guest, Last("x", 999.0), 1000.0) is None
+
+
+@given(st.text())
+def test_whatever_was_left_of_the_last_one_is_tolerated(content: str) -> None:
+    with TemporaryDirectory() as folder:
+        Path(folder, "last").write_text(content, errors="replace")
+        assert isinstance(read_last(f"{folder}/last"), Last)
+
+
+def test_a_question_waits_beside_the_log_in_and_ends_with_it() -> None:
+    with open_question(lambda: time.sleep(1000)) as question:
+        assert not question.wait(0.0)
+    with open_question(lambda: None) as question:
+        assert question.wait(None)
+    reading, writing = os.pipe()
+    with open_question(lambda: os.read(reading, 1)) as question:
+        assert not question.wait(0.0)
+        os.write(writing, b"x")
+        assert question.wait(None)
+    for each in (reading, writing):
+        os.close(each)

@@ -69,14 +69,17 @@ def test_a_file_is_checked_and_each_variable_is_named_once(home: Path) -> None:
     done = farm(home, "lts", "check")
 
     assert 0 == done.exit_code
-    assert done.stdout.splitlines() == [
+    first, second, *variables, last = done.stdout.splitlines()
+    assert [
         "lts.conf:2: SOUND: 1 was false to LTSP 5, and is true here",
         "lts.conf:5: USE_XFS is set in line 4 already: the last value counts",
-        "Read, but nothing acts on them yet: SOUND, LDM_PASSWORD, XKBLAYOUT, VOLUME, SCREEN_07.",
-        "Ignored: USE_XFS, XFS_SERVER (programs bring their own fonts); NBD_SWAP (thin clients need little RAM).",
-        "Not known: COLOUR.",
         f"{home}/lts.conf: LTSP 5, 4 sections, 2 warnings.",
-    ]
+    ] == [first, second, last]
+    ignored = "Ignored: USE_XFS, XFS_SERVER (programs bring their own fonts); NBD_SWAP (thin clients need little RAM)."
+    assert [ignored, "Not known: COLOUR."] == variables[-2:]
+    # Which of these work is said in farm/node/lts/known.py.
+    named = ", ".join(line.rstrip(".").partition(": ")[2] for line in variables[:-2]).split(", ")
+    assert ["LDM_PASSWORD", "SCREEN_07", "SOUND", "VOLUME", "XKBLAYOUT"] == sorted(named)
 
 
 def test_a_line_that_is_not_used_makes_the_exit_code_3(home: Path) -> None:
@@ -144,11 +147,11 @@ def test_an_address_that_was_lent_counts_and_a_stranger_is_what_was_typed(home: 
 
 
 def test_values_are_shown_with_their_lines_and_passwords_as_dots(home: Path) -> None:
-    lines = farm(home, "lts", "show", "pc01").stdout.splitlines()
+    lines = [line.rpartition(",")[0] for line in farm(home, "lts", "show", "pc01").stdout.splitlines()]
 
-    assert "SOUND=1               [default] lts.conf:2, not yet" in lines
-    assert "XKBLAYOUT is not set  [pc*] lts.conf:11, not yet" in lines
-    assert "LDM_PASSWORD=••••••   [default] lts.conf:3, not yet" in lines
+    assert "SOUND=1               [default] lts.conf:2" in lines
+    assert "XKBLAYOUT is not set  [pc*] lts.conf:11" in lines
+    assert "LDM_PASSWORD=••••••   [default] lts.conf:3" in lines
     assert "open-sesame" not in farm(home, "lts", "show", "pc01", "--json").output
     assert "LDM_PASSWORD=open-sesame" in farm(home, "lts", "show", "pc01", "--passwords").stdout
 

@@ -18,6 +18,8 @@ from farm.node.session.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSIO
 
 EXTRAUSERS = "/var/lib/extrausers/passwd"
 """Read by libnss-extrausers after /etc/passwd."""
+RESTING = f"{RUN}/resting-account"
+"""What is there instead while nobody is logged in: a guest's account, which the greeter offers."""
 TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
 
 
@@ -29,17 +31,23 @@ def local_names() -> set[str]:
 def make(user: str, known_hosts: str) -> None:
     """Make an account for a user whose name is valid, and remove what is left of the one before."""
     clear()
-    account = pwd.getpwnam(SESSION_USER)
     write(KNOWN_HOSTS, known_hosts)
+    account = pwd.getpwnam(SESSION_USER)
     for folder in (FOLDER, HOME):
         os.mkdir(folder, 0o700)
         os.chown(folder, account.pw_uid, account.pw_gid)
-    write(EXTRAUSERS, f"{user}:*:{account.pw_uid}:{account.pw_gid}::{HOME}:/bin/sh\n")
+    write(EXTRAUSERS, line(user))
+
+
+def line(user: str, shown: str = "") -> str:
+    """The line of a user in /etc/passwd; ``shown``: the name by which the greeter's list has it."""
+    account = pwd.getpwnam(SESSION_USER)
+    return f"{user}:*:{account.pw_uid}:{account.pw_gid}:{shown}:{HOME}:/bin/sh\n"
 
 
 def clear() -> None:
     """End what the session user runs, its connection with it, and remove its name and files."""
-    write(EXTRAUSERS, "")
+    write(EXTRAUSERS, read(RESTING))
     end_processes()
     os.makedirs(RUN, exist_ok=True)
     for folder in (FOLDER, HOME):

@@ -22,26 +22,34 @@ _METHODS = ("keyboard-interactive", "password")
 """The better one first: it can ask for a new password. Only one is used, as a wrong password would be sent twice."""
 
 
-class LogIn:
-    """A user who wants to log in, on a machine whose display has a name (``:0``)."""
+Outcome = SessionServer | LoginFailure | None
+"""The server to which there is a connection now, why there is none, or None when the user gave up."""
 
-    def __init__(self, user: str, person: Person, display: str) -> None:
+
+class LogIn:
+    """A user who wants to log in, on a machine whose display has a name (``:0``).
+
+    ``repeats``: whether a failure is noted that is the same as before.
+    """
+
+    def __init__(self, user: str, person: Person, display: str, *, repeats: bool = True) -> None:
         self.user = user
         self.person = person
         self.display = display
+        self.repeats = repeats
         self.password: str | None = None
         self._banner = ""
         """What a server says to everybody."""
 
-    def try_all(self, servers: Iterable[SessionServer]) -> SessionServer | LoginFailure | None:
-        """The server to which there is a connection now, why there is none, or None when the user gave up."""
+    def try_all(self, servers: Iterable[SessionServer]) -> Outcome:
+        """Ask one after the other."""
         failures = []
         for server in servers:
             failed = self._try(server)
             if failed is None:
                 return server if self.password is not None else None
             syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, f"{self.user} at {server.host}: {failed.sentence}")
-            log_ins.note(self.user, server.host, failed.sentence)
+            log_ins.note(self.user, server.host, failed.sentence, repeats=self.repeats)
             if failed.kind not in ELSEWHERE:
                 return failed
             failures.append(failed)

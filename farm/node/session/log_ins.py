@@ -34,8 +34,11 @@ class LogInNoted(NamedTuple):
     """The sentence that the greeter showed; empty when the user is in."""
 
 
-def note(user: str, server: str, failed: str = "", file: str = FILE) -> None:
-    """Note a log-in; of more than MAX_NOTED the oldest are forgotten."""
+def note(user: str, server: str, failed: str = "", file: str = FILE, *, repeats: bool = True) -> None:
+    """Note a log-in; of more than MAX_NOTED the oldest are forgotten.
+
+    ``repeats``: whether one is noted that went as the last one of this user on this server.
+    """
     sentence = "".join(each if each.isprintable() else " " for each in failed)[:MAX_SENTENCE]
     new = LogInNoted(
         round(time.time(), 3),
@@ -47,7 +50,11 @@ def note(user: str, server: str, failed: str = "", file: str = FILE) -> None:
     # Two screens may let two people in at the same moment.
     with open(f"{file}.lock", "w", opener=_private) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        kept = [*noted(file), new][-MAX_NOTED:]
+        before = noted(file)
+        last = next((each for each in reversed(before) if each[1:3] == new[1:3]), None)
+        if last and not repeats and last.failed == new.failed:
+            return
+        kept = [*before, new][-MAX_NOTED:]
         write(file, "".join(json.dumps(each._asdict(), ensure_ascii=False) + "\n" for each in kept), 0o600)
 
 

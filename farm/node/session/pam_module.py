@@ -12,7 +12,7 @@ import sys
 import syslog
 import textwrap
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
@@ -21,12 +21,14 @@ from farm.node.contract import SettingsError
 from farm.node.session import client_account, greeter_mark, log_ins, notice
 from farm.node.session.interview import PASSWORD
 from farm.node.session.ldminfo import by_rating
-from farm.node.session.log_in import LogIn
+from farm.node.session.log_in import LogIn, Outcome
 from farm.node.session.login_failure import LoginFailure
-from farm.node.session.lts_values import told_values
+from farm.node.session.lts_values import LtsValues, told_values
+from farm.node.session.open_question import open_question
 from farm.node.session.server_choice import choose
-from farm.node.session.session_settings import read_session
+from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
 from farm.node.session.ssh_command import known_hosts
+from farm.node.session.unattended import Nobody, Unattended, invitation, keep_trying, offered, read_last
 from farm.node.session.user_name import why_not
 
 COLUMNS = 60
@@ -80,37 +82,73 @@ def pam_sm_close_session(pamh: Any, flags: int, argv: list[str]) -> int:
 
 def _authenticate(pamh: Any) -> int:
     greeter = Greeter(pamh)
-    if left := notice.take():
-        greeter.tell(left)
+    left = notice.take()
+    lts = told_values()
     try:
         settings = read_session()
     except SettingsError as error:
         greeter.tell(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
         return int(pamh.PAM_AUTHINFO_UNAVAIL)
+    own = offered(lts, os.uname().nodename)
+    if own and own.begins_with(pamh.user) and not why_not(own.user, client_account.local_names(), _allowed(lts)):
+        return _unattended(pamh, own, settings, left)
+    if left:
+        greeter.tell(left)
     if pamh.user is None:
         greeter_mark.put()
     user = pamh.get_user(None) or ""
-    lts = told_values()
-    if reason := why_not(
-        user, client_account.local_names(), lts.words("LDM_USER_ALLOW") or lts.words("LDM_ALLOW_USER")
-    ):
+    if reason := why_not(user, client_account.local_names(), _allowed(lts)):
         log_ins.note(user, "", reason)
         greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
-    servers = choose(settings, lts).servers
-    client_account.make(user, known_hosts(servers))
-    display = pamh.tty or ""
-    log_in = LogIn(user, greeter, display if _DISPLAY.fullmatch(display) else ":0")
-    outcome = log_in.try_all(by_rating(servers))
-    if outcome is None or isinstance(outcome, LoginFailure):
-        client_account.clear()
-        if outcome:
-            greeter.tell(outcome.sentence)
-        return int(pamh.PAM_AUTH_ERR)
-    syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{user} logged in on {outcome.host}")
-    log_ins.note(user, outcome.host)
-    greeter_mark.remove()
+    outcome = _log_in(LogIn(user, greeter, _display(pamh)), choose(settings, lts).servers)
+    if isinstance(outcome, LoginFailure):
+        greeter.tell(outcome.sentence)
+    return int(pamh.PAM_SUCCESS if isinstance(outcome, SessionServer) else pamh.PAM_AUTH_ERR)
+
+
+def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str) -> int:
+    """Log in the user of lts.conf, whose password nobody types, beside a question that the greeter shows."""
+    servers = choose(settings, told_values(), own.kind).servers
+    greeter = Greeter(pamh)
+    greeter.tell(invitation(own, read_last(), left))
+    greeter_mark.put()
+
+    def question() -> object:
+        return greeter.ask(PASSWORD) if own.in_list else pamh.get_user(None)
+
+    def attempt() -> Outcome:
+        return _log_in(LogIn(own.user, Nobody(own.password), _display(pamh), repeats=False), servers)
+
+    with open_question(question) as asked:
+        if not keep_trying(own, asked, attempt):
+            # Not AUTH_ERR, after which lightdm 1.26 reads the name that was typed, and crashes where there is none.
+            return int(pamh.PAM_AUTHINFO_UNAVAIL)
+    pamh.user = own.user
     return int(pamh.PAM_SUCCESS)
+
+
+def _log_in(log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
+    """Try the servers; without success nothing is left of it here."""
+    client_account.make(log_in.user, known_hosts(servers))
+    outcome = log_in.try_all(by_rating(servers))
+    if isinstance(outcome, SessionServer):
+        syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{log_in.user} logged in on {outcome.host}")
+        log_ins.note(log_in.user, outcome.host)
+        greeter_mark.remove()
+    else:
+        client_account.clear()
+    return outcome
+
+
+def _display(pamh: Any) -> str:
+    display = pamh.tty or ""
+    return display if _DISPLAY.fullmatch(display) else ":0"
+
+
+def _allowed(lts: LtsValues) -> list[str]:
+    """The only users of this machine; empty: everybody."""
+    return lts.words("LDM_USER_ALLOW") or lts.words("LDM_ALLOW_USER")
 
 
 def _close(pamh: Any) -> int:
