@@ -1,4 +1,4 @@
-"""Measure the farm's bounds: `sudo python -m tests.bench [aoe] [image] [boot] [view] [load] [run] [storm] [roads]`."""
+"""Measure the farm's bounds: `sudo python -m tests.bench`, or some of them, by their names (BENCHES)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, roads, run, storm, view
+from tests.bench import aoe, boot, image, roads, run, session, storm, view
 from tests.bench.roads.table import roads_table
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "roads")
+BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "roads")
 
 
 def main() -> None:
@@ -39,6 +39,8 @@ def main() -> None:
         add_run(table)
     if "storm" in wanted:
         add_storm(table)
+    if "session" in wanted:
+        add_session(table)
     if table.rows:
         Console().print(table)
     if "roads" in wanted:
@@ -153,6 +155,18 @@ def add_run(table: Table) -> None:
     row(table, "  the same of the submitter's processor time", f"{cost.cpu_ratio:.3f}")
     beside = ", ".join(f"{build.beside:.2f}" for build in cost.ours)
     row(table, "  farm run before and after the command", f"{beside} s")
+
+
+def add_session(table: Table) -> None:
+    """A thin client's session, and plain ssh -Y in its place."""
+    found = session.measure()
+    for what, waits in (("the password typed", found.session), ("plain ssh -Y begun", found.plain)):
+        row(table, f"Seconds from {what} to the first window", ", ".join(f"{wait:.2f}" for wait in waits))
+    ratio = statistics.median(found.session) / statistics.median(found.plain)
+    row(table, "  session : plain", f"{ratio:.2f}", "≤ 1.3", ratio <= 1.3)
+    for kind in session.DRAWS:
+        ours, plain = found.drawn[kind], found.plain_drawn[kind]
+        row(table, f"  x11perf -{kind}: session, plain", f"{ours:.0f}/s, {plain:.0f}/s", "≥ 0.95", ours >= 0.95 * plain)
 
 
 def add_storm(table: Table) -> None:
