@@ -17,6 +17,7 @@ from farm.errors import CommandError, MissingProgramError
 log = logging.getLogger(__name__)
 
 PACKAGES = {
+    "curl": "curl",
     "dnsmasq": "dnsmasq-base",
     "nginx": "nginx-light",
     "gcc": "gcc libc6-dev",

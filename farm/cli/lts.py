@@ -12,19 +12,23 @@ import rich_click as click
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import err, out, show_json
 from farm.cli.output_files import write_named
+from farm.command import find
 from farm.config import Config, own_name
 from farm.config.file import load_or_default
 from farm.config.lts_file import LTS_FILE, STATES, load_lts, remark_line, variable_lines
 from farm.config.lts_table import with_lts_table
-from farm.errors import UsageError
+from farm.errors import FarmError, UsageError
+from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.netboot.leases import addresses, parse_leases
 from farm.node.contract import ADDRESS, MAC, NAME
+from farm.node.lts.fetching import FetchedLts, fetch_lts, lts_paths
 from farm.node.lts.known import by_state, variable
 from farm.node.lts.meaning import plain, shown
 from farm.node.lts.parts import Assignment, LtsConf
 from farm.node.lts.precedence import KnownMachine, is_unset, values
+from farm.node.session.session_settings import HOST
 from farm.printable import printable
 from farm.view.wording import count
 
@@ -67,6 +71,49 @@ def check(home: Home, file: Path | None, as_json: bool) -> None:
         told = f"{_format(conf)}, {sections}, {count(len(conf.remarks), 'warning')}"
         out.print(f"{path}: {told}.", markup=False, soft_wrap=True)
     sys.exit(3 if any(remark.lost for remark in conf.remarks) else 0)
+
+
+@lts.command()
+@click.argument("server")
+@click.argument("file", type=FILE, required=False)
+@click.option("--boot-file", default="", help="File that clients boot, as DHCP names it: lts.conf may lie beside it.")
+@click.option("--force", is_flag=True, help="Replace a file that there is.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.pass_obj
+def fetch(home: Home, server: str, file: Path | None, boot_file: str, force: bool, as_json: bool) -> None:
+    """Fetch lts.conf from an LTSP server by TFTP, into FILE (default: lts.conf beside farm.yaml)."""
+    path = file or home.config.with_name(LTS_FILE)
+    found = _fetched(server, boot_file)
+    if path.is_file() and not force and path.read_bytes() != found.content:
+        raise FarmError(f"{path} is there already.", "The server has another one.", "Replace it: add --force")
+    write_named(path, found.content)
+    if as_json:
+        facts = {"server": server, "path": found.path, "file": str(path), "bytes": len(found.content)}
+        show_json({"schema": 1, **facts})
+        return
+    out.print(f"{path}: {len(found.content)} bytes from {server}, {found.path}.", markup=False, soft_wrap=True)
+    err.print(hint("See what is wrong with it: farm lts check"), style="dim", markup=False, soft_wrap=True)
+
+
+def _fetched(server: str, boot_file: str) -> FetchedLts:
+    """What the server has. Raises FarmError when there is nothing."""
+    if not HOST.fullmatch(server.lower()):
+        raise UsageError(f"{printable(server)} is no server.", "A server is a host name or an IPv4 address.")
+    find("curl")
+    try:
+        found = fetch_lts(server, boot_file)
+    except OSError as error:
+        why = f"{error}. TFTP is UDP, port 69."
+        raise FarmError(
+            f"{server} does not answer by TFTP.", why, "Copy the file by another way, such as scp."
+        ) from None
+    if found is None:
+        raise FarmError(
+            f"{server} has no lts.conf.",
+            f"Asked by TFTP for: {', '.join(lts_paths(boot_file))}.",
+            "Name the file that its clients boot: --boot-file PATH, or copy it by another way, such as scp.",
+        )
+    return found
 
 
 def _format(conf: LtsConf) -> str:

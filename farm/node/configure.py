@@ -123,7 +123,7 @@ def tftp_get(server: str, path: str) -> bytes:
 
     options = ["--silent", "--fail", "--max-time", "3", "--max-filesize", str(MAX_BYTES)]
     done = subprocess.run(["curl", *options, f"tftp://{server}/{path}"], capture_output=True, check=False)
-    if done.returncode == 68:  # CURLE_TFTP_NOTFOUND
+    if done.returncode in (68, 69):  # CURLE_TFTP_NOTFOUND, and CURLE_TFTP_PERM of servers that do not say more
         raise FileNotFoundError(f"TFTP: no {path}")
     if done.returncode:
         raise OSError(f"TFTP: curl's exit code {done.returncode}")
