@@ -143,9 +143,16 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
         Variable("TIMESERVER", TEXT, "a server for the clock"),
     ),
     "Sound": (
-        Variable("SOUND", BOOLEAN, "the session's sound comes out of the machine"),
-        Variable("VOLUME", NUMBER, "its volume, in percent"),
-        Variable("*_VOLUME", NUMBER, "the volume of a channel: PCM, HEADPHONE, FRONT, MIC, FRONT_MIC, CD"),
+        Variable("SOUND", BOOLEAN, "the session's sound comes out of the machine", "default: true", WORKS),
+        Variable("VOLUME", NUMBER, "its volume at a log-in, in percent", "default: 90", WORKS),
+        Variable("MIC_VOLUME", NUMBER, "that of the microphone", "default: 100", WORKS),
+        Variable(
+            "*_VOLUME",
+            NUMBER,
+            "a channel of the card's mixer: PCM, HEADPHONE, FRONT, FRONT_MIC, CD",
+            "set at boot; `VOLUME` moves those through which the output goes",
+            WORKS,
+        ),
         Variable("SOUND_DAEMON", TEXT, "pulse, esd or nasd", "there is one way for sound", IGNORED),
     ),
     "Local devices": (

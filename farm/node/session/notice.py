@@ -22,19 +22,20 @@ def leave(text: str) -> None:
 
 def keep() -> None:
     """Called as root when a session ends; what lies there may be anything."""
-    if text := _read(LEFT):
+    if text := read_left(LEFT):
         write(KEPT, text)
 
 
 def take() -> str:
     """The text, once; empty when there is none."""
-    text = _read(KEPT)
+    text = read_left(KEPT)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(KEPT)
     return text
 
 
-def _read(path: str) -> str:
+def read_left(path: str) -> str:
+    """What lies in a file that a session can write, as one line; empty when nothing does. No link is followed."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from typing import Protocol
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.ssh_command import over_master
 
-EXTRAS: tuple[str, ...] = ("printers",)
+EXTRAS: tuple[str, ...] = ("sound", "printers")
 """The modules, in the order in which they begin."""
 REMOTE_SECONDS = 15.0
 """In which a short command on the server has to end."""
+_FOLDER = re.compile("/tmp/farm-[A-Za-z0-9]{8}")
+"""Nothing else becomes part of an option of ssh."""
 
 
 class RemoteFolder:
@@ -29,7 +32,7 @@ class RemoteFolder:
     def path(self) -> str:
         """Its path; raises OSError when there can be none."""
         made = on_server("mktemp -d /tmp/farm-XXXXXXXX").strip()
-        if not made.startswith("/tmp/farm-"):
+        if not _FOLDER.fullmatch(made):
             raise OSError("no folder can be made on the server")
         return made
 

@@ -1,0 +1,2 @@
+-- A thin client has no Bluetooth.
+bluez_monitor.enabled = false
