@@ -21,6 +21,7 @@ from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance, encode
 from farm.node.ports import LDMINFO_PORT
+from farm.node.session import ldminfo
 from farm.serve import firewall, health
 from farm.virtual.namespace import exec_prefix
 from tests.diskless import Diskless, copy_into, diskless
@@ -133,6 +134,7 @@ def test_many_clients_at_once_are_told_what_a_server_offers() -> None:
         said = client.call(ask)
         assert {"language", "session", "session-with-name", "xsession", "rating"} >= {x.split(":")[0] for x in said}
         assert 0 <= int(said[-1].removeprefix("rating:")) <= 100
+        assert client.call(lambda: ldminfo.rating(ldminfo.ask(SERVER))) in range(101), "thin clients read it"
         # Those that take nothing keep nobody else waiting, and who talks too much is told all the same.
         idle = client.call(lambda: [socket.create_connection((SERVER, LDMINFO_PORT)) for _ in range(100)])
         idle[0].sendall(b"GET / HTTP/1.0\r\n\r\n")
@@ -327,3 +329,14 @@ def test_the_doctor_looks_for_a_desktop(server: SessionServer) -> None:
         found = server.doctor("session-desktop")
         assert found["cause"].startswith(cause), found
     assert 3 == len([line for line in found["evidence"] if line.startswith("Also: ")])
+
+
+def test_the_doctor_asks_nothing_of_a_server_to_which_nobody_logs_in(server: SessionServer) -> None:
+    checks = ("session-sshd", "session-sshd-settings", "session-host-keys", "session-desktop")
+    server.machine.write(f"{HOME}/lts.conf", "[default]\nLDM_SERVER = far.lan\n")
+    for code in checks:
+        found = server.doctor(code)
+        assert ("skipped", "other servers" in found["evidence"][0]) == (found["state"], True)
+    server.machine.write(f"{HOME}/lts.conf", "[default]\nLDM_SERVER = far.lan\nLDM_GUEST_SERVER = server\n")
+    assert "skipped" != server.doctor("session-sshd")["state"]
+    server.machine.path(f"{HOME}/lts.conf").unlink()

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
 
+from farm.config import Config
+from farm.config.known_hosts import parse_known_hosts
+from farm.netboot.settings import SshKeys, machine_document
 from tests.diskless import diskless
 from tests.foreign_server import WINDOW, ForeignServer, debian
 from tests.lab import namespaces, until
 from tests.login_room import CLIENT, PASSWORD, SERVER, USER, ThinClient
+
+OWN = Config(address="10.99.7.99/24")
+"""The farm's own server, which has no sshd: lts.conf and ssh_known_hosts, both beside farm.yaml, name the other one."""
+SETTLE = f"""
+from farm.node.lts.precedence import KnownMachine
+from farm.node.session.lts_values import settle
+settle("/", KnownMachine("pc01", "{CLIENT}", "52:54:00:00:00:01"))
+"""
 
 
 @dataclass
@@ -31,7 +43,11 @@ def room() -> Iterator[ForeignRoom]:
         found = ForeignRoom(ThinClient(pc01), ForeignServer(far, SERVER))
         found.server.set_up()
         found.client.set_up()
-        found.client.told({"host": SERVER, "port": 22, "host_keys": found.server.host_keys()})
+        known = parse_known_hosts("".join(f"{SERVER} {key}\n" for key in found.server.host_keys()))
+        document = machine_document(OWN, None, "", ["session"], SshKeys(known=known.keys))
+        pc01.write("/etc/farm/session.json", json.dumps(document["session"]))
+        pc01.write("/etc/lts.conf", f"[default]\n  LDM_SERVER = {SERVER}\n")
+        pc01.run("/usr/bin/python3", "-I", "-c", SETTLE)
         yield found
 
 

@@ -10,11 +10,16 @@ from pathlib import Path
 import msgspec
 
 from farm import command
+from farm.config.lts_file import LTS_FILE, load_lts
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server.serving import ServerFacts
 from farm.errors import FarmError, MissingProgramError
 from farm.netboot import host_keys
 from farm.netboot.settings import SSH_PORT
+from farm.node.lts.precedence import KnownMachine
+from farm.node.session.lts_values import values_for
+from farm.node.session.server_choice import all_hosts
+from farm.node.session.session_settings import SessionServer, SessionSettings
 from farm.session_server import offer, sshd_settings
 from farm.session_server.sshd_settings import Effective
 
@@ -70,11 +75,27 @@ NO_SSHFS = Cause(
     warns=True,
 )
 NOBODY_SITS = "No machine of this farm is for sessions."
+OTHER_SERVERS = "All machines log in to other servers, as lts.conf says (LDM_SERVER)."
+
+
+def _elsewhere(facts: ServerFacts) -> str:
+    """Why nobody logs in to this computer; empty when somebody may."""
+    if not facts.instance.has_sessions:
+        return NOBODY_SITS
+    try:
+        conf = load_lts(facts.home.config.with_name(LTS_FILE))
+    except FarmError:
+        return ""
+    config = facts.instance.config
+    own = SessionSettings(servers=(SessionServer(config.server, SSH_PORT, ()),))
+    listed = (KnownMachine(each.name, each.address or "", each.mac) for each in config.listed)
+    hosts = (all_hosts(own, values_for(conf, machine)) for machine in (KnownMachine("", "", ""), *listed))
+    return "" if any(config.server in each for each in hosts) else OTHER_SERVERS
 
 
 def _sshd(facts: ServerFacts) -> Outcome:
-    if not facts.instance.has_sessions:
-        return skip(NOBODY_SITS)
+    if elsewhere := _elsewhere(facts):
+        return skip(elsewhere)
     address = facts.instance.config.server
     try:
         command.find("sshd")
@@ -91,8 +112,8 @@ def _sshd(facts: ServerFacts) -> Outcome:
 
 
 def _settings(facts: ServerFacts) -> Outcome:
-    if not facts.instance.has_sessions:
-        return skip(NOBODY_SITS)
+    if elsewhere := _elsewhere(facts):
+        return skip(elsewhere)
     if os.geteuid() != 0:
         return skip("Only root can read sshd's settings.")
     address = facts.instance.config.server
@@ -140,8 +161,8 @@ def _improve(facts: ServerFacts) -> str:
 
 
 def _host_keys(facts: ServerFacts) -> Outcome:
-    if not facts.instance.has_sessions:
-        return skip(NOBODY_SITS)
+    if elsewhere := _elsewhere(facts):
+        return skip(elsewhere)
     keys = host_keys.read()
     if not keys:
         return NO_KEYS.found()
@@ -166,8 +187,8 @@ def _make_host_keys(facts: ServerFacts) -> str:
 
 
 def _desktop(facts: ServerFacts) -> Outcome:
-    if not facts.instance.has_sessions:
-        return skip(NOBODY_SITS)
+    if elsewhere := _elsewhere(facts):
+        return skip(elsewhere)
     desktops = [each.name for each in offer.desktops()]
     managed = shutil.which(SESSION_MANAGER) is not None
     found = [

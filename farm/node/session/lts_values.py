@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from farm.node.contract import LTS_CONF
 from farm.node.files import read, write
 from farm.node.lts.meaning import MEANT_TRUE, is_secret, plain
-from farm.node.lts.parts import folded
+from farm.node.lts.parts import LtsConf, folded
 from farm.node.lts.precedence import KnownMachine, is_unset, values
 from farm.node.lts.reading import MAX_LTS_BYTES, read_lts
 
@@ -57,10 +57,15 @@ class LtsValues:
 def settle(root: str, machine: KnownMachine) -> None:
     """Work out which values hold for this machine, below ``root``, and leave them for `told_values`."""
     conf = read_lts(_bytes(os.path.join(root, LTS_CONF.lstrip("/"))))
-    found = {key: plain(each.written) for key, each in values(conf, machine).items() if not is_unset(each)}
+    found = values_for(conf, machine).found
     for file, secret, mode in ((FILE, False, 0o644), (SECRETS, True, 0o600)):
         some = {key: value for key, value in found.items() if is_secret(key) == secret}
         write(os.path.join(root, file), json.dumps(some), mode)
+
+
+def values_for(conf: LtsConf, machine: KnownMachine) -> LtsValues:
+    """What a file says for a machine."""
+    return LtsValues({key: plain(each.written) for key, each in values(conf, machine).items() if not is_unset(each)})
 
 
 def told_values(root: str = "/") -> LtsValues:
