@@ -236,3 +236,41 @@ def test_a_guest_is_logged_in_after_a_while(own_room: LoginRoom) -> None:
     own_room.client.wait_for_session()
 
     assert [(USER, SERVER, "")] == noted(own_room)
+
+
+def test_who_is_no_guest_chooses_to_type_a_name(own_room: LoginRoom) -> None:
+    own_room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME="guest01")
+    own_room.client.start_lightdm()
+    own_room.client.wait_for_question(user="guest01")
+    until(lambda: GREETER in own_room.client.screen(), "the greeter does not appear")
+
+    # In the password's field it moves in the list above.
+    own_room.client.on_screen("xdotool", "key", "Down")
+    lightdm = own_room.client.machine
+    until(lambda: "Greeter start authentication\n" in lightdm.log("lightdm"), "no name can be typed")
+    until(lambda: "Prompt greeter" in lightdm.log("lightdm").rpartition("start authentication\n")[2], "none is asked")
+    own_room.client.type(USER)
+    own_room.client.wait_for_question()
+    own_room.client.type(PASSWORD)
+    own_room.client.wait_for_session()
+
+    assert [(USER, SERVER, "")] == noted(own_room)
+
+
+@pytest.mark.parametrize(
+    "chage, sentence",
+    [
+        # The server believes to be in the past, or in the future.
+        (("--lastday", "2099-01-01"), ""),
+        (("--expiredate", "2001-01-01"), f"The server {SERVER} does not let you in: Your account has expired"),
+    ],
+)
+def test_a_server_whose_clock_is_wrong(room: LoginRoom, chage: tuple[str, str], sentence: str) -> None:
+    room.server.machine.run("userdel", "--remove", "dora", check=False)
+    room.server.add_user("dora", "pw")
+    room.server.machine.run("chage", *chage, "dora")
+
+    entered, said = room.client.log_in("dora", "pw")
+
+    assert entered == (not sentence), said
+    assert sentence in said
