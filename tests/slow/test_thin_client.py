@@ -25,7 +25,7 @@ COLOUR, WINDOW = b"\x12\xab\x34", "on the server"
 SESSION = f"""#!/bin/sh
 echo "$DISPLAY ${{XAUTHORITY:-$HOME/.Xauthority}}" > "$HOME/display"
 xsetroot -solid '#{COLOUR.hex()}'
-exec xterm -geometry 40x5 -T "{WINDOW}"
+exec xterm -geometry 40x5 -T "{WINDOW}" -e sleep infinity
 """
 DRIVERS = (
     *("i915", "amdgpu", "radeon", "nouveau", "ast", "mgag200", "bochs"),
