@@ -115,9 +115,10 @@ def _option(value: object) -> str:
     return str(value).replace(",", ",,")
 
 
-EMULATED_KERNEL_OPTIONS = "console=ttyS0,115200 no_timer_check"
-"""Of these machines alone: the only screen is the serial console, and on a busy computer an emulated timer can be so
-late that the kernel takes it for broken and stops ("IO-APIC + timer doesn't work")."""
+EMULATED_KERNEL_OPTIONS = "console=tty0 console=ttyS0,115200 no_timer_check"
+"""Of these machines alone: their serial console is kept, and what the kernel says is on the screen, too, as on a PC.
+On a busy computer an emulated timer can be so late that the kernel takes it for broken and stops ("IO-APIC + timer
+doesn't work")."""
 
 
 @cache
