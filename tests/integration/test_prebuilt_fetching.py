@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import socketserver
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from farm.errors import FarmError
 from farm.image.prebuilt import bounded_http, fetch
 from farm.image.store import FileEntry
-from tests.prebuilt_pair import ADDRESS, URL, Pair, pair
+from tests.prebuilt_pair import ADDRESS, NGINX, URL, Pair, pair
 
 __all__ = ["pair"]
 
@@ -41,6 +42,35 @@ class Cutting(http.server.SimpleHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
+
+
+def over_tls(pair: Pair) -> Path:
+    """Let nginx serve what is published over HTTPS; gives the certificate, by which it signs for itself."""
+    folder = pair.a.place.folder / "tls"
+    folder.mkdir()
+    argv = "openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=images -keyout key.pem -out certificate.pem"
+    names = ["-addext", f"subjectAltName=IP:{ADDRESS}"]
+    subprocess.run([*argv.split(), *names], cwd=folder, check=True, capture_output=True)
+    conf = NGINX.format(folder=folder, www=pair.www, address=ADDRESS).replace(":8080;", ":8443 ssl;")
+    keys = f"ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem; root"
+    (folder / "nginx.conf").write_text(conf.replace("root", keys, 1))
+    pair.a.place.start("nginx", "nginx", "-c", str(folder / "nginx.conf"))
+    pair.a.place.wait_for(8443)
+    return folder / "certificate.pem"
+
+
+def test_over_https_the_servers_certificate_counts(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair.publish()
+    url = f"https://{ADDRESS}:8443"
+    certificate = over_tls(pair)
+    said = pair.b.refused("image", "pull", url, "cad", *pair.trusted())
+    assert "CERTIFICATE_VERIFY_FAILED" in said
+    assert "update-ca-certificates" in said
+    assert [] == pair.b.images
+
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    pair.b.farm("image", "pull", url, "cad", *pair.trusted())
+    assert ["cad/20261101.1"] == pair.b.images
 
 
 @contextlib.contextmanager

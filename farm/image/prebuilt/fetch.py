@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import http.client
+import ssl
 import time
 import urllib.error
 import urllib.parse
@@ -139,13 +140,22 @@ def _open(url: str, start: int, most: int) -> Iterator[HTTPResponse]:
 
 def _refused(error: Exception) -> bool:
     """Whether the server has answered, so that to ask again is of no use."""
-    return isinstance(error, ValueError) or (isinstance(error, urllib.error.HTTPError) and error.code < 500)
+    if isinstance(error, ValueError) or _untrusted(error):
+        return True
+    return isinstance(error, urllib.error.HTTPError) and error.code < 500
+
+
+def _untrusted(error: Exception) -> bool:
+    """Whether the server has a certificate that nobody vouches for here."""
+    return isinstance(getattr(error, "reason", error), ssl.SSLCertVerificationError)
 
 
 def _failed(url: str, error: Exception) -> FarmError:
     why = str(error) or type(error).__name__
     if isinstance(error, urllib.error.HTTPError) and error.code == 404:
         fix = "Check the address; what is published there says, on the publisher's server: sudo farm image publish"
+    elif _untrusted(error):
+        fix = "Check the address; if its certificate is your own, trust it: man update-ca-certificates"
     else:
         fix = "Check the address and the network, then try again: what has come so far is kept."
     return FarmError(f"{url} could not be fetched.", why, fix)
