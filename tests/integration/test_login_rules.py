@@ -160,6 +160,8 @@ def test_why_a_name_is_not_sent_is_seen_at_the_greeter(own_room: LoginRoom, name
 
 AUTOLOGIN = {"LDM_AUTOLOGIN": "True", "LDM_USERNAME": USER, "LDM_PASSWORD": PASSWORD}
 
+SOON = "SERVER_PAUSES = 5.0, 60.0", "SERVER_PAUSES = 0.2, 0.4"
+
 
 def leave(room: LoginRoom) -> None:
     """End the session, as its user does."""
@@ -182,6 +184,7 @@ def test_a_machine_logs_itself_in_and_again_after_a_log_out(own_room: LoginRoom)
 
 
 def test_a_machine_that_logs_itself_in_waits_for_a_server_that_is_down(own_room: LoginRoom) -> None:
+    own_room.client.patch("unattended.py", *SOON)
     own_room.server.stop()
     own_room.client.set_lts(**AUTOLOGIN)
     own_room.client.start_lightdm()
@@ -196,6 +199,7 @@ def test_a_machine_that_logs_itself_in_waits_for_a_server_that_is_down(own_room:
 
 
 def test_somebody_else_can_log_in_where_a_machine_cannot_log_itself_in(own_room: LoginRoom) -> None:
+    own_room.client.patch("unattended.py", *SOON)
     own_room.server.add_user("carol", "pw")
     own_room.client.set_lts(**{**AUTOLOGIN, "LDM_PASSWORD": "wrong"})
     own_room.client.start_lightdm()

@@ -27,6 +27,7 @@ from farm.node.session.unattended import (
     Last,
     Unattended,
     first_pause,
+    invitation,
     mapped,
     offered,
     read_last,
@@ -234,6 +235,16 @@ def test_a_machine_logs_itself_in_as_what_it_is_called() -> None:
 def test_a_guest_is_logged_in_when_asked_or_after_a_while() -> None:
     assert Unattended(GUEST, "pc01", "pc01", None) == own(LDM_GUESTLOGIN="True")
     assert Unattended(GUEST, "pc01", "pc01", 5.0) == own(LDM_GUESTLOGIN="True", LDM_LOGIN_TIMEOUT="5")
+
+
+def test_what_the_greeter_says_meanwhile() -> None:
+    auto, guest = Unattended(AUTOLOGIN, "bob", "x", 0.0), Unattended(GUEST, "bob", "x", None)
+    down = Last("The server a does not answer.", 1.0)
+    assert "bob is logged in automatically." == invitation(auto, Last())
+    assert "bob is logged in automatically after 20 seconds." == invitation(auto._replace(after=20.0), Last())
+    assert "The server a does not answer. Trying again; type a name to log in yourself." == invitation(auto, down)
+    assert "It ended. Press Enter to log in as a guest." == invitation(guest, Last(), "It ended.")
+    assert "by itself after 5 seconds." in invitation(guest._replace(after=5.0), Last())
 
 
 def test_names_of_hosts_make_names_of_users() -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import time
 from collections.abc import Callable, Iterator
 
 from farm.node.files import read
 
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.02
 ASKED_SECONDS = 5.0
 """In which the question is on its way."""
 
@@ -25,16 +26,11 @@ class OpenQuestion:
 
     def __init__(self, pid: int) -> None:
         self._pid = pid
-        self.answered = False
+        self._ends = os.pidfd_open(pid)
 
     def wait(self, seconds: float | None) -> bool:
-        """Wait so long, or for ever, or until it is answered; whether it is, now or before."""
-        end = None if seconds is None else time.monotonic() + seconds
-        while not self.answered and (end is None or time.monotonic() < end):
-            self.answered = os.waitpid(self._pid, os.WNOHANG)[0] != 0
-            if not self.answered:
-                time.sleep(POLL_SECONDS)
-        return self.answered
+        """Wait so long (None: for ever), or until it is answered; whether it is, now or before."""
+        return bool(select.select([self._ends], [], [], seconds)[0])
 
     def wait_until_asked(self) -> None:
         """Until its process waits for the answer: two must not speak at once."""
@@ -44,9 +40,9 @@ class OpenQuestion:
 
     def close(self) -> None:
         """Nobody answers any more."""
-        if not self.answered:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
+        os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+        os.close(self._ends)
 
     def _asleep(self) -> bool:
         return read(f"/proc/{self._pid}/stat").rpartition(") ")[2].startswith("S")

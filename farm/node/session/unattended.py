@@ -103,12 +103,13 @@ def account(own: Unattended | None) -> str:
 
 def invitation(own: Unattended, last: Last, left: str = "") -> str:
     """What the greeter says while it waits; ``left``: what else there is to say."""
+    soon = f" after {own.after:.0f} seconds" if own.after else ""
     if own.in_list:
-        what = "Press Enter to log in as a guest."
+        what = "Press Enter to log in as a guest." + f" That happens by itself{soon}." * bool(soon)
     elif last.failed:
         what = "Trying again; type a name to log in yourself."
     else:
-        what = f"{own.user} is logged in automatically."
+        what = f"{own.user} is logged in automatically{soon}."
     return " ".join(filter(None, (left, last.failed, what)))
 
 
