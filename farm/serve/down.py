@@ -116,8 +116,8 @@ def _remove_sockets(instance: Instance | None) -> None:
 def _revert_sshd(home: Home, config: Config, report: Report) -> None:
     try:
         done = sshd_settings.revert(config.name, home.config)
-    except FarmError as error:
-        done = f"{error.what} {error.why}"
+    except (FarmError, OSError) as error:
+        done = " ".join(str(error).split())
     if done:
         report("sshd", done)
 

@@ -50,7 +50,9 @@ class Ldminfod:
             pass
         finally:
             self._clients -= 1
-            writer.transport.abort()
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()  # what the client has not taken by now keeps no place
+            writer.close()
 
     def _answer(self) -> bytes:
         if time.monotonic() >= self._until:

@@ -70,6 +70,7 @@ def status(stage: Stage = Stage.READY, since: float = 0.0, **more: Any) -> Statu
         ("nodes-lost", status(Stage.LOST), "pc01: was running, and is no longer heard of."),
         ("nodes-ready", status(Stage.KERNEL), "No node takes jobs."),
         ("nodes-full", status(findings=[Finding("node-full", "Full.", "", "pc01")]), "pc01: the RAM for writes"),
+        ("nodes-log-ins", status(findings=[Finding("log-ins-fail", "All.", "", "pc01")]), "pc01: all log-ins fail"),
         ("nodes-strangers", status(findings=[Finding("stranger", "Who?", "", "x@10.99.36.66")]), "Unknown daemons"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -123,11 +124,22 @@ def _settings(facts: ServerFacts) -> Outcome:
         return skip("sshd is not installed.")
     except FarmError as error:
         return BROKEN.found(*error.why.splitlines(), why=" ".join(error.why.split()))
+    # In a virtual lab `farm up` leaves this computer's sshd alone.
+    better = sshd_settings.better_lines(base) if facts.instance.namespace is None else []
+    return settings_outcome(base, lab, address, better)
+
+
+def settings_outcome(base: Effective, lab: Effective, address: str, better: Sequence[str] = ()) -> Outcome:
+    """What sshd's settings mean to thin clients: ``base`` for everybody, ``lab`` for connections to ``address``.
+
+    ``better``: the lines that `farm up` adds for these.
+    """
+    lacking = [line for line in better if lab.get(line.split()[0].lower()) == base.get(line.split()[0].lower())]
     found = [
         *([NO_PASSWORDS.found(address=address)] if _takes_no_password(lab) else []),
         *(NO_X11.found(setting=each) for each in _have(lab, "x11forwarding no", "disableforwarding yes")),
         *(NO_SOCKETS.found(setting=each) for each in _no_sockets(lab)),
-        *_not_better(facts, base, lab),
+        *([NOT_BETTER.found(lacking=", ".join(lacking))] if lacking else []),
     ]
     keys = ("passwordauthentication", "kbdinteractiveauthentication", "x11forwarding", "clientaliveinterval")
     return together(found or [fine(*(f"{key} {lab.get(key, '?')}" for key in keys))])
@@ -143,13 +155,6 @@ def _have(lab: Effective, *settings: str) -> list[str]:
 
 def _no_sockets(lab: Effective) -> list[str]:
     return _have(lab, "allowstreamlocalforwarding no", "allowstreamlocalforwarding local")
-
-
-def _not_better(facts: ServerFacts, base: Effective, lab: Effective) -> list[Outcome]:
-    """What `farm up` sets; in a virtual lab it leaves this computer's sshd alone."""
-    wanted = sshd_settings.better_lines(base) if facts.instance.namespace is None else []
-    lacking = [line for line in wanted if lab.get(line.split()[0].lower()) == base.get(line.split()[0].lower())]
-    return [NOT_BETTER.found(lacking=", ".join(lacking))] if lacking else []
 
 
 def _improve(facts: ServerFacts) -> str:
