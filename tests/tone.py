@@ -26,13 +26,14 @@ def wav(hertz: int, seconds: float) -> bytes:
     return file.getvalue()
 
 
-def has_tone(recorded: bytes, hertz: int, channels: int = 1) -> bool:
+def has_tone(recorded: bytes, hertz: int, rate: int = RATE, channels: int = 1) -> bool:
     """Whether half a second of what was recorded is a tone of this frequency, within a hundredth, and loud enough."""
     samples = array("h", recorded[: len(recorded) // 2 * 2])[::channels]
-    window = RATE // 2
-    return any(_is_tone(samples[at : at + window], hertz) for at in range(0, len(samples) - window + 1, window // 2))
+    window = rate // 2
+    starts = range(0, len(samples) - window + 1, window // 2)
+    return any(_is_tone(samples[at : at + window], hertz, rate) for at in starts)
 
 
-def _is_tone(samples: Sequence[int], hertz: int) -> bool:
+def _is_tone(samples: Sequence[int], hertz: int, rate: int) -> bool:
     rises = sum(1 for before, after in pairwise(samples) if before < 0 <= after)
-    return max(samples) > AMPLITUDE // 20 and abs(rises * RATE / len(samples) - hertz) <= hertz / 100 + 2
+    return max(samples) > AMPLITUDE // 20 and abs(rises * rate / len(samples) - hertz) <= hertz / 100 + 2

@@ -275,6 +275,9 @@ class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
     memory: Annotated[int, Meta(ge=768, le=1048576, description="RAM of each machine in MiB")] = 1536
     cpus: Annotated[int, Meta(ge=1, le=64, description="number of processors of each machine")] = 2
     nic: Annotated[Literal["virtio", "e1000"], Meta(description="network adapter of the machines")] = "virtio"
+    sound: Annotated[
+        Literal["silent", "recorded"], Meta(description="what becomes of the sound of machines at which people sit")
+    ] = "silent"
 
 
 class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True):

@@ -20,9 +20,9 @@ SCREEN = 1024, 768
 """Pixels; without a size X would take a larger one, and an emulated processor paints each."""
 DESK = (
     *("-device", "qemu-xhci,id=usb", "-device", "usb-tablet,bus=usb.0"),
-    *("-audiodev", "none,id=sound", "-device", "intel-hda", "-device", "hda-output,audiodev=sound"),
+    *("-device", "intel-hda", "-device", "hda-duplex,audiodev=sound"),
 )
-"""USB, a pointer that is where a VNC viewer's is, and sound that nobody hears."""
+"""USB, a pointer that is where a VNC viewer's is, and sound; its microphone hears silence."""
 NIC_MODEL = {"virtio": "virtio-net-pci", "e1000": "e1000"}
 
 
@@ -95,7 +95,7 @@ def service(
         *("-qmp", f"unix:{_option(qmp_socket(home, machine.name))},server=on,wait=off"),
         *("-device", f"VGA,xres={SCREEN[0]},yres={SCREEN[1]}"),
         *("-vnc", f"unix:{_option(vnc_socket(home, machine.name))}"),
-        *((*DESK, *_printer(home, machine.name)) if desk else ()),
+        *((*_sound(home, machine.name, settings), *DESK, *_printer(home, machine.name)) if desk else ()),
     ]
     return Service(machine.name, argv, order=90, restart=False, stop_seconds=5)
 
@@ -103,6 +103,19 @@ def service(
 def printed(home: Home, name: str) -> Path:
     """The file of what a machine's printer, at its parallel port, has printed."""
     return console_socket(home, name).with_suffix(".printed")
+
+
+def played(home: Home, name: str) -> Path:
+    """The file of what a machine has played, if that is recorded: PCM after a header of 44 bytes.
+
+    The header counts no frames before the machine is off.
+    """
+    return console_socket(home, name).with_suffix(".wav")
+
+
+def _sound(home: Home, name: str, settings: VirtualConfig) -> list[str]:
+    recorded = settings.sound == "recorded"
+    return ["-audiodev", f"wav,id=sound,path={_option(played(home, name))}" if recorded else "none,id=sound"]
 
 
 def _printer(home: Home, name: str) -> list[str]:

@@ -141,6 +141,7 @@ def test_a_virtual_machine_at_which_people_sit_has_more_devices(
     assert "usb-tablet,bus=usb.0" not in plain.argv
     assert "usb-tablet,bus=usb.0" in desk.argv
     assert "isa-parallel,chardev=paper" in desk.argv
+    assert "none,id=sound" in desk.argv
 
 
 # -- the store
