@@ -332,6 +332,7 @@ PROVOKED = {
     "session-sshd-settings": "test_session_server.py",
     "session-host-keys": "test_session_server.py",
     "session-desktop": "test_session_server.py",
+    "print-queues": "test_printers.py",
     "farm-status": "test_doctor_server.py",
     "nodes-image": "../unit/test_doctor.py",
     "icecc-installed": "test_doctor.py",

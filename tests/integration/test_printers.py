@@ -243,10 +243,12 @@ def test_a_session_finds_the_printer_of_its_client(room: PrintingRoom, keeper: Q
 def test_doctor_says_what_is_missing_for_printing(
     room: PrintingRoom, keeper: QueueKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    (check,) = [each for each in CHECKS if each.code == "print-queues"]
+
     def examined(state: State, seen: str) -> None:
         instance = Instance(config=Config(name=FARM), interface="lab0", images={}, started=0)
         facts = ServerFacts(Home.at(tmp_path), instance, status=build(farm(room), instance))
-        outcome = room.server.namespace.call(lambda: CHECKS[0].look(facts))
+        outcome = room.server.namespace.call(lambda: check.look(facts))
         assert (state, True) == (outcome.state, seen in f"{outcome.cause} {outcome.seen}")
 
     examined(State.OK, "No thin client tells of a printer.")
