@@ -79,6 +79,7 @@ class LoginServer:
         self.machine.write("/etc/pam.d/sshd", SSHD_PAM)
         self.machine.write("/usr/share/xsessions/plain.desktop", "[Desktop Entry]\nDesktopNames=Plain;X;\nExec=plain\n")
         self.machine.write("/usr/bin/plain", SESSION, 0o755)
+        self.machine.write("/etc/skel/.dmrc", "[Desktop]\nSession=plain\n")
         self.add_user(USER, PASSWORD)
         self.start()
 

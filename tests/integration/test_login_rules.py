@@ -32,7 +32,6 @@ def room(shared: LoginRoom) -> LoginRoom:
 def own_room() -> Iterator[LoginRoom]:
     """For a test that needs the client's screen."""
     with login_room() as room:
-        room.client.told(room.server.settings(), session="plain")
         yield room
 
 
@@ -219,7 +218,7 @@ def test_somebody_else_can_log_in_where_a_machine_cannot_log_itself_in(own_room:
 
 def test_a_guest_presses_enter(own_room: LoginRoom) -> None:
     own_room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME=USER, LDM_PASSWORD=PASSWORD, LDM_GUEST_SERVER=SECOND)
-    own_room.client.told(own_room.server.settings(), session="plain", known={SECOND: [own_room.second.host_key()]})
+    own_room.client.told(own_room.server.settings(), known={SECOND: [own_room.second.host_key()]})
     before = own_room.second.visits()
     own_room.client.start_lightdm()
     own_room.client.wait_for_question()

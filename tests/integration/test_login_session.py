@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from farm.node.session import thin_session
-from farm.node.session.session_settings import SessionSettings
+from farm.node.session.desktop_choice import desktop_environment
+from farm.node.session.lts_values import LtsValues
 from tests.lab import until
 from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, login_room
 
@@ -19,7 +20,6 @@ AS_SESSION = ("setpriv", "--reuid=64000", "--regid=64000", "--clear-groups", "en
 @pytest.fixture
 def room() -> Iterator[LoginRoom]:
     with login_room() as room:
-        room.client.told(room.server.settings(), session="plain")
         yield room
 
 
@@ -78,7 +78,8 @@ def test_a_cable_that_is_pulled_in_a_session(room: LoginRoom) -> None:
 
 
 def test_programs_that_draw_over_a_connection_of_their_own(room: LoginRoom) -> None:
-    room.client.told(room.server.settings(), session="plain", directx=True)
+    room.client.set_lts(LDM_DIRECTX="True")
+    room.client.told(room.server.settings(), room.second.settings())
     room.client.start_greeter()
     sit_down(room)
     until(lambda: WINDOW in room.client.screen(), "the session does not appear")
@@ -101,7 +102,7 @@ def test_a_client_that_says_nothing_is_logged_out_by_a_server_that_does_not_look
     room.server.restart(OPTIONS)
     room.client.start_greeter()
     assert room.client.log_in(USER, PASSWORD)[0]
-    remote = thin_session.remote_command(SessionSettings(servers=(), session="sleep 1000"), {}, ":0")
+    remote = thin_session.remote_command(desktop_environment(LtsValues({}), "sleep 1000"), {}, ":0")
     over = "ssh -F none -S /run/farm/login/ctl -o ProxyCommand=false -T -Y server"
 
     # Standard input stays open, and nothing comes but the line for a cookie.

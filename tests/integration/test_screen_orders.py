@@ -80,7 +80,7 @@ class Desk:
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     with login_room() as room:
-        room.client.told(room.server.settings(), session="plain")
+        room.client.told(room.server.settings())
         yield Desk(room, tmp_path)
 
 

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from farm.node.contract import SettingsError
 from farm.node.session import login_failure, ssh_command
+from farm.node.session.desktop_choice import desktop_environment, refused
+from farm.node.session.direct_x import X_PORTS, lightdm_conf
 from farm.node.session.interview import Interview
 from farm.node.session.login_failure import FailureKind
+from farm.node.session.lts_values import LtsValues
 from farm.node.session.port_filter import closed_ports
-from farm.node.session.prepare import X_PORTS, lightdm_conf
 from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session, read_session
 from farm.node.session.thin_session import remote_command
 from farm.node.session.user_name import why_not
@@ -47,11 +49,10 @@ def test_settings_are_read(tmp_path: Path) -> None:
     (tmp_path / "etc/farm").mkdir(parents=True)
     said = {
         "servers": [{"host": "server.lan", "host_keys": [KEY]}, {"host": "10.0.0.1", "port": 2222}],
-        "session": "xfce",
     }
     (tmp_path / "etc/farm/session.json").write_text(json.dumps(said))
 
-    expected = SessionSettings((SessionServer("server.lan", 22, (KEY,)), SessionServer("10.0.0.1", 2222, ())), "xfce")
+    expected = SessionSettings((SessionServer("server.lan", 22, (KEY,)), SessionServer("10.0.0.1", 2222, ())))
     assert expected == read_session(str(tmp_path))
 
 
@@ -65,9 +66,6 @@ def test_settings_are_read(tmp_path: Path) -> None:
         {"servers": [{"host": "a", "port": 0}]},
         {"servers": [{"host": "a", "host_keys": ["ssh-rsa AAAA\n* ssh-rsa AAAAB"]}]},
         {"servers": ["a"]},
-        {"session": "x\ny"},
-        {"language": "de;id"},
-        {"directx": "yes"},
     ],
 )
 def test_settings_that_are_not_valid_are_refused(changes: dict[str, object]) -> None:
@@ -75,7 +73,7 @@ def test_settings_that_are_not_valid_are_refused(changes: dict[str, object]) -> 
         parse_session({"servers": [{"host": "a"}], **changes})
 
 
-@given(st.dictionaries(st.sampled_from(["servers", "session", "language", "directx"]), JSON))
+@given(st.dictionaries(st.sampled_from(["servers", "known"]), JSON))
 def test_any_settings_are_taken_or_refused(said: dict[str, object]) -> None:
     try:
         parse_session(said)
@@ -194,7 +192,7 @@ def test_no_option_of_ssh_comes_from_what_was_said() -> None:
 @given(st.text(alphabet=st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=40))
 def test_what_is_told_reaches_the_server_as_data(session: str) -> None:
     words = shlex.split(
-        remote_command(SessionSettings((SERVER,), session=session), {"name": "$(id)", "mac": "x"}, ":7.0")
+        remote_command(desktop_environment(LtsValues({}), session), {"name": "$(id)", "mac": "x"}, ":7.0")
     )
 
     assert ["exec", "env", f"FARM_SESSION={session}"] == words[:3]
@@ -202,11 +200,22 @@ def test_what_is_told_reaches_the_server_as_data(session: str) -> None:
 
 
 def test_x_is_open_to_the_servers_alone() -> None:
-    assert "xserver-allow-tcp=false" in lightdm_conf(SessionSettings((SERVER,)))
-    assert "xserver-allow-tcp=true" in lightdm_conf(SessionSettings((SERVER,), directx=True))
+    assert "xserver-allow-tcp=false" in lightdm_conf(LtsValues({}))
+    assert "xserver-allow-tcp=true" in lightdm_conf(LtsValues({"LDM_DIRECTX": "Yes"}))
     rules = closed_ports("farm_session", X_PORTS, {"10.0.0.2", "10.0.0.1", "fd00::1"})
     assert "ip saddr { 10.0.0.1, 10.0.0.2 } accept" in rules
     assert "ip6 saddr { fd00::1 } accept" in rules
     for addresses in (set[str](), {"10.0.0.1"}, {"10.0.0.1", "fd00::1"}):
         check = ["unshare", "--net", "nft", "--check", "--file", "-"]
         subprocess.run(check, input=closed_ports("farm_session", X_PORTS, addresses), text=True, check=True)
+
+
+@given(st.text(max_size=40))
+def test_of_lts_conf_only_names_and_paths_reach_the_server(text: str) -> None:
+    keys = ("LDM_SESSION", "LDM_FORCE_SESSION", "LDM_LANGUAGE", "LDM_FORCE_LANGUAGE", "LDM_XSESSION")
+    lts = LtsValues(dict.fromkeys(keys, text))
+
+    for value in desktop_environment(lts).values():
+        assert value in ("", text.strip())
+        assert value.isascii() and value.isprintable() and not set("$`;&|'\"\\") & set(value)
+    assert len(keys) == len(refused(lts)) + sum(map(bool, desktop_environment(lts).values())) or not text.strip()

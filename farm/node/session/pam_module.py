@@ -18,7 +18,7 @@ from typing import Any
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
 
 from farm.node.contract import SettingsError
-from farm.node.session import client_account, greeter_mark, log_ins, notice
+from farm.node.session import client_account, direct_x, greeter_mark, log_ins, notice
 from farm.node.session.interview import PASSWORD
 from farm.node.session.ldminfo import by_rating
 from farm.node.session.log_in import LogIn, Outcome
@@ -134,6 +134,7 @@ def _log_in(log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     outcome = log_in.try_all(by_rating(servers))
     if isinstance(outcome, SessionServer):
         syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{log_in.user} logged in on {outcome.host}")
+        direct_x.let_in(told_values(), outcome.host)
         log_ins.note(log_in.user, outcome.host)
         greeter_mark.remove()
     else:
@@ -154,6 +155,7 @@ def _allowed(lts: LtsValues) -> list[str]:
 def _close(pamh: Any) -> int:
     notice.keep()
     client_account.clear()
+    direct_x.let_in(told_values())
     return int(pamh.PAM_SUCCESS)
 
 

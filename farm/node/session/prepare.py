@@ -7,18 +7,14 @@ import sys
 
 from farm.node.contract import SettingsError
 from farm.node.files import write
-from farm.node.session import client_account, greeter_mark
+from farm.node.session import client_account, desktop_choice, direct_x, greeter_mark
 from farm.node.session.extras import prepare_all
 from farm.node.session.lts_values import told_values
-from farm.node.session.port_filter import close_ports
-from farm.node.session.server_choice import all_hosts, choose
+from farm.node.session.server_choice import choose
 from farm.node.session.session_settings import SessionSettings, read_session
 from farm.node.session.unattended import Unattended, account, offered
 
-LIGHTDM = "etc/lightdm/lightdm.conf.d/60-farm-directx.conf"
 GUEST = "etc/lightdm/lightdm.conf.d/61-farm-guest.conf"
-X_PORTS = "6000-6009"
-"""TCP ports of the displays :0 to :9."""
 
 
 def main(root: str = "/") -> int:
@@ -35,19 +31,11 @@ def main(root: str = "/") -> int:
         sys.stderr.write(f"farm-node: no log-in is possible here: {error}\n")
         settings = SessionSettings(servers=())
     choice = choose(settings, lts)
-    for sentence in choice.refused:
+    for sentence in (*choice.refused, *desktop_choice.refused(lts)):
         sys.stderr.write(f"farm-node: lts.conf: {sentence}\n")
     prepare_all(lts, root)
-    write(os.path.join(root, LIGHTDM), lightdm_conf(settings))
-    if settings.directx:
-        # Of all the network only the servers reach X.
-        close_ports("farm_session", X_PORTS, all_hosts(settings, lts))
+    direct_x.prepare(lts, root)
     return 0
-
-
-def lightdm_conf(settings: SessionSettings) -> str:
-    """Whether X takes TCP connections; who connects needs its cookie, too."""
-    return f"[Seat:*]\nxserver-allow-tcp={'true' if settings.directx else 'false'}\n"
 
 
 def guest_conf(own: Unattended | None) -> str:

@@ -18,27 +18,46 @@ LTSP_CLIENT_HOSTNAME=$FARM_NAME
 LTSP_CLIENT_MAC=$FARM_MAC
 XDG_SESSION_TYPE=x11
 export LTSP_CLIENT LTSP_CLIENT_HOSTNAME LTSP_CLIENT_MAC XDG_SESSION_TYPE
-if [ -n "$FARM_LANGUAGE" ]; then
-	LANG=$FARM_LANGUAGE
+
+# The first value of a key: of ~/.dmrc, where the user's last choices are, or of a session's file.
+value() {
+	sed -n "s/^$1=//p" "$2" 2> /dev/null | head -n 1
+}
+language=$FARM_LANGUAGE
+[ -n "$language" ] || language=$(value Language ~/.dmrc)
+[ -n "$language" ] || language=$FARM_DEFAULT_LANGUAGE
+if [ -n "$language" ]; then
+	LANG=$language
 	export LANG
 fi
 
-# The session: as told, as chosen last here, or what there is. What was told and is no session's name is a command.
-session=$FARM_SESSION command=$FARM_SESSION
-[ -n "$session" ] || session=$(sed -n 's/^Session=//p' ~/.dmrc 2> /dev/null | head -n 1)
+# The session: as told, as chosen last here, as told by default, or what there is.
+desktops=/usr/share/xsessions
+session=$FARM_SESSION
+if [ -z "$session" ]; then
+	session=$(value Session ~/.dmrc)
+	[ -n "$session" ] && [ -r "$desktops/${session##*/}.desktop" ] || session=$FARM_DEFAULT_SESSION
+fi
 if [ -z "$session" ] && [ ! -e ~/.xsession ] && ! command -v x-session-manager > /dev/null; then
-	for session in /usr/share/xsessions/*.desktop; do break; done
+	for session in "$desktops"/*.desktop; do break; done
 	session=${session##*/} session=${session%.desktop}
 fi
-desktop=/usr/share/xsessions/${session##*/}.desktop
+# What is no session's name is a command, which may be that of a session.
+command=$session desktop=$desktops/${session##*/}.desktop
+if [ -n "$session" ] && [ ! -r "$desktop" ]; then
+	for desktop in "$desktops"/*.desktop; do
+		[ "$(value Exec "$desktop")" != "$session" ] || break
+		desktop=
+	done
+fi
 if [ -n "$session" ] && [ -r "$desktop" ]; then
-	command=$(sed -n 's/^Exec=//p' "$desktop" | head -n 1)
-	DESKTOP_SESSION=$session
-	XDG_CURRENT_DESKTOP=$(sed -n 's/^DesktopNames=//p' "$desktop" | head -n 1 | sed 's/;*$//; s/;/:/g')
+	command=$(value Exec "$desktop")
+	DESKTOP_SESSION=${desktop##*/} DESKTOP_SESSION=${DESKTOP_SESSION%.desktop}
+	XDG_CURRENT_DESKTOP=$(value DesktopNames "$desktop" | sed 's/;*$//; s/;/:/g')
 	export DESKTOP_SESSION XDG_CURRENT_DESKTOP
 fi
 
-for xsession in /etc/X11/xinit/Xsession /etc/X11/Xsession /usr/lib/X11/xdm/Xsession /etc/X11/xdm/Xsession; do
+for xsession in "$FARM_XSESSION" /etc/X11/xinit/Xsession /etc/X11/Xsession /usr/lib/X11/xdm/Xsession /etc/X11/xdm/Xsession; do
 	[ ! -x "$xsession" ] || break
 done
 [ -x "$xsession" ] || exit "$FARM_NO_XSESSION"
@@ -57,7 +76,7 @@ watch=$!
 # What a session leaves running must not hold the connection by its output, which Xsession keeps in ~/.xsession-errors.
 (
 	trap - HUP
-	exec env -u FARM_SESSION -u FARM_LANGUAGE -u FARM_NAME -u FARM_MAC -u FARM_DISPLAY -u FARM_PATIENCE \
+	exec env -u FARM_SESSION -u FARM_DEFAULT_SESSION -u FARM_LANGUAGE -u FARM_DEFAULT_LANGUAGE -u FARM_XSESSION -u FARM_NAME -u FARM_MAC -u FARM_DISPLAY -u FARM_PATIENCE \
 		-u FARM_FOLDER -u FARM_NO_HOME -u FARM_NO_DISPLAY -u FARM_NO_XSESSION "$xsession" ${command:+"$command"} 3<&- > /dev/null 2>&1
 )
 kill "$watch"

@@ -1,4 +1,4 @@
-"""What a thin client is told of its sessions: the servers to log in to, and how a desktop is started there."""
+"""What a thin client is told of its sessions: the servers to log in to; all else is in lts.conf."""
 
 from __future__ import annotations
 
@@ -25,10 +25,6 @@ HOST_AND_PORT = re.compile(r"\[([^\[\]]{1,253})\]:([1-9][0-9]{0,4})")
 """How ssh_known_hosts names a host whose sshd has another port than 22."""
 HOST_KEY = re.compile("(ssh|ecdsa|sk)-[a-z0-9@.-]{1,60} AAAA[A-Za-z0-9+/]{1,8188}={0,3}")
 """A server's public key as in ssh_known_hosts, without a comment."""
-SESSION = re.compile("[A-Za-z0-9][A-Za-z0-9 ._+=/-]{0,127}")
-"""A file of /usr/share/xsessions without its ending, or a command for the server's Xsession."""
-LANGUAGE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]{1,16})?(@[a-z]{1,16})?")
-"""The name of a locale, such as de_DE.UTF-8."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +45,6 @@ class SessionSettings:
 
     servers: tuple[SessionServer, ...]
     """In the order in which they are tried."""
-    session: str = ""
-    """Empty: what the user chose last on the server, or else the server's default."""
-    language: str = ""
-    """Locale of the session; empty: the server's."""
-    directx: bool = False
-    """Programs draw over a TCP connection of their own: faster, and not encrypted."""
     known: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
     """The keys of other hosts, which lts.conf may name: by host, or by ``[host]:port``."""
 
@@ -78,16 +68,7 @@ def parse_session(said: dict[str, object]) -> SessionSettings:
     servers = said.get("servers")
     if not isinstance(servers, list) or not 1 <= len(servers) <= MAX_SERVERS:
         raise SettingsError(f"servers is not a list of 1 to {MAX_SERVERS}")
-    directx = said.get("directx", False)
-    if not isinstance(directx, bool):
-        raise SettingsError("directx is neither true nor false")
-    return SessionSettings(
-        servers=tuple(_server(each) for each in servers),
-        session=text_of(said, "session", SESSION) if said.get("session") else "",
-        language=text_of(said, "language", LANGUAGE) if said.get("language") else "",
-        directx=directx,
-        known=_known(said.get("known", {})),
-    )
+    return SessionSettings(servers=tuple(_server(each) for each in servers), known=_known(said.get("known", {})))
 
 
 def valid_host(host: str) -> bool:

@@ -15,9 +15,10 @@ from types import MappingProxyType
 from farm.node.contract import MAC, NAME
 from farm.node.files import read
 from farm.node.session import notice
+from farm.node.session.desktop_choice import desktop_environment
+from farm.node.session.direct_x import is_direct
 from farm.node.session.extras import RemoteFolder, during_session
 from farm.node.session.lts_values import told_values
-from farm.node.session.session_settings import SessionSettings, read_session
 from farm.node.session.ssh_command import over_master
 
 BEAT_SECONDS = 10.0
@@ -36,20 +37,21 @@ _DISPLAY = re.compile(r":([0-9]{1,4})(\.[0-9]+)?")
 
 def main() -> int:
     """Run the session to its end; the exit code is that of the part on the server."""
-    settings = read_session()
-    cookie = _cookie() if settings.directx else ""
+    lts = told_values()
+    direct = is_direct(lts)
+    cookie = _cookie() if direct else ""
     node = json.loads(read("/run/farm/node.json") or "{}")
     folder = RemoteFolder()
-    with during_session(told_values(), folder) as extras:
-        remote = remote_command(settings, node, os.environ.get("DISPLAY", ""), folder.made, extras)
-        code = _run(over_master(remote, "-T", "-x" if settings.directx else "-Y"), cookie)
+    with during_session(lts, folder) as extras:
+        remote = remote_command(desktop_environment(lts), node, os.environ.get("DISPLAY", ""), folder.made, extras)
+        code = _run(over_master(remote, "-T", "-x" if direct else "-Y"), cookie)
     if code in REASONS:
         notice.leave(REASONS[code])
     return code
 
 
 def remote_command(
-    settings: SessionSettings,
+    desktop: Mapping[str, str],
     node: dict[str, str],
     display: str,
     folder: str = "",
@@ -57,13 +59,13 @@ def remote_command(
 ) -> str:
     """What the user's shell on the server is to run, whichever shell it is.
 
-    ``folder``: that of the session there, which goes when it ends. ``extras``: more of its environment.
+    ``desktop``: what `desktop_choice` says. ``folder``: that of the session there, which goes when it ends.
+    ``extras``: more of its environment.
     """
     name, mac = node.get("name", ""), node.get("mac", "")
     found = _DISPLAY.fullmatch(display)
     said = {
-        "FARM_SESSION": settings.session,
-        "FARM_LANGUAGE": settings.language,
+        **desktop,
         "FARM_NAME": name if NAME.fullmatch(name) else "",
         "FARM_MAC": mac if MAC.fullmatch(mac) else "",
         "FARM_DISPLAY": found[1] if found else "0",

@@ -1,0 +1,46 @@
+"""Which desktop a session starts on the server, and in which language: what lts.conf says of it.
+
+The order is LDM's: what must be so, what was chosen at the greeter, what the user chose last on the server, what is so
+by default, and what the server does by itself. The part on the server (remote-session.sh) goes by it.
+"""
+
+from __future__ import annotations
+
+import re
+
+from farm.node.session.lts_values import LtsValues
+
+SESSION = re.compile("[A-Za-z0-9/][A-Za-z0-9 ._+=/-]{0,127}")
+"""A file of /usr/share/xsessions without its ending, or a command for the server's Xsession."""
+LANGUAGE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]{1,16})?(@[a-z]{1,16})?")
+"""The name of a locale, such as de_DE.UTF-8."""
+XSESSION = re.compile("/[A-Za-z0-9._+/-]{1,127}")
+"""The path of a program that starts sessions."""
+_VARIABLES = {
+    "LDM_FORCE_SESSION": SESSION,
+    "LDM_SESSION": SESSION,
+    "LDM_FORCE_LANGUAGE": LANGUAGE,
+    "LDM_LANGUAGE": LANGUAGE,
+    "LDM_XSESSION": XSESSION,
+}
+
+
+def desktop_environment(lts: LtsValues, session: str = "", language: str = "") -> dict[str, str]:
+    """What the part on the server is told; ``session`` and ``language``: chosen at the greeter."""
+    return {
+        "FARM_SESSION": _valid(lts, "LDM_FORCE_SESSION") or session,
+        "FARM_DEFAULT_SESSION": _valid(lts, "LDM_SESSION"),
+        "FARM_LANGUAGE": _valid(lts, "LDM_FORCE_LANGUAGE") or language,
+        "FARM_DEFAULT_LANGUAGE": _valid(lts, "LDM_LANGUAGE"),
+        "FARM_XSESSION": _valid(lts, "LDM_XSESSION"),
+    }
+
+
+def refused(lts: LtsValues) -> list[str]:
+    """Sentences for the machine's log: which values are not used."""
+    return [f"{key}: {lts.text(key)!r} is not valid." for key in _VARIABLES if lts.text(key) and not _valid(lts, key)]
+
+
+def _valid(lts: LtsValues, key: str) -> str:
+    text = lts.text(key)
+    return text if _VARIABLES[key].fullmatch(text) else ""
