@@ -91,8 +91,8 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
             report("kiwi", str(line))
         if flaws := lts_lines(home.config.with_name(LTS_FILE)):
             report(LTS_FILE, hint(f"{count(len(flaws), 'warning')}, see: farm lts check"))
-        if look_at_servers(home.config.parent, config.server).lines:
-            report(KNOWN_FILE, hint("machines lack host keys of servers that lts.conf names, see: farm config check"))
+        if flaws := look_at_servers(home.config.parent, config.server).lines:
+            report(KNOWN_FILE, hint(f"{count(len(flaws), 'warning')}, see: farm config check"))
         report("checks", "programs, ports, interface")
         # Nodes that were left on wait for what they booted by.
         exports = export.needed(config, old.exports if old else noted(Store(home.images), home).exports)

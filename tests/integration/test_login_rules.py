@@ -260,6 +260,14 @@ def test_who_is_no_guest_chooses_to_type_a_name(own_room: LoginRoom) -> None:
     assert [(USER, SERVER, "")] == noted(own_room)
 
 
+def test_a_user_of_lts_conf_whose_name_is_none_is_told(own_room: LoginRoom) -> None:
+    own_room.client.set_lts(LDM_AUTOLOGIN="True", LDM_USERNAME="Guest User")
+    own_room.client.start_greeter()
+
+    until(lambda: own_room.client.said_width() > 350, "the sentence is not on the screen")
+    assert not own_room.client.machine.path(unattended.FILE).exists()
+
+
 @pytest.mark.parametrize(
     "chage, sentence",
     [

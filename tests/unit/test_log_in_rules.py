@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.contract import SettingsError
-from farm.node.session import ldminfo, ssh_command
+from farm.node.session import client_account, ldminfo, ssh_command
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.open_question import open_question
 from farm.node.session.server_choice import choose
@@ -26,6 +26,7 @@ from farm.node.session.unattended import (
     GUEST,
     Last,
     Unattended,
+    account,
     first_pause,
     invitation,
     mapped,
@@ -245,6 +246,15 @@ def test_what_the_greeter_says_meanwhile() -> None:
     assert "The server a does not answer. Trying again; type a name to log in yourself." == invitation(auto, down)
     assert "It ended. Press Enter to log in as a guest." == invitation(guest, Last(), "It ended.")
     assert "by itself after 5 seconds." in invitation(guest._replace(after=5.0), Last())
+
+
+@given(st.text())
+def test_a_guest_of_any_name_is_one_account_without_a_uid_of_its_own(name: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(client_account, "SESSION_USER", "nobody")
+        line = account(Unattended(GUEST, name, "x", None))
+    assert line == "" or line == f"{name}:*:65534:65534:Guest:/run/farm/home:/bin/sh\n"
+    assert ":" not in name or line == ""
 
 
 def test_names_of_hosts_make_names_of_users() -> None:

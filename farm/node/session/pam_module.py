@@ -87,11 +87,16 @@ def _authenticate(pamh: Any) -> int:
     try:
         settings = read_session()
     except SettingsError as error:
-        greeter.tell(f"No log-in is possible here, as this machine's settings can not be used: {error}.")
+        sentence = f"No log-in is possible here, as this machine's settings can not be used: {error}."
+        log_ins.note("", "", sentence, repeats=False)
+        greeter.tell(sentence)
         return int(pamh.PAM_AUTHINFO_UNAVAIL)
     own = offered(lts, os.uname().nodename)
-    if own and own.begins_with(pamh.user) and not why_not(own.user, client_account.local_names(), _allowed(lts)):
-        return _unattended(pamh, own, settings, left)
+    if own and own.begins_with(pamh.user):
+        reason = why_not(own.user, client_account.local_names(), _allowed(lts))
+        if not reason:
+            return _unattended(pamh, own, settings, left)
+        left = f"{left} {reason}".strip()
     if left:
         greeter.tell(left)
     if pamh.user is None:

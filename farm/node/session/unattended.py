@@ -21,6 +21,7 @@ from farm.node.session.login_failure import ELSEWHERE, LoginFailure
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.open_question import OpenQuestion
 from farm.node.session.session_settings import SessionServer
+from farm.node.session.user_name import USER_NAME
 
 FILE = "/run/farm/unattended"
 """What the last one came to."""
@@ -98,7 +99,7 @@ class Nobody:
 
 def account(own: Unattended | None) -> str:
     """The line of /etc/passwd by which the greeter offers a guest; empty when there is none."""
-    return client_account.line(own.user, "Guest") if own and own.in_list else ""
+    return client_account.line(own.user, "Guest") if own and own.in_list and USER_NAME.fullmatch(own.user) else ""
 
 
 def invitation(own: Unattended, last: Last, left: str = "") -> str:
