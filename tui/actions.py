@@ -77,7 +77,9 @@ SHELL: tuple[Binding, ...] = (
         Binding(
             f"{number}", f"view({number - 1})", title, show=False, tooltip=f"The tab {title}", id=f"top.view{number}"
         )
-        for number, title in enumerate(("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler"), 1)
+        for number, title in enumerate(
+            ("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler", "Sessions"), 1
+        )
     ),
     Binding(
         "left,left_square_bracket",

@@ -26,8 +26,8 @@ from farm.watch.state import Reading
 Message = TypeVar("Message", bound=Struct)
 MAX_PSEUDONYMS = 100_000
 """Files that keep their pseudonym; after so many they are counted anew."""
-OWNERS = ("label", "serial", "uuid")
-"""What extras say of things that belong to people."""
+OWNERS = ("label", "serial", "uuid", "queue")
+"""What extras say of things that belong to people, or with a machine's name in it."""
 ANY_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b|\b[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}\b")
 
 
@@ -182,9 +182,9 @@ class Mask(Pseudonyms):
 
     def failed(self, log_in: LogInRecord | LogInTold) -> str:
         """Why a log-in failed; a server's own words, after a colon, may name anybody."""
-        said = log_in.failed.replace(log_in.server, self.server(log_in.server)) if log_in.server else log_in.failed
-        sentence, colon, _ = said.partition(": ")
-        return f"{self.text(sentence)}." if colon else self.text(sentence)
+        sentence, colon, _ = log_in.failed.partition(": ")
+        said = self.text(f"{sentence}." if colon else sentence)
+        return said.replace(log_in.server, self.server(log_in.server)) if log_in.server else said
 
     def overview(self, overview: Overview) -> Overview:
         """The farm's overview with all names and addresses replaced."""

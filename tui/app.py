@@ -39,6 +39,7 @@ from tui.nodes import NodesView
 from tui.overview import OverviewView
 from tui.page import Page
 from tui.scheduler import SchedulerView
+from tui.sessions import SessionsView
 from tui.tabs import TabBar
 from tui.themes import DEFAULT, OWN
 from tui.timeline import TimelineView
@@ -55,6 +56,7 @@ VIEWS: tuple[type[View], ...] = (
     BuildsView,
     BootView,
     SchedulerView,
+    SessionsView,
 )
 """The tabs, in their order."""
 PARTS: dict[str, type[DOMNode]] = {

@@ -14,12 +14,15 @@ from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
+from farm.view.boot import marks
 from farm.view.live import Live
 from farm.view.roles import Idle
+from farm.view.session_words import extra_lines, round_trip_words
 from farm.view.status import HostStatus, NodeStatus
-from farm.view.wording import count, duration, milliseconds, size
+from farm.view.wording import clock_words, count, duration, milliseconds, size
 from farm.watch.activity import Job, JobPlace, JobState
 from farm.watch.events import BOOT_STAGES
+from farm.watch.node_telemetry import SessionTold
 from farm.watch.state import NO_JOBS, Reading
 from tui import state_words
 from tui.base_view import Detail
@@ -33,6 +36,8 @@ from tui.widgets.table import LiveTable
 READING_SECONDS = 5.0
 """Agents are asked so often."""
 READINGS_SPAN = 900.0
+SHOWN_LOG_INS = 6
+"""The last ones at the machine; the tab Sessions has all."""
 Line = tuple[str, str]
 
 
@@ -71,7 +76,8 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if host is not None:
         lines += _login(host, now)
-    lines += [("logged in", f"{clean(user.name)} for {duration(now - user.since)}") for user in node.users]
+    if node.session is not None and node.session.agent is not None:
+        lines += screen_lines(node.session.agent, now)
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
@@ -107,13 +113,26 @@ def _login(host: HostStatus, now: float) -> Iterable[Line]:
         yield "environment", f"receiving or unpacking one for {duration(now - host.installing)}"
 
 
+def screen_lines(told: SessionTold, now: float) -> Iterable[Line]:
+    """Who is at the screen of a machine, how far away the server is, what is plugged in, and the last log-ins."""
+    for user in told.users:
+        yield "logged in", f"{user.name} for {duration(now - user.since)}, since {clock_words(user.since, now)}"
+    yield "server", told.server
+    if told.round_trip is not None:
+        yield "round trip", f"{round_trip_words(told.round_trip)} to the server and back"
+    yield from extra_lines(told.extras)
+    for each in reversed(told.log_ins[-SHOWN_LOG_INS:]):
+        yield "log-in", f"{clock_words(each.at, now)} {each.user or 'no name'}: {each.failed or 'succeeded'}"
+
+
 def boot_lines(node: NodeStatus) -> list[Line]:
     """The stages of the present boot, each with its hour and how long it took to come to it."""
     reached = [(stage, node.stages[stage]) for stage in BOOT_STAGES if stage in node.stages]
     if not reached:
         return []
     first = reached[0][1]
-    lines = [(str(stage), f"{state_words.clock(at)}  +{max(0.0, at - first):.1f} s") for stage, at in reached]
+    steps = [*((str(stage), at) for stage, at in reached), *marks(node)]
+    lines = [(name, f"{state_words.clock(at)}  +{max(0.0, at - first):.1f} s") for name, at in steps]
     if node.uptime:
         noted = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in node.uptime.items())
         lines.append(("own record", f"{noted} after its kernel started"))
@@ -160,8 +179,9 @@ class NodeDetail(Detail):
 
     TITLE = "A node"
     ABOUT = (
-        "The slots and their files; graphs of the measurements of the node's agent in the last 15 minutes (only "
-        "nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
+        "The slots and their files; or of a thin client who is logged in, the server and the time to it and back, "
+        "sound, sticks and printers, and the last log-ins. Graphs of the measurements of the node's agent in the last "
+        "15 minutes (only nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
     )
     DEFAULT_CSS = """
     NodeDetail {
@@ -189,6 +209,7 @@ class NodeDetail(Detail):
         self._lists: dict[str, Sequence[Line]] = {}
         self._readings: list[Reading] = []
         self._table = self._slot_table()
+        self._table.display = self._node is None or self._node.session is None or self._node.compile is not None
         self._processor = Graph(span=READINGS_SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
         self._memory = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="memory")
         self._network = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="network")
@@ -226,7 +247,7 @@ class NodeDetail(Detail):
     def on_mount(self) -> None:
         """Ask for what its agent measured, now and then again."""
         self.set_class(self.app.size.width < 100, "-narrow")
-        self._table.focus()
+        (self._table if self._table.display else self.query_one(Page)).focus()
         self.run_worker(self._read(), exclusive=True, group="readings")
 
     def on_resize(self) -> None:

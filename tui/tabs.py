@@ -35,6 +35,8 @@ class TabBar(Widget):
         """What stands on each tab at the present width."""
         labels = [f" {number} {title} " for number, title in enumerate(self._titles, 1)]
         if sum(map(len, labels)) > self.size.width:
+            labels = [label.rstrip() for label in labels]
+        if sum(map(len, labels)) > self.size.width:
             labels = [label if i == self.current else f" {i + 1} " for i, label in enumerate(labels)]
         return labels
 

@@ -21,9 +21,10 @@ from farm.errors import FarmError
 from farm.errors.hints import hint
 from farm.home import Home
 from farm.printable import printable
+from farm.view import boot
 from farm.view.idle import idle_reason
 from farm.view.roles import Idle
-from farm.view.sessions import extra_lines, round_trip_words
+from farm.view.session_words import extra_lines, round_trip_words
 from farm.view.status import STATUS_SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
 from farm.view.wording import clock_words, duration, size
 from farm.watch.events import Stage
@@ -262,11 +263,13 @@ def _telemetry(told: Telemetry) -> list[tuple[str, str | Text]]:
 def _stages(found: NodeStatus) -> Table:
     """When each stage was reached, how long after the one before, and after power-on."""
     table = plain_table("STAGE", "AT", ">TOOK", ">TOTAL")
-    reached = sorted(found.stages.items(), key=lambda item: item[1])
+    reached = [(stage_text(stage), at) for stage, at in found.stages.items()]
+    reached += [(stage_text(Stage.READY, word=name), at) for name, at in boot.marks(found)]
+    reached.sort(key=lambda item: item[1])
     first = before = reached[0][1]
-    for stage, at in reached:
+    for word, at in reached:
         clock = datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
-        took = f"{at - before:.1f}s" if stage is not Stage.POWERED else ""
-        table.add_row(stage_text(stage), clock, took, f"{at - first:.1f}s")
+        took = f"{at - before:.1f}s" if word.plain != Stage.POWERED else ""
+        table.add_row(word, clock, took, f"{at - first:.1f}s")
         before = at
     return table

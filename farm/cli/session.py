@@ -20,7 +20,7 @@ from farm.cli.output import out, show_json
 from farm.cli.status import load, plain_table, screen_text, state_text
 from farm.history.log_in_records import LogInRecord
 from farm.home import Home
-from farm.view.sessions import round_trip_words
+from farm.view.session_words import round_trip_words
 from farm.view.status import NodeStatus
 from farm.view.wording import clock_words, duration
 

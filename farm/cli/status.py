@@ -22,7 +22,7 @@ from farm.home import Home
 from farm.supervisor import Supervisor
 from farm.view.from_state import build
 from farm.view.roles import stage_word
-from farm.view.sessions import failed_lately
+from farm.view.session_words import failed_lately
 from farm.view.status import NodeStatus, Status
 from farm.view.wording import clock_words, count, duration
 from farm.watch import service_source

@@ -89,6 +89,15 @@ def spans(node: NodeStatus, now: float) -> list[Span]:
     return found
 
 
+def marks(node: NodeStatus) -> list[tuple[str, float]]:
+    """What its roles have come to after the stages of its boot, and the Unix time of each, by our clock."""
+    agent, noted = node.stages.get(Stage.AGENT), node.uptime.get(Stage.AGENT)
+    if agent is None or noted is None:
+        return []
+    names = (name for role in map(load, node.roles) for name in role.marks if name in node.uptime)
+    return [(name, agent + node.uptime[name] - noted) for name in names]
+
+
 def usual(boots: Iterable[list[Span]]) -> dict[Stage, float]:
     """How many seconds each stage takes, in the middle of all that have got past it."""
     seconds: dict[Stage, list[float]] = {}

@@ -11,7 +11,7 @@ from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
 from farm.printable import printable
 from farm.view.refused import refused
-from farm.view.sessions import log_in_problems
+from farm.view.session_words import log_in_problems
 from farm.view.strangers import stranger_problems
 from farm.view.wording import NAMED, few
 from farm.watch.activity import Scheduler

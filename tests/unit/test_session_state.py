@@ -21,7 +21,7 @@ from farm.node.session import round_trip
 from farm.node.session.log_ins import LogInNoted, note
 from farm.node.session.login_failure import FailureKind, LoginFailure
 from farm.view.idle import idle_reason
-from farm.view.sessions import extra_lines, failed_lately, failing, kind_of, log_in_problems, round_trip_words
+from farm.view.session_words import extra_lines, failed_lately, failing, kind_of, log_in_problems, round_trip_words
 from farm.watch.node_telemetry import LoggedIn, LogInTold, SessionTold, parse, plain_value
 from tests.unit.test_session_role import MAC, NOBODY, shown, state_of
 from tui.anonymize import Mask
@@ -275,4 +275,6 @@ def test_names_can_be_hidden() -> None:
     seen = [msgspec.to_builtins(mask.node(shown(said)).session), msgspec.to_builtins(mask.log_in(record))]
     assert not any("alice" in text.lower() or "example" in text for text in _texts(seen))
     assert "user1" in _texts(seen)
+    down = mask.failed(LogInTold(1.0, "alice", SERVER, DOWN))
+    assert f"The server {mask.server(SERVER)} does not answer." == down
     assert 5 in seen[0]["agent"]["extras"]["sticks"][0].values()

@@ -14,7 +14,7 @@ from textual.pilot import Pilot
 
 from farm.attach import Lost
 from farm.view.live import Update
-from tests.unit.tui_fixtures import FakeAttachment, scheduler_down, snapshot
+from tests.unit.tui_fixtures import FakeAttachment, scheduler_down, snapshot, with_desks
 from tui.app import FarmTop
 
 SMALL, USUAL, LARGE = (80, 24), (120, 36), (160, 50)
@@ -59,6 +59,11 @@ CASES = {
     "boot-large": Case(("6",), LARGE),
     "scheduler": Case(("7",)),
     "scheduler-large": Case(("7",), LARGE),
+    "sessions": Case(("8",), updates=(*WHOLE, with_desks())),
+    "sessions-large": Case(("8",), LARGE, updates=(*WHOLE, with_desks())),
+    "sessions-failed": Case(("8", "f", "f"), USUAL, "farm-light", (*WHOLE, with_desks())),
+    "desk": Case(("8", "enter"), updates=(*WHOLE, with_desks())),
+    "desk-large": Case(("8", "enter"), LARGE, updates=(*WHOLE, with_desks())),
     "help": Case(("2", "question_mark"), USUAL),
 }
 

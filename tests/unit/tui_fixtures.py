@@ -14,10 +14,30 @@ from farm.errors import FarmError
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
 from farm.history.log_in_records import LogInRecord
 from farm.view.live import Delta, Live, Snapshot, Update
-from farm.view.status import CompileStatus, HostStatus, NodeStatus, Overview, SchedulerStatus, ServiceStatus, Status
+from farm.view.status import (
+    CompileStatus,
+    HostStatus,
+    NodeStatus,
+    Overview,
+    SchedulerStatus,
+    ServiceStatus,
+    SessionStatus,
+    Status,
+)
 from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
 from farm.watch.events import Stage
-from farm.watch.node_telemetry import CompileTold, HeldEnvironment, Memory, Overlay, Processors, Telemetry, Traffic
+from farm.watch.node_telemetry import (
+    CompileTold,
+    HeldEnvironment,
+    LoggedIn,
+    LogInTold,
+    Memory,
+    Overlay,
+    Processors,
+    SessionTold,
+    Telemetry,
+    Traffic,
+)
 from farm.watch.state import Reading
 
 # Clock times in pictures must be the same everywhere.
@@ -282,6 +302,11 @@ def snapshot() -> Snapshot:
     return Snapshot(time=NOW, overview=overview(), nodes=nodes(), jobs=jobs(), ended=ended(), samples=samples())
 
 
+def with_desks() -> Delta:
+    """Thin clients besides."""
+    return Delta(time=NOW, nodes=desks())
+
+
 def scheduler_down() -> Delta:
     """The scheduler is gone."""
     now = overview()
@@ -338,6 +363,33 @@ def build_detail(id: int) -> BuildDetail:
         failures=[FileTime("src/core/bad.cpp", "node-a1", "remote", 900, 1, build.ended - 20)],
         waits=[Wait("bob-pc", 12.5)],
     )
+
+
+def desks() -> list[NodeStatus]:
+    """Two thin clients: at one somebody sits, at the other the last log-in has failed."""
+    server, silent = "10.0.0.1", "The server 10.0.0.1 does not answer."
+    said = [LogInTold(NOW - 1260, "carol", server, silent), LogInTold(NOW - 1200, "carol", server)]
+    extras: dict[str, object] = {
+        "sound": {"running": True, "output": "HDA Intel", "volume": 90},
+        "sticks": {"sticks": [{"label": "PHOTOS", "size": 4 << 30, "filesystem": "vfat", "state": "shared"}]},
+        "printers": {"devices": [{"model": "LaserJet 1020", "device": "/dev/usb/lp0", "port": 9100, "busy": False}]},
+    }
+    used = SessionTold(
+        ready=True,
+        users=[LoggedIn("carol", NOW - 1195)],
+        server=server,
+        round_trip=0.0004,
+        log_ins=said,
+        extras=extras,
+    )
+    free = SessionTold(ready=True, greeter=True, log_ins=[LogInTold(NOW - 90, "dave", server, silent)])
+    found = []
+    for number, told in ((0x21, used), (0x22, free)):
+        node = _machine(number, f"desk-{number - 0x20}", Stage.READY, NOW - 4019, None, 3.0)
+        uptime = {**node.uptime, "greeter": 31.5, "session": 2859.0}
+        stages = {stage: at for stage, at in node.stages.items() if stage is not Stage.REGISTERED}
+        found.append(replace(node, compile=None, session=SessionStatus(told), uptime=uptime, stages=stages))
+    return found
 
 
 def log_ins() -> list[LogInRecord]:

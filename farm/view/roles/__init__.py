@@ -32,6 +32,9 @@ class RoleView:
     advice: ClassVar[Mapping[Stage, tuple[str, str]]] = {}
     """Of the stages that the role comes to: what is missing there, and where to look ({name}: the machine)."""
 
+    marks: ClassVar[tuple[str, ...]] = ()
+    """What a machine notes that it has come to in the role, after the stages of its boot."""
+
     def section(self, farm: Farm, node: Node, *, has: bool) -> Struct | None:
         """Its section of the machine's status; None when it does not have the role (``has``), nor acts in it."""
         return None

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from farm.view.roles import Idle, RoleView, away
-from farm.view.sessions import failing
+from farm.view.session_words import failing
 from farm.view.status import NodeStatus, Overview, SessionStatus
 from farm.watch.events import Stage
 from farm.watch.state import Farm, Node
@@ -18,6 +18,8 @@ class SessionView(RoleView):
     advice: ClassVar[Mapping[Stage, tuple[str, str]]] = {
         Stage.AGENT: ("no greeter on its screen", "check lightdm: farm node ssh {name} systemctl status lightdm")
     }
+
+    marks: ClassVar[tuple[str, ...]] = ("greeter", "session")
 
     def section(self, farm: Farm, node: Node, *, has: bool) -> SessionStatus | None:
         """What its agent says, as long as that counts."""
