@@ -12,6 +12,8 @@ masked=(
 systemctl --quiet mask "${masked[@]}"
 # Started when somebody asks for it.
 systemctl --quiet disable udisks2.service
+# Started for TIMESERVER of lts.conf alone: without it, there may be no way to Debian's servers.
+systemctl --quiet disable systemd-timesyncd.service
 # At a node's boot no users are made.
 for users in /usr/lib/sysusers.d/farm-*.conf; do
   [ ! -e "$users" ] || systemd-sysusers "$users"

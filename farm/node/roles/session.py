@@ -12,7 +12,7 @@ from farm.node.roles import TYPE_CHECKING, Probe, Role
 from farm.node.session import greeter_mark
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from farm.node.metrics import Family
@@ -69,12 +69,17 @@ class Session(Role):
         import json
 
         from farm.node.lts.precedence import KnownMachine
-        from farm.node.session.lts_values import settle
+        from farm.node.session.lts_values import settle, told_values
         from farm.node.session.session_settings import FILE
 
         if settings := node["roles"]["session"]:
             write(os.path.join(root, FILE), json.dumps(settings))
-        settle(root, KnownMachine(node["name"], node["address"], node["mac"]))
+        known = KnownMachine(node["name"], node["address"], node["mac"])
+        settle(root, known)
+        if (lts := told_values(root)).found:
+            from farm.node.session.machine_setup import apply
+
+            apply(lts, known, root)
         screens = list(_screens(os.path.join(root, "sys/bus/pci/devices")))
         emulated = bool(screens) and EMULATED.issuperset(screens)
         if emulated:
@@ -104,6 +109,8 @@ class Session(Role):
         """Whether somebody can log in."""
         ready = SessionProbe().look()["ready"]
         seen = "The greeter is on the screen, or somebody is logged in." if ready else "There is no greeter."
+        if not _has_log_in():
+            seen = "No screen is for a log-in, as lts.conf says (SCREEN_nn)."
         return [finding("node-greeter", ready, seen, "systemctl restart lightdm; journalctl -u lightdm")]
 
 
@@ -124,6 +131,13 @@ def _screens(devices: str) -> Iterable[tuple[str, str]]:
             yield vendor, device
 
 
+def _has_log_in() -> bool:
+    """Whether a screen of the machine is for log-ins."""
+    from farm.node.session.lts_screens import NO_LOG_IN
+
+    return not os.path.exists(f"/{NO_LOG_IN}")
+
+
 class SessionProbe(Probe):
     """Whether the log-in is on the screen, and who is logged in since when."""
 
@@ -135,6 +149,7 @@ class SessionProbe(Probe):
         gap: float = GAP_SECONDS,
         mark: str = greeter_mark.FILE,
         noted: str = "",
+        has_log_in: Callable[[], bool] = _has_log_in,
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
         from farm.node.session import log_ins, round_trip
@@ -143,6 +158,7 @@ class SessionProbe(Probe):
         self._extras = look_all
         self._round_trip = round_trip.measured
         self._noted = log_ins.noted
+        self._has_log_in = has_log_in
         self.mark = mark
         self.log_ins = noted or log_ins.FILE
         self.sessions = sessions
@@ -168,7 +184,7 @@ class SessionProbe(Probe):
             self._gap_ends = now + self.gap
         noted = self._noted(self.log_ins)[-MAX_LOG_INS:]
         section: Section = {
-            "ready": in_use or now < self._gap_ends,
+            "ready": in_use or now < self._gap_ends or not self._has_log_in(),
             "greeter": started is not None,
             "users": users,
             **({"log_ins": [each._asdict() for each in noted]} if noted else {}),

@@ -57,6 +57,11 @@ def master(server: SessionServer, user: str, method: str) -> list[str]:
     ]
 
 
+def terminal(server: SessionServer, user: str, keys: str) -> list[str]:
+    """Log in on a terminal, which ssh asks for the password; ``keys``: a file of the server's host keys."""
+    return [*_trusting(server, "keyboard-interactive,password", keys), "-t", "-l", user, server.host]
+
+
 def over_master(command: str, *options: str) -> list[str]:
     """Run a command over the connection; with none it fails, and connects to nobody."""
     return [*_BARE, "-S", CONTROL, "-o", "ProxyCommand=false", *options, _PLACEHOLDER, *([command] if command else [])]
@@ -66,7 +71,7 @@ def _alias(server: SessionServer) -> str:
     return f"[{server.host}]:{server.port}"
 
 
-def _trusting(server: SessionServer, method: str) -> list[str]:
+def _trusting(server: SessionServer, method: str, keys: str = KNOWN_HOSTS) -> list[str]:
     options = (
         *server.options,
         f"Port={server.port}",
@@ -76,7 +81,7 @@ def _trusting(server: SessionServer, method: str) -> list[str]:
         "NumberOfPasswordPrompts=1",
         "StrictHostKeyChecking=yes",
         "UserKnownHostsFile=none",
-        f"GlobalKnownHostsFile={KNOWN_HOSTS}",
+        f"GlobalKnownHostsFile={keys}",
         f"HostKeyAlias={_alias(server)}",
         "UpdateHostKeys=no",
     )
