@@ -106,7 +106,7 @@ LINES = {
     "etc/udev/rules.d/91-farm-local-swap.rules": ".*",
     "etc/lightdm/lightdm.conf.d/70-farm-screens.conf": (
         r"\[LightDM\]|minimum-vt=\d+|\[Seat:\*\]"
-        r"|display-setup-script=/usr/bin/python3 -I -m farm\.node\.session\.screens\.on_display \d+"
+        r"|display-setup-script=/usr/bin/python3 -I -m farm\.node\.session\.lts_screens\.on_display \d+"
     ),
     "run/farm/no-log-in": "",
 }
