@@ -31,6 +31,7 @@ from farm.node.session.unattended import (
     invitation,
     mapped,
     offered,
+    password_of,
     read_last,
 )
 from farm.node.session.user_name import why_not
@@ -264,6 +265,29 @@ def test_names_of_hosts_make_names_of_users() -> None:
     assert Unattended(AUTOLOGIN, "guest01", "guest01", 0.0) == found[0]
     assert Unattended(AUTOLOGIN, "bob", "bob", 0.0) == own(LDM_USERNAME="bob", **rule)
     assert own("", **rule) is None
+
+
+def test_the_names_of_ltsp23_mean_the_same() -> None:
+    lists = {"PASSWORDS_A": "teacher/cXdlcjEyMzQK guest[0-9]*/MTIzNAo=", "PASSWORDS_B": "[/x guest01/eA== admin/%"}
+    assert Unattended(AUTOLOGIN, "guest01", "1234", 0.0) == own(AUTOLOGIN="pc/guest", **lists)
+    assert Unattended(AUTOLOGIN, "teacher", "qwer1234", 0.0, once=True) == own(
+        AUTOLOGIN="teacher", RELOGIN="0", **lists
+    )
+    assert Unattended(AUTOLOGIN, "admin", "admin", 0.0) == own(AUTOLOGIN="admin", **lists)
+    assert own("notebook", AUTOLOGIN="pc/guest") is None
+
+
+def test_once_is_not_again_after_a_log_out() -> None:
+    once = Unattended(AUTOLOGIN, "bob", "x", 0.0, once=True)
+    assert once.begins_with(None, Last())
+    assert once.begins_with(None, Last("The server a does not answer.", 5.0))
+    assert not once.begins_with(None, Last("", 5.0))
+    assert not once.begins_with("bob", Last())
+
+
+@given(st.text(), st.text())
+def test_any_list_of_passwords_is_read(listed: str, user: str) -> None:
+    assert isinstance(password_of(LtsValues({"PASSWORDS_X": listed}), user), str)
 
 
 @given(st.text(), st.text())

@@ -221,9 +221,9 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
         Variable("X_HORIZSYNC", TEXT, "X_HORZSYNC", state=WORKS),
     ),
     "Names of LTSP 23": (
-        Variable("AUTOLOGIN", TEXT, "LDM_AUTOLOGIN and LDM_USERNAME, or HOST_TO_USERNAME when it has a slash"),
-        Variable("RELOGIN", BOOLEAN, "log in again after a log-out"),
-        Variable("PASSWORDS_*", TEXT, "LDM_PASSWORD: a pattern of users, a slash and the password in base64"),
+        Variable("AUTOLOGIN", TEXT, "LDM_AUTOLOGIN and LDM_USERNAME; with a slash HOST_TO_USERNAME", state=WORKS),
+        Variable("RELOGIN", BOOLEAN, "log in again after a log-out", state=WORKS),
+        Variable("PASSWORDS_*", TEXT, "LDM_PASSWORD: a pattern of users, a slash, the password in base64", state=WORKS),
         Variable("X_MODES", TEXT, "X_MODE_0", "the first of them", WORKS),
         Variable("FSTAB_*", TEXT, "FSTAB_n"),
         Variable("CRONTAB_*", TEXT, "CRONTAB_n", "", LATER),

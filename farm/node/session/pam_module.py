@@ -92,7 +92,7 @@ def _authenticate(pamh: Any) -> int:
         greeter.tell(sentence)
         return int(pamh.PAM_AUTHINFO_UNAVAIL)
     own = offered(lts, os.uname().nodename)
-    if own and own.begins_with(pamh.user):
+    if own and own.begins_with(pamh.user, read_last()):
         reason = why_not(own.user, client_account.local_names(), _allowed(lts))
         if not reason:
             return _unattended(pamh, own, settings, left)

@@ -6,6 +6,8 @@ any time instead.
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import json
 import re
 import time
@@ -46,15 +48,18 @@ class Unattended(NamedTuple):
     password: str
     after: float | None
     """Seconds until it begins by itself; None: when somebody asks for it."""
+    once: bool = False
+    """After a log-out the greeter waits for somebody."""
 
     @property
     def in_list(self) -> bool:
         """Whether the greeter offers it in a list, beside log-ins with a name."""
         return self.kind == GUEST
 
-    def begins_with(self, name: str | None) -> bool:
+    def begins_with(self, name: str | None, last: Last) -> bool:
         """Whether it is meant when the greeter begins with this name; None: with nobody's."""
-        return name == (self.user if self.in_list else None)
+        over = self.once and last.at and not last.failed
+        return not over and name == (self.user if self.in_list else None)
 
 
 class Last(NamedTuple):
@@ -69,7 +74,9 @@ class Last(NamedTuple):
 def offered(lts: LtsValues, host: str) -> Unattended | None:
     """The log-in that lts.conf wants on a machine with this name; None when there is none."""
     kind = next((kind for variable, kind in KINDS.items() if lts.is_on(variable)), "")
-    if not kind or (lts.text("HOST_TO_USERNAME") and not host):
+    if not kind:
+        return _ltsp23(lts, host)
+    if lts.text("HOST_TO_USERNAME") and not host:
         return None
     user = lts.text("LDM_USERNAME") or mapped(lts.text("HOST_TO_USERNAME"), host) or host
     seconds = lts.number("LDM_LOGIN_TIMEOUT", 0, MAX_TIMEOUT, 0)
@@ -81,6 +88,24 @@ def mapped(rule: str, host: str) -> str:
     """The user of a host by HOST_TO_USERNAME: ``pc/guest`` makes guest01 of pc01; empty when it does not apply."""
     begin, slash, user = rule.partition("/")
     return user + host.removeprefix(begin) if slash and re.match(re.escape(begin) + "[0-9]", host) else ""
+
+
+def _ltsp23(lts: LtsValues, host: str) -> Unattended | None:
+    """The same by the names of LTSP 23: AUTOLOGIN is a user, or such a rule; RELOGIN=0 makes it happen once."""
+    said = lts.text("AUTOLOGIN")
+    user = mapped(said, host) if "/" in said else said
+    once = not lts.is_on("RELOGIN", default=True)
+    return Unattended(AUTOLOGIN, user, password_of(lts, user), 0.0, once) if user else None
+
+
+def password_of(lts: LtsValues, user: str) -> str:
+    """A user's password by PASSWORDS_x, lists of patterns, each with a slash and a password in base64; or the user."""
+    lists = [value for key, value in sorted(lts.found.items()) if key.startswith("PASSWORDS_")]
+    for pattern, _, written in (word.partition("/") for each in lists for word in each.split()):
+        with contextlib.suppress(re.error, ValueError):  # what is none of these is left out
+            if re.fullmatch(pattern, user):
+                return base64.b64decode(written, validate=True).decode().rstrip("\n")
+    return user
 
 
 class Nobody:
