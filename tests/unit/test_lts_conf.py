@@ -392,4 +392,4 @@ def test_a_node_can_import_it() -> None:
     names |= {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
 
     others = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert others == {name for name in names if name.startswith("farm.node.lts.")}
+    assert others == {name for name in names if name.startswith("farm.node.")}
