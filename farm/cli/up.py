@@ -158,7 +158,10 @@ def show_summary(home: Home, instance: Instance) -> None:
     sudo = "sudo " if instance.namespace else ""
     hints = Table(box=None, show_header=False, padding=(0, 2))
     hints.add_row(f"{farm} status --watch", "watch it")
-    hints.add_row(f"{sudo}{farm} run -- make -j12", "compile on it")
+    if "compile" in instance.roles:
+        hints.add_row(f"{sudo}{farm} run -- make -j12", "compile on it")
+    if instance.has_sessions and instance.machines:
+        hints.add_row(f"sudo {farm} node screen {instance.machines[0].name} --vnc", "sit down at one")
     hints.add_row(f"sudo {farm} down", "take it down")
     out.print(hints)
 
