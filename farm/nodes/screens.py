@@ -59,7 +59,8 @@ def order(home: Home, instance: Instance, node: NodeStatus, what: ScreenOrder, t
     words = ["/usr/bin/python3", "-I", "-m", "farm.node", what]
     said = ssh.run(home, instance, node.address, words, PATIENCE, json.dumps({"text": text}))
     try:
-        answer = msgspec.json.decode(said, type=_Answer)
+        # What ssh and other programs there have to say comes in other lines.
+        answer = msgspec.json.decode(next((line for line in said.splitlines() if line[:1] == "{"), ""), type=_Answer)
     except NOT_JSON:
         why = printable(said.strip(), 300)
         raise FarmError(f"{node.name} did not understand.", why, f"Look: farm node ssh {node.name}") from None

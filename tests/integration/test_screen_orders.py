@@ -20,7 +20,7 @@ from farm.view.status import NodeStatus, SessionStatus
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import SessionTold, Telemetry
 from tests.lab import until
-from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, login_room
+from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, ThinClient, login_room
 
 MAC = "52:54:00:00:00:01"
 TEXT = "Please save your work; 'the server' restarts at 18:00 & <b>on time</b> $(reboot) – Grüße"
@@ -40,6 +40,19 @@ PermitRootLogin prohibit-password
 PidFile /run/sshd-of-the-farm.pid
 HostKey /etc/ssh/ssh_host_ed25519_key
 """
+
+
+KIOSK = ("DISPLAY=:7", "XAUTHORITY=/run/farm/screens/7/.Xauthority")
+"""A further screen, as lts.conf's SCREEN_07 makes one."""
+
+
+def start_kiosk(client: ThinClient) -> None:
+    """Start the X server of that screen with a cookie, and a program on it."""
+    client.machine.run("mkdir", "-p", "/run/farm/screens/7", "/run/farm/screens/8", "/run/farm/screens/none")
+    client.machine.run("env", *KIOSK, "xauth", "add", ":7", "MIT-MAGIC-COOKIE-1", "0123456789abcdef" * 2)
+    client.machine.run("ln", "-s", "/etc/shadow", "/run/farm/screens/8/.Xauthority")
+    client.machine.start("X7", "Xvfb", ":7", "-auth", "/run/farm/screens/7/.Xauthority", "-noreset")
+    until(lambda: client.machine.path("/tmp/.X11-unix/X7").exists(), "there is no X server")
 
 
 class Desk:
@@ -93,10 +106,11 @@ def test_a_message_at_the_greeter_and_in_the_session_and_the_log_out(desk: Desk)
     with pytest.raises(FarmError, match="Nobody is logged in at pc01"):
         desk.order("logout")
 
+    start_kiosk(client)
     assert [] == desk.order("message", TEXT)
     assert TEXT[:70] in client.screen()
-    (window,) = client.machine.processes("nobody")
-    assert "farm.node.session.message_window" in window
+    assert TEXT[:70] in client.machine.run("env", *KIOSK, "xwininfo", "-root", "-tree").stdout
+    assert ["farm.node.session.message_window"] * 2 == [each.split()[3] for each in client.machine.processes("nobody")]
     desk.sit_down()
     assert [USER] == desk.order("message", "Second")
     (second,) = desk.windows("Second")

@@ -21,6 +21,7 @@ from tests.login_room import SSHD, SSHD_PAM
 
 NAME = "virtual-1"
 USER, PASSWORD = "alice", "correct horse"
+MESSAGE = "Please save your work"
 COLOUR, WINDOW = b"\x12\xab\x34", "on the server"
 SESSION = f"""#!/bin/sh
 echo "$DISPLAY ${{XAUTHORITY:-$HOME/.Xauthority}}" > "$HOME/display"
@@ -158,7 +159,14 @@ def test_a_user_of_the_server_works_there_and_nobody_else_does(client: Lab, serv
     assert WINDOW in windows(server)
     until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
 
-    server.run("pkill", "-U", USER, "xterm")
+    agent = told(client)
+    assert (USER, "") == (agent["log_ins"][-1]["user"], agent["log_ins"][-1]["failed"])
+    assert agent["server"] == agent["log_ins"][-1]["server"]
+    assert 0 < agent["round_trip"] < 60
+    assert f"shown to {USER}" in client.farm("node", "message", NAME, MESSAGE).stdout
+    assert MESSAGE in windows(server)
+
+    assert f"{USER} logged out" in client.farm("node", "logout", NAME, "--yes").stdout
     until(lambda: not told(client)["users"] and told(client)["greeter"], "the greeter does not come back")
     until(lambda: not server.processes(USER), "programs stay on the server")
 

@@ -20,8 +20,10 @@ from farm.node.roles.session import MAX_LOG_INS, SessionProbe, server_of
 from farm.node.session import round_trip
 from farm.node.session.log_ins import LogInNoted, note
 from farm.node.session.login_failure import FailureKind, LoginFailure
+from farm.view.boot import marks
 from farm.view.idle import idle_reason
 from farm.view.session_words import extra_lines, failed_lately, failing, kind_of, log_in_problems, round_trip_words
+from farm.watch.events import Stage
 from farm.watch.node_telemetry import LoggedIn, LogInTold, SessionTold, parse, plain_value
 from tests.unit.test_session_role import MAC, NOBODY, shown, state_of
 from tui.anonymize import Mask
@@ -278,3 +280,11 @@ def test_names_can_be_hidden() -> None:
     down = mask.failed(LogInTold(1.0, "alice", SERVER, DOWN))
     assert f"The server {mask.server(SERVER)} does not answer." == down
     assert 5 in seen[0]["agent"]["extras"]["sticks"][0].values()
+
+
+def test_greeter_and_session_are_among_the_steps_of_a_boot() -> None:
+    there = shown(SessionTold(ready=True, users=[LoggedIn("alice", 140.0)]))
+    assert [] == marks(there)
+    told = replace(there, uptime={"agent": 9.0, "greeter": 12.5, "session": 24.0, "iceccd": 3.0})
+    agent = told.stages[Stage.AGENT]
+    assert [("greeter", agent + 3.5), ("session", agent + 15.0)] == marks(told)

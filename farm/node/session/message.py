@@ -11,11 +11,15 @@ import tempfile
 import time
 from collections.abc import Iterator
 
+from farm.node.contract import MAX_BYTES
 from farm.node.files import write
 from farm.node.session import message_window
+from farm.node.session.lts_screens.run import FOLDER
 
 AUTHORITIES = "/run/lightdm/root"
 """Of each display that the display manager has started a file with the cookie, by the display's name."""
+COOKIE = ".Xauthority"
+"""Of each further screen (lts.conf's SCREEN_nn), in its folder, which has its number."""
 NEWEST = "/run/farm/message-{}"
 """Of each display: the pid of the window that came last."""
 OWNER = "nobody"
@@ -24,19 +28,33 @@ MAX_DISPLAYS = 10
 
 def show(text: str) -> list[str]:
     """Show it on each display; returns their names. Raises OSError when there is one and it can not be shown."""
-    shown = [display for display in displays() if _show_on(display, text)]
+    shown = [display for display in displays() if _shown_on(display, text)]
     if not shown and displays():
         raise OSError("the window did not appear")
     return shown
 
 
-def displays(folder: str = AUTHORITIES) -> list[str]:
-    """The X displays of this machine: ``:0`` and so on."""
+def displays(folder: str = AUTHORITIES, screens: str = FOLDER) -> dict[str, str]:
+    """The X displays of this machine, ``:0`` and so on, each with the file that has its cookie."""
+    found = {f":{name}": os.path.join(screens, name, COOKIE) for name in _numbers(screens, "")}
+    found |= {f":{name}": os.path.join(folder, f":{name}") for name in _numbers(folder, ":")}
+    return dict(sorted(found.items())[:MAX_DISPLAYS])
+
+
+def _numbers(folder: str, before: str) -> list[str]:
     try:
-        names = sorted(os.listdir(folder))
+        names = [name.removeprefix(before) for name in os.listdir(folder) if name.startswith(before)]
     except OSError:
         return []
-    return [name for name in names if name[:1] == ":" and name[1:].isdecimal()][:MAX_DISPLAYS]
+    return [name for name in names if name.isascii() and name.isdigit()]
+
+
+def _shown_on(display: str, text: str) -> bool:
+    """Whether it could be shown there: a display may just end, or have no cookie that is a file."""
+    try:
+        return _show_on(display, text)
+    except (KeyError, OSError):
+        return False
 
 
 def _show_on(display: str, text: str) -> bool:
@@ -79,8 +97,10 @@ def _show_on(display: str, text: str) -> bool:
 @contextlib.contextmanager
 def _cookie_for(uid: int, display: str) -> Iterator[str]:
     """A copy of a display's cookie that the account with this uid can read."""
-    with open(os.path.join(AUTHORITIES, display), "rb") as file:
-        cookie = file.read()
+    # The folder of a screen is its user's, who may have put anything there.
+    descriptor = os.open(displays()[display], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:
+        cookie = file.read(MAX_BYTES)
     with tempfile.NamedTemporaryFile(prefix="farm-message-") as copy:
         copy.write(cookie)
         copy.flush()
