@@ -18,7 +18,15 @@ PROBLEM_SECONDS = 3600.0
 """Log-ins that fail are a problem for so long after the last of them."""
 LEAST_FAILURES = 2
 """Failures for one reason that are more than an accident."""
-_OWN = (FailureKind.PASSWORD, FailureKind.EXPIRED, FailureKind.UNCHANGED, FailureKind.SHELL, FailureKind.TURNED_AWAY)
+_OWN = (
+    FailureKind.PASSWORD,
+    FailureKind.EXPIRED,
+    FailureKind.UNCHANGED,
+    FailureKind.SHELL,
+    FailureKind.TURNED_AWAY,
+    FailureKind.LOGGED_IN,
+    FailureKind.NOT_ENDED,
+)
 """What is the user's own matter, or that of the account."""
 _KEYS = (
     "If the server's keys were changed on purpose, give its machines the new ones: sudo farm up. "

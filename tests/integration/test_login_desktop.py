@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 from collections.abc import Iterator
 
 import pytest
 
-from tests.login_room import PASSWORD, USER, LoginRoom, login_room
+from farm.node.session.thin_session import ENDED, LOST, REASONS
+from tests.lab import until
+from tests.login_room import PASSWORD, USER, LoginRoom, ThinClient, login_room
 
 AS_SESSION = ("setpriv", "--reuid=64000", "--regid=64000", "--clear-groups", "env", "HOME=/run/farm/home", "DISPLAY=:0")
 NOTED = f"/home/{USER}/noted"
@@ -53,3 +57,87 @@ def test_lts_conf_and_the_last_choice_say_what_is_started(
     shared.client.machine.run(*AS_SESSION, "/usr/lib/farm/thin-session")
 
     assert shared.server.machine.path(NOTED).read_text().strip().startswith(started)
+
+
+@pytest.fixture
+def room() -> Iterator[LoginRoom]:
+    with login_room() as room:
+        yield room
+
+
+def second_client(room: LoginRoom) -> ThinClient:
+    """The second server, as a client."""
+    client = ThinClient(room.second.machine)
+    client.set_up()
+    client.machine.write("/run/farm/node.json", json.dumps({"name": "pc02", "mac": "52:54:00:00:00:02"}))
+    client.machine.run("userdel", USER)
+    client.told(room.server.settings())
+    return client
+
+
+def start_session(room: LoginRoom, client: ThinClient) -> subprocess.Popen[bytes]:
+    """Log in, and start a session without a screen of this machine, as its display manager does."""
+    room.server.machine.write("/usr/bin/plain", "#!/bin/sh\nexec sleep 1000\n", 0o755)
+    assert client.log_in(USER, PASSWORD)[0]
+    session = client.machine.start("session", *AS_SESSION, "/usr/lib/farm/thin-session")
+    until(lambda: "sleep 1000" in room.server.machine.processes(USER), "the session does not start")
+    return session
+
+
+def test_a_user_who_is_logged_in_elsewhere_is_asked(room: LoginRoom) -> None:
+    other = second_client(room)
+    session = start_session(room, other)
+
+    done, said = room.client.log_in(USER, PASSWORD, "no")
+    assert not done
+    assert "You are logged in at pc02 already. Type yes to end that" in said
+    assert "that session goes on" in said
+    assert "sleep 1000" in room.server.machine.processes(USER)
+    room.client.set_lts(LDM_LIMIT_ONE_SESSION="False")
+    assert room.client.log_in(USER, PASSWORD)[0]
+    room.client.set_lts()
+    room.client.log_out()
+
+    # The same at the greeter, whose text is as wide as a sentence now.
+    room.client.start_greeter()
+    room.client.type(USER)
+    room.client.wait_for_question()
+    room.client.type(PASSWORD)
+    until(lambda: room.client.said_width() > 350, "the greeter asks nothing")
+    room.server.machine.write("/usr/bin/plain", "#!/bin/sh\nexec xev\n", 0o755)
+    room.client.type("yes")
+    room.client.wait_for_session()
+
+    assert ENDED == session.wait(30)
+    assert "sleep 1000" not in room.server.machine.processes(USER)
+    other.log_out()
+    assert REASONS[ENDED] in other.log_in(USER, PASSWORD, "no")[1]
+
+
+def test_without_the_question_the_other_session_is_ended(room: LoginRoom) -> None:
+    session = start_session(room, room.client)
+    other = second_client(room)
+    other.set_lts(LDM_LIMIT_ONE_SESSION_PROMPT="False")
+
+    assert other.log_in(USER, PASSWORD)[0]
+
+    assert ENDED == session.wait(30)
+    assert "sleep 1000" not in room.server.machine.processes(USER)
+
+
+def test_a_server_that_is_restarted(room: LoginRoom) -> None:
+    session = start_session(room, room.client)
+
+    # As an init does: programs are asked to end, and then the service.
+    room.server.machine.run("pkill", "-TERM", "-u", USER)
+    room.server.machine.run("pkill", "-KILL", "-x", "sshd")
+    assert LOST == session.wait(30)
+    room.client.log_out()
+
+    assert [] == room.client.machine.processes("farm-session")
+    assert "" == room.client.users()
+    room.server.start()
+    assert not room.server.machine.processes(USER)
+    done, said = room.client.log_in(USER, PASSWORD)
+    assert done
+    assert REASONS[LOST] in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import syslog
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from farm.node.retry import pauses
 from farm.node.session import client_account, log_ins, login_failure, ssh_command
@@ -24,19 +24,24 @@ _METHODS = ("keyboard-interactive", "password")
 
 Outcome = SessionServer | LoginFailure | None
 """The server to which there is a connection now, why there is none, or None when the user gave up."""
+Limit = Callable[[str], LoginFailure | None]
 
 
 class LogIn:
     """A user who wants to log in, on a machine whose display has a name (``:0``).
 
-    ``repeats``: whether a failure is noted that is the same as before.
+    ``repeats``: whether a failure is noted that is the same as before. ``limit``: says of a host, once the user is in,
+    why a session must not begin there.
     """
 
-    def __init__(self, user: str, person: Person, display: str, *, repeats: bool = True) -> None:
+    def __init__(
+        self, user: str, person: Person, display: str, *, repeats: bool = True, limit: Limit = lambda host: None
+    ) -> None:
         self.user = user
         self.person = person
         self.display = display
         self.repeats = repeats
+        self.limit = limit
         self.password: str | None = None
         self._banner = ""
         """What a server says to everybody."""
@@ -69,6 +74,7 @@ class LogIn:
         failed = self._open(server, method) or self._look(server)
         if failed and failed.kind is FailureKind.EXPIRED:
             failed = self._change(server) or self._open(server, method) or self._look(server)
+        failed = failed or self.limit(server.host)
         if failed:
             client_account.end_processes()
         return failed

@@ -31,6 +31,10 @@ class FailureKind(Enum):
     """The server does not let the user in, and says why in its own words."""
     CLOSED = "closed"
     """The server ended the connection: full, closed for maintenance, not for this user."""
+    LOGGED_IN = "logged in"
+    """The user has another session there, and keeps it."""
+    NOT_ENDED = "not ended"
+    """The user's other session does not end."""
     SHELL = "shell"
     """The account's shell runs no commands."""
     OTHER = "other"
@@ -56,6 +60,8 @@ _SENTENCES = {
     FailureKind.UNKNOWN_KEY: "This machine was not told the host key of {host}; your password was not sent.",
     FailureKind.TURNED_AWAY: "The server {host} does not let you in.",
     FailureKind.CLOSED: "The server {host} does not let you in now.",
+    FailureKind.LOGGED_IN: "You are logged in on {host} already; that session goes on.",
+    FailureKind.NOT_ENDED: "Your other session on {host} could not be ended; try again.",
     FailureKind.SHELL: "Your account on {host} has no shell that runs programs.",
     FailureKind.OTHER: "The log-in on {host} failed.",
 }

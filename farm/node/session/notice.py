@@ -16,8 +16,9 @@ MAX_BYTES = 600
 
 
 def leave(text: str) -> None:
-    """Called in the session."""
-    write(LEFT, text)
+    """Called in the session; one whose log-in is gone has no place for it any more."""
+    if os.path.isdir(FOLDER):
+        write(LEFT, text)
 
 
 def keep() -> None:

@@ -24,6 +24,7 @@ from farm.node.session.ldminfo import by_rating
 from farm.node.session.log_in import LogIn, Outcome
 from farm.node.session.login_failure import LoginFailure
 from farm.node.session.lts_values import LtsValues, told_values
+from farm.node.session.one_session import limit_to_one
 from farm.node.session.open_question import open_question
 from farm.node.session.server_choice import choose
 from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
@@ -42,14 +43,15 @@ class Greeter:
     def __init__(self, pamh: Any) -> None:
         self._pamh = pamh
 
-    def ask(self, text: str) -> str | None:
-        """What they type without its being shown, or None when they give up.
+    def ask(self, text: str, *, shown: bool = False) -> str | None:
+        """What they type, by default without its being shown, or None when they give up.
 
         A question of the server is told as well: the greeter shows none as long as it shows something else.
         """
         if text != PASSWORD:
             self.tell(text)
-        typed = self._pamh.conversation(self._pamh.Message(self._pamh.PAM_PROMPT_ECHO_OFF, text)).resp
+        kind = self._pamh.PAM_PROMPT_ECHO_ON if shown else self._pamh.PAM_PROMPT_ECHO_OFF
+        typed = self._pamh.conversation(self._pamh.Message(kind, text)).resp
         return None if typed is None else str(typed)
 
     def tell(self, text: str) -> None:
@@ -106,7 +108,11 @@ def _authenticate(pamh: Any) -> int:
         log_ins.note(user, "", reason)
         greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
-    outcome = _log_in(LogIn(user, greeter, _display(pamh)), choose(settings, lts).servers)
+
+    def limit(host: str) -> LoginFailure | None:
+        return limit_to_one(lts, host, _display(pamh), lambda text: greeter.ask(text, shown=True))
+
+    outcome = _log_in(LogIn(user, greeter, _display(pamh), limit=limit), choose(settings, lts).servers)
     if isinstance(outcome, LoginFailure):
         greeter.tell(outcome.sentence)
     return int(pamh.PAM_SUCCESS if isinstance(outcome, SessionServer) else pamh.PAM_AUTH_ERR)

@@ -65,19 +65,26 @@ done
 # A client that was switched off or unplugged says no good-bye, and sshd would wait for hours: the session ends then,
 # and so does its connection.
 trap '' HUP
+ended=0
+trap 'ended=$FARM_ENDED' USR1
 exec 3<&0 < /dev/null
 (
-	while beat=$(timeout "$FARM_PATIENCE" head -c 1 <&3) && [ -n "$beat" ]; do :; done
+	# FARM_BEAT is by what a log-in elsewhere finds it, to end the session: see one_session.py.
+	while beat=$(FARM_BEAT=1 timeout "$FARM_PATIENCE" head -c 1 <&3); how=$? && [ -n "$beat" ]; do :; done
 	[ -z "$FARM_FOLDER" ] || rm -rf "$FARM_FOLDER"
+	[ "$how" -le 124 ] || kill -USR1 $$
 	kill -HUP 0
+	[ "$how" -le 124 ] || sleep 5
 	kill "$sshd"
 ) > /dev/null 2>&1 &
 watch=$!
 # What a session leaves running must not hold the connection by its output, which Xsession keeps in ~/.xsession-errors.
 (
 	trap - HUP
-	exec env -u FARM_SESSION -u FARM_DEFAULT_SESSION -u FARM_LANGUAGE -u FARM_DEFAULT_LANGUAGE -u FARM_XSESSION -u FARM_NAME -u FARM_MAC -u FARM_DISPLAY -u FARM_PATIENCE \
-		-u FARM_FOLDER -u FARM_NO_HOME -u FARM_NO_DISPLAY -u FARM_NO_XSESSION "$xsession" ${command:+"$command"} 3<&- > /dev/null 2>&1
+	# shellcheck disable=SC2046 # names, without spaces
+	unset $(env | sed -n 's/^\(FARM_[A-Z_]*\)=.*/\1/p')
+	exec "$xsession" ${command:+"$command"} 3<&- > /dev/null 2>&1
 )
 kill "$watch"
 [ -z "$FARM_FOLDER" ] || rm -rf "$FARM_FOLDER"
+exit "$ended"

@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from importlib import resources
 from types import MappingProxyType
@@ -24,12 +25,18 @@ from farm.node.session.ssh_command import over_master
 BEAT_SECONDS = 10.0
 PATIENCE_SECONDS = 40
 """Without a beat, after which the server ends the session: with what ssh takes, all is over within a minute."""
-NO_HOME, NO_DISPLAY, NO_XSESSION = 91, 92, 93
+NO_HOME, NO_DISPLAY, NO_XSESSION, ENDED = 91, 92, 93, 94
 """Exit codes of the part on the server."""
+LOST = 255
+"""That of ssh when there is no connection any more, or the part on the server was killed."""
+LOST_SECONDS, POLL_SECONDS = 1.0, 0.1
+"""In which a connection is seen to be gone: a server that stops ends its programs first."""
 REASONS = {
     NO_HOME: "The session did not start: nothing can be written in your home on the server.",
     NO_DISPLAY: "The session did not start: xauth is missing on the server, or its sshd has X11Forwarding off.",
     NO_XSESSION: "The session did not start: the server has no Xsession.",
+    ENDED: "Your session here was ended, as you have logged in at another machine.",
+    LOST: "Your session has ended, as the connection to the server was lost: it was stopped, or the network failed.",
 }
 _COOKIE = re.compile(r"\s(MIT-MAGIC-COOKIE-1)\s+([0-9a-f]{32,64})$", re.MULTILINE)
 _DISPLAY = re.compile(r":([0-9]{1,4})(\.[0-9]+)?")
@@ -45,7 +52,7 @@ def main() -> int:
     with during_session(lts, folder) as extras:
         remote = remote_command(desktop_environment(lts), node, os.environ.get("DISPLAY", ""), folder.made, extras)
         code = _run(over_master(remote, "-T", "-x" if direct else "-Y"), cookie)
-    if code in REASONS:
+    if code in REASONS and (code != LOST or _is_lost()):
         notice.leave(REASONS[code])
     return code
 
@@ -74,11 +81,23 @@ def remote_command(
         "FARM_NO_HOME": str(NO_HOME),
         "FARM_NO_DISPLAY": str(NO_DISPLAY),
         "FARM_NO_XSESSION": str(NO_XSESSION),
+        "FARM_ENDED": str(ENDED),
         **extras,
     }
     script = resources.files("farm.node.session").joinpath("remote-session.sh").read_text()
     words = ["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", script]
     return "exec " + shlex.join(words)
+
+
+def _is_lost() -> bool:
+    """Whether there is no connection any more; without windows, as after an order to log out, it goes on."""
+    check = over_master("", "-O", "check")
+    end = time.monotonic() + LOST_SECONDS
+    while time.monotonic() < end:
+        if subprocess.run(check, capture_output=True, check=False).returncode:
+            return True
+        time.sleep(POLL_SECONDS)
+    return False
 
 
 def _cookie() -> str:

@@ -1,0 +1,67 @@
+"""One session for each user on a server: at a log-in the other one is found, and ended when its user says so.
+
+A session of ours is marked there by its processes, so that the mark is never older than the session, on any server: the
+part on the server (remote-session.sh) has FARM_NAME in its environment, the machine at which its user sits, and what
+waits there for the machine's next sign of life has FARM_BEAT. Ended, that ends the session as if the machine were gone.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+
+from farm.node.contract import NAME
+from farm.node.session.login_failure import FailureKind, LoginFailure
+from farm.node.session.lts_values import LtsValues
+from farm.node.session.ssh_command import over_master
+from farm.node.session.ssh_run import run
+
+LOOK = "grep -sazhoe '^FARM_NAME=.*' /proc/[0-9]*/environ | tr '\\0' '\\n' | sort -u | head -n 20"
+"""Prints a line for each machine at which the user sits: environments of others cannot be read."""
+END = """
+tries=0
+while grep -sazqe '^FARM_NAME=' /proc/[0-9]*/environ; do
+	for each in $(grep -sazle '^FARM_BEAT=' /proc/[0-9]*/environ); do
+		each=${each#/proc/}
+		kill "${each%/environ}" 2> /dev/null
+	done
+	tries=$((tries + 1))
+	[ "$tries" -lt 50 ] || exit 1
+	sleep 0.2
+done
+echo FARM-ENDED
+"""
+"""Ends them all, and waits until they are over."""
+ENDED = "FARM-ENDED"
+_AGREED = {"y", "yes"}
+
+
+def limit_to_one(lts: LtsValues, host: str, display: str, ask: Callable[[str], str | None]) -> LoginFailure | None:
+    """Find the user's other sessions on the server, and end them if that is wanted; why a new one must not begin.
+
+    ``ask``: puts a question to the user.
+    """
+    if not lts.is_on("LDM_LIMIT_ONE_SESSION", True):
+        return None
+    machines = _machines(_run(LOOK, display))
+    if not machines:
+        return None
+    if lts.is_on("LDM_LIMIT_ONE_SESSION_PROMPT", True):
+        answer = ask(f"You are logged in at {' and '.join(machines)} already. Type yes to end that session.")
+        if (answer or "").strip().lower() not in _AGREED:
+            return LoginFailure(FailureKind.LOGGED_IN, host)
+    if ENDED not in _run(END, display).split():
+        return LoginFailure(FailureKind.NOT_ENDED, host)
+    return None
+
+
+def _machines(said: str) -> list[str]:
+    """The names of the machines; what is none is not shown."""
+    names = (found[1] for line in said.splitlines() if (found := re.fullmatch("FARM_NAME=(.*)", line)))
+    return sorted({name if NAME.fullmatch(name) else "another machine" for name in names})
+
+
+def _run(script: str, display: str) -> str:
+    """Run a script on the server by sh, whatever the user's shell is."""
+    return run(over_master(f"exec sh -c {shlex.quote(script)}", "-x", "-T"), display).stdout
