@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,7 +30,7 @@ def client(lab: Lab) -> Iterator[Lab]:
     """A lab with one thin client, whose sound is recorded, and whose volume is neither all nor nothing."""
     virtual = "virtual: {memory: 1024, sound: recorded}"
     (lab.home / "farm.yaml").write_text(f"name: {lab.name}\n{virtual}\nnodes: {{image: thin-client}}\n")
-    (lab.home / "lts.conf").write_text("[default]\nVOLUME = 80\nPCM_VOLUME = 50\n")
+    (lab.home / "lts.conf").write_text("[default]\nVOLUME = 80\nMIC_VOLUME = 50\n")
     lab.farm("image", "build", "thin-client")
     lab.farm("up", "--virtual", "1")
     yield lab
@@ -56,7 +57,8 @@ def in_session(host: OwnRoot, *argv: str) -> list[str]:
 
 def test_a_tone_of_the_server_comes_out_of_the_card_and_nowhere_else(client: Lab, server: OwnRoot) -> None:
     assert {} == sound(client)
-    assert "[50%] [on]" in on_client(client, "amixer -c 0 sget PCM").replace("[-37.00dB] ", "")
+    for channel, volume in (("Master", 80), ("Capture", 50)):
+        assert re.search(rf"\[{volume}%\].*\[on\]", on_client(client, f"amixer -c 0 sget {channel}")), channel
     log_in(client)
     until(lambda: any("xterm" in line for line in server.processes(USER)), "the session does not start")
     until(lambda: sound(client).get("output"), "no output is told of")

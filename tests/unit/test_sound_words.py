@@ -86,6 +86,7 @@ def test_channels_of_the_mixer() -> None:
         "-D_VOLUME": "1",
     }
     assert [
+        ["Master", "80%", "unmute"],
         ["CD", "60%", "unmute"],
         ["Front Mic", "capture", "50%", "cap"],
         ["Capture", "capture", "40%", "cap"],

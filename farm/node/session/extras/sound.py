@@ -90,12 +90,12 @@ def wireplumber_conf(lts: LtsValues) -> str:
 
 
 def mixer_words(lts: LtsValues) -> list[list[str]]:
-    """For each ``*_VOLUME`` of lts.conf what amixer(1) is told after ``sset``: the channel, its volume, and no mute."""
-    told = []
+    """What amixer(1) is told after ``sset`` for each ``*_VOLUME`` of lts.conf: the channel, its volume, and no mute."""
+    told = [["Master", f"{lts.number('VOLUME', 0, 100, VOLUME)}%", "unmute"]]
     for key in sorted(lts.found):
         volume = lts.number(key, 0, 100, -1)
         if (named := _CHANNEL.fullmatch(key)) and volume >= 0:
-            channel = " ".join(_ABBREVIATIONS.get(word, word) for word in named[1].replace("_", " ").title().split())
+            channel = " ".join(_ABBREVIATIONS.get(word, word) for word in named[1].title().split("_"))
             # A microphone is to be heard by programs, not by its own loudspeaker.
             way = ["capture", f"{volume}%", "cap"] if channel.endswith("Mic") else [f"{volume}%", "unmute"]
             told.append(["Capture" if channel == "Mic" else channel, *way])
