@@ -51,6 +51,9 @@ class Pseudonyms:
             if node.mac or (node.host is not None and node.host.slots):
                 self._nodes.add(node.name)
             self.name(node.name)
+            if node.session is not None and node.session.agent is not None:
+                for each in node.session.agent.log_ins:
+                    self.server(each.server)
 
     def name(self, name: str) -> str:
         """Of a node or a submitter."""
@@ -72,6 +75,14 @@ class Pseudonyms:
             high, low = divmod(number, 256)
             self._addresses[address] = f"00:00:5e:00:{high % 256:02x}:{low:02x}" if mac else f"198.18.{high}.{low}"
         return self._addresses[address]
+
+    def server(self, host: str) -> str:
+        """To which people log in: a name or an address."""
+        return self.blocked(host) if host else ""
+
+    def blocked(self, who: str) -> str:
+        """A name or an address."""
+        return self.address(who) if ANY_ADDRESS.fullmatch(who) else self.name(who)
 
     def host(self, key: HostKey) -> HostKey:
         """A daemon's name and address, both replaced."""
@@ -176,10 +187,6 @@ class Mask(Pseudonyms):
         """Of somebody who sits at a machine."""
         return self._people.setdefault(name, f"user{len(self._people) + 1}") if name else ""
 
-    def server(self, host: str) -> str:
-        """To which people log in: a name or an address."""
-        return self.blocked(host) if host else ""
-
     def failed(self, log_in: LogInRecord | LogInTold) -> str:
         """Why a log-in failed; a server's own words, after a colon, may name anybody."""
         sentence, colon, _ = log_in.failed.partition(": ")
@@ -220,10 +227,6 @@ class Mask(Pseudonyms):
             rivals=tuple(replace(each, address=self.address(each.address), netname="net") for each in scheduler.rivals),
             blocked=tuple(map(self.blocked, scheduler.blocked)),
         )
-
-    def blocked(self, who: str) -> str:
-        """A name or an address."""
-        return self.address(who) if ANY_ADDRESS.fullmatch(who) else self.name(who)
 
     def update(self, update: Update) -> Update:
         """A snapshot or a delta."""

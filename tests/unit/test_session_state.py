@@ -277,6 +277,9 @@ def test_names_can_be_hidden() -> None:
     seen = [msgspec.to_builtins(mask.node(shown(said)).session), msgspec.to_builtins(mask.log_in(record))]
     assert not any("alice" in text.lower() or "example" in text for text in _texts(seen))
     assert "user1" in _texts(seen)
+    learned = Mask()
+    learned.learn([shown(said)])
+    assert "example" not in learned.text("Log-ins at pc01 fail: The server mail.example.org does not answer.")
     down = mask.failed(LogInTold(1.0, "alice", SERVER, DOWN))
     assert f"The server {mask.server(SERVER)} does not answer." == down
     assert 5 in seen[0]["agent"]["extras"]["sticks"][0].values()
