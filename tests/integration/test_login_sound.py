@@ -176,6 +176,11 @@ def test_a_session_begins_without_sound(connected: LoginRoom) -> None:
     reason = "the server's sshd forwards no sockets (AllowStreamLocalForwarding)"
     assert {"running": False, "failed": reason} == look(connected)
 
+    connected.server.machine.run("chmod", "0700", "/tmp")
+    assert {} == begin(connected)
+    assert look(connected)["failed"].startswith("no folder on the server: mktemp: failed to create directory")
+    connected.server.machine.run("chmod", "1777", "/tmp")
+
 
 def test_what_a_session_left_is_not_trusted(connected: LoginRoom) -> None:
     connected.client.machine.run("ln", "-sfn", "/etc/shadow", "/run/farm/login/sound")

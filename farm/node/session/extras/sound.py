@@ -107,7 +107,11 @@ def _forward(folder: RemoteFolder, local: str) -> str:
     if not os.path.exists(local):
         return "no sound server runs on this machine"
     try:
-        on_server("", "-O", "forward", "-R", f"{folder.path}/pulse:{local}")
+        there = folder.path
+    except OSError as error:
+        return f"no folder on the server: {error}"
+    try:
+        on_server("", "-O", "forward", "-R", f"{there}/pulse:{local}")
     except OSError as error:
         syslog.syslog(syslog.LOG_WARNING, f"sound: {error}")
         return "the server's sshd forwards no sockets (AllowStreamLocalForwarding)"
