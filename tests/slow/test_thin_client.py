@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -173,6 +174,23 @@ def test_a_user_of_the_server_works_there_and_nobody_else_does(client: Lab, serv
     log_in(client, "wrong")
     until(lambda: "Failed" in server.log("sshd"), "a wrong password is not refused")
     assert [] == told(client)["users"]
+
+
+def test_with_ldm_directx_its_programs_draw_past_ssh(client: Lab, server: OwnRoot) -> None:
+    (client.home / "lts.conf").write_text("[default]\n  LDM_DIRECTX = yes\n")
+    client.farm("up")
+    powered = time.time()
+    client.farm("node", "reboot", NAME, "--force")
+    client.wait_for_boot(NAME, powered)
+
+    log_in(client)
+    assert WINDOW in windows(server)
+    display = server.path(f"/home/{USER}/display").read_text().split()[0]
+    assert f"{node(client)['address']}:0" == display.partition(".")[0]
+    until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
+
+    server.run("pkill", "-U", USER, "xterm")
+    until(lambda: told(client)["greeter"], "the greeter does not come back")
 
 
 def test_the_drivers_of_ordinary_pcs_are_there_with_all_that_they_need(client: Lab, tmp_path: Path) -> None:
