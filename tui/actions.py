@@ -6,6 +6,7 @@ from msgspec import Struct
 from textual.binding import Binding
 
 from farm.attach import Action
+from farm.printable import printable
 from farm.view.status import NodeStatus
 
 
@@ -43,7 +44,10 @@ NODE_ACTIONS: dict[Action, NodeAction] = {
 
 
 def warning(node: NodeStatus, action: Action) -> str:
-    """What becomes of running jobs; empty when they just go on."""
+    """What becomes of running jobs and of users who are logged in; empty when all just goes on."""
+    if node.users and action in ("reboot", "off"):
+        names = ", ".join(printable(user.name) for user in node.users)
+        return f"{names} is logged in there, and loses what is not saved."
     running = node.host.jobs_running if node.host else 0
     if not running or action in ("unblock", "drain"):
         return ""

@@ -15,7 +15,7 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.nodes import ssh
-from farm.nodes.power import AT_ONCE, PAUSE, POWER_WORDS, PowerOrder, batches, for_each, power
+from farm.nodes.power import AT_ONCE, PAUSE, POWER_WORDS, PowerOrder, batches, for_each, power, who_sits_there
 from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus
 from farm.view.wording import count
@@ -27,7 +27,9 @@ ESCAPE = "0x1d"
 
 names_argument = click.argument("names", metavar="[NODE...]", nargs=-1)
 all_option = click.option("--all", "everyone", is_flag=True, help="All nodes that are on, instead of named ones.")
-force_option = click.option("--force", is_flag=True, help="Include nodes that run jobs; these jobs are lost there.")
+force_option = click.option(
+    "--force", is_flag=True, help="Include nodes that run jobs or sessions; these are lost there."
+)
 
 
 def reachable(home: Home, name: str) -> NodeStatus:
@@ -41,7 +43,15 @@ def reachable(home: Home, name: str) -> NodeStatus:
 
 
 def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
-    """Raises FarmError that names the nodes which run jobs: those would be lost."""
+    """Raises FarmError that names the nodes which run jobs, or at which users are logged in: those would be lost."""
+    if seats := who_sits_there(nodes):
+        names = " ".join(node.name for node in nodes if node.users)
+        raise FarmError(
+            f"Users are logged in: {'; '.join(seats)}.",
+            "What they have not saved would be lost.",
+            f"Ask them to log out: sudo farm node message {names} 'Please log out.' Or end their sessions: "
+            f"sudo farm node {order} --force {names}",
+        )
     busy = [(node.name, node.host.jobs_running) for node in nodes if node.host and node.host.jobs_running]
     if busy:
         told = ", ".join(f"{name} {count(jobs, 'job')}" for name, jobs in busy)
@@ -85,7 +95,7 @@ def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
 )
 @click.pass_obj
 def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool, at_once: int, pause: float) -> None:
-    """Reboot nodes that run no jobs, some at a time; they boot the image for next boots."""
+    """Reboot nodes that run neither jobs nor sessions, some at a time; they boot the image for next boots."""
     _order(home, names, everyone, "reboot", force, at_once, pause)
 
 
@@ -95,7 +105,7 @@ def reboot(home: Home, names: tuple[str, ...], everyone: bool, force: bool, at_o
 @force_option
 @click.pass_obj
 def off(home: Home, names: tuple[str, ...], everyone: bool, force: bool) -> None:
-    """Power off nodes that run no jobs."""
+    """Power off nodes that run neither jobs nor sessions."""
     _order(home, names, everyone, "off", force, AT_ONCE, 0.0)
 
 
@@ -115,7 +125,7 @@ def _order(
 
     def act(name: str) -> None:
         node = reachable(home, name)
-        if not force:  # it may have got jobs while others were told
+        if not force:  # it may have got jobs, or a user, while others were told
             require_idle([node], order)
         power(home, instance, node.address, order, node.mac)
         out.print(f"{name} {POWER_WORDS[order][1]}.", markup=False)

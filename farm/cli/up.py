@@ -77,13 +77,14 @@ def up(
 @click.command()
 @click.option("--keep-nodes", is_flag=True, help="Leave the nodes on; they stand still until the farm is up again.")
 @click.option("--wait", is_flag=True, help="Wait for builds that run in a virtual lab.")
-@click.option("--force", is_flag=True, help="End builds that run in a virtual lab.")
+@click.option("--force", is_flag=True, help="End builds that run in a virtual lab, and sessions of users.")
 @click.pass_obj
 def down(home: Home, keep_nodes: bool, wait: bool, force: bool) -> None:
     """Take the farm down: drain it, power the nodes off, and remove everything it set up.
 
-    Builds that run in a virtual lab would end with it: if there are any, they are listed and nothing is done,
-    unless --wait or --force is given. There are no questions, so scripts see the same.
+    Builds that run in a virtual lab would end with it, and so would sessions of users at machines that are powered
+    off: if there are any, they are listed and nothing is done, unless --wait (for builds) or --force is given.
+    There are no questions, so scripts see the same.
     """
     from farm.serve.down import bring_down
     from farm.serve.preflight import require_root

@@ -16,7 +16,7 @@ from farm.nodes.pending import note
 from farm.printable import printable
 from farm.view.status import NodeStatus
 from farm.view.wording import count
-from farm.watch.events import Ordered
+from farm.watch.events import Ordered, Stage
 
 JOBS_PATIENCE = 60.0
 """Seconds that running jobs have to end before a farm goes down."""
@@ -52,6 +52,15 @@ def jobs_by_node(home: Home) -> dict[str, int]:
     except FarmError:
         return {}
     return {node.name: node.host.jobs_running for node in nodes if node.host and node.host.jobs_running}
+
+
+def who_sits_there(nodes: Iterable[NodeStatus]) -> list[str]:
+    """The nodes at whose screens somebody is logged in, with the names; what they have not saved ends with the node."""
+    return [
+        f"{node.name}: {', '.join(printable(user.name) for user in node.users)}"
+        for node in nodes
+        if node.users and node.stage is Stage.READY
+    ]
 
 
 def wait_for_jobs(home: Home, report: Report) -> None:

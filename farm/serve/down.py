@@ -16,7 +16,7 @@ from farm.home import Home, remove
 from farm.image.store import Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
-from farm.nodes.power import power_off_all, wait_for_jobs
+from farm.nodes.power import power_off_all, wait_for_jobs, who_sits_there
 from farm.serve import cups
 from farm.serve.healing import Report
 from farm.serve.remains import config_of, left, own_namespaces, remove_network, unmount
@@ -29,15 +29,15 @@ from farm.virtual.namespace import ICECC_SOCKETS
 from farm.virtual.user_commands import end_builds, find_builds, require_no_builds, wait_for_builds
 
 Builds = Literal["refuse", "wait", "end"]
-"""What to do about builds that run inside a virtual lab, which end with it."""
+"""What to do about builds that run inside a virtual lab, which end with it; sessions end only where builds do."""
 
 
 def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: Builds = "refuse") -> None:
     """Stop everything and leave nothing behind: no process, namespace, mount, filter, address or kernel setting.
 
     ``keep_nodes``: nodes are not powered off; they wait for their root until the farm is up again. Works on what is
-    left of a farm too, whatever was killed or deleted. Raises FarmError when builds run that it may not end, and when
-    something could not be removed.
+    left of a farm too, whatever was killed or deleted. Raises FarmError when builds or sessions run that it may not
+    end, and when something could not be removed.
     """
     with exclusive(home):
         config, instance = config_of(home), Instance.known(home)
@@ -45,6 +45,8 @@ def bring_down(home: Home, report: Report, *, keep_nodes: bool = False, builds: 
         _settle_builds(home, namespaces, builds, report)
         supervisor = Supervisor(home)
         if instance is not None:
+            if supervisor.alive and builds != "end" and (instance.namespace is not None or not keep_nodes):
+                _require_nobody(home)
             _leave_nodes(home, instance, supervisor.alive, keep_nodes, report)
         report("services", "stopping")
         supervisor.shutdown()
@@ -70,6 +72,20 @@ def _settle_builds(home: Home, namespaces: Sequence[str], builds: Builds, report
             report("builds", f"ending {'; '.join(map(str, found))}")
             end_builds(home, found)
     require_no_builds(namespaces, "down", force=builds == "end")
+
+
+def _require_nobody(home: Home) -> None:
+    """Raises FarmError when users are logged in at machines that would be powered off."""
+    nodes: Sequence[NodeStatus] = []
+    with contextlib.suppress(FarmError):
+        nodes = fetch_status(home).nodes
+    if seats := who_sits_there(nodes):
+        raise FarmError(
+            "Users are logged in at machines of the farm.",
+            "\n".join(seats),
+            "Ask them to log out: sudo farm node message --all 'Please log out.' Or end their sessions: "
+            "sudo farm down --force",
+        )
 
 
 def _leave_nodes(home: Home, instance: Instance, alive: bool, keep: bool, report: Report) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from farm import command, export
-from farm.api.client import wait_until_seen
+from farm.api.client import fetch_status, wait_until_seen
 from farm.config import VIRTUAL_NAME, Config, MachineConfig, NamedImageConfig
 from farm.config.file import kiwi_warnings, load_or_default
 from farm.config.interfaces import check_interface
@@ -29,7 +29,7 @@ from farm.image.store import Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
 from farm.netboot import agreement, render
-from farm.nodes.power import jobs_by_node, jobs_under_way
+from farm.nodes.power import jobs_by_node, jobs_under_way, who_sits_there
 from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
 from farm.serve.healing import Report, wait_until_healthy
@@ -208,6 +208,15 @@ def _require_undisturbed(home: Home, instance: Instance, disturbed: set[str]) ->
     busy = [f"{name}: {count(jobs, 'job')}" for name, jobs in jobs_by_node(home).items() if name in disturbed]
     if busy:
         raise under_way("Machines that run jobs would end.", busy, "up")
+    if seats := [line for line in _seats(home) if line.partition(":")[0] in disturbed]:
+        raise under_way("Machines at which users are logged in would end.", seats, "up")
+
+
+def _seats(home: Home) -> list[str]:
+    try:
+        return who_sits_there(fetch_status(home).nodes)
+    except FarmError:
+        return []
 
 
 def _silent(home: Home, instance: Instance) -> set[str]:

@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from farm.cli.node_access import require_idle
 from farm.config import Config, NodesConfig
+from farm.errors import FarmError
 from farm.netboot import host_keys
 from farm.netboot.settings import machine_settings
 from farm.node.contract import SettingsError
@@ -25,6 +27,7 @@ from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
 from farm.node.session import greeter_mark
 from farm.node.session.session_settings import read_session
 from farm.node.settings import parse_settings
+from farm.nodes.power import who_sits_there
 from farm.view.boot import advice_for
 from farm.view.from_state import node_status
 from farm.view.idle import idle_reason
@@ -34,6 +37,7 @@ from farm.watch.events import BootEvent, Stage, TelemetrySeen
 from farm.watch.node_telemetry import LoggedIn, RolesTold, SessionTold, Telemetry
 from farm.watch.state import Farm, fold, initial
 from tui import node_detail, state_words
+from tui.actions import warning
 from tui.anonymize import Mask
 
 MAC, ADDRESS = "52:54:00:00:00:01", "10.77.0.50"
@@ -209,6 +213,20 @@ def shown(told: SessionTold | None) -> NodeStatus:
     """That machine."""
     farm = state_of(told)
     return node_status(farm, farm.nodes[MAC], {})
+
+
+def test_a_machine_at_which_a_user_is_logged_in_is_not_switched_off_unasked() -> None:
+    used, free = shown(SessionTold(ready=True, users=[ALICE])), shown(SessionTold(ready=True, users=[]))
+    require_idle([free], "off")
+    with pytest.raises(FarmError) as caught:
+        require_idle([used, free], "off")
+    assert "Users are logged in: pc01: alice." == caught.value.what
+    assert "sudo farm node message pc01 'Please log out.'" in caught.value.fix
+    assert "sudo farm node off --force pc01" in caught.value.fix
+
+    assert "alice is logged in there, and loses what is not saved." == warning(used, "reboot")
+    assert "" == warning(used, "drain") == warning(free, "reboot")
+    assert [] == who_sits_there([free, replace(used, stage=Stage.OFF)])
 
 
 def test_it_is_ready_without_a_scheduler_as_soon_as_its_greeter_is_up() -> None:
