@@ -158,12 +158,12 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
         Variable("SOUND_DAEMON", TEXT, "pulse, esd or nasd", "there is one way for sound", IGNORED),
     ),
     "Local devices": (
-        Variable("LOCALDEV", BOOLEAN, "sticks and discs appear in the session"),
-        Variable("LOCALDEV_DENY", LIST, "devices that do not, by their udev properties"),
-        Variable("LOCALDEV_DENY_CD", BOOLEAN, "no discs"),
-        Variable("LOCALDEV_DENY_FLOPPY", BOOLEAN, "no floppy disks"),
-        Variable("LOCALDEV_DENY_INTERNAL_DISKS", BOOLEAN, "no built-in disks; true by default"),
-        Variable("LOCALDEV_DENY_USB", BOOLEAN, "no sticks"),
+        Variable("LOCALDEV", BOOLEAN, "sticks and discs appear in the session", "", WORKS),
+        Variable("LOCALDEV_DENY", LIST, "devices that do not, by their udev properties", "", WORKS),
+        Variable("LOCALDEV_DENY_CD", BOOLEAN, "no discs", "", WORKS),
+        Variable("LOCALDEV_DENY_FLOPPY", BOOLEAN, "no floppy disks", "", WORKS),
+        Variable("LOCALDEV_DENY_INTERNAL_DISKS", BOOLEAN, "no built-in disks; true by default", "", WORKS),
+        Variable("LOCALDEV_DENY_USB", BOOLEAN, "no sticks", "", WORKS),
         Variable("SCANNER", BOOLEAN, "the scanner at the machine can be used from the server", "", LATER),
     ),
     "Printers": (

@@ -26,9 +26,10 @@ OWNER = "nobody"
 MAX_DISPLAYS = 10
 
 
-def show(text: str) -> list[str]:
+def show(text: str, sender: str = "Message from the administrator") -> list[str]:
     """Show it on each display; returns their names. Raises OSError when there is one and it can not be shown."""
-    shown = [display for display in displays() if _shown_on(display, text)]
+    heading = f"{sender}, {time.strftime('%H:%M')}"
+    shown = [display for display in displays() if _shown_on(display, heading, text)]
     if not shown and displays():
         raise OSError("the window did not appear")
     return shown
@@ -49,19 +50,18 @@ def _numbers(folder: str, before: str) -> list[str]:
     return [name for name in names if name.isascii() and name.isdigit()]
 
 
-def _shown_on(display: str, text: str) -> bool:
+def _shown_on(display: str, heading: str, text: str) -> bool:
     """Whether it could be shown there: a display may just end, or have no cookie that is a file."""
     try:
-        return _show_on(display, text)
+        return _show_on(display, heading, text)
     except (KeyError, OSError):
         return False
 
 
-def _show_on(display: str, text: str) -> bool:
+def _show_on(display: str, heading: str, text: str) -> bool:
     """Start the window on a display; whether it appeared. It goes on when this process has ended."""
     owner = pwd.getpwnam(OWNER)
     newest = NEWEST.format(display[1:])
-    heading = time.strftime("Message from the administrator, %H:%M")
     with _cookie_for(owner.pw_uid, display) as authority:
         environment = {
             "DISPLAY": display,
