@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.node.session.session_settings import LANGUAGE
+from farm.node.session.desktop_choice import LANGUAGE, SESSION
 from farm.session_server import offer
 
 PLAIN = "[Desktop Entry]\nName=Plain\nName[de]=Schlicht\nExec=plain --session\n[Desktop Action x]\nExec=other\n"
@@ -39,6 +39,15 @@ def test_a_session_is_what_its_desktop_entry_says() -> None:
     assert offer.Desktop("Plain", "plain --session") == offer.desktop(PLAIN)
     assert offer.Desktop("plain --session", "plain --session") == offer.desktop(PLAIN.replace("Name=Plain\n", ""))
     assert offer.Desktop("A B", "a:b") == offer.desktop("[Desktop Entry]\nName=A:B\nExec=a:b")
+
+
+@pytest.mark.parametrize(
+    "command", ["startxfce4", "/usr/bin/gnome-session", "env A=b /usr/bin/startplasma-x11", "lxqt"]
+)
+def test_thin_clients_take_the_commands_of_usual_desktops(command: str) -> None:
+    found = offer.desktop(f"[Desktop Entry]\nExec={command}\n")
+    assert found is not None
+    assert SESSION.fullmatch(found.command)
 
 
 @pytest.mark.parametrize("line", ["Hidden=true", "NoDisplay=true", "TryExec=/no/such", "TryExec=nosuchprogram"])
