@@ -131,10 +131,10 @@ class ThinClient:
 
     def set_up(self) -> None:
         """Lay the image's files over it."""
+        self.machine.run("rm", "-rf", "/usr/share/xsessions")
         copy_into(self.machine, TOP / "images/thin-client/root", "/")
         copy_into(self.machine, TOP / "farm/node", f"{PACKAGE}/node")
         self.machine.write(f"{PACKAGE}/__init__.py", "")
-        self.machine.path("/usr/share/xsessions/lightdm-xsession.desktop").unlink(missing_ok=True)
         self.machine.run("systemd-sysusers", "/usr/lib/sysusers.d/farm-session.conf")
         self.machine.write("/run/farm/node.json", json.dumps({"name": "pc01", "mac": "52:54:00:00:00:01"}))
 

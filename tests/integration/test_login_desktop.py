@@ -10,10 +10,10 @@ import pytest
 
 from farm.node.session.thin_session import ENDED, LOST, REASONS
 from tests.lab import until
-from tests.login_room import PASSWORD, USER, LoginRoom, ThinClient, login_room
+from tests.login_room import GREETER, PASSWORD, USER, LoginRoom, ThinClient, login_room
 
 AS_SESSION = ("setpriv", "--reuid=64000", "--regid=64000", "--clear-groups", "env", "HOME=/run/farm/home", "DISPLAY=:0")
-NOTED = f"/home/{USER}/noted"
+NOTED, DMRC = f"/home/{USER}/noted", f"/home/{USER}/.dmrc"
 SHORT = f"""#!/bin/sh
 echo "$DESKTOP_SESSION ${{XDG_CURRENT_DESKTOP:-}} ${{LANG:-}}" > {NOTED}
 """
@@ -51,7 +51,7 @@ def test_lts_conf_and_the_last_choice_say_what_is_started(
     shared: LoginRoom, lts: dict[str, str], last: str, started: str
 ) -> None:
     shared.client.set_lts(**lts)
-    shared.server.machine.write(f"/home/{USER}/.dmrc", f"[Desktop]\n{last}\n")
+    shared.server.machine.write(DMRC, f"[Desktop]\n{last}\n")
     shared.server.machine.path(NOTED).unlink(missing_ok=True)
 
     shared.client.machine.run(*AS_SESSION, "/usr/lib/farm/thin-session")
@@ -141,3 +141,53 @@ def test_a_server_that_is_restarted(room: LoginRoom) -> None:
     done, said = room.client.log_in(USER, PASSWORD)
     assert done
     assert REASONS[LOST] in said
+
+
+LDMINFOD = """import socket
+said = b"language:de_DE.UTF-8\\nlanguage:x;id\\nsession-with-name:First one:/usr/bin/first --session\\n"
+door = socket.create_server(("", 9571))
+while True:
+    with door.accept()[0] as peer:
+        peer.sendall(said)
+"""
+LANGUAGE_MENU, SESSION_MENU, SECOND_ROW, PASSWORD_FIELD = (670, 12), (732, 12), 65, (450, 300)
+"""Where they are on the screen of 800 x 600, in pixels from the left and the top."""
+
+
+def choose(client: ThinClient, menu: tuple[int, int]) -> None:
+    """Take the second entry of a menu."""
+
+    def windows() -> int:
+        return len(client.on_screen("xdotool", "search", "--onlyvisible", "--name", GREETER).stdout.split())
+
+    before = windows()
+    client.on_screen("xdotool", "mousemove", *map(str, menu), "click", "1")
+    until(lambda: windows() > before, "the menu does not open")
+    client.on_screen("xdotool", "mousemove", "650", str(SECOND_ROW), "click", "1")
+    until(lambda: windows() == before, "nothing is chosen")
+
+
+def test_session_and_language_of_the_server_are_chosen_at_the_greeter(room: LoginRoom) -> None:
+    server, client = room.server.machine, room.client
+    server.start("ldminfod", "/usr/bin/python3", "-I", "-c", LDMINFOD)
+    server.namespace.wait_for(9571)
+    server.write("/usr/share/xsessions/first.desktop", "[Desktop Entry]\nExec=/usr/bin/first --session\n")
+    server.write("/usr/bin/first", SHORT + "exec xev\n", 0o755)
+    client.start_greeter()
+
+    client.type(USER)
+    client.wait_for_question()
+    choose(client, LANGUAGE_MENU)
+    choose(client, SESSION_MENU)
+    client.on_screen("xdotool", "mousemove", *map(str, PASSWORD_FIELD), "click", "1")
+    client.type(PASSWORD)
+    client.wait_for_session()
+
+    assert ["first", "de_DE.UTF-8"] == server.path(NOTED).read_text().split()
+    assert ["[Desktop]", "Session=first", "Language=de_DE.UTF-8"] == server.path(DMRC).read_text().split()
+
+    # For the next one who sits down there, nothing is chosen.
+    server.run("pkill", "-x", "xev")
+    client.wait_for_greeter(times=2)
+    assert "server-" not in client.machine.path("/var/lib/lightdm/.cache/lightdm-gtk-greeter/state").read_text()
+    assert [] == list(client.machine.path("/var/cache/lightdm").glob("dmrc/*"))

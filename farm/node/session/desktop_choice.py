@@ -6,8 +6,11 @@ by default, and what the server does by itself. The part on the server (remote-s
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Mapping
 
+from farm.node.files import read
 from farm.node.session.lts_values import LtsValues
 
 SESSION = re.compile("[A-Za-z0-9/][A-Za-z0-9 ._+=/-]{0,127}")
@@ -16,6 +19,13 @@ LANGUAGE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]{1,16})?(@[a-z]{
 """The name of a locale, such as de_DE.UTF-8."""
 XSESSION = re.compile("/[A-Za-z0-9._+/-]{1,127}")
 """The path of a program that starts sessions."""
+SESSIONS = "usr/share/xsessions"
+OFFERED = "server-"
+"""How the files begin there of sessions that the server offers."""
+COMMAND = "X-Farm-Command="
+"""In such a file: the session on the server. lightdm takes Exec for one word."""
+NO_LANGUAGE = "default.utf8"
+"""Stands for no choice in the greeter's menu, which takes it for its own (/usr/lib/farm/greeter-start)."""
 _VARIABLES = {
     "LDM_FORCE_SESSION": SESSION,
     "LDM_SESSION": SESSION,
@@ -26,14 +36,33 @@ _VARIABLES = {
 
 
 def desktop_environment(lts: LtsValues, session: str = "", language: str = "") -> dict[str, str]:
-    """What the part on the server is told; ``session`` and ``language``: chosen at the greeter."""
+    """What the part on the server is told; ``session`` and ``language``: chosen at the greeter.
+
+    What was chosen is the user's last choice from then on (FARM_REMEMBER).
+    """
     return {
+        "FARM_REMEMBER": "1" if session or language else "",
         "FARM_SESSION": _valid(lts, "LDM_FORCE_SESSION") or session,
         "FARM_DEFAULT_SESSION": _valid(lts, "LDM_SESSION"),
         "FARM_LANGUAGE": _valid(lts, "LDM_FORCE_LANGUAGE") or language,
         "FARM_DEFAULT_LANGUAGE": _valid(lts, "LDM_LANGUAGE"),
         "FARM_XSESSION": _valid(lts, "LDM_XSESSION"),
     }
+
+
+def chosen_session(environment: Mapping[str, str], root: str = "/") -> str:
+    """The server's session of the greeter's menu, from the environment that the display manager gives a session."""
+    name = environment.get("DESKTOP_SESSION", "")
+    text = read(os.path.join(root, SESSIONS, f"{name}.desktop")) if re.fullmatch(f"{OFFERED}[0-9]+", name) else ""
+    found = re.search(f"^{COMMAND}(.*)$", text, re.MULTILINE)
+    return found[1] if found and SESSION.fullmatch(found[1]) else ""
+
+
+def chosen_language(home: str) -> str:
+    """The language of the greeter's menu, from what the display manager leaves in the home that it is for."""
+    found = re.search("^Language=(.*)$", read(os.path.join(home, ".dmrc")), re.MULTILINE)
+    valid = found and LANGUAGE.fullmatch(found[1]) and found[1] != NO_LANGUAGE
+    return found[1].replace(".utf8", ".UTF-8") if found and valid else ""
 
 
 def refused(lts: LtsValues) -> list[str]:

@@ -57,6 +57,14 @@ if [ -n "$session" ] && [ -r "$desktop" ]; then
 	export DESKTOP_SESSION XDG_CURRENT_DESKTOP
 fi
 
+if [ -n "$FARM_REMEMBER" ]; then
+	{
+		echo "[Desktop]"
+		[ -z "${DESKTOP_SESSION:-}" ] || printf 'Session=%s\n' "$DESKTOP_SESSION"
+		[ -z "$language" ] || printf 'Language=%s\n' "$language"
+	} > ~/.dmrc
+fi
+
 for xsession in "$FARM_XSESSION" /etc/X11/xinit/Xsession /etc/X11/Xsession /usr/lib/X11/xdm/Xsession /etc/X11/xdm/Xsession; do
 	[ ! -x "$xsession" ] || break
 done

@@ -16,11 +16,11 @@ from types import MappingProxyType
 from farm.node.contract import MAC, NAME
 from farm.node.files import read
 from farm.node.session import notice
-from farm.node.session.desktop_choice import desktop_environment
+from farm.node.session.desktop_choice import chosen_language, chosen_session, desktop_environment
 from farm.node.session.direct_x import is_direct
 from farm.node.session.extras import RemoteFolder, during_session
 from farm.node.session.lts_values import told_values
-from farm.node.session.ssh_command import over_master
+from farm.node.session.ssh_command import HOME, over_master
 
 BEAT_SECONDS = 10.0
 PATIENCE_SECONDS = 40
@@ -48,9 +48,10 @@ def main() -> int:
     direct = is_direct(lts)
     cookie = _cookie() if direct else ""
     node = json.loads(read("/run/farm/node.json") or "{}")
+    desktop = desktop_environment(lts, chosen_session(os.environ), chosen_language(HOME))
     folder = RemoteFolder()
     with during_session(lts, folder) as extras:
-        remote = remote_command(desktop_environment(lts), node, os.environ.get("DISPLAY", ""), folder.made, extras)
+        remote = remote_command(desktop, node, os.environ.get("DISPLAY", ""), folder.made, extras)
         code = _run(over_master(remote, "-T", "-x" if direct else "-Y"), cookie)
     if code in REASONS and (code != LOST or _is_lost()):
         notice.leave(REASONS[code])
