@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, roads, run, session, storm, view
+from tests.bench import aoe, boot, image, roads, run, session, sticks, storm, view
 from tests.bench.roads.table import roads_table
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "roads")
+BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "sticks", "roads")
 
 
 def main() -> None:
@@ -41,6 +41,8 @@ def main() -> None:
         add_storm(table)
     if "session" in wanted:
         add_session(table)
+    if "sticks" in wanted:
+        add_sticks(table)
     if table.rows:
         Console().print(table)
     if "roads" in wanted:
@@ -167,6 +169,16 @@ def add_session(table: Table) -> None:
     for kind in session.DRAWS:
         ours, plain = found.drawn[kind], found.plain_drawn[kind]
         row(table, f"  x11perf -{kind}: session, plain", f"{ours:.0f}/s, {plain:.0f}/s", "≥ 0.95", ours >= 0.95 * plain)
+
+
+def add_sticks(table: Table) -> None:
+    """A stick at a thin client, and scp over the same connection."""
+    found = sticks.measure()
+    for what, rounds in (("read from", found.read), ("written to", found.written)):
+        rates = [statistics.median(rates) for rates in zip(*((each.stick, each.scp) for each in rounds), strict=True)]
+        ratio = sticks.ratio(rounds)
+        row(table, f"{sticks.MEGABYTES} MB {what} a stick; scp", f"{rates[0]:.0f} MB/s; {rates[1]:.0f} MB/s")
+        row(table, "  stick : scp, median of pairs", f"{ratio:.2f}", "≥ 0.8", ratio >= 0.8)
 
 
 def add_storm(table: Table) -> None:
