@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from collections.abc import Iterator
 
@@ -9,7 +10,7 @@ import pytest
 
 from farm.node.session.lts_screens.run import FOLDER
 from tests.lab import until
-from tests.login_room import PASSWORD, USER, X_WITHOUT_A_SCREEN, LoginRoom, login_room
+from tests.login_room import PASSWORD, SERVER, USER, X_WITHOUT_A_SCREEN, LoginRoom, login_room
 
 APPLY = """
 from farm.node.lts.precedence import KnownMachine
@@ -161,6 +162,24 @@ def test_systemd_takes_the_units(shared: LoginRoom) -> None:
     machine.run("/usr/lib/systemd/system-generators/systemd-fstab-generator", *["/tmp/made"] * 3)
     made = {path.name for path in machine.path("/tmp/made").iterdir()}
     assert "home-my\\x2ddata.mount" in made
+
+
+def test_the_log_goes_to_a_server(shared: LoginRoom) -> None:
+    machine = shared.client.machine
+    entry = {"MESSAGE": "one\ntwo", "SYSLOG_IDENTIFIER": "sudo", "_PID": "7", "PRIORITY": "4", "SYSLOG_FACILITY": "10"}
+    machine.write("/tmp/journal", f"this is no entry\n{json.dumps(entry)}\n")
+    machine.write("/usr/bin/journalctl", "#!/bin/sh\nexec cat /tmp/journal\n", 0o755)
+    shared.client.set_lts(SYSLOG_HOST=SERVER)
+    listener = (
+        "import socket; s = socket.socket(2, 2); s.bind(('', 514)); print('ready', flush=True); print(s.recv(2000))"
+    )
+    server = shared.server.machine
+    heard = server.start("syslog", "/usr/bin/python3", "-I", "-c", listener)
+    until(lambda: "ready" in server.log("syslog"), "nobody listens")
+    machine.run("/usr/bin/python3", "-I", "-m", "farm.node.session.machine_setup.log_sender")
+    until(lambda: heard.poll() is not None, "no line comes in")
+    assert "<84>" in server.log("syslog")
+    assert "sudo[7]: one two" in server.log("syslog")
 
 
 def test_the_machine_is_called_what_it_is_told(shared: LoginRoom) -> None:

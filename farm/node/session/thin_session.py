@@ -47,7 +47,8 @@ def main() -> int:
     lts = told_values()
     direct = is_direct(lts)
     cookie = _cookie() if direct else ""
-    node = json.loads(read("/run/farm/node.json") or "{}")
+    # Its own name, which HOSTNAME of lts.conf may have set, and not the farm's name for it.
+    node = json.loads(read("/run/farm/node.json") or "{}") | {"name": os.uname().nodename}
     desktop = desktop_environment(lts, chosen_session(os.environ), chosen_language(HOME))
     folder = RemoteFolder()
     with during_session(lts, folder) as extras:
