@@ -121,6 +121,7 @@ def _things(value: object) -> Iterable[str]:
 
 
 def _words(key: str, value: object) -> str:
+    key = key.replace("_", " ")
     match value:
         case None | "":
             return ""
@@ -128,6 +129,8 @@ def _words(key: str, value: object) -> str:
             return key if value else f"{key}: no"
         case int() | float() if key == "size":
             return size(value)
+        case int() | float() if key == "volume":
+            return f"{key} {value:g} %"
         case dict():
             return ", ".join(filter(None, (_words(name, each) for name, each in value.items())))
         case list():

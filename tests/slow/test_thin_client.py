@@ -157,7 +157,7 @@ def test_a_user_of_the_server_works_there_and_nobody_else_does(client: Lab, serv
     until(lambda: told(client)["users"], "nobody is logged in")
     assert (True, [USER]) == (told(client)["ready"], [user["name"] for user in told(client)["users"]])
     assert "session" in client.farm("node", "list").stdout
-    assert WINDOW in windows(server)
+    until(lambda: WINDOW in windows(server), "the session's window does not appear")
     until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
 
     agent = told(client)

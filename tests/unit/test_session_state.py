@@ -146,15 +146,15 @@ def test_an_agent_is_understood_or_refused(session: dict[str, object]) -> None:
 def test_what_each_extra_tells_is_a_line() -> None:
     extras: dict[str, object] = {
         "sound": {"running": True, "output": "HDA Intel", "volume": 90, "microphone": False},
-        "sticks": {"sticks": [{"label": "A", "size": 4 << 30, "state": "shared"}, {"label": "B"}]},
+        "sticks": {"sticks": [{"label": "A", "size": 4 << 30, "state": "shared"}, {"label": "B", "read_only": True}]},
         "printers": [{"model": "HP LaserJet", "device": "usb/lp0", "port": 9100, "busy": False}],
         "odd": 7,
         "none": [],
     }
     assert [
-        ("sound", "running, output HDA Intel, volume 90, microphone: no"),
+        ("sound", "running, output HDA Intel, volume 90 %, microphone: no"),
         ("sticks", "label A, 4.0 GiB, state shared"),
-        ("sticks", "label B"),
+        ("sticks", "label B, read only"),
         ("printers", "model HP LaserJet, device usb/lp0, port 9100, busy: no"),
         ("odd", "7"),
     ] == extra_lines(extras)

@@ -87,7 +87,7 @@ async def test_a_thin_clients_page_has_its_people_and_things_in_place_of_slots()
         for expected in (
             "carol for 19m55s, since 2025-12-31 23:40",
             "0.4 ms to the server and back",
-            "running, output HDA Intel, volume 90",
+            "running, output HDA Intel, volume 90 %",
             "label PHOTOS, 4.0 GiB, filesystem vfat, state shared",
             "model LaserJet 1020, device /dev/usb/lp0, port 9100, busy: no",
             "2025-12-31 23:39 carol: The server 10.0.0.1 does not answer.",
