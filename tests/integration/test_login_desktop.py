@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from farm.node.session.extras.local_apps import SCRIPT
 from farm.node.session.thin_session import ENDED, LOST, REASONS
 from tests.lab import until
 from tests.login_room import GREETER, PASSWORD, USER, LoginRoom, ThinClient, login_room
@@ -75,9 +78,11 @@ def second_client(room: LoginRoom) -> ThinClient:
     return client
 
 
-def start_session(room: LoginRoom, client: ThinClient) -> subprocess.Popen[bytes]:
+def start_session(
+    room: LoginRoom, client: ThinClient, desktop: str = "#!/bin/sh\nexec sleep 1000\n"
+) -> subprocess.Popen[bytes]:
     """Log in, and start a session without a screen of this machine, as its display manager does."""
-    room.server.machine.write("/usr/bin/plain", "#!/bin/sh\nexec sleep 1000\n", 0o755)
+    room.server.machine.write("/usr/bin/plain", desktop, 0o755)
     assert client.log_in(USER, PASSWORD)[0]
     session = client.machine.start("session", *AS_SESSION, "/usr/lib/farm/thin-session")
     until(lambda: "sleep 1000" in room.server.machine.processes(USER), "the session does not start")
@@ -191,3 +196,62 @@ def test_session_and_language_of_the_server_are_chosen_at_the_greeter(room: Logi
     client.wait_for_greeter(times=2)
     assert "server-" not in client.machine.path("/var/lib/lightdm/.cache/lightdm-gtk-greeter/state").read_text()
     assert [] == list(client.machine.path("/var/cache/lightdm").glob("dmrc/*"))
+
+
+APP = """#!/bin/sh
+echo "$HOME $DISPLAY $*" > "$HOME/from-the-client"
+exec sleep 2000
+"""
+ASKING = f"""#!/bin/sh
+"$LOCAL_APP" sh > /dev/null 2> {NOTED}
+cat "${{XDG_DATA_DIRS%%:*}}/applications/painter.desktop" >> {NOTED}
+$(sed -n 's/^Exec=//p' "${{XDG_DATA_DIRS%%:*}}/applications/painter.desktop")
+exec sleep 1000
+"""
+
+
+def test_a_program_of_the_machine_is_started_from_the_servers_session(room: LoginRoom) -> None:
+    client, server = room.client, room.server.machine
+    client.set_lts(LOCAL_APPS="True", LOCAL_APPS_MENU="True", LOCAL_APPS_MENU_ITEMS="painter,../passwd gone")
+    client.machine.write("/usr/bin/painter", APP, 0o755)
+    entry = "[Desktop Entry]\nName=Painter; $(id)\nExec=painter --new %U\n"
+    client.machine.write("/usr/share/applications/painter.desktop", entry)
+    session = start_session(room, client, ASKING)
+
+    written = server.path(f"/home/{USER}/from-the-client")
+    until(lambda: written.exists() and bool(written.read_text()), "the program does not reach the home")
+    home, display, *words = written.read_text().split()
+    assert (":0", ["--new"]) == (display, words)
+    assert home.startswith("/tmp/farm-home-")
+    asked = server.path(NOTED).read_text()
+    assert "no program that the thin client starts" in asked
+    assert "Name=Painter; $(id)" in asked
+    assert not server.path("/usr/bin/painter").exists()
+
+    server.run("pkill", "-x", "sleep")
+    session.wait(30)
+    until(lambda: "sleep 2000" not in client.machine.processes("farm-session"), "the program goes on")
+    assert "farm-home" not in client.machine.run("cat", "/proc/mounts").stdout
+    assert [] == list(client.machine.path("/tmp").glob("farm-home-*"))
+    assert written.exists()
+
+
+@pytest.mark.parametrize("language", ["python3", "perl"])
+def test_a_program_is_asked_for_whatever_the_server_has(tmp_path: Path, language: str) -> None:
+    script = tmp_path / "local-app"
+    script.write_text(SCRIPT)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / language).symlink_to(f"/usr/bin/{language}")
+    with socket.socket(socket.AF_UNIX) as door:
+        door.bind(str(tmp_path / "apps"))
+        door.listen()
+        asking = subprocess.Popen(
+            ["/bin/sh", str(script), "painter"],
+            env={"PATH": str(tmp_path / "bin")},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        with door.accept()[0] as asker:
+            assert b"painter\n" == asker.makefile("rb").readline()
+            asker.sendall(b"Not today.\n")
+        assert "Not today." == asking.communicate()[1].strip()

@@ -57,6 +57,12 @@ if [ -n "$session" ] && [ -r "$desktop" ]; then
 	export DESKTOP_SESSION XDG_CURRENT_DESKTOP
 fi
 
+# Menu entries of programs at the client: before those of the server.
+if [ -n "${FARM_DATA:-}" ]; then
+	XDG_DATA_DIRS=$FARM_DATA:${XDG_DATA_DIRS:-/usr/local/share:/usr/share}
+	export XDG_DATA_DIRS
+fi
+
 if [ -n "$FARM_REMEMBER" ]; then
 	{
 		echo "[Desktop]"

@@ -29,6 +29,8 @@ UNUSED_SECONDS = 60
 
 # The first of an option counts for ssh, and none of the image's own files does.
 _BARE = ["ssh", "-F", "none"]
+SFTP = f"ssh -F none -S {CONTROL} -o ProxyCommand=false"
+"""By what sshfs reaches the server over the connection."""
 _PLACEHOLDER = "server"
 """Where ssh wants a host's name and the connection is there already."""
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.ssh_command import over_master
 
-EXTRAS: tuple[str, ...] = ("sound", "printers", "sticks")
+EXTRAS: tuple[str, ...] = ("sound", "printers", "sticks", "local_apps")
 """The modules, in the order in which they begin."""
 REMOTE_SECONDS = 15.0
 """In which a short command on the server has to end."""
