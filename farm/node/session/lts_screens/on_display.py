@@ -43,7 +43,7 @@ def main(number: int) -> int:
     lts = told_values()
     for argv in commands(lts, number, _outputs() if _uses_xrandr(for_screen(lts, number)) else []):
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, timeout=SECONDS, check=False)
+            done = subprocess.run(argv, capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False)
             why = done.stderr.strip()[-200:] if done.returncode else ""
         except (OSError, subprocess.TimeoutExpired) as error:
             why = str(error)
@@ -119,7 +119,9 @@ def _words(value: str) -> list[str]:
 
 def _outputs() -> list[str]:
     try:
-        listed = subprocess.run(["xrandr"], capture_output=True, text=True, timeout=SECONDS, check=False).stdout
+        listed = subprocess.run(
+            ["xrandr"], capture_output=True, text=True, errors="replace", timeout=SECONDS, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return []
     return _CONNECTED.findall(listed)

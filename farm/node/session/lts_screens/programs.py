@@ -19,7 +19,7 @@ BROWSERS = {
 }
 """Browser → its options for the whole screen."""
 WINDOW_MANAGERS = ("openbox", "matchbox-window-manager")
-"""A browser fills the screen only if one of them is there."""
+"""A browser fills the screen only if one of them is there (seen with Chromium)."""
 BLANK_PAGE = "about:blank"
 NEEDED = {"xterm": "xterm", "kiosk": "firefox-esr and openbox", "xfreerdp": "freerdp2-x11", "rdesktop": "rdesktop"}
 """Kind of screen → Debian's packages for it."""

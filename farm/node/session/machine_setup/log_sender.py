@@ -46,7 +46,8 @@ def packet(entry: Mapping[str, object], host: str) -> bytes:
     when = time.localtime(int(str(entry.get("__REALTIME_TIMESTAMP", 0))) / 1e6)
     stamp = f"{MONTHS[when.tm_mon - 1]} {when.tm_mday:2} {time.strftime('%H:%M:%S', when)}"
     tag = _one_line(entry.get("SYSLOG_IDENTIFIER", "-")).replace(" ", "_")[:32]
-    text = f"<{priority % 192}>{stamp} {host} {tag}[{entry.get('_PID', 0)}]: {_one_line(entry.get('MESSAGE', ''))}"
+    source = f"{tag}[{_one_line(entry.get('_PID', 0))}]"
+    text = f"<{priority % 192}>{stamp} {host} {source}: {_one_line(entry.get('MESSAGE', ''))}"
     return text.encode(errors="replace")[:MAX_PACKET_BYTES]
 
 
