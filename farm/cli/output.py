@@ -65,10 +65,11 @@ class Drawing(Live):
 
     def start(self, refresh: bool = False) -> None:
         """Begin to draw; from now on a signal that ends or stops the process lets the terminal go first."""
-        super().start(refresh)
+        # Before anything is drawn: who sees something may stop it at once.
         if draws(self.console):
             free = [each for each in (*ENDING, signal.SIGTSTP) if signal.getsignal(each) is signal.SIG_DFL]
             self._handled = {each: signal.signal(each, self._end) for each in free}
+        super().start(refresh)
 
     def stop(self) -> None:
         """Draw for the last time."""

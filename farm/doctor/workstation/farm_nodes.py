@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from farm.doctor.check import Cause, Check, Outcome, fine, together
+from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation.facts import WorkstationFacts
 from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
+from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
 from farm.node.ports import TELEMETRY_PORT
 from farm.view.wording import count
@@ -83,6 +84,9 @@ def _nodes(facts: WorkstationFacts) -> Outcome:
         ask(facts)
     nodes = facts.nodes
     if not nodes:
+        here = Instance.known(facts.home) if facts.home else None
+        if here and here.roles and "compile" not in here.roles:
+            return skip("No machine of this farm is there to compile.")
         seen = f"Logged in are: {', '.join(peer.name for peer in facts.peers[:16]) or 'none'}."
         return NO_NODES.found(seen)
     return fine(f"Nodes that take jobs: {len(nodes)}, with {count(sum(node.slots for node in nodes), 'slot')}.")

@@ -24,6 +24,8 @@ SESSIONS = "/run/systemd/sessions"
 """One file for each of logind's, of lines KEY=value (sd_session_get_uid(3) and the like read the same)."""
 ACCOUNTS = "/var/lib/extrausers/passwd"
 """Whoever has logged in is here as a second name of the one local account under which all sessions run."""
+SESSION_USER = "farm-session"
+"""That account (ssh_command has it, too, with modules that the boot does without)."""
 MAX_USERS = 8
 MAX_LOG_INS = 20
 """The last ones are told."""
@@ -217,7 +219,9 @@ def logged_in(sessions: str = SESSIONS, accounts: str = ACCOUNTS) -> list[dict[s
         here = said.get("CLASS") == "user" and said.get("SEAT") and said.get("STATE") in ("active", "online")
         if here and said.get("REALTIME", "").isdecimal():
             user = _typed(accounts, said.get("UID", "")) or said.get("USER", "")
-            found.append({"name": user, "since": int(said["REALTIME"]) / 1e6})
+            # The account of all sessions has no typed name while one is being taken down: nobody is there then.
+            if user != SESSION_USER:
+                found.append({"name": user, "since": int(said["REALTIME"]) / 1e6})
     return sorted(found, key=lambda each: float(str(each["since"])))[:MAX_USERS]
 
 
