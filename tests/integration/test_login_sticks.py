@@ -250,3 +250,31 @@ def test_a_server_without_sshfs(room: StickRoom) -> None:
         assert room.logins.client.connected()
     finally:
         server.run("mv", "/usr/bin/sshfs.away", "/usr/bin/sshfs")
+
+
+def test_a_home_that_can_not_be_written(room: StickRoom) -> None:
+    server = room.logins.server.machine
+    server.run("chown", "root:root", f"/home/{USER}")
+    try:
+        room.make("stick", label="STICK")
+        device = room.plug_in("stick")
+        room.log_in()
+        assert "No folder can be made" in room.wait_for("failed", device)["why"]
+    finally:
+        server.run("chown", f"{USER}:", f"/home/{USER}")
+
+
+def test_what_a_killed_server_left_is_taken_away(room: StickRoom) -> None:
+    room.make("stick", label="STICK")
+    device = room.plug_in("stick")
+    room.log_in()
+    room.wait_for_folders("STICK")
+    # Neither has time to put anything away.
+    room.logins.server.machine.run("pkill", "-STOP", "-x", "sshfs")
+    room.logins.server.machine.run("pkill", "-KILL", "-U", USER, "-x", "sh|sshfs")
+    room.wait_for("waiting", device)
+    assert ["STICK"] == room.folders()
+    room.unplug(device)
+    room.plug_in("stick")
+    until(lambda: "" != size(room, "STICK/lost+found"), "the stick does not appear")
+    room.wait_for_folders("STICK")

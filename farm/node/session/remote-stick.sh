@@ -4,17 +4,15 @@ set -u
 
 command -v sshfs > /dev/null || exit "$FARM_NO_SSHFS"
 [ -r /dev/fuse ] && [ -w /dev/fuse ] || exit "$FARM_NO_FUSE"
-mkdir -p "$HOME/USB" || exit "$FARM_NO_PLACE"
-
 # What a server that lost its power has left: mounts without a program, folders without a mount.
 for old in "$HOME"/USB/*; do
-	[ -d "$old" ] || fusermount3 -u -z "$old" 2> /dev/null
+	if [ ! -d "$old" ] && fusermount3 -u -z "$old" 2> /dev/null; then rmdir "$old"; fi
 done
 find "$HOME/USB" -mindepth 1 -maxdepth 1 -type d -mmin +1 -exec rmdir {} + 2> /dev/null
 
-# The folder of its own: who makes it has it.
+# The folder of its own: who makes it has it. USB goes with the last one, at any moment.
 number=1 folder=$HOME/USB/$FARM_STICK
-until mkdir "$folder" 2> /dev/null; do
+until { mkdir -p "$HOME/USB" && mkdir "$folder"; } 2> /dev/null; do
 	number=$((number + 1)) folder="$HOME/USB/$FARM_STICK $number"
 	[ "$number" -lt 100 ] || exit "$FARM_NO_PLACE"
 done
