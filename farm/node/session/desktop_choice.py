@@ -1,7 +1,7 @@
 """Which desktop a session starts on the server, and in which language: what lts.conf says of it.
 
-The order is LDM's: what must be so, what was chosen at the greeter, what the user chose last on the server, what is so
-by default, and what the server does by itself. The part on the server (remote-session.sh) goes by it.
+What counts, in this order: what must be so, what was chosen at the greeter, what the user chose last on the server,
+what is so by default, and what the server does by itself. The part on the server (remote-session.sh) goes by it.
 """
 
 from __future__ import annotations
