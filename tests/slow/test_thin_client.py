@@ -184,7 +184,7 @@ def test_with_ldm_directx_its_programs_draw_past_ssh(client: Lab, server: OwnRoo
     client.wait_for_boot(NAME, powered)
 
     log_in(client)
-    assert WINDOW in windows(server)
+    until(lambda: WINDOW in windows(server), "the session does not appear")
     display = server.path(f"/home/{USER}/display").read_text().split()[0]
     assert f"{node(client)['address']}:0" == display.partition(".")[0]
     until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
