@@ -58,11 +58,16 @@ class QueueKeeper:
         if why := cups.why_absent():
             self._complain(f"no queue for {count(len(wanted), 'printer')} of clients: {why}" if wanted else "")
         else:
-            found = plan(farm, cups.queues(), wanted, self._memory, now, self._since)
-            self._carry_out(farm, found)
-            self._remember(found.memory, now)
+            try:
+                existing = cups.queues()
+            except FarmError as error:  # a CUPS that hangs
+                self._complain(str(error))
+                return
+            found = plan(farm, existing, wanted, self._memory, now, self._since)
+            failures = [*self._carry_out(farm, found), *self._remember(found.memory, now)]
+            self._complain("; ".join(failures))
 
-    def _carry_out(self, farm: str, found: Plan) -> None:
+    def _carry_out(self, farm: str, found: Plan) -> list[str]:
         failures = [f"the queue {name} is not the farm's, and stays as it is" for name in found.taken]
         for printer in found.make:
             try:
@@ -75,14 +80,18 @@ class QueueKeeper:
                 cups.carry_out(words)
             except FarmError as error:
                 failures.append(str(error))
-        self._complain("; ".join(failures))
+        return failures
 
-    def _remember(self, memory: dict[str, SeenPrinter], now: float) -> None:
+    def _remember(self, memory: dict[str, SeenPrinter], now: float) -> list[str]:
         news = memory.keys() != self._memory.keys()
         self._memory = memory
         if news or now - self._saved > SAVE_SECONDS:
-            write_atomic(self._path, msgspec.json.encode(memory))
+            try:
+                write_atomic(self._path, msgspec.json.encode(memory))
+            except OSError as error:
+                return [f"{self._path} cannot be written: {error.strerror}"]
             self._saved = now
+        return []
 
     def _complain(self, complaint: str) -> None:
         """Say it once, not every minute."""

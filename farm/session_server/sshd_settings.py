@@ -55,19 +55,19 @@ def improve(farm: str, home: Path, address: str) -> str:
     better = better_lines(before)
     if not better:
         return revert(farm, home)
-    content = drop_in(farm, home, address, better)
-    if _content(path) == content:
-        return ""
-    _require_own(path, home)
-    old = _content(path)
-    write_atomic(path, content, mode=0o644)
+    content, old = drop_in(farm, home, address, better), _content(path)
+    written = old == content
+    if not written:
+        _require_own(path, home)
+        write_atomic(path, content, mode=0o644)
+    # One that is written already may be of a `farm up` that was killed before it checked it, or before sshd read it.
     try:
         _require_only_ours(path, before, effective(address))
     except FarmError:
-        _put_back(path, old)
+        _put_back(path, "" if written else old)
         raise
     _reload(before)
-    return f"wrote {path}"
+    return "" if written else f"wrote {path}"
 
 
 def revert(farm: str, home: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from farm.doctor.server.serving import ServerFacts
 from farm.home import Home
 from farm.instance import Instance
 from farm.serve import cups
-from farm.serve.print_queues import AWAY, AWAY_SECONDS, GONE_SECONDS, ClientPrinter, Queue, printers
+from farm.serve.print_queues import AWAY, AWAY_SECONDS, GONE_SECONDS, ClientPrinter, PrinterTold, Queue, printers
 from farm.view.from_state import build
 from farm.watch.node_telemetry import RolesTold, SessionTold, Telemetry
 from farm.watch.state import Farm, Node
@@ -195,6 +196,32 @@ def test_without_cups_nothing_is_done(room: PrintingRoom, keeper: QueueKeeper, m
     keep(room, keeper, told(room))
     monkeypatch.setenv("CUPS_SERVER", room.cups_socket)
     assert [] == cups.queues()
+
+
+def test_a_full_disk_stops_no_printing(
+    room: PrintingRoom, keeper: QueueKeeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "no folder").touch()
+    unlucky = QueueKeeper(tmp_path / "no folder" / "printers.json", 0.0)
+    room.plug_in()
+    keep(room, unlucky, told(room))
+    assert [QUEUE] == [each.name for each in cups.queues()]
+    keep(room, unlucky, (), 1e9 + 2 * AWAY_SECONDS)
+    assert AWAY == queue().reason, "what it remembers is lost"
+    assert "cannot be written" in caplog.text
+
+
+def test_a_cups_that_hangs_is_said_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    printer = ClientPrinter(QUEUE, "pc01", "52:54:00:00:00:01", CLIENT, PrinterTold(device="lp0", port=9100))
+    monkeypatch.setattr(cups, "SECONDS", 0.5)
+    monkeypatch.setenv("CUPS_SERVER", str(tmp_path / "socket"))
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "socket"))
+        silent.listen()
+        QueueKeeper(tmp_path / "printers.json", 0.0).keep(FARM, [printer], 1e9)
+    assert "no end after 0.5 s" in caplog.text
 
 
 def test_the_settings_of_lts_conf(room: PrintingRoom) -> None:

@@ -218,6 +218,13 @@ def test_sshd_is_better_for_the_lab_alone_until_the_farm_goes(server: SessionSer
     assert "keyboard-interactive" not in server.methods("127.0.0.1")
     assert "" == server.improve(), "nothing is done twice"
 
+    content = server.machine.path(DROP_IN).read_text()
+    server.revert()
+    until(lambda: "keyboard-interactive" not in server.methods(), "sshd goes by the farm's settings")
+    server.machine.write(DROP_IN, content)  # as a `farm up` leaves it that is killed before sshd reads it
+    assert "" == server.improve()
+    until(lambda: "keyboard-interactive" in server.methods(), "sshd goes by its old settings")
+
     assert f"removed {DROP_IN}" == server.revert()
     assert before == server.effective(SERVER)
     until(lambda: "keyboard-interactive" not in server.methods(), "sshd goes by the farm's settings")
