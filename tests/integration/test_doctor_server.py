@@ -136,7 +136,7 @@ def test_lts_conf_is_read_and_must_be_served_as_it_is(server: Server) -> None:
     path.write_text("[default]\nSOUND=\nA=1\nwhat\n")
     flaws = found("--fix")
     assert ("warn", "lts.conf has 2 warnings.") == (flaws["state"], flaws["cause"])
-    assert ["lts.conf:2", "lts.conf:4", "Read, but ", "Not known:"] == [line[:10] for line in flaws["evidence"]]
+    assert ["lts.conf:2", "lts.conf:4", "Works: SOU", "Not known:"] == [line[:10] for line in flaws["evidence"]]
     path.write_bytes(b"x" * 100_000)
     assert ("warn", f"{path} is too large.") == (found("--fix")["state"], found()["cause"])
     path.unlink()

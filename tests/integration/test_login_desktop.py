@@ -72,6 +72,7 @@ def second_client(room: LoginRoom) -> ThinClient:
     """The second server, as a client."""
     client = ThinClient(room.second.machine)
     client.set_up()
+    client.machine.run("hostname", "pc02")
     client.machine.write("/run/farm/node.json", json.dumps({"name": "pc02", "mac": "52:54:00:00:00:02"}))
     client.machine.run("userdel", USER)
     client.told(room.server.settings())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import struct
 
 TFTP_BLOCK = 1432
@@ -107,8 +108,9 @@ async def http_get(own: str, server: str, port: int, path: str, expected: memory
             elif bytes(expected[at : at + len(piece)]) != piece:
                 raise ValueError(f"wrong bytes at {at} of {path}")
             at += len(piece)
-        if expected is not None and at != len(expected):
-            raise OSError(f"HTTP: {path}: cut off at {at} of {len(expected)}")
+        length = re.search(rb"(?mi)^content-length: *([0-9]+)\r$", head)
+        if at != (len(expected) if expected is not None else int(length[1]) if length else at):
+            raise OSError(f"HTTP: {path}: cut off at {at}")
         return b"".join(got)
     finally:
         writer.close()
