@@ -37,7 +37,7 @@ class LogInHistory:
 
     def __init__(self, path: Path, *, days: int = HistoryConfig().days) -> None:
         self.problem = ""
-        """What is wrong and what mends it; empty when nothing is."""
+        """What is wrong and what to do about it; empty when nothing is."""
         self._path, self._days = path, days
         self._machines: dict[str, Visits] = {}
         self._changes = threading.Lock()

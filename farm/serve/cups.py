@@ -53,7 +53,7 @@ def _here(pid: int) -> bool:
 
 
 def queues() -> list[Queue]:
-    """All that there are, whoever made them."""
+    """All that there are, ours and those of others."""
     return parse("\n".join(_run([*words]) for words in (("lpstat", "-l", "-p"), ("lpstat", "-v"), ("lpstat", "-o"))))
 
 

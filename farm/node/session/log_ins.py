@@ -1,4 +1,4 @@
-"""Who has logged in on this machine, and why others have not: noted for whoever looks after it.
+"""Who has logged in on this machine, and why others have not: noted for those who look after it.
 
 The file is root's: a line of JSON for each, the last one the newest.
 """

@@ -1,7 +1,7 @@
 """A window with a message, above whatever else is on an X display; it runs as nobody, and stays until it is closed.
 
 The toolkit is the greeter's, called without a binding: that would be larger than all else that is needed here. It is
-not root's to run, as the display's other programs, which belong to whoever is logged in, can tell it what to load.
+not root's to run, as the display's other programs, which belong to the user who is logged in, can tell it what to load.
 """
 
 from __future__ import annotations

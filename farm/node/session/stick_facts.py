@@ -1,6 +1,6 @@
 """What udev knows of a stick or disc, and what follows: whether it is shown, under which name; pure functions.
 
-Labels come from whoever wrote the medium, and are never part of a shell command or an option.
+Labels come from the people who wrote the medium, and are never part of a shell command or an option.
 """
 
 from __future__ import annotations
