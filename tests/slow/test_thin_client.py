@@ -185,6 +185,7 @@ def test_with_ldm_directx_its_programs_draw_past_ssh(client: Lab, server: OwnRoo
 
     log_in(client)
     until(lambda: WINDOW in windows(server), "the session does not appear")
+    until(lambda: told(client)["users"], "nobody is logged in")
     display = server.path(f"/home/{USER}/display").read_text().split()[0]
     assert f"{node(client)['address']}:0" == display.removesuffix(".0")
     until(lambda: colours(client)[COLOUR] > 100_000, "the session's colour is not on the screen")
