@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
@@ -18,9 +17,9 @@ from farm.view.wording import count, duration, milliseconds, rate
 from tui.base_view import NARROW_SCREEN, View
 from tui.build_compare import BuildCompare
 from tui.build_detail import REFRESH_SECONDS, BuildDetailScreen
+from tui.records_line import RecordsLine
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell, Tone
-from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 
 DATED_SECONDS = 86400.0
@@ -61,8 +60,6 @@ class BuildsView(View):
     ]
     DEFAULT_CSS = """
     BuildsView {
-        & > #builds-line { height: 1; color: $foreground-muted; padding: 0 1; }
-        & > #builds-line.-wrong { height: auto; max-height: 3; color: $text-error; text-style: bold; }
         & > LiveTable { height: 1fr; }
     }
     """
@@ -72,7 +69,7 @@ class BuildsView(View):
         self._now = 0.0
         self._asked: float | None = None
         self._error: FarmError | None = None
-        self._said = ""
+        self._line = RecordsLine()
         self._marked: list[int] = []
         self._table: LiveTable[Build] = LiveTable(
             self._columns(), key=lambda build: build.id, empty="no builds yet", id="builds-table"
@@ -80,7 +77,7 @@ class BuildsView(View):
 
     def compose(self) -> ComposeResult:
         """What is marked or wrong, and the builds."""
-        yield Static("", id="builds-line", markup=False)
+        yield self._line
         yield self._table
 
     def _columns(self) -> list[Column[Build]]:
@@ -158,21 +155,14 @@ class BuildsView(View):
         self._tell()
 
     def _tell(self) -> None:
-        error = self._error
-        if error:
-            said = " ".join(part for part in ("✗", error.what, error.why, error.fix) if part)
-        elif self._marked:
+        self._line.tell(self._words(), self._error)
+
+    def _words(self) -> str:
+        if self._marked:
             names = (f"{COMPARE_MARKS[index]}: {self._called(id)}" for index, id in enumerate(self._marked))
-            said = f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
-        else:
-            number = count(len(self._table.rows), "build")
-            order = self._table.order_words("newest first", "oldest first")
-            said = f"{number}, {order} · space marks two to compare"
-        if said != self._said:
-            self._said = said
-            line = self.query_one("#builds-line", Static)
-            line.set_class(error is not None, "-wrong")
-            line.update(clean(said))
+            return f"{' · '.join(names)} · {'c compares' if len(self._marked) == 2 else 'space marks another'}"
+        number = count(len(self._table.rows), "build")
+        return f"{number}, {self._table.order_words('newest first', 'oldest first')} · space marks two to compare"
 
     def _called(self, id: int) -> str:
         build = self._table.rows[id]

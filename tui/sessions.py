@@ -8,7 +8,6 @@ from typing import ClassVar
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Static
 
 from farm.attach import Attachment
 from farm.errors import FarmError
@@ -19,9 +18,9 @@ from farm.view.status import NodeStatus
 from farm.view.wording import clock_words, count, duration
 from tui.base_view import NARROW_SCREEN, View
 from tui.node_detail import NodeDetail
+from tui.records_line import RecordsLine
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell
-from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 
 REFRESH_SECONDS = 5.0
@@ -63,8 +62,6 @@ class SessionsView(View):
     ]
     DEFAULT_CSS = """
     SessionsView {
-        & > #sessions-line { height: 1; color: $foreground-muted; padding: 0 1; }
-        & > #sessions-line.-wrong { height: auto; max-height: 3; color: $text-error; text-style: bold; }
         & > LiveTable { height: 1fr; }
     }
     """
@@ -74,7 +71,7 @@ class SessionsView(View):
         self._now = 0.0
         self._asked: float | None = None
         self._error: FarmError | None = None
-        self._said = ""
+        self._line = RecordsLine()
         self._filter = ""
         self._table: LiveTable[LogInRecord] = LiveTable(
             self._columns(),
@@ -85,7 +82,7 @@ class SessionsView(View):
 
     def compose(self) -> ComposeResult:
         """How many sit where, or what is wrong, and the log-ins."""
-        yield Static("", id="sessions-line", markup=False)
+        yield self._line
         yield self._table
 
     def _columns(self) -> list[Column[LogInRecord]]:
@@ -159,19 +156,10 @@ class SessionsView(View):
         self._tell()
 
     def _tell(self) -> None:
-        error = self._error
-        if error:
-            said = " ".join(part for part in ("✗", error.what, error.why, error.fix) if part)
-        else:
-            desks = [node for node in self.live.nodes.values() if node.session]
-            used = sum(bool(node.users) for node in desks)
-            said = f"{count(len(desks), 'machine')} with a screen, {used} in use"
-            said += f" · {self._filter}: {len(self._table.shown)} of {len(self._table.rows)}" if self._filter else ""
-        if said != self._said:
-            self._said = said
-            line = self.query_one("#sessions-line", Static)
-            line.set_class(error is not None, "-wrong")
-            line.update(clean(said))
+        desks = [node for node in self.live.nodes.values() if node.session]
+        said = f"{count(len(desks), 'machine')} with a screen, {sum(bool(node.users) for node in desks)} in use"
+        said += f" · {self._filter}: {len(self._table.shown)} of {len(self._table.rows)}" if self._filter else ""
+        self._line.tell(said, self._error)
 
     def on_resize(self) -> None:
         """Show as many columns as can be read."""
