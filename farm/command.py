@@ -64,7 +64,7 @@ def run(
     timeout: float | None = None,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
-    mend: str = "",
+    fix: str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run a program to its end; its output (both streams, as one text) is in ``stdout``.
 
@@ -89,10 +89,10 @@ def run(
         )
     except subprocess.TimeoutExpired as late:
         output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-        raise CommandError(list(argv), -1, f"{output}\nno end after {timeout} s", mend) from late
+        raise CommandError(list(argv), -1, f"{output}\nno end after {timeout} s", fix) from late
     log.debug("exit %s: %s", done.returncode, done.stdout[-2000:])
     if check and done.returncode:
-        raise CommandError(list(argv), done.returncode, done.stdout, mend)
+        raise CommandError(list(argv), done.returncode, done.stdout, fix)
     return done
 
 

@@ -85,6 +85,14 @@ class StickRoom:
         self._loops[device] = machine.start(device, "/usr/bin/python3", "-I", "-m", "farm.node.session.stick", device)
         return device
 
+    def in_a_session(self, label: str = "STICK", file_system: str = "ext4", megabytes: int = 16) -> str:
+        """Plug a new stick in, log in, and wait until it is shown; returns the device's name."""
+        self.make("stick", file_system, label, megabytes)
+        device = self.plug_in("stick")
+        self.log_in()
+        self.wait_for_folders(label)
+        return device
+
     def unplug(self, device: str) -> None:
         """Pull it out: systemd ends its unit."""
         machine = self.logins.client.machine

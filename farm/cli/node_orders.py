@@ -16,7 +16,7 @@ from farm.attach import Action
 from farm.attach.choice import attachment
 from farm.cli.attach_options import attach_options
 from farm.cli.node import pick
-from farm.cli.output import Drawing, draws, err, out, show_error, show_json
+from farm.cli.output import Drawing, draws, err, error_json, out, show_error, show_json
 from farm.cli.watching import Watch, watching
 from farm.errors import FarmError, PartialError
 from farm.home import Home
@@ -212,8 +212,7 @@ def _conclude(action: Action, outcomes: list[OrderOutcome], as_json: bool) -> No
 
 
 def _as_json(outcome: OrderOutcome) -> dict[str, object]:
-    error = outcome.error
-    told = None if error is None else {"what": error.what, "why": error.why, "mend": error.fix}
+    told = error_json(outcome.error)
     return {"node": outcome.node, "done": outcome.done, "seen": outcome.seen, "error": told}
 
 

@@ -11,7 +11,7 @@ from msgspec import Struct
 from rich.text import Text
 
 from farm.cli.node import find_node, require_nodes
-from farm.cli.output import out, show_error, show_json
+from farm.cli.output import error_json, out, show_error, show_json
 from farm.cli.status import load
 from farm.errors import FarmError, PartialError
 from farm.home import Home
@@ -126,6 +126,5 @@ def _conclude(what: ScreenOrder, outcomes: Sequence[ScreenOutcome], as_json: boo
 
 
 def _plain(outcome: ScreenOutcome) -> dict[str, object]:
-    error = outcome.error
-    told = None if error is None else {"what": error.what, "why": error.why, "mend": error.fix}
-    return {"node": outcome.node, "done": error is None, "users": outcome.users, "error": told}
+    told = error_json(outcome.error)
+    return {"node": outcome.node, "done": told is None, "users": outcome.users, "error": told}

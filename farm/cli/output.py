@@ -114,8 +114,13 @@ def show_json(data: Any) -> None:
     out.file.write(json.dumps(data, indent=2) + "\n")
 
 
+def error_json(error: FarmError | None) -> dict[str, str] | None:
+    """An error for scripts, which know the fix under a name of old."""
+    return None if error is None else {"what": error.what, "why": error.why, "mend": error.fix}
+
+
 def show_error(error: FarmError) -> None:
-    """What, why, and the mend; nothing in it is taken for markup."""
+    """What, why, and the fix; nothing in it is taken for markup."""
     err.print(Text.assemble(("Error: ", "bold red"), error.what), soft_wrap=True)
     if error.why:
         err.print(Text(error.why, style="dim"), soft_wrap=True)

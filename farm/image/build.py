@@ -255,7 +255,7 @@ def compile_programs(folder: Path) -> None:
     """
     for source in folder.glob("*.c"):
         argv = [*COMPILE, "-o", str(source.with_suffix("")), str(source)]
-        command.run(argv, mend="Install what it needs: sudo apt-get install gcc libc6-dev")
+        command.run(argv, fix="Install what it needs: sudo apt-get install gcc libc6-dev")
         source.unlink()
 
 

@@ -43,7 +43,7 @@ def signing_key(home: Home) -> Path:
 def own_signer(home: Home, key: Path | None = None) -> Signer:
     """Whom others know by signatures of a key; None: the farm's own. Raises FarmError."""
     path = key or signing_key(home)
-    public = command.run(["ssh-keygen", "-y", "-f", str(path)], mend=f"Check the key: ssh-keygen -l -f {path}").stdout
+    public = command.run(["ssh-keygen", "-y", "-f", str(path)], fix=f"Check the key: ssh-keygen -l -f {path}").stdout
     return signer_of_key(public)
 
 

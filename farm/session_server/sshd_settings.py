@@ -41,7 +41,7 @@ def effective(address: str = "") -> Effective:
     with contextlib.suppress(OSError):
         RUN.mkdir(mode=0o755, exist_ok=True)
     who = f"user=nobody,host=client,addr={address},laddr={address},lport=22"
-    said = command.run(["sshd", "-T", *(["-C", who] if address else [])], mend="Correct it: sudo sshd -t").stdout
+    said = command.run(["sshd", "-T", *(["-C", who] if address else [])], fix="Correct it: sudo sshd -t").stdout
     pairs = (line.partition(" ") for line in said.splitlines())
     return {key: value for key, _, value in pairs}
 

@@ -59,10 +59,7 @@ def test_a_stick_that_was_in_before_the_log_in_and_one_that_comes_after(room: St
 
 
 def test_what_serves_a_stick_sees_nothing_else(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    room.in_a_session()
     client = room.logins.client.machine
     pid = client.run("pgrep", "-x", "sftp-server").stdout.strip()
     seen = client.run(
@@ -82,10 +79,7 @@ def test_what_serves_a_stick_sees_nothing_else(room: StickRoom) -> None:
 
 
 def test_nothing_on_a_stick_runs_or_is_a_device(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    room.in_a_session()
     client = room.logins.client.machine
     pid = client.run("pgrep", "-x", "sftp-server").stdout.strip()
     mounts = client.run("grep", " /stick ", f"/proc/{pid}/mounts").stdout
@@ -113,10 +107,7 @@ def test_hostile_labels_and_two_of_one_name(room: StickRoom) -> None:
 
 
 def test_hostile_file_names(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    room.in_a_session()
     names = ["$(id)", "-rf", "a\nb", "x" * 200, " ; '\"`"]
     for name in names:
         room.as_user("sh", "-c", 'echo "$0" > ~/USB/STICK/"$0"', name)
@@ -136,10 +127,7 @@ def test_a_write_protected_stick_can_be_read(room: StickRoom) -> None:
 
 
 def test_a_stick_from_windows(room: StickRoom) -> None:
-    room.make("stick", "ntfs", "Windows")
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("Windows")
+    device = room.in_a_session("Windows", "ntfs")
     room.as_user("sh", "-c", "echo hello > ~/USB/Windows/note")
     room.put_away(device, "Windows")
     assert "hello\n" == room.logins.client.machine.run("ntfscat", "-f", "/tmp/stick.img", "note").stdout
@@ -157,10 +145,7 @@ def test_files_of_others_on_a_stick_are_the_users(room: StickRoom) -> None:
 
 
 def test_put_away_by_its_user(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    device = room.in_a_session()
     room.as_user("sh", "-c", "echo hello > ~/USB/STICK/note")
     room.put_away(device, "STICK")
     assert "hello\n" == content(room, device)
@@ -172,20 +157,14 @@ def test_put_away_by_its_user(room: StickRoom) -> None:
 
 
 def test_what_was_written_is_on_the_stick_soon(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    device = room.in_a_session()
     room.as_user("sh", "-c", "echo hello > ~/USB/STICK/note")
     until(lambda: "hello\n" == content(room, device), "it stays in memory")
     room.wait_for("shown", device)
 
 
 def test_pulled_out_while_it_is_written(room: StickRoom) -> None:
-    room.make("stick", label="STICK", megabytes=64)
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    device = room.in_a_session(megabytes=64)
     write = f"cd /home/{USER}/USB/STICK && cat /dev/zero > big; sleep 600"
     writing = room.logins.server.machine.start("writing", "runuser", "-u", USER, "--", "sh", "-c", write)
     until(lambda: int(size(room, "STICK/big") or 0) > 1 << 20, "nothing is written")
@@ -199,10 +178,7 @@ def test_pulled_out_while_it_is_written(room: StickRoom) -> None:
 
 
 def test_a_connection_that_ends(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    device = room.in_a_session()
     room.logins.client.ssh("-O", "exit")
     room.wait_for("waiting", device)
     until(lambda: not room.usb.exists(), "the folder stays")
@@ -265,10 +241,7 @@ def test_a_home_that_can_not_be_written(room: StickRoom) -> None:
 
 
 def test_what_a_killed_server_left_is_taken_away(room: StickRoom) -> None:
-    room.make("stick", label="STICK")
-    device = room.plug_in("stick")
-    room.log_in()
-    room.wait_for_folders("STICK")
+    device = room.in_a_session()
     # Neither has time to put anything away.
     room.logins.server.machine.run("pkill", "-STOP", "-x", "sshfs")
     room.logins.server.machine.run("pkill", "-KILL", "-U", USER, "-x", "sh|sshfs")

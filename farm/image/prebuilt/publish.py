@@ -35,7 +35,7 @@ def publish(
 
     Versions of which nodes could not check what they read are left out. Files are hard links where the file system
     allows. The index is replaced last, so that all that it names is there. ``unattended``: a damaged version is left
-    out, and an index that would say the same stays, as whoever follows it reads all files again for a new one.
+    out, and an index that would say the same stays, as those who follow it read all files again for a new one.
     Raises FarmError, OSError.
     """
     if folder.resolve().is_relative_to(store.directory.resolve()):

@@ -49,7 +49,7 @@ def sign(key: Path, content: bytes, namespace: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="farm-sign-") as folder:
         file = Path(folder) / "content"
         file.write_bytes(content)
-        command.run([*argv, str(file)], mend=f"Check the key: ssh-keygen -l -f {key}")
+        command.run([*argv, str(file)], fix=f"Check the key: ssh-keygen -l -f {key}")
         return file.with_suffix(".sig").read_bytes()
 
 

@@ -135,7 +135,7 @@ def _make(compiler: Compiler, version: str, digest: str, folder: Path) -> KeptEn
             argv,
             cwd=Path(workplace),
             timeout=PACKING_SECONDS,
-            mend="Install the programs file and objcopy: apt-get install file binutils",
+            fix="Install the programs file and objcopy: apt-get install file binutils",
         )
         (made,) = Path(workplace).glob("*.tar*")
         size = made.stat().st_size
