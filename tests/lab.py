@@ -53,6 +53,11 @@ class Namespace:
         self.interface = interface
         self._processes: list[subprocess.Popen[bytes]] = []
 
+    @property
+    def as_server(self) -> list[str]:
+        """Goes before a command of a farm with a real interface: /run/icecc is this server's own, as on a machine."""
+        return [*exec_prefix(self.name), "sh", "-c", BIND_AND_RUN, str(self.folder / "server-icecc")]
+
     def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run a program inside to its end."""
         full = [*exec_prefix(self.name), *argv]

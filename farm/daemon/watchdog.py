@@ -33,7 +33,7 @@ from farm.watch.scheduler_source import SCHEDULER_ANSWER_SECONDS, SILENCES, Look
 from farm.watch.state import ANSWERS
 
 SECOND_ASK_SECONDS = 1.0
-"""Until a service is asked again that has just not answered: named it is then 9 s after it hangs at the latest."""
+"""Until all are asked again while one does not answer. It is named 9 s after it hangs at the latest."""
 GROUND_SECONDS = 5.0
 DHCP_RIVALS_SECONDS = 15.0
 OFFER_SECONDS = 4.0
@@ -60,7 +60,7 @@ async def watch_answers(home: Home, instance: Now, look: Look, publish: Publish)
         if found != last:
             publish(Examined(ANSWERS, found))
             last = found
-        await asyncio.sleep(SECOND_ASK_SECONDS if len(silences) > len(hung) else SCHEDULER_ANSWER_SECONDS)
+        await asyncio.sleep(SECOND_ASK_SECONDS if silences else SCHEDULER_ANSWER_SECONDS)
 
 
 async def watch_ground(home: Home, instance: Now, publish: Publish) -> None:

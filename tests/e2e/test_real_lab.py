@@ -29,18 +29,7 @@ class Server:
     home: Path
 
     def farm(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        argv = [
-            "ip",
-            "netns",
-            "exec",
-            self.namespace.name,
-            sys.executable,
-            "-m",
-            "farm",
-            "--home",
-            str(self.home),
-            *words,
-        ]
+        argv = [*self.namespace.as_server, sys.executable, "-m", "farm", "--home", str(self.home), *words]
         done = subprocess.run(
             argv, env=environment(self.home), capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL
         )
@@ -131,7 +120,7 @@ def test_up_serves_the_room_and_down_leaves_the_interface_as_it_was(server: Serv
 
 
 def test_foreground_goes_down_at_sigterm(server: Server) -> None:
-    argv = ["ip", "netns", "exec", server.namespace.name, sys.executable, "-m", "farm", "--home", str(server.home)]
+    argv = [*server.namespace.as_server, sys.executable, "-m", "farm", "--home", str(server.home)]
     up = [*argv, "up", "--foreground"]
     with subprocess.Popen(up, env=environment(server.home), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

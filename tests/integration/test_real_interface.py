@@ -52,8 +52,7 @@ class Server:
         until(lambda: "tentative" not in namespace.run("ip", "-6", "address").stdout, "an address stays tentative")
 
     def farm(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        prefix = ["ip", "netns", "exec", self.namespace.name]
-        argv = [*prefix, sys.executable, "-m", "farm", "--home", str(self.home.directory), *words]
+        argv = [*self.namespace.as_server, sys.executable, "-m", "farm", "--home", str(self.home.directory), *words]
         environment = {name: value for name, value in os.environ.items() if name != "FARM_IMAGES"}
         done = subprocess.run(
             argv, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE, stdin=subprocess.DEVNULL
