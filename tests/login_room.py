@@ -21,7 +21,7 @@ TOP = Path(__file__).parents[1]
 CLIENT, SERVER, SECOND = "10.99.7.20", "10.99.7.1", "10.99.7.2"
 USER, PASSWORD = "bob", "correct horse"
 PACKAGE = "/usr/lib/python3/dist-packages/farm"
-PAM = "/usr/lib/python3/dist-packages/farm/node/session/pam_module.py"
+PAM = "/usr/lib/python3/dist-packages/farm/node/session/pam/pam_module.py"
 SSHD = """
 Port 22
 UsePAM yes

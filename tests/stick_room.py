@@ -82,7 +82,9 @@ class StickRoom:
         told = {"ID_BUS": "usb", **dict(line.split("=", 1) for line in probed if line), **properties}
         major, minor = Path(f"/sys/block/{device}/dev").read_text().strip().split(":")
         machine.write(f"/run/udev/data/b{major}:{minor}", "".join(f"E:{key}={told[key]}\n" for key in told))
-        self._loops[device] = machine.start(device, "/usr/bin/python3", "-I", "-m", "farm.node.session.stick", device)
+        self._loops[device] = machine.start(
+            device, "/usr/bin/python3", "-I", "-m", "farm.node.session.media.stick", device
+        )
         return device
 
     def in_a_session(self, label: str = "STICK", file_system: str = "ext4", megabytes: int = 16) -> str:

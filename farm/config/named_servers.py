@@ -12,7 +12,7 @@ from farm.errors import FarmError
 from farm.node.lts.parts import Assignment
 from farm.node.lts.precedence import is_unset
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.server_choice import NAMED_UNATTENDED, OWN
+from farm.node.session.pam.server_choice import NAMED_UNATTENDED, OWN
 from farm.node.session.session_settings import valid_host
 from farm.printable import printable
 

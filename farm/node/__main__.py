@@ -26,7 +26,7 @@ def main(argv: list[str]) -> int:
 
         return doctor.main(root)
     if verb in ("message", "logout"):
-        from farm.node.session import screen_orders
+        from farm.node.session.on_screen import screen_orders
 
         return screen_orders.main(verb)
     sys.stderr.write("usage: python3 -m farm.node configure|agent|doctor|message|logout [--root DIR]\n")

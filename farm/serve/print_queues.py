@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farm.node.printer_names import queue_names
-from farm.node.session.printer_settings import FIRST_PORT, PORTS
+from farm.node.session.printer_ports.printer_settings import FIRST_PORT, PORTS
 from farm.watch.node_telemetry import SessionTold, Text
 from farm.watch.state import Farm
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from farm.node.session.login_failure import FailureKind, LoginFailure
+from farm.node.session.pam.login_failure import FailureKind, LoginFailure
 from farm.view.wording import few, milliseconds, size
 from farm.watch.events import Finding
 from farm.watch.node_telemetry import LogInTold, SessionTold

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.node.session import greeter_mark, log_ins, unattended
+from farm.node.session.pam import greeter_mark, log_ins, unattended
 from tests.lab import until
 from tests.login_room import GREETER, PASSWORD, SECOND, SERVER, USER, WINDOW, LoginRoom, LoginServer, login_room
 
@@ -169,7 +169,7 @@ def leave(room: LoginRoom) -> None:
 
 def test_a_machine_logs_itself_in_and_again_after_a_log_out(own_room: LoginRoom) -> None:
     # Two log-ins at a short distance wait for each other.
-    own_room.client.patch("unattended.py", "GAP_SECONDS = 15.0", "GAP_SECONDS = 0.0")
+    own_room.client.patch("pam/unattended.py", "GAP_SECONDS = 15.0", "GAP_SECONDS = 0.0")
     own_room.client.set_lts(**AUTOLOGIN)
     own_room.client.start_lightdm()
     own_room.client.wait_for_session()
@@ -183,7 +183,7 @@ def test_a_machine_logs_itself_in_and_again_after_a_log_out(own_room: LoginRoom)
 
 
 def test_a_machine_that_logs_itself_in_waits_for_a_server_that_is_down(own_room: LoginRoom) -> None:
-    own_room.client.patch("unattended.py", *SOON)
+    own_room.client.patch("pam/unattended.py", *SOON)
     own_room.server.stop()
     own_room.client.set_lts(**AUTOLOGIN)
     own_room.client.start_lightdm()
@@ -198,7 +198,7 @@ def test_a_machine_that_logs_itself_in_waits_for_a_server_that_is_down(own_room:
 
 
 def test_somebody_else_can_log_in_where_a_machine_cannot_log_itself_in(own_room: LoginRoom) -> None:
-    own_room.client.patch("unattended.py", *SOON)
+    own_room.client.patch("pam/unattended.py", *SOON)
     own_room.server.add_user("carol", "pw")
     own_room.client.set_lts(**{**AUTOLOGIN, "LDM_PASSWORD": "wrong"})
     own_room.client.start_lightdm()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from farm.node.session import thin_session
-from farm.node.session.desktop_choice import desktop_environment
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.pam.desktop_choice import desktop_environment
 from tests.lab import until
 from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, login_room
 

@@ -110,7 +110,9 @@ def test_a_message_at_the_greeter_and_in_the_session_and_the_log_out(desk: Desk)
     assert [] == desk.order("message", TEXT)
     assert TEXT[:70] in client.screen()
     assert TEXT[:70] in client.machine.run("env", *KIOSK, "xwininfo", "-root", "-tree").stdout
-    assert ["farm.node.session.message_window"] * 2 == [each.split()[3] for each in client.machine.processes("nobody")]
+    assert ["farm.node.session.on_screen.message_window"] * 2 == [
+        each.split()[3] for each in client.machine.processes("nobody")
+    ]
     desk.sit_down()
     # What came later lies below it; the uppermost window is listed first.
     until(lambda: TEXT[:20] in client.screen().partition(WINDOW)[0], "the session's window covers the message")

@@ -21,7 +21,7 @@ from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance, encode
 from farm.node.ports import LDMINFO_PORT
-from farm.node.session import ldminfo
+from farm.node.session.pam import ldminfo
 from farm.serve import firewall, health
 from farm.virtual.namespace import exec_prefix
 from tests.diskless import Diskless, copy_into, diskless

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from farm.node.session import log_ins
+from farm.node.session.pam import log_ins
 from tests.diskless import diskless
 from tests.lab import namespaces
 from tests.login_room import PASSWORD, SERVER, LoginServer, ThinClient

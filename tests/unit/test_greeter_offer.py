@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.node.session.desktop_choice import LANGUAGE, SESSION, chosen_language, chosen_session
-from farm.node.session.greeter_offer import desktop_entry, write_menus
-from farm.node.session.ldminfo import MAX_LANGUAGES, MAX_SESSIONS, ServerInfo, parse_info
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.pam.desktop_choice import LANGUAGE, SESSION, chosen_language, chosen_session
+from farm.node.session.pam.greeter_offer import desktop_entry, write_menus
+from farm.node.session.pam.ldminfo import MAX_LANGUAGES, MAX_SESSIONS, ServerInfo, parse_info
 
 SAID = b"""language:de_DE.UTF-8
 language:fr_FR.UTF-8

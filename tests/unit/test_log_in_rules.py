@@ -15,13 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.contract import SettingsError
-from farm.node.session import client_account, ldminfo, ssh_command
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.open_question import open_question
-from farm.node.session.server_choice import choose
-from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session
-from farm.node.session.ssh_options import OPTIONS, ssh_options
-from farm.node.session.unattended import (
+from farm.node.session.pam import client_account, ldminfo
+from farm.node.session.pam.open_question import open_question
+from farm.node.session.pam.server_choice import choose
+from farm.node.session.pam.unattended import (
     AUTOLOGIN,
     GUEST,
     Last,
@@ -34,7 +32,10 @@ from farm.node.session.unattended import (
     password_of,
     read_last,
 )
-from farm.node.session.user_name import why_not
+from farm.node.session.pam.user_name import why_not
+from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session
+from farm.node.session.ssh_client import ssh_command
+from farm.node.session.ssh_client.ssh_options import OPTIONS, ssh_options
 
 KEY, OTHER, THIRD = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Cb0aY{each}" for each in "abc")
 OWN = SessionServer("10.0.0.1", 22, (KEY,))

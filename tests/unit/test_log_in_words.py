@@ -12,16 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.contract import SettingsError
-from farm.node.session import login_failure, ssh_command
-from farm.node.session.desktop_choice import desktop_environment, refused
 from farm.node.session.direct_x import X_PORTS, lightdm_conf
-from farm.node.session.interview import Interview
-from farm.node.session.login_failure import FailureKind
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.pam import login_failure
+from farm.node.session.pam.desktop_choice import desktop_environment, refused
+from farm.node.session.pam.interview import Interview
+from farm.node.session.pam.login_failure import FailureKind
+from farm.node.session.pam.user_name import why_not
 from farm.node.session.port_filter import closed_ports
 from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session, read_session
+from farm.node.session.ssh_client import ssh_command
 from farm.node.session.thin_session import remote_command
-from farm.node.session.user_name import why_not
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Cb0aYQ3X9"
 SERVER = SessionServer("10.0.0.1", 22, (KEY,))

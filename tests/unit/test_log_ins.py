@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.contract import MAX_BYTES
-from farm.node.session.log_ins import MAX_NOTED, note, noted
+from farm.node.session.pam.log_ins import MAX_NOTED, note, noted
 
 
 def test_log_ins_are_noted_in_their_order_and_for_root_alone(tmp_path: Path) -> None:

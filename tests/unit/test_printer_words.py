@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from farm.node.printer_names import MAX_WORDS, PrinterId, parse_id, queue_names
 from farm.node.session.extras.printers import EXTRA, busy_ports
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.printer_port import p910nd
-from farm.node.session.printer_settings import FIRST_PORT, Printer, configured, printer_at
+from farm.node.session.printer_ports.printer_port import p910nd
+from farm.node.session.printer_ports.printer_settings import FIRST_PORT, Printer, configured, printer_at
 from farm.serve.cups import parse
 from farm.serve.print_queues import (
     RAW,

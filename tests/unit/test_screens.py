@@ -14,7 +14,7 @@ from farm.node.session.lts_screens.run import ssh_server
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.machine_setup import ThinMachine
 from farm.node.session.session_settings import SessionServer
-from farm.node.session.ssh_command import terminal
+from farm.node.session.ssh_client.ssh_command import terminal
 from tests.unit.test_machine_settings import PC, VALUES, changed
 
 SERVER = SessionServer("10.0.0.1", 22, ())

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.node.session.desktop_choice import LANGUAGE, SESSION
+from farm.node.session.pam.desktop_choice import LANGUAGE, SESSION
 from farm.session_server import offer
 
 PLAIN = "[Desktop Entry]\nName=Plain\nName[de]=Schlicht\nExec=plain --session\n[Desktop Action x]\nExec=other\n"

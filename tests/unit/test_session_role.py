@@ -24,7 +24,7 @@ from farm.netboot.settings import machine_settings
 from farm.node.contract import SettingsError
 from farm.node.roles import load
 from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
-from farm.node.session import greeter_mark
+from farm.node.session.pam import greeter_mark
 from farm.node.session.session_settings import read_session
 from farm.node.settings import parse_settings
 from farm.nodes.power import who_sits_there

@@ -18,8 +18,8 @@ from farm.errors import NOT_JSON
 from farm.history.log_in_records import LogInRecord
 from farm.node.roles.session import MAX_LOG_INS, SessionProbe, server_of
 from farm.node.session import round_trip
-from farm.node.session.log_ins import LogInNoted, note
-from farm.node.session.login_failure import FailureKind, LoginFailure
+from farm.node.session.pam.log_ins import LogInNoted, note
+from farm.node.session.pam.login_failure import FailureKind, LoginFailure
 from farm.view.boot import marks
 from farm.view.idle import idle_reason
 from farm.view.session_words import extra_lines, failed_lately, failing, kind_of, log_in_problems, round_trip_words

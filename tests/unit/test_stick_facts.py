@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.stick_cell import options
-from farm.node.session.stick_facts import FILE_SYSTEMS, NAME_LENGTH, decoded, name_of, parse, refusal, stick
+from farm.node.session.media.stick_cell import options
+from farm.node.session.media.stick_facts import FILE_SYSTEMS, NAME_LENGTH, decoded, name_of, parse, refusal, stick
 
 USB = {"ID_BUS": "usb", "ID_FS_TYPE": "vfat"}
 

@@ -19,7 +19,7 @@ from farm.netboot import host_keys
 from farm.netboot.settings import SSH_PORT
 from farm.node.lts.precedence import KnownMachine
 from farm.node.session.lts_values import values_for
-from farm.node.session.server_choice import all_hosts
+from farm.node.session.pam.server_choice import all_hosts
 from farm.node.session.session_settings import SessionServer, SessionSettings
 from farm.session_server import offer, sshd_settings
 from farm.session_server.sshd_settings import Effective

@@ -9,7 +9,7 @@ from farm.node.contract import SettingsError
 from farm.node.files import read, write
 from farm.node.finding import finding
 from farm.node.roles import TYPE_CHECKING, Probe, Role
-from farm.node.session import greeter_mark
+from farm.node.session.pam import greeter_mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from farm.node.metrics import Family
     from farm.node.roles import Finding, Node, Said, Section
-    from farm.node.session.log_ins import LogInNoted
+    from farm.node.session.pam.log_ins import LogInNoted
 
 GREETER = "lightdm-gtk-greeter"
 SESSIONS = "/run/systemd/sessions"
@@ -154,8 +154,9 @@ class SessionProbe(Probe):
         has_log_in: Callable[[], bool] = _has_log_in,
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
-        from farm.node.session import log_ins, round_trip
+        from farm.node.session import round_trip
         from farm.node.session.extras import look_all
+        from farm.node.session.pam import log_ins
 
         self._extras = look_all
         self._round_trip = round_trip.measured

@@ -7,12 +7,13 @@ import sys
 
 from farm.node.contract import SettingsError
 from farm.node.files import write
-from farm.node.session import client_account, desktop_choice, direct_x, greeter_mark
+from farm.node.session import direct_x
 from farm.node.session.extras import prepare_all
 from farm.node.session.lts_values import told_values
-from farm.node.session.server_choice import choose
+from farm.node.session.pam import client_account, desktop_choice, greeter_mark
+from farm.node.session.pam.server_choice import choose
+from farm.node.session.pam.unattended import Unattended, account, offered
 from farm.node.session.session_settings import SessionSettings, read_session
-from farm.node.session.unattended import Unattended, account, offered
 
 GUEST = "etc/lightdm/lightdm.conf.d/61-farm-guest.conf"
 

@@ -6,7 +6,7 @@ import pwd
 import re
 import subprocess
 
-from farm.node.session.ssh_command import SESSION_USER
+from farm.node.session.ssh_client.ssh_command import SESSION_USER
 
 LIST = ("ss", "--no-header", "--oneline", "--tcp", "--info", "--processes", "--extended", "--numeric")
 """ss(8): a line for each connection, with the owner's uid, its programs and the kernel's figures."""

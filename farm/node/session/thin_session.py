@@ -15,12 +15,12 @@ from types import MappingProxyType
 
 from farm.node.contract import MAC, NAME
 from farm.node.files import read
-from farm.node.session import notice
-from farm.node.session.desktop_choice import chosen_language, chosen_session, desktop_environment
 from farm.node.session.direct_x import is_direct
 from farm.node.session.extras import RemoteFolder, during_session
 from farm.node.session.lts_values import told_values
-from farm.node.session.ssh_command import HOME, over_master
+from farm.node.session.pam import notice
+from farm.node.session.pam.desktop_choice import chosen_language, chosen_session, desktop_environment
+from farm.node.session.ssh_client.ssh_command import HOME, over_master
 
 BEAT_SECONDS = 10.0
 PATIENCE_SECONDS = 40

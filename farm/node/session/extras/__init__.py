@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.ssh_command import over_master
+from farm.node.session.ssh_client.ssh_command import over_master
 
 EXTRAS: tuple[str, ...] = ("sound", "printers", "sticks", "local_apps")
 """The modules, in the order in which they begin."""

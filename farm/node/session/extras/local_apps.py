@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from farm.node.session.extras import Extra, RemoteFolder, complain, on_server
 from farm.node.session.local_app_list import LocalApp, local_apps
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.ssh_command import FOLDER, SFTP
+from farm.node.session.ssh_client.ssh_command import FOLDER, SFTP
 
 SOCKET = f"{FOLDER}/apps"
 MAX_RUNNING = 32

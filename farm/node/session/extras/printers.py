@@ -1,6 +1,6 @@
 """Printers at the machine: its server prints on them, and a session's programs find the queue of the first one.
 
-Each has a unit (farm-printer@) for as long as it is there: see `farm.node.session.printer_port`.
+Each has a unit (farm-printer@) for as long as it is there: see `farm.node.session.printer_ports.printer_port`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from farm.node.files import read, write
 from farm.node.printer_names import PrinterId, parse_id, queue_names
 from farm.node.session.extras import Extra, RemoteFolder, on_server
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.printer_settings import FIXED, Printer, configured, printer_at
+from farm.node.session.printer_ports.printer_settings import FIXED, Printer, configured, printer_at
 from farm.node.session.session_settings import HOST
 
 CUPS_CLIENT = "etc/cups/client.conf"

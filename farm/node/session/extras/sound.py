@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from farm.node.files import read, write
 from farm.node.session.extras import Extra, RemoteFolder, on_server
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.notice import read_left
+from farm.node.session.pam.notice import read_left
 from farm.node.session.pipewire_dump import heard
-from farm.node.session.ssh_command import FOLDER, SESSION_USER
+from farm.node.session.ssh_client.ssh_command import FOLDER, SESSION_USER
 
 VOLUME = 90
 """Percent, when nothing else is said."""

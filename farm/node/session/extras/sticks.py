@@ -1,6 +1,6 @@
 """Sticks and discs at the machine: they are in the user's home on the server, in USB, as long as the session lasts.
 
-Each has a unit (farm-stick@) for as long as it is plugged in: see `farm.node.session.stick`.
+Each has a unit (farm-stick@) for as long as it is plugged in: see `farm.node.session.media.stick`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from farm.node.files import write
 from farm.node.session.extras import Extra, RemoteFolder
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.stick_state import SESSION, all_states
+from farm.node.session.media.stick_state import SESSION, all_states
 
 END_SECONDS, POLL_SECONDS = 10.0, 0.1
 """For the sticks to be put away after a session."""

@@ -7,9 +7,9 @@ import os
 import sys
 import time
 
-from farm.node.session.greeter_mark import asking_since
 from farm.node.session.lts_screens import has_log_in, screens_of
 from farm.node.session.lts_values import told_values
+from farm.node.session.pam.greeter_mark import asking_since
 
 VT_ACTIVATE = 0x5606
 """linux/vt.h: what chvt(1) does, which the image does not have."""

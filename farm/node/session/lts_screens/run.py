@@ -21,9 +21,9 @@ from farm.node.files import write
 from farm.node.session.lts_screens import CONSOLE, Screen, for_screen, on_display, screens_of
 from farm.node.session.lts_screens.programs import Program, program_of
 from farm.node.session.lts_values import LtsValues, told_values
+from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import HOST, SessionServer, read_session
-from farm.node.session.ssh_command import known_hosts, terminal
-from farm.node.session.user_name import why_not
+from farm.node.session.ssh_client.ssh_command import known_hosts, terminal
 
 USER = "farm-screen"
 """Runs the programs of all screens but those that are root's."""

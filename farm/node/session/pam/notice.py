@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from farm.node.files import write
-from farm.node.session.ssh_command import FOLDER, RUN
+from farm.node.session.ssh_client.ssh_command import FOLDER, RUN
 
 LEFT = f"{FOLDER}/notice"
 """Written by the session."""

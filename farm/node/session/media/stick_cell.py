@@ -20,7 +20,7 @@ import subprocess
 import sys
 
 from farm.node.files import write
-from farm.node.session.ssh_command import SESSION_USER
+from farm.node.session.ssh_client.ssh_command import SESSION_USER
 
 SERVER = "/usr/lib/openssh/sftp-server"
 ROOT = "/mnt"

@@ -15,22 +15,23 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
-sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../..")))
+sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../..")))
 
 from farm.node.contract import SettingsError
-from farm.node.session import client_account, direct_x, greeter_mark, log_ins, notice
-from farm.node.session.interview import PASSWORD
-from farm.node.session.ldminfo import by_rating
-from farm.node.session.log_in import LogIn, Outcome
-from farm.node.session.login_failure import LoginFailure
+from farm.node.session import direct_x
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.one_session import limit_to_one
-from farm.node.session.open_question import open_question
-from farm.node.session.server_choice import choose
+from farm.node.session.pam import client_account, greeter_mark, log_ins, notice
+from farm.node.session.pam.interview import PASSWORD
+from farm.node.session.pam.ldminfo import by_rating
+from farm.node.session.pam.log_in import LogIn, Outcome
+from farm.node.session.pam.login_failure import LoginFailure
+from farm.node.session.pam.one_session import limit_to_one
+from farm.node.session.pam.open_question import open_question
+from farm.node.session.pam.server_choice import choose
+from farm.node.session.pam.unattended import Nobody, Unattended, invitation, keep_trying, offered, read_last
+from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
-from farm.node.session.ssh_command import known_hosts
-from farm.node.session.unattended import Nobody, Unattended, invitation, keep_trying, offered, read_last
-from farm.node.session.user_name import why_not
+from farm.node.session.ssh_client.ssh_command import known_hosts
 
 COLUMNS = 60
 """Of a text: the greeter's window grows with its longest line."""

@@ -13,10 +13,10 @@ import shutil
 
 from farm.node.contract import SettingsError
 from farm.node.files import write
-from farm.node.session.desktop_choice import COMMAND, NO_LANGUAGE, OFFERED, SESSIONS
-from farm.node.session.ldminfo import ServerInfo, server_infos
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.server_choice import choose
+from farm.node.session.pam.desktop_choice import COMMAND, NO_LANGUAGE, OFFERED, SESSIONS
+from farm.node.session.pam.ldminfo import ServerInfo, server_infos
+from farm.node.session.pam.server_choice import choose
 from farm.node.session.session_settings import read_session
 
 SECONDS = 1.0

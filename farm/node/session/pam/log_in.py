@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterable
 
 from farm.node.retry import pauses
-from farm.node.session import client_account, log_ins, login_failure, ssh_command
-from farm.node.session.interview import PASSWORD, Interview, Person
-from farm.node.session.login_failure import ELSEWHERE, FailureKind, LoginFailure
+from farm.node.session.pam import client_account, log_ins, login_failure
+from farm.node.session.pam.interview import PASSWORD, Interview, Person
+from farm.node.session.pam.login_failure import ELSEWHERE, FailureKind, LoginFailure
 from farm.node.session.session_settings import SessionServer
-from farm.node.session.ssh_run import run, run_in_terminal
+from farm.node.session.ssh_client import ssh_command
+from farm.node.session.ssh_client.ssh_run import run, run_in_terminal
 
 SENTINEL = "FARM-OK"
 BUSY_TRIES = 8

@@ -23,11 +23,12 @@ from importlib import resources
 from typing import IO, Any, NamedTuple
 
 from farm.node.files import read, write
-from farm.node.session import message, stick_cell
 from farm.node.session.lts_values import told_values
-from farm.node.session.ssh_command import HOME, SESSION_USER, over_master
-from farm.node.session.stick_facts import KERNEL_NAME, Stick, parse, refusal, stick
-from farm.node.session.stick_state import SESSION, State, state_file
+from farm.node.session.media import stick_cell
+from farm.node.session.media.stick_facts import KERNEL_NAME, Stick, parse, refusal, stick
+from farm.node.session.media.stick_state import SESSION, State, state_file
+from farm.node.session.on_screen import message
+from farm.node.session.ssh_client.ssh_command import HOME, SESSION_USER, over_master
 
 NO_SSHFS, NO_FUSE, NO_PLACE = 94, 95, 96
 """Exit codes of the part on the server."""
@@ -83,7 +84,7 @@ def remote_command(name: str) -> str:
         "FARM_NO_FUSE": str(NO_FUSE),
         "FARM_NO_PLACE": str(NO_PLACE),
     }
-    script = resources.files("farm.node.session").joinpath("remote-stick.sh").read_text()
+    script = resources.files("farm.node.session.media").joinpath("remote-stick.sh").read_text()
     return "exec " + shlex.join(["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", script])
 
 

@@ -16,14 +16,14 @@ from typing import NamedTuple
 
 from farm.node.files import read, write
 from farm.node.retry import pauses
-from farm.node.session import client_account
-from farm.node.session.interview import PASSWORD
-from farm.node.session.log_in import Outcome
-from farm.node.session.login_failure import ELSEWHERE, LoginFailure
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.open_question import OpenQuestion
+from farm.node.session.pam import client_account
+from farm.node.session.pam.interview import PASSWORD
+from farm.node.session.pam.log_in import Outcome
+from farm.node.session.pam.login_failure import ELSEWHERE, LoginFailure
+from farm.node.session.pam.open_question import OpenQuestion
+from farm.node.session.pam.user_name import USER_NAME
 from farm.node.session.session_settings import SessionServer
-from farm.node.session.user_name import USER_NAME
 
 FILE = "/run/farm/unattended"
 """What the last one came to."""

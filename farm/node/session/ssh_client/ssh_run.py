@@ -11,8 +11,8 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from farm.node.session import askpass
-from farm.node.session.ssh_command import ASKPASS, HOME, SESSION_USER
+from farm.node.session.pam import askpass
+from farm.node.session.ssh_client.ssh_command import ASKPASS, HOME, SESSION_USER
 
 PATIENCE_SECONDS = 90.0
 """After which an ssh that neither ends nor asks nor says anything is given up: directories can be slow."""

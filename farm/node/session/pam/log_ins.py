@@ -12,8 +12,8 @@ import time
 from typing import NamedTuple
 
 from farm.node.files import read, write
+from farm.node.session.pam.user_name import USER_NAME
 from farm.node.session.session_settings import HOST
-from farm.node.session.user_name import USER_NAME
 
 FILE = "/run/farm/log-ins"
 MAX_NOTED = 100

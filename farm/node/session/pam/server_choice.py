@@ -12,7 +12,7 @@ from typing import NamedTuple
 from farm.node.contract import MAX_PORT
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.session_settings import MAX_SERVERS, SessionServer, SessionSettings, valid_host
-from farm.node.session.ssh_options import ssh_options, understood
+from farm.node.session.ssh_client.ssh_options import ssh_options, understood
 
 OWN = "server"
 """LTSP's name for the server that the machine has booted from."""

@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 
-from farm.node.session.ssh_command import QUESTIONS
+from farm.node.session.ssh_client.ssh_command import QUESTIONS
 
 MAX_BYTES = 16 * 1024
 """Of a question or an answer."""

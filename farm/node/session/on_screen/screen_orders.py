@@ -13,7 +13,8 @@ MAX_INPUT = 8192
 
 def main(order: str) -> int:
     """Carry out one of the two; returns the exit code."""
-    from farm.node.session import log_out, message  # with psutil and GTK, which no boot needs
+    # With psutil and GTK, which no boot needs.
+    from farm.node.session.on_screen import log_out, message
 
     said = json.loads(sys.stdin.read(MAX_INPUT) or "{}")
     answer: dict[str, object] = {"users": [], "error": ""}

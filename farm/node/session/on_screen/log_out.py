@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from farm.node.files import read
-from farm.node.session import client_account
-from farm.node.session.ssh_command import SESSION_USER
+from farm.node.session.pam import client_account
+from farm.node.session.ssh_client.ssh_command import SESSION_USER
 
 DISPLAY_MANAGER = "lightdm"
 WINDOWS = "FARM_SESSION="

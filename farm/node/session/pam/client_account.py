@@ -14,7 +14,7 @@ import signal
 import time
 
 from farm.node.files import read, write
-from farm.node.session.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
+from farm.node.session.ssh_client.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
 
 EXTRAUSERS = "/var/lib/extrausers/passwd"
 """Read by libnss-extrausers after /etc/passwd."""

@@ -19,7 +19,7 @@ from farm.node.contract import SettingsError
 from farm.node.files import read, write
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.port_filter import close_ports
-from farm.node.session.printer_settings import FIRST_PORT, PORTS, Printer, printer_at
+from farm.node.session.printer_ports.printer_settings import FIRST_PORT, PORTS, Printer, printer_at
 from farm.node.session.session_settings import HOST, read_session
 
 USER = "farm-printer"

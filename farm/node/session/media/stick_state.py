@@ -7,7 +7,7 @@ import json
 from typing import Any, Literal
 
 from farm.node.files import read
-from farm.node.session.ssh_command import FOLDER
+from farm.node.session.ssh_client.ssh_command import FOLDER
 
 SESSION = f"{FOLDER}/sticks"
 """A file of the session user: there while a session wants sticks, and another one in each."""

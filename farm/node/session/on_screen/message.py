@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from farm.node.contract import MAX_BYTES
 from farm.node.files import write
-from farm.node.session import message_window
 from farm.node.session.lts_screens.run import FOLDER
+from farm.node.session.on_screen import message_window
 
 AUTHORITIES = "/run/lightdm/root"
 """Of each display that the display manager has started a file with the cookie, by the display's name."""

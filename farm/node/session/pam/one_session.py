@@ -12,10 +12,10 @@ import shlex
 from collections.abc import Callable
 
 from farm.node.contract import NAME
-from farm.node.session.login_failure import FailureKind, LoginFailure
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.ssh_command import over_master
-from farm.node.session.ssh_run import run
+from farm.node.session.pam.login_failure import FailureKind, LoginFailure
+from farm.node.session.ssh_client.ssh_command import over_master
+from farm.node.session.ssh_client.ssh_run import run
 
 LOOK = "grep -sazhoe '^FARM_NAME=.*' /proc/[0-9]*/environ | tr '\\0' '\\n' | sort -u | head -n 20"
 """Prints a line for each machine at which the user sits: environments of others cannot be read."""

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from farm.node.ports import LDMINFO_PORT
-from farm.node.session.desktop_choice import LANGUAGE, SESSION
+from farm.node.session.pam.desktop_choice import LANGUAGE, SESSION
 from farm.node.session.session_settings import MAX_SERVERS, SessionServer
-from farm.node.session.ssh_command import SESSION_USER
+from farm.node.session.ssh_client.ssh_command import SESSION_USER
 
 SECONDS = 3.0
 """In which a server has said all: a log-in waits for it."""

@@ -1,0 +1,1 @@
+"""What the server tells a machine to do at its screen: show a message, or end the session."""

@@ -1,0 +1,1 @@
+"""ssh's command lines of a log-in, and running them with the questions answered."""
