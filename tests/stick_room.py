@@ -99,7 +99,7 @@ class StickRoom:
         """Pull it out: systemd ends its unit."""
         machine = self.logins.client.machine
         unit = self._loops.pop(device)
-        machine.run("pkill", "-f", f"session.stick {device}$", check=False)
+        machine.run("pkill", "-f", f"media.stick {device}$", check=False)
         unit.wait()
         machine.run("losetup", "-d", f"/dev/{device}")
 
