@@ -15,6 +15,7 @@ from textual.widgets import Static
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.boot import marks
+from farm.view.desks import offer_words, session_kind_words
 from farm.view.live import Live
 from farm.view.roles import Idle
 from farm.view.session_words import extra_lines, round_trip_words
@@ -74,15 +75,17 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     word, _ = state_words.stage_words(node)
     since = f" for {duration(now - node.doing_since)}" if node.doing_since else ""
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
-    if host is not None:
-        lines += _login(host, now)
     if node.session is not None and node.session.agent is not None:
         lines += screen_lines(node.session.agent, now)
+    if host is not None:
+        lines += _login(host, now)
+    lines.append(("offers", offer_words(node)))
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
         lines += [
             ("processors", f"{len(told.cpu.percent)}, {fmean(told.cpu.percent or [0]):.0f} % in use"),
+            ("load average", " ".join(f"{each:.2f}" for each in told.load)),
             ("memory", f"{size(told.memory.available)} free of {size(told.memory.total)}"),
             ("RAM disk", f"{size(told.overlay.used)} written of {size(told.overlay.total)}"),
             ("network", f"{told.network.nic} {size(told.network.received)} in, {size(told.network.sent)} out"),
@@ -117,6 +120,7 @@ def screen_lines(told: SessionTold, now: float) -> Iterable[Line]:
     """Who is at the screen of a machine, how far away the server is, what is plugged in, and the last log-ins."""
     for user in told.users:
         yield "logged in", f"{user.name} for {duration(now - user.since)}, since {clock_words(user.since, now)}"
+    yield "sessions", session_kind_words(told.kind)
     yield "server", told.server
     if told.round_trip is not None:
         yield "round trip", f"{round_trip_words(told.round_trip)} to the server and back"
@@ -143,10 +147,11 @@ def boot_lines(node: NodeStatus) -> list[Line]:
 
 def idle_text(node: NodeStatus, reason: Idle | None) -> Content:
     """Why it is idle, and what mends it."""
+    running = node.host.jobs_running if node.host and node.host.online else 0
     if reason is None and node.users:
-        return Content.styled(f"● in use: {count(len(node.users), 'session')}", "$text-success")
+        beside = f", compiling: {count(running, 'job')}" if running else ""
+        return Content.styled(f"● in use: {count(len(node.users), 'session')}{beside}", "$text-success")
     if reason is None:
-        running = node.host.jobs_running if node.host else 0
         return Content.styled(f"● compiling: {count(running, 'job')}", "$text-success")
     parts = [
         Content.assemble(("Why it is idle: ", "bold"), clean(reason.why), (f" [{reason.code}]", "$foreground-muted"))
@@ -179,9 +184,9 @@ class NodeDetail(Detail):
 
     TITLE = "A node"
     ABOUT = (
-        "The slots and their files; or of a thin client who is logged in, the server and the time to it and back, "
-        "sound, sticks and printers, and the last log-ins. Graphs of the measurements of the node's agent in the last "
-        "15 minutes (only nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
+        "The slots and their files; of a desk who is logged in, the server and the time to it and back, sound, sticks "
+        "and printers, and the last log-ins. Graphs of the measurements of the node's agent in the last 15 minutes "
+        "(only nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
     )
     DEFAULT_CSS = """
     NodeDetail {

@@ -14,6 +14,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from farm.attach import Attachment
+from farm.view.desks import desk_totals, desks_words
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
 from farm.view.wording import duration, rate, size
@@ -79,16 +80,18 @@ def submitters(live: Live, now: float) -> list[Submitter]:
 
 
 def totals(live: Live) -> Content:
-    """Slots, queue, rates and efficiency, in three lines."""
+    """Slots, desks, queue, rates and efficiency, in three lines."""
     now = figures(live.samples)
     points = window(live.samples, GRAPH_SPAN)
     used = efficiency(points)
+    desks = desks_words(desk_totals(live.nodes.values()))
     shown = "–" if used is None else f"{used:.0%} of slot time, {duration(covered(points))}"
     gauge = bar(now.busy, now.slots, 24).plain
     return Content.assemble(
         ("slots ", "bold"),
         (gauge, "$text-success" if now.busy < now.slots else "$text-warning"),
         f" {now.busy} of {now.slots} busy",
+        *(("   ", ("desks ", "bold"), desks) if desks else ()),
         "\n",
         *_pairs(
             ("queue", f"{now.pending}"),
@@ -151,7 +154,7 @@ class OverviewView(View):
         "which there are figures: the slots in use, added up each second, divided by the slots of all nodes that were "
         "registered. Jobs a second are those that ended on nodes, local/s those that submitters compiled or linked "
         "without asking, each over 5 seconds. Network counts sources and objects before compression. Queue: jobs that "
-        "were asked for and that no node has begun."
+        "were asked for and that no node has begun. Desks are machines at whose screen people log in."
     )
     DEFAULT_CSS = """
     OverviewView {

@@ -12,10 +12,11 @@ from textual.binding import Binding, BindingType
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.history.log_in_records import LogInRecord
+from farm.view.desks import desk_totals, desks_words, jobs_beside, kind_of_session, memory_left, processor_percent
 from farm.view.live import Live
 from farm.view.session_words import round_trip_words
 from farm.view.status import NodeStatus
-from farm.view.wording import clock_words, count, duration
+from farm.view.wording import clock_words, duration
 from tui.base_view import NARROW_SCREEN, View
 from tui.node_detail import NodeDetail
 from tui.records_line import RecordsLine
@@ -26,11 +27,13 @@ from tui.widgets.table import LiveTable
 REFRESH_SECONDS = 5.0
 SHOWN = 1000
 """Log-ins that are asked for."""
+BESIDE = ("jobs", "cpu", "memory")
+"""What a machine does besides a session that lasts."""
 COLUMNS_FROM = {
     0: ("began", "user", "outcome"),
-    NARROW_SCREEN: ("began", "took", "user", "node", "outcome"),
-    100: ("began", "took", "user", "node", "server", "round-trip", "outcome"),
-    150: ("began", "ended", "took", "user", "node", "server", "round-trip", "outcome"),
+    NARROW_SCREEN: ("began", "took", "user", "node", "kind", "jobs", "outcome"),
+    100: ("began", "took", "user", "node", "kind", "server", *BESIDE, "outcome"),
+    150: ("began", "ended", "took", "user", "node", "kind", "server", "round-trip", *BESIDE, "outcome"),
 }
 """Cells of the screen → what is shown from there on: why a log-in failed takes room."""
 FILTERS: dict[str, Callable[[LogInRecord], bool]] = {
@@ -46,10 +49,12 @@ class SessionsView(View):
 
     TITLE = "Sessions"
     ABOUT = (
-        "Each log-in at the screen of a thin client, newest first: who, at which machine, on which server, and how "
-        "long the session lasted, or why the log-in failed. Round trip: the time to that server and back, as the "
-        "machine measures it on the connection of a session that lasts. Press f to show only who is there now, or "
-        "only failures; press enter for the machine's page. Times are by the machine's clock."
+        "Each log-in at a desk, newest first: who, at which machine, on which server, and how long the session lasted, "
+        "or why the log-in failed. Of a session that lasts there is more. Kind: a fat client's programs run on the "
+        "machine itself, a thin client's on the server. Round trip: the time to that server and back, as the machine "
+        "measures it on the session's connection. Jobs: how many the machine compiles, of those that it takes now. "
+        "CPU% and Left: how busy its processors are, and the memory that programs can still have. Press f to show only "
+        "who is there now, or only failures; press enter for the machine's page. Times are by the machine's clock."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
@@ -76,7 +81,7 @@ class SessionsView(View):
         self._table: LiveTable[LogInRecord] = LiveTable(
             self._columns(),
             key=lambda each: (each.mac, each.began, each.user),
-            empty="no log-ins: no thin client has been used yet",
+            empty="no log-ins: no desk has been used yet",
             id="sessions-table",
         )
 
@@ -99,10 +104,14 @@ class SessionsView(View):
             ),
             column(name="ended", title="To", width=16, min_width=5, cell=self._to, value=lambda s: s.ended or None),
             number_column("took", "Took", 7, self._took, self._seconds),
-            column(name="user", title="User", width=14, min_width=6, cell=_user, value=lambda s: s.user),
+            column(name="user", title="User", width=12, min_width=6, cell=_user, value=lambda s: s.user),
             column(name="node", title="Machine", width=12, min_width=6, cell=lambda s: s.node, value=lambda s: s.node),
+            column(name="kind", title="Kind", width=4, cell=self._kind, value=lambda s: self._kind(s) or None),
             column(name="server", title="Server", width=15, cell=lambda s: s.server, value=lambda s: s.server or None),
             number_column("round-trip", "Round trip", 10, self._away, self._round_trip),
+            number_column("jobs", "Jobs", 4, self._jobs, self._jobs_running),
+            number_column("cpu", "CPU%", 4, self._processors, self._percent),
+            number_column("memory", "Left", 8, self._memory_left, self._memory),
             column(
                 name="outcome",
                 title="Outcome",
@@ -126,8 +135,40 @@ class SessionsView(View):
         seconds = self._seconds(log_in)
         return "" if seconds is None else duration(seconds)
 
+    def _desk(self, log_in: LogInRecord) -> NodeStatus | None:
+        """The machine of a session that lasts."""
+        return self.live.nodes.get(log_in.mac) if log_in.lasts else None
+
+    def _kind(self, log_in: LogInRecord) -> str:
+        node = self._desk(log_in)
+        return kind_of_session(node) if node else ""
+
+    def _jobs(self, log_in: LogInRecord) -> Cell:
+        node = self._desk(log_in)
+        return (jobs_beside(node), "accent" if self._jobs_running(log_in) else None) if node else ""
+
+    def _jobs_running(self, log_in: LogInRecord) -> int | None:
+        node = self._desk(log_in)
+        return node.host.jobs_running if node and node.host and node.host.online else None
+
+    def _processors(self, log_in: LogInRecord) -> Cell:
+        percent = self._percent(log_in)
+        return "" if percent is None else f"{percent:.0f}"
+
+    def _percent(self, log_in: LogInRecord) -> float | None:
+        node = self._desk(log_in)
+        return processor_percent(node) if node else None
+
+    def _memory_left(self, log_in: LogInRecord) -> Cell:
+        node = self._desk(log_in)
+        return memory_left(node) if node else ""
+
+    def _memory(self, log_in: LogInRecord) -> int | None:
+        node = self._desk(log_in)
+        return node.telemetry.memory.available if node and node.telemetry else None
+
     def _round_trip(self, log_in: LogInRecord) -> float | None:
-        node = self.live.nodes.get(log_in.mac) if log_in.lasts else None
+        node = self._desk(log_in)
         return node.session.agent.round_trip if node and node.session and node.session.agent else None
 
     def _away(self, log_in: LogInRecord) -> Cell:
@@ -156,8 +197,7 @@ class SessionsView(View):
         self._tell()
 
     def _tell(self) -> None:
-        desks = [node for node in self.live.nodes.values() if node.session]
-        said = f"{count(len(desks), 'machine')} with a screen, {sum(bool(node.users) for node in desks)} in use"
+        said = f"desks: {desks_words(desk_totals(self.live.nodes.values())) or 'none'}"
         said += f" · {self._filter}: {len(self._table.shown)} of {len(self._table.rows)}" if self._filter else ""
         self._line.tell(said, self._error)
 

@@ -22,6 +22,7 @@ from farm.errors.hints import hint
 from farm.home import Home
 from farm.printable import printable
 from farm.view import boot
+from farm.view.desks import offer_words, session_kind_words
 from farm.view.idle import idle_reason
 from farm.view.roles import Idle
 from farm.view.session_words import extra_lines, round_trip_words
@@ -174,6 +175,8 @@ def _facts(found: NodeStatus, idle: Idle | None, boots: NextBoot | None, now: fl
         facts += _host(found.host)
     if found.compile and found.compile.agent:
         facts += _iceccd(found.compile.agent)
+    if offer := offer_words(found):
+        facts.append(("offers", offer))
     if found.session and found.session.agent:
         facts += _session(found.session.agent, now)
     if found.telemetry:
@@ -225,6 +228,8 @@ def _session(told: SessionTold, now: float) -> list[tuple[str, str | Text]]:
         ("logged in", f"{user.name} since {clock_words(user.since, now)} ({duration(now - user.since)})")
         for user in told.users
     ] or [("greeter", greeter)]
+    if told.kind:
+        facts.append(("sessions", session_kind_words(told.kind)))
     if told.server:
         facts.append(("server", told.server))
     if told.round_trip is not None:

@@ -17,9 +17,10 @@ from farm.cli.history import span
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.node import require_nodes
 from farm.cli.output import out, show_json
-from farm.cli.status import load, plain_table, screen_text, state_text
+from farm.cli.status import load, percent_text, plain_table, screen_text, state_text
 from farm.history.log_in_records import LogInRecord
 from farm.home import Home
+from farm.view.desks import desks_words, jobs_beside, kind_of_session, memory_left, processor_percent
 from farm.view.session_words import round_trip_words
 from farm.view.status import NodeStatus
 from farm.view.wording import clock_words, duration
@@ -60,8 +61,10 @@ def list_sessions(home: Home, past: bool, since: float | None, failed: bool, lim
     require_nodes(status)
     desks = [node for node in status.nodes if node.session]
     if as_json:
-        show_json({"schema": SESSIONS_SCHEMA, "sessions": [_plain(node) for node in desks]})
+        totals = msgspec.to_builtins(status.desks)
+        show_json({"schema": SESSIONS_SCHEMA, "desks": totals, "sessions": [_plain(node) for node in desks]})
     elif desks:
+        out.print(f"Desks {desks_words(status.desks)}\n")
         out.print(sessions_table(desks, now))
     else:
         out.print("No machine at which people log in has been seen yet (docs/thin-clients.md).")
@@ -77,23 +80,37 @@ def _tell_past(found: Sequence[LogInRecord], now: float, as_json: bool) -> None:
 
 
 def _plain(node: NodeStatus) -> dict[str, object]:
-    """A machine for JSON: what its section of the status says, and which machine it is."""
-    told = node.session.agent if node.session else None
-    return {"node": node.name, "mac": node.mac, "stage": node.stage, "agent": msgspec.to_builtins(told)}
+    """A machine for JSON: what its section of the status says, which machine it is, and what it does besides."""
+    told, host = node.session.agent if node.session else None, node.host
+    online = host is not None and host.online
+    return {
+        "node": node.name,
+        "mac": node.mac,
+        "stage": node.stage,
+        "agent": msgspec.to_builtins(told),
+        "jobs": {"running": host.jobs_running, "slots": host.slots} if host and online else None,
+        "cpu_percent": processor_percent(node),
+        "load": node.telemetry.load if node.telemetry else None,
+        "memory": msgspec.to_builtins(node.telemetry.memory) if node.telemetry else None,
+    }
 
 
 def sessions_table(nodes: Iterable[NodeStatus], now: float) -> Table:
-    """A line for each machine: what is on its screen, where that comes from, how far away that is."""
-    table = plain_table("NODE", "STAGE", "SCREEN", "SERVER", ">ROUND TRIP")
+    """A line for each machine: what is on its screen, where that comes from, and what the machine does besides."""
+    table = plain_table("NODE", "STAGE", "KIND", "SCREEN", "SERVER", ">ROUND TRIP", ">JOBS", ">CPU", ">FREE")
     for node in nodes:
         told = node.session.agent if node.session else None
         seconds = told.round_trip if told else None
         table.add_row(
             Text(node.name),
             state_text(node),
+            Text(kind_of_session(node)),
             screen_text(node, now),
             Text(told.server if told else ""),
             "" if seconds is None else round_trip_words(seconds),
+            jobs_beside(node),
+            percent_text(node),
+            memory_left(node),
         )
     return table
 

@@ -20,6 +20,7 @@ from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
 from farm.home import Home
 from farm.supervisor import Supervisor
+from farm.view.desks import desks_words, jobs_beside, kind_of_session, memory_left, processor_percent
 from farm.view.from_state import build
 from farm.view.roles import stage_word
 from farm.view.session_words import failed_lately
@@ -96,23 +97,34 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
     """The nodes: how far each has come, and what it does."""
     now = time.time()
     desks = any(node.session for node in nodes)
-    screen = ["SCREEN"] if desks else []
+    screen = [">FREE", "SCREEN"] if desks else []
     table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">JOBS", ">DONE", ">CPU", "IMAGE", *screen)
     for node in nodes:
-        host, told = node.host, node.telemetry
-        percent = told.cpu.percent if told else []
+        host = node.host
         table.add_row(
             Text(node.name),
             state_text(node),
             duration(now - node.doing_since) if node.doing_since else "",
             Text(node.address),
-            f"{host.jobs_running}/{host.slots}" if host and host.online else "",
+            jobs_beside(node),
             str(host.jobs_done) if host else "",
-            f"{sum(percent) / len(percent):.0f}%" if percent else "",
+            percent_text(node),
             Text("other", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
-            *([screen_text(node, now)] if desks else []),
+            *([Text(memory_left(node)), _screen_and_kind(node, now)] if desks else []),
         )
     return table
+
+
+def _screen_and_kind(node: NodeStatus, now: float) -> Text:
+    """Who sits there, with the kind of session where somebody does."""
+    kind = kind_of_session(node) if node.users else ""
+    return screen_text(node, now).append(f" ({kind})" if kind else "", style="dim")
+
+
+def percent_text(node: NodeStatus) -> str:
+    """How busy its processors are: 12%; empty when its agent does not say it."""
+    percent = processor_percent(node)
+    return "" if percent is None else f"{percent:.0f}%"
 
 
 def screen_text(node: NodeStatus, now: float) -> Text:
@@ -140,6 +152,7 @@ def summary(status: Status, now: float) -> Text:
         f", network {scheduler.netname}\n",
         "Image ", (", ".join(status.images.values()) or "none", "bold"), " for next boots\n",
         f"Nodes {len(ready)} of {len(status.nodes)} ready, {count(slots, 'slot')}\n",
+        f"Desks {desks_words(status.desks)}\n" if status.desks.known else "",
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from farm.image.kinds import KINDS
 from farm.instance import Instance
 from farm.node.contract import ROLES
 from farm.printable import printable
+from farm.view.desks import desk_totals
 from farm.view.problems import bare_problems, problems
 from farm.view.roles import load
 from farm.view.status import (
@@ -69,7 +70,7 @@ def _found(node: NodeStatus) -> NodeStatus:
 
 def _status(of: Overview, nodes: list[NodeStatus], hosts: list[HostStatus], totals: Totals) -> Status:
     fields = {name: getattr(of, name) for name in of.__struct_fields__}
-    return Status(**fields, nodes=nodes, hosts=hosts, totals=totals)
+    return Status(**fields, nodes=nodes, hosts=hosts, totals=totals, desks=desk_totals(nodes))
 
 
 def overview(farm: Farm, instance: Instance, farmd_why: str = "") -> Overview:

@@ -210,6 +210,13 @@ class UnverifiedImage(Struct, frozen=True):
         )
 
 
+class DeskTotals(Struct, frozen=True):
+    """Machines at whose screen people log in, and those at which somebody is logged in."""
+
+    known: int = 0
+    in_use: int = 0
+
+
 class Overview(Struct, frozen=True, kw_only=True):
     """The farm but for its nodes and jobs; times are Unix times in seconds."""
 
@@ -244,3 +251,4 @@ class Status(Overview, frozen=True, kw_only=True):
     hosts: list[HostStatus]
     """Daemons that are no nodes of this farm: submitters, for the most part."""
     totals: Totals
+    desks: DeskTotals = DeskTotals()

@@ -94,6 +94,12 @@ class CompileTold(Struct, frozen=True):
     ready: bool
     slots: Annotated[int, Meta(ge=0, le=4096)] = 0
     environments: Annotated[list[HeldEnvironment], Meta(max_length=64)] = []
+    offered: Annotated[int, Meta(ge=0, le=4096)] | None = None
+    """Slots that it offers at the moment; None: its image has no policy for that."""
+    in_use: bool = False
+    """Somebody uses the machine, so that it may offer fewer."""
+    ending: Annotated[int, Meta(ge=0, le=4096)] = 0
+    """Jobs that still run in slots that it no longer offers."""
 
 
 class LoggedIn(Struct, frozen=True):
@@ -121,6 +127,8 @@ class SessionTold(Struct, frozen=True):
     ready: bool
     greeter: bool = False
     """The log-in is on the screen."""
+    kind: Annotated[str, Meta(max_length=16)] = ""
+    """Of its sessions: ``fat``, whose programs run there, or ``thin``; empty where its image does not say it."""
     users: Annotated[list[LoggedIn], Meta(max_length=64)] = []
     server: Annotated[str, Meta(max_length=253)] = ""
     """To which the first of the users logged in; empty when nobody is there, or that is not known."""
@@ -165,6 +173,7 @@ def _printable(session: SessionTold) -> SessionTold:
     """What is typed at a screen, or stands on a stick, is anybody's: it is shown in many places, and made fit here."""
     return replace(
         session,
+        kind=printable(session.kind),
         users=[replace(each, name=printable(each.name)) for each in session.users],
         server=printable(session.server, MAX_TEXT),
         log_ins=[

@@ -64,6 +64,11 @@ CASES = {
     "sessions-failed": Case(("8", "f", "f"), USUAL, "farm-light", (*WHOLE, with_desks())),
     "desk": Case(("8", "enter"), updates=(*WHOLE, with_desks())),
     "desk-large": Case(("8", "enter"), LARGE, updates=(*WHOLE, with_desks())),
+    "fat-desk": Case(("8", "down", "down", "enter"), updates=(*WHOLE, with_desks())),
+    "fat-desk-large": Case(("8", "down", "down", "enter"), LARGE, updates=(*WHOLE, with_desks())),
+    "overview-desks": Case(updates=(*WHOLE, with_desks())),
+    "overview-desks-large": Case((), LARGE, updates=(*WHOLE, with_desks())),
+    "nodes-desks": Case(("2",), LARGE, updates=(*WHOLE, with_desks())),
     "help": Case(("2", "question_mark"), USUAL),
 }
 

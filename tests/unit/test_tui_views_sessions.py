@@ -44,8 +44,10 @@ async def test_log_ins_are_listed_with_what_became_of_them() -> None:
     app = stage()
     async with app.run_test(size=(160, 12)) as pilot:
         text = await settle(app, pilot)
-        assert "2 machines with a screen, 1 in use" in text
-        assert "2025-12-31 23:40 20m00s carol desk-1 10.0.0.1 0.4 ms ● there" == line_of(text, "● there")
+        assert "desks: 2 of 3 in use" in text
+        assert "2025-12-31 23:40 20m00s carol desk-1 thin 10.0.0.1 0.4 ms 3 11.0 GiB ● there" == line_of(text, "carol")
+        fat = "2025-12-31 23:10 50m00s erin desk-3 fat 10.0.0.1 0.6 ms 2/4 47 11.0 GiB ● there"
+        assert fat == line_of(text, "erin")
         assert f"2025-12-31 23:39 carol desk-1 10.0.0.1 ✗ {DOWN}" == line_of(text, "✗")
         assert "2025-12-31 21:30 2025-12-31 23:50 2h20m dave desk-2 10.0.0.1 ✓ ended" == line_of(text, "dave")
 
@@ -56,11 +58,11 @@ async def test_the_key_shows_who_is_there_then_what_failed_then_all() -> None:
         await settle(app, pilot)
         await pilot.press("f")
         text = await settle(app, pilot)
-        assert "who is there now: 1 of 3" in text
+        assert "who is there now: 2 of 4" in text
         assert "dave" not in text
         await pilot.press("f")
         text = await settle(app, pilot)
-        assert "log-ins that failed: 1 of 3" in text
+        assert "log-ins that failed: 1 of 4" in text
         assert "● there" not in text
         await pilot.press("f")
         assert "dave" in await settle(app, pilot)
@@ -96,6 +98,26 @@ async def test_a_thin_clients_page_has_its_people_and_things_in_place_of_slots()
         ):
             assert expected in text, text
         assert "no slots" not in text
+
+
+async def test_a_fat_clients_page_says_what_it_compiles_beside() -> None:
+    app = stage()
+    async with app.run_test(size=(160, 50)) as pilot:
+        await settle(app, pilot)
+        await pilot.press("down", "down", "enter")
+        await pilot.pause()
+        app.flush()
+        text = await settle(app, pilot)
+        for expected in (
+            "● in use: 1 session, compiling: 2 jobs",
+            "▸ src/ui/pane0.cpp",
+            "2 of 4 busy",
+            "4 of 8 slots, as somebody uses the machine",
+            "fat: programs run on this machine",
+            "3.50 3.10 2.00",
+            "11.0 GiB free of 16.0 GiB",
+        ):
+            assert expected in text, text
 
 
 async def test_what_people_type_obeys_nobody() -> None:

@@ -38,7 +38,7 @@ from farm.watch.node_telemetry import (
     Traffic,
 )
 from farm.watch.state import Reading
-from tests.unit.tui_records import ALICE, BOB, NOW, build_detail, builds, ended, jobs, log_ins, samples
+from tests.unit.tui_records import ALICE, BOB, NOW, build_detail, builds, desk_jobs, ended, jobs, log_ins, samples
 
 __all__ = ["ALICE", "BOB", "NOW", "build_detail", "builds", "ended", "jobs", "log_ins", "samples"]
 
@@ -218,8 +218,8 @@ def snapshot() -> Snapshot:
 
 
 def with_desks() -> Delta:
-    """Thin clients besides."""
-    return Delta(time=NOW, nodes=desks())
+    """Desks besides."""
+    return Delta(time=NOW, nodes=desks(), jobs=desk_jobs())
 
 
 def scheduler_down() -> Delta:
@@ -238,7 +238,7 @@ def live() -> Live:
 
 
 def desks() -> list[NodeStatus]:
-    """Two thin clients: at one somebody sits, at the other the last log-in has failed."""
+    """Two thin clients, at one somebody sits, at the other the last log-in has failed; and a fat client in use."""
     server, silent = "10.0.0.1", "The server 10.0.0.1 does not answer."
     said = [LogInTold(NOW - 1260, "carol", server, silent), LogInTold(NOW - 1200, "carol", server)]
     extras: dict[str, object] = {
@@ -248,20 +248,33 @@ def desks() -> list[NodeStatus]:
     }
     used = SessionTold(
         ready=True,
+        kind="thin",
         users=[LoggedIn("carol", NOW - 1195)],
         server=server,
         round_trip=0.0004,
         log_ins=said,
         extras=extras,
     )
-    free = SessionTold(ready=True, greeter=True, log_ins=[LogInTold(NOW - 90, "dave", server, silent)])
+    free = SessionTold(ready=True, kind="thin", greeter=True, log_ins=[LogInTold(NOW - 90, "dave", server, silent)])
     found = []
     for number, told in ((0x21, used), (0x22, free)):
         node = _machine(number, f"desk-{number - 0x20}", Stage.READY, NOW - 4019, None, 3.0)
         uptime = {**node.uptime, "greeter": 31.5, "session": 2859.0}
         stages = {stage: at for stage, at in node.stages.items() if stage is not Stage.REGISTERED}
         found.append(replace(node, compile=None, session=SessionStatus(told), uptime=uptime, stages=stages))
-    return found
+    return [*found, fat_desk()]
+
+
+def fat_desk() -> NodeStatus:
+    """A fat client: somebody works there, and it compiles in half of its slots."""
+    login = host("desk-3", "10.0.0.45", slots=4, jobs_running=2, jobs_done=12, load=300)
+    node = _machine(0x23, "desk-3", Stage.READY, NOW - 4019, login, 47.0)
+    told = SessionTold(
+        ready=True, kind="fat", users=[LoggedIn("erin", NOW - 2995)], server="10.0.0.1", round_trip=0.0006
+    )
+    agent = replace(TOLD, offered=4, in_use=True)
+    uptime = {**node.uptime, "greeter": 33.0, "session": 1035.0}
+    return replace(node, compile=CompileStatus(login, agent), session=SessionStatus(told), uptime=uptime)
 
 
 class FakeAttachment:

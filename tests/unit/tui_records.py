@@ -9,6 +9,7 @@ from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
 NOW = 1_767_225_600.0
 """2026-01-01 00:00:00 UTC."""
 ALICE, BOB = ("alice-pc", "10.0.0.101"), ("bob-pc", "10.0.0.102")
+DESK = ("desk-3", "10.0.0.45")
 A1, A2, OLDBOX = ("node-a1", "10.0.0.11"), ("node-a2", "10.0.0.12"), ("oldbox", "10.0.0.90")
 
 
@@ -35,6 +36,15 @@ def jobs() -> list[Job]:
     ]
     local = Job(5020, JobState.RUNNING, JobPlace.LOCAL, "libcore.so", ALICE, ALICE, requested=NOW - 8, begun=NOW - 8)
     return [*running, *waiting, local]
+
+
+def desk_jobs() -> list[Job]:
+    """Two that run on the fat client."""
+    told = {"state": JobState.RUNNING, "place": JobPlace.REMOTE, "submitter": ALICE, "node": DESK, "language": 1}
+    return [
+        Job(5030 + slot, file=f"src/ui/pane{slot}.cpp", slot=slot, requested=NOW - 5, begun=NOW - 4 - slot, **told)
+        for slot in range(2)
+    ]
 
 
 def ended() -> list[Job]:
@@ -137,12 +147,13 @@ def build_detail(id: int) -> BuildDetail:
 
 
 def log_ins() -> list[LogInRecord]:
-    """One that lasts, one that failed, one that is over; the newest first."""
+    """Two that last, one that failed, one that is over; the newest first."""
     desk, server = {"mac": "52:54:00:00:00:21", "node": "desk-1"}, "10.0.0.1"
     silent = f"The server {server} does not answer."
     return [
         LogInRecord(**desk, user="carol", server=server, began=NOW - 1200),
         LogInRecord(**desk, user="carol", server=server, began=NOW - 1260, ended=NOW - 1260, failed=silent),
+        LogInRecord(mac="52:54:00:00:00:23", node="desk-3", user="erin", server=server, began=NOW - 3000),
         LogInRecord(
             mac="52:54:00:00:00:22", node="desk-2", user="dave", server=server, began=NOW - 9000, ended=NOW - 600
         ),
