@@ -25,7 +25,8 @@ panic() { echo "panic: $*"; exit 1; }
 set +eu
 farm_network
 echo "took $nic with frames of $(cat /sys/class/net/$nic/mtu) bytes"
-' sh "$3" "$4"
+farm_machine_id > "$3"
+' sh "$3" "$4" "$1/machine-id"
 """
 SOON, AT_ITS_TIME = "1", ""
 _numbers = itertools.count()
@@ -112,6 +113,13 @@ def test_the_card_that_the_firmware_booted_from_is_taken_however_it_is_written(m
 
     assert "took eth1 with frames of 1500 bytes\n" == machine.boot(bootif)
     assert not machine.up("eth0")
+
+
+def test_a_machine_has_the_same_id_at_each_boot(machine: Machine) -> None:
+    machine.card("eth0", "52:54:00:ab:cd:ef")
+    machine.boot()
+
+    assert "525400abcdef" + 20 * "0" + "\n" == (machine.folder / "machine-id").read_text()
 
 
 def test_letters_of_an_address_may_be_capital(machine: Machine) -> None:

@@ -149,7 +149,12 @@ def test_xorg_reads_what_is_written_for_it(shared: LoginRoom) -> None:
 
 def test_systemd_takes_the_units(shared: LoginRoom) -> None:
     machine = shared.client.machine
-    said(shared, SHUTDOWN_TIME="18:30", FSTAB_1="/dev/sda1 /home/my-data ext4 ro")
+    said(
+        shared,
+        SHUTDOWN_TIME="18:30",
+        FSTAB_1="/dev/sda1 /home/my-data ext4 ro",
+        FSTAB_2="s:/srv /srv/shared fuse.sshfs",
+    )
     names = ["farm-screen-text@2", "farm-screen-x@8", "farm-screen-first@8", "farm-local-swap@sda2", "farm-send-log"]
     units = [f"{name}.service" for name in names] + ["farm-shutdown.timer"]
     for unit in units:
@@ -161,7 +166,10 @@ def test_systemd_takes_the_units(shared: LoginRoom) -> None:
     machine.run("mkdir", "-p", "/tmp/made")
     machine.run("/usr/lib/systemd/system-generators/systemd-fstab-generator", *["/tmp/made"] * 3)
     made = {path.name for path in machine.path("/tmp/made").iterdir()}
-    assert "home-my\\x2ddata.mount" in made
+    assert {"home-my\\x2ddata.mount", "srv-shared.automount"} <= made
+    options = machine.path("/tmp/made/srv-shared.mount").read_text()
+    assert "TimeoutSec=15s" in options
+    assert "nosuid,nodev" in options
 
 
 def test_the_log_goes_to_a_server(shared: LoginRoom) -> None:

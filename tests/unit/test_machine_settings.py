@@ -18,7 +18,7 @@ from farm.node.session.machine_setup import Change, ThinMachine, apply, merged, 
 from farm.node.session.machine_setup.host_names import own_name
 from farm.node.session.machine_setup.key_map import xkb
 from farm.node.session.machine_setup.log_sender import MAX_PACKET_BYTES, packet
-from farm.node.session.machine_setup.mounts import escaped
+from farm.node.session.machine_setup.mounts import LATER, escaped
 
 PC = KnownMachine("pc01", "10.0.0.5", "52:54:00:00:00:01")
 VARIABLES = [
@@ -140,7 +140,7 @@ def test_no_value_becomes_another_directive(values: dict[str, str], has: bool) -
         for word in words:
             assert re.fullmatch(WORDS[program], word), (program, word)
     for unit in change.units:
-        assert re.fullmatch(r"[A-Za-z0-9_:.\\-][A-Za-z0-9_:.\\@-]*\.(service|timer|mount|swap)", unit)
+        assert re.fullmatch(r"[A-Za-z0-9_:.\\-][A-Za-z0-9_:.\\@-]*\.(service|timer|mount|automount|swap)", unit)
     assert all(each.isprintable() for each in change.said)
 
 
@@ -169,20 +169,38 @@ def test_what_an_administrator_writes_is_done() -> None:
     assert "room7\n" == change.files["etc/hostname"]
     assert "127.0.1.1 room7\n10.0.0.1 server server.lan\n" == change.added["etc/hosts"]
     assert "nameserver 10.0.0.1\nnameserver 10.0.0.2\nsearch lan example.org\n" == change.files["etc/resolv.conf"]
-    assert "server:/srv/share /home/share nfs4 ro,nofail 0 0\n" == change.added["etc/fstab"]
+    options = "ro,nofail,nosuid,nodev,_netdev,x-systemd.automount,x-systemd.mount-timeout=15"
+    assert f"server:/srv/share /home/share nfs4 {options} 0 0\n" == change.added["etc/fstab"]
     keyboard = change.files["etc/X11/xorg.conf.d/80-farm-keyboard.conf"]
     assert 'Option "XkbLayout" "us,gr"' in keyboard
     assert 'Option "XkbVariant" ",polytonic"' in keyboard
     assert ("ln", "-sfn", "/usr/share/zoneinfo/Europe/Athens", "/etc/localtime") in change.commands
     assert ("modprobe", "--", "snd-sb16", "io=0x220") in change.commands
     assert ("systemctl", "--runtime", "mask", "--", "avahi-daemon.service") in change.commands
-    assert {"home-share.mount", "farm-shutdown.timer", "systemd-timesyncd.service", "farm-send-log.service"} == set(
+    assert {"home-share.automount", "farm-shutdown.timer", "systemd-timesyncd.service", "farm-send-log.service"} == set(
         change.units
     )
 
 
 def test_nothing_is_changed_where_nothing_is_said() -> None:
     assert Change() == changed()
+
+
+@pytest.mark.parametrize(
+    ("value", "options", "unit"),
+    [
+        ("/dev/sda1 /data ext4", "defaults,nofail,nosuid,nodev", "data.mount"),
+        ("/dev/sda1 /data ext4 suid,nodev", "suid,nodev,nofail", "data.mount"),
+        ("s:/x /opt/cad nfs4 ro,suid,dev", f"ro,suid,dev,nofail,{','.join(LATER)}", "opt-cad.automount"),
+        ("s:/x /srv/a nfs x-systemd.automount", "x-systemd.automount,nofail,nosuid,nodev", "srv-a.automount"),
+        ("s:/x /srv/a nfs noauto", "noauto,nofail,nosuid,nodev", ""),
+        ("/dev/sda2 none swap sw", "sw", "dev-sda2.swap"),
+    ],
+)
+def test_what_is_mounted_has_no_rights_and_waits_for_no_server(value: str, options: str, unit: str) -> None:
+    change = changed(FSTAB_1=value)
+    assert options == change.added["etc/fstab"].split()[3]
+    assert (unit,) * bool(unit) == change.units
 
 
 @pytest.mark.parametrize(

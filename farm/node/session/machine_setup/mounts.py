@@ -2,6 +2,9 @@
 
 lts.conf comes from the server that the machine boots from, which decides everything here anyway, and the hash of the
 file was told with the settings. So a line may mount whatever fstab(5) can, but not over what the machine consists of.
+
+What comes from another computer is mounted when somebody first looks at it: so a boot waits for no server, and one that
+was away is asked again at the next look. Programs and devices there have no rights of their own, unless a line says so.
 """
 
 from __future__ import annotations
@@ -15,6 +18,10 @@ OWN_FOLDERS = "usr|etc|dev|proc|sys|boot|bin|sbin|lib|lib64|root|var|run/farm|ru
 """Folders of the machine itself: nothing may cover them, or one inside them."""
 HELPERS = {"nfs": "nfs-common", "nfs4": "nfs-common", "cifs": "cifs-utils", "ntfs-3g": "ntfs-3g"}
 """Type → the package that mounts it."""
+OVER_THE_NETWORK = ("nfs", "nfs4", "cifs", "fuse.sshfs")
+MOUNT_SECONDS = 15
+"""For a server to answer; then whoever looks is told that there is nothing, and may look again."""
+LATER = ("_netdev", "x-systemd.automount", f"x-systemd.mount-timeout={MOUNT_SECONDS}")
 SWAP_RULE = """\
 # USE_LOCAL_SWAP of lts.conf: the partitions of built-in disks that have the signature of swap.
 ACTION=="add|change", SUBSYSTEM=="block", ENV{DEVTYPE}=="partition", ENV{ID_FS_TYPE}=="swap", ENV{ID_BUS}!="usb", \\
@@ -26,7 +33,7 @@ _OPTIONS = "[A-Za-z0-9_.:/=,@%+~-]{1,400}"
 
 
 def change(place: ThinMachine) -> Change:
-    """Lines for /etc/fstab whose mounts are begun at once, and swap on the machine's own disks."""
+    """Lines for /etc/fstab whose mounts, or what waits for a first look at them, are begun at once; and own swap."""
     lines, units, said = [], [], []
     for number, value in place.lts.numbered("FSTAB_#").items():
         fields, why = _fields(value, place)
@@ -62,15 +69,24 @@ def _fields(value: str, place: ThinMachine) -> tuple[list[str], str]:
         return [], "is no line of /etc/fstab"
     if kind in HELPERS and not any(place.has(f"/{folder}/mount.{kind}") for folder in ("sbin", "usr/sbin")):
         return [], f"needs a program that the image lacks: {PACKAGES.format(HELPERS[kind])}"
-    if "nofail" not in options.split(","):
-        options += ",nofail"  # the machine goes on without it
-    return [source, target, kind, options, dump, order], ""
+    return [source, target, kind, options if swap else _safe(kind, options), dump, order], ""
+
+
+def _safe(kind: str, options: str) -> str:
+    """The options, with those that a mount of a machine without a disk has."""
+    written = options.split(",")
+    more = ["nofail"]  # the machine goes on without it
+    more += [f"no{right}" for right in ("suid", "dev") if right not in written]
+    if kind in OVER_THE_NETWORK and not {"noauto", "x-systemd.automount"} & set(written):
+        more += LATER
+    return ",".join([*written, *(word for word in more if word not in written)])
 
 
 def _unit(fields: list[str]) -> str:
     """The unit that systemd makes of a line (systemd.unit(5), escaping of paths)."""
-    source, target, kind = fields[:3]
-    path, ending = (source, "swap") if kind == "swap" else (target, "mount")
+    source, target, kind, options = fields[:4]
+    ending = "swap" if kind == "swap" else "automount" if "x-systemd.automount" in options.split(",") else "mount"
+    path = source if kind == "swap" else target
     return f"{escaped(path)}.{ending}"
 
 
