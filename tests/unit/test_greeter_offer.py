@@ -52,7 +52,7 @@ def test_menus_are_written_and_a_choice_is_read(tmp_path: Path) -> None:
 
     write_menus(INFO, LtsValues({"LDM_FORCE_SESSION": "x", "LDM_FORCE_LANGUAGE": "C"}), str(tmp_path))
 
-    assert [] == list((tmp_path / "usr/share/xsessions").iterdir())
+    assert [] == list((tmp_path / "run/farm/xsessions").iterdir())
     assert "default.utf8\n" == (tmp_path / "run/farm/languages").read_text()
 
 

@@ -10,6 +10,7 @@ import os
 from farm.node.files import write
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.port_filter import close_ports
+from farm.node.session.session_kind import THIN, kind_of
 
 LIGHTDM = "etc/lightdm/lightdm.conf.d/60-farm-directx.conf"
 X_PORTS = "6000-6009"
@@ -18,8 +19,8 @@ TABLE = "farm_session"
 
 
 def is_direct(lts: LtsValues) -> bool:
-    """Whether lts.conf wants it on this machine."""
-    return lts.is_on("LDM_DIRECTX")
+    """Whether lts.conf wants it on this machine, and its sessions come over the network."""
+    return lts.is_on("LDM_DIRECTX") and kind_of(lts) == THIN
 
 
 def prepare(lts: LtsValues, root: str) -> None:

@@ -35,8 +35,8 @@ REASONS = {
     NO_HOME: "The session did not start: nothing can be written in your home on the server.",
     NO_DISPLAY: "The session did not start: xauth is missing on the server, or its sshd has X11Forwarding off.",
     NO_XSESSION: "The session did not start: the server has no Xsession.",
-    ENDED: "Your session here was ended, as you have logged in at another machine.",
-    LOST: "Your session has ended, as the connection to the server was lost: it was stopped, or the network failed.",
+    ENDED: notice.ENDED,
+    LOST: notice.LOST,
 }
 _COOKIE = re.compile(r"\s(MIT-MAGIC-COOKIE-1)\s+([0-9a-f]{32,64})$", re.MULTILINE)
 _DISPLAY = re.compile(r":([0-9]{1,4})(\.[0-9]+)?")

@@ -1,31 +1,42 @@
-"""The account under which a user's session runs on the thin client, from log-in to log-out.
+"""The account under which a user's session runs on this machine, from log-in to log-out.
 
 The name that was typed becomes a second name of one fixed uid: no server can make somebody root here, whatever its own
-uids are, and the session can use the connection, which belongs to that uid.
+uids are, and the session can use the connection, which belongs to that uid. A session whose programs run here has the
+server's uid instead (`adopt`), and the connection is not for it to use.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pwd
 import shutil
-import signal
-import time
 
 from farm.node.files import read, write
+from farm.node.session import user_processes
+from farm.node.session.fat import fat_home
+from farm.node.session.fat.server_account import ServerAccount, group_line, passwd_line
 from farm.node.session.ssh_client.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
 
 EXTRAUSERS = "/var/lib/extrausers/passwd"
 """Read by libnss-extrausers after /etc/passwd."""
+EXTRAGROUPS = "/var/lib/extrausers/group"
+DEVICES = ("audio", "video", "plugdev")
+"""Groups of this machine whose members use its sound, cameras and sticks."""
 RESTING = f"{RUN}/resting-account"
 """What is there instead while nobody is logged in: a guest's account, which the greeter offers."""
-TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
+STUCK_SECONDS = 3.0
+"""After which programs that cannot be killed are taken to wait for their home, and the home is given up."""
 
 
 def local_names() -> set[str]:
     """The accounts of this machine itself."""
-    return {line.partition(":")[0] for line in read("/etc/passwd").splitlines()}
+    return set(local_ids("/etc/passwd"))
+
+
+def local_ids(file: str) -> dict[str, int]:
+    """The numbers of this machine's own accounts or groups by their names; ``file``: /etc/passwd or /etc/group."""
+    fields = (line.split(":") for line in read(file).splitlines())
+    return {each[0]: int(each[2]) for each in fields if len(each) > 2 and each[2].isdecimal()}
 
 
 def make(user: str, known_hosts: str) -> None:
@@ -45,41 +56,49 @@ def line(user: str, shown: str = "") -> str:
     return f"{user}:*:{account.pw_uid}:{account.pw_gid}:{shown}:{HOME}:/bin/sh\n"
 
 
-def clear() -> None:
-    """End what the session user runs, its connection with it, and remove its name and files."""
+def adopt(account: ServerAccount) -> None:
+    """Let the user have their account of the server here, of which `why_not` has nothing to say."""
+    write(EXTRAGROUPS, group_line(account, local_ids("/etc/group")))
+    write(EXTRAUSERS, passwd_line(account))
+
+
+def device_groups() -> list[int]:
+    """The groups, by their numbers, in which the user is whose session runs here; none where it runs on the server."""
+    local = local_ids("/etc/group")
+    return [local[each] for each in DEVICES if each in local] if sitting()[1] != session_uid() else []
+
+
+def sitting() -> tuple[str, int]:
+    """The name and the uid of the one whose session this is; those of nobody's session when there is none."""
+    fields = read(EXTRAUSERS).partition("\n")[0].split(":")
+    return (fields[0], int(fields[2])) if len(fields) > 2 and fields[2].isdecimal() else ("", session_uid())
+
+
+def session_uid() -> int:
+    """Of the account that owns the connection to the server, and all of a session whose programs run there."""
+    return pwd.getpwnam(SESSION_USER).pw_uid
+
+
+def clear() -> str:
+    """End what the session runs, put its home away, end its connection, and remove its name and files.
+
+    Returns what there is to say of the home; empty when all went well.
+    """
+    uid = sitting()[1]
+    if uid != session_uid() and not user_processes.end(uid, STUCK_SECONDS):
+        fat_home.end_program()
+        user_processes.end(uid)
+    said = fat_home.unmount()
     write(EXTRAUSERS, read(RESTING))
+    write(EXTRAGROUPS, "")
     end_processes()
     os.makedirs(RUN, exist_ok=True)
     for folder in (FOLDER, HOME):
         if os.path.lexists(folder):
             shutil.rmtree(folder)
+    return said
 
 
 def end_processes() -> None:
-    """End all processes of the session user; those that do not listen are killed."""
-    uid = pwd.getpwnam(SESSION_USER).pw_uid
-    end = time.monotonic() + TERM_SECONDS
-    word = signal.SIGTERM
-    sent: set[int] = set()
-    while left := _processes(uid):
-        if time.monotonic() > end:
-            word, sent = signal.SIGKILL, set()
-        for pid in left - sent:
-            _kill(pid, word)
-        sent |= left
-        time.sleep(POLL_SECONDS)
-
-
-def _kill(pid: int, word: signal.Signals) -> None:
-    with contextlib.suppress(ProcessLookupError):  # it has just ended
-        os.kill(pid, word)
-
-
-def _processes(uid: int) -> set[int]:
-    return {int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _lives_as(pid, uid)}
-
-
-def _lives_as(pid: str, uid: int) -> bool:
-    fields = dict(line.split(":", 1) for line in read(f"/proc/{pid}/status").splitlines() if ":" in line)
-    # One that has ended stays in the list until its parent asks for it.
-    return fields.get("Uid", "").split()[:1] == [str(uid)] and not fields["State"].strip().startswith("Z")
+    """End all processes of the connection's owner; those that do not listen are killed."""
+    user_processes.end(session_uid())

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from farm.node.files import read
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.session_kind import SESSIONS
 
 SESSION = re.compile("[A-Za-z0-9/][A-Za-z0-9 ._+=/-]{0,127}")
 """A file of /usr/share/xsessions without its ending, or a command for the server's Xsession."""
@@ -19,7 +20,6 @@ LANGUAGE = re.compile(r"[A-Za-z]{1,8}(_[A-Z]{2})?(\.[A-Za-z0-9-]{1,16})?(@[a-z]{
 """The name of a locale, such as de_DE.UTF-8."""
 XSESSION = re.compile("/[A-Za-z0-9._+/-]{1,127}")
 """The path of a program that starts sessions."""
-SESSIONS = "usr/share/xsessions"
 OFFERED = "server-"
 """How the files begin there of sessions that the server offers."""
 COMMAND = "X-Farm-Command="

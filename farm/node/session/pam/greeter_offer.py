@@ -14,9 +14,10 @@ import shutil
 from farm.node.contract import SettingsError
 from farm.node.files import write
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.pam.desktop_choice import COMMAND, NO_LANGUAGE, OFFERED, SESSIONS
+from farm.node.session.pam.desktop_choice import COMMAND, NO_LANGUAGE, OFFERED
 from farm.node.session.pam.ldminfo import ServerInfo, server_infos
 from farm.node.session.pam.server_choice import choose
+from farm.node.session.session_kind import SESSIONS, THIN, kind_of
 from farm.node.session.session_settings import read_session
 
 SECONDS = 1.0
@@ -46,7 +47,8 @@ def write_menus(info: ServerInfo, lts: LtsValues, root: str = "/") -> None:
     folder = os.path.join(root, SESSIONS)
     for old in glob.glob(os.path.join(folder, f"{OFFERED}*.desktop")):
         os.unlink(old)
-    sessions = () if lts.text("LDM_FORCE_SESSION") else info.sessions
+    chosen_here = not lts.text("LDM_FORCE_SESSION") and kind_of(lts, root) == THIN
+    sessions = info.sessions if chosen_here else ()
     for number, (name, command) in enumerate(sessions):
         write(os.path.join(folder, f"{OFFERED}{number:02}.desktop"), desktop_entry(name, command))
     languages = () if lts.text("LDM_FORCE_LANGUAGE") else info.languages

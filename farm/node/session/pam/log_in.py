@@ -32,17 +32,25 @@ class LogIn:
     """A user who wants to log in, on a machine whose display has a name (``:0``).
 
     ``repeats``: whether a failure is noted that is the same as before. ``limit``: says of a host, once the user is in,
-    why a session must not begin there.
+    why a session must not begin there. ``alive_count``: how long a server may be silent (ALIVE_COUNT).
     """
 
     def __init__(
-        self, user: str, person: Person, display: str, *, repeats: bool = True, limit: Limit = lambda host: None
+        self,
+        user: str,
+        person: Person,
+        display: str,
+        *,
+        repeats: bool = True,
+        limit: Limit = lambda host: None,
+        alive_count: int = ssh_command.ALIVE_COUNT,
     ) -> None:
         self.user = user
         self.person = person
         self.display = display
         self.repeats = repeats
         self.limit = limit
+        self.alive_count = alive_count
         self.password: str | None = None
         self._banner = ""
         """What a server says to everybody."""
@@ -54,12 +62,16 @@ class LogIn:
             failed = self._try(server)
             if failed is None:
                 return server if self.password is not None else None
-            syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, f"{self.user} at {server.host}: {failed.sentence}")
-            log_ins.note(self.user, server.host, failed.sentence, repeats=self.repeats)
+            self.note(failed)
             if failed.kind not in ELSEWHERE:
                 return failed
             failures.append(failed)
         return failures[0] if failures else None
+
+    def note(self, failed: LoginFailure) -> None:
+        """Leave word of a failure for those who look after this machine."""
+        syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, f"{self.user} at {failed.host}: {failed.sentence}")
+        log_ins.note(self.user, failed.host, failed.sentence, repeats=self.repeats)
 
     def _try(self, server: SessionServer) -> LoginFailure | None:
         """Log in on a server, with or without success."""
@@ -96,7 +108,7 @@ class LogIn:
     def _open(self, server: SessionServer, method: str) -> LoginFailure | None:
         """Open the connection, with the password or what the server asks."""
         interview = Interview(self.person, self.password or "")
-        said = self._patiently(server, ssh_command.master(server, self.user, method), interview)
+        said = self._patiently(server, ssh_command.master(server, self.user, method, self.alive_count), interview)
         if said and said.kind is FailureKind.PASSWORD and interview.chosen is not None:
             return LoginFailure(FailureKind.UNCHANGED, server.host)
         if said and said.kind is FailureKind.PASSWORD and said.said != self._banner:

@@ -37,6 +37,10 @@ class FailureKind(Enum):
     """The user's other session does not end."""
     SHELL = "shell"
     """The account's shell runs no commands."""
+    ACCOUNT = "account"
+    """The account can not be used on this machine, where its session would run."""
+    HOME = "home"
+    """The account's home can not be used here."""
     OTHER = "other"
 
 
@@ -63,6 +67,8 @@ _SENTENCES = {
     FailureKind.LOGGED_IN: "You are logged in on {host} already; that session goes on.",
     FailureKind.NOT_ENDED: "Your other session on {host} could not be ended; try again.",
     FailureKind.SHELL: "Your account on {host} has no shell that runs programs.",
+    FailureKind.ACCOUNT: "Your account on {host} can not be used on this machine.",
+    FailureKind.HOME: "Your home on {host} can not be opened here.",
     FailureKind.OTHER: "The log-in on {host} failed.",
 }
 

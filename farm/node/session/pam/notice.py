@@ -13,6 +13,8 @@ LEFT = f"{FOLDER}/notice"
 KEPT = f"{RUN}/notice"
 """The same text after the session's files are gone."""
 MAX_BYTES = 600
+ENDED = "Your session here was ended, as you have logged in at another machine."
+LOST = "Your session has ended, as the connection to the server was lost: it was stopped, or the network failed."
 
 
 def leave(text: str) -> None:
@@ -25,6 +27,11 @@ def keep() -> None:
     """Called as root when a session ends; what lies there may be anything."""
     if text := read_left(LEFT):
         write(KEPT, text)
+
+
+def put(text: str) -> None:
+    """The same, called as root."""
+    write(KEPT, text)
 
 
 def take() -> str:

@@ -1,4 +1,4 @@
-"""The PAM module of a thin client's log-in, loaded by pam_python.so; what PAM wants of it has PAM's names.
+"""The PAM module of a log-in at a machine's screen, loaded by pam_python.so; what PAM wants of it has PAM's names.
 
 lightdm runs it as root, in a process for each log-in. The file is loaded by its path, so that it has to say itself
 where the rest of the package is.
@@ -6,6 +6,7 @@ where the rest of the package is.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -18,7 +19,9 @@ from typing import Any
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../..")))
 
 from farm.node.contract import SettingsError
-from farm.node.session import direct_x
+from farm.node.files import read
+from farm.node.session import direct_x, session_kind
+from farm.node.session.fat import fat_log_in, session_key
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.pam import client_account, greeter_mark, log_ins, notice
 from farm.node.session.pam.interview import PASSWORD
@@ -31,7 +34,7 @@ from farm.node.session.pam.server_choice import choose
 from farm.node.session.pam.unattended import Nobody, Unattended, invitation, keep_trying, offered, read_last
 from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
-from farm.node.session.ssh_client.ssh_command import known_hosts
+from farm.node.session.ssh_client.ssh_command import ALIVE_COUNT, FAT_ALIVE_COUNT, known_hosts
 
 COLUMNS = 60
 """Of a text: the greeter's window grows with its longest line."""
@@ -69,8 +72,8 @@ def pam_sm_authenticate(pamh: Any, flags: int, argv: list[str]) -> int:
 
 
 def pam_sm_setcred(pamh: Any, flags: int, argv: list[str]) -> int:
-    """Nothing: the server decides what the user can do there."""
-    return int(pamh.PAM_SUCCESS)
+    """Groups for what is plugged in here; else the server decides what the user can do there."""
+    return _guarded(pamh, lambda: _join_groups(pamh))
 
 
 def pam_sm_open_session(pamh: Any, flags: int, argv: list[str]) -> int:
@@ -113,7 +116,8 @@ def _authenticate(pamh: Any) -> int:
     def limit(host: str) -> LoginFailure | None:
         return limit_to_one(lts, host, _display(pamh), lambda text: greeter.ask(text, shown=True))
 
-    outcome = _log_in(LogIn(user, greeter, _display(pamh), limit=limit), choose(settings, lts).servers)
+    log_in = LogIn(user, greeter, _display(pamh), limit=limit, alive_count=_alive_count(lts))
+    outcome = _log_in(pamh, log_in, choose(settings, lts).servers)
     if isinstance(outcome, LoginFailure):
         greeter.tell(outcome.sentence)
     return int(pamh.PAM_SUCCESS if isinstance(outcome, SessionServer) else pamh.PAM_AUTH_ERR)
@@ -130,7 +134,9 @@ def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str
         return greeter.ask(PASSWORD) if own.in_list else pamh.get_user(None)
 
     def attempt() -> Outcome:
-        return _log_in(LogIn(own.user, Nobody(own.password), _display(pamh), repeats=False), servers)
+        person = Nobody(own.password)
+        alive_count = _alive_count(told_values())
+        return _log_in(pamh, LogIn(own.user, person, _display(pamh), repeats=False, alive_count=alive_count), servers)
 
     with open_question(question) as asked:
         if not keep_trying(own, asked, attempt):
@@ -140,10 +146,12 @@ def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str
     return int(pamh.PAM_SUCCESS)
 
 
-def _log_in(log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
+def _log_in(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     """Try the servers; without success nothing is left of it here."""
     client_account.make(log_in.user, known_hosts(servers))
     outcome = log_in.try_all(by_rating(servers))
+    if isinstance(outcome, SessionServer) and session_kind.kind_of(told_values()) == session_kind.FAT:
+        outcome = _let_in_here(pamh, log_in, outcome)
     if isinstance(outcome, SessionServer):
         syslog.syslog(syslog.LOG_AUTH | syslog.LOG_INFO, f"{log_in.user} logged in on {outcome.host}")
         direct_x.let_in(told_values(), outcome.host)
@@ -152,6 +160,29 @@ def _log_in(log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     else:
         client_account.clear()
     return outcome
+
+
+def _let_in_here(pamh: Any, log_in: LogIn, server: SessionServer) -> Outcome:
+    """Have the user's account and home on this machine, where the session is to run."""
+    log_in.person.tell("Opening your home …")
+    account = fat_log_in.begin(log_in.user, server, log_in.display, told_values())
+    if isinstance(account, LoginFailure):
+        log_in.note(account)
+        return account
+    mac = str(json.loads(read("/run/farm/node.json") or "{}").get("mac", ""))
+    for key, value in fat_log_in.environment(account, os.uname().nodename, mac).items():
+        pamh.env[key] = value
+    return server
+
+
+def _alive_count(lts: LtsValues) -> int:
+    return FAT_ALIVE_COUNT if session_kind.kind_of(lts) == session_kind.FAT else ALIVE_COUNT
+
+
+def _join_groups(pamh: Any) -> int:
+    if groups := client_account.device_groups():
+        os.setgroups(sorted({*os.getgroups(), *groups}))
+    return int(pamh.PAM_SUCCESS)
 
 
 def _display(pamh: Any) -> str:
@@ -166,7 +197,9 @@ def _allowed(lts: LtsValues) -> list[str]:
 
 def _close(pamh: Any) -> int:
     notice.keep()
-    client_account.clear()
+    session_key.remove()
+    if said := client_account.clear():
+        notice.put(said)
     direct_x.let_in(told_values())
     return int(pamh.PAM_SUCCESS)
 

@@ -24,6 +24,8 @@ ASKPASS = "/usr/lib/farm/askpass"
 CONNECT_SECONDS = 10
 ALIVE_SECONDS, ALIVE_COUNT = 5, 3
 """A connection is given up when the server has been silent for so long, so often."""
+FAT_ALIVE_COUNT = 24
+"""The same where programs run here: they can wait while a cable is out."""
 UNUSED_SECONDS = 60
 """After which a connection without a session ends, whatever became of the one that opened it."""
 
@@ -31,6 +33,8 @@ UNUSED_SECONDS = 60
 _BARE = ["ssh", "-F", "none"]
 SFTP = f"ssh -F none -S {CONTROL} -o ProxyCommand=false"
 """By what sshfs reaches the server over the connection."""
+HOME_ROAD = "/usr/bin/python3 -I -m farm.node.session.fat.home_road"
+"""The same for a home that is to outlive the connection."""
 _PLACEHOLDER = "server"
 """Where ssh wants a host's name and the connection is there already."""
 
@@ -45,7 +49,7 @@ def probe(server: SessionServer, user: str) -> list[str]:
     return [*_trusting(server, "none"), "-o", "BatchMode=yes", "-l", user, server.host, "true"]
 
 
-def master(server: SessionServer, user: str, method: str) -> list[str]:
+def master(server: SessionServer, user: str, method: str, alive_count: int = ALIVE_COUNT) -> list[str]:
     """Open the connection, and go to the background when the user is authenticated.
 
     ``-Y`` is here because a session's own is not heard. That no command is run is for the cookie: ssh keeps the first
@@ -54,9 +58,16 @@ def master(server: SessionServer, user: str, method: str) -> list[str]:
     return [
         *_trusting(server, method),
         *("-M", "-N", "-Y", "-S", CONTROL, "-o", f"ControlPersist={UNUSED_SECONDS}"),
-        *("-o", f"ServerAliveInterval={ALIVE_SECONDS}", "-o", f"ServerAliveCountMax={ALIVE_COUNT}"),
+        *("-o", f"ServerAliveInterval={ALIVE_SECONDS}", "-o", f"ServerAliveCountMax={alive_count}"),
         *("-l", user, server.host),
     ]
+
+
+def master_by_key(server: SessionServer, user: str, key: str) -> list[str]:
+    """Open the connection again, with a private key that lies in a file."""
+    ssh, *options = master(server, user, "publickey", FAT_ALIVE_COUNT)
+    first = ("IdentitiesOnly=yes", "PubkeyAuthentication=yes", "BatchMode=yes")
+    return [ssh, "-i", key, *(word for option in first for word in ("-o", option)), *options]
 
 
 def terminal(server: SessionServer, user: str, keys: str) -> list[str]:

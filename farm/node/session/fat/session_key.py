@@ -1,0 +1,123 @@
+"""A key of this one session, with which its connection is opened again after a loss: passwords are not kept.
+
+It lies in RAM here, out of the session's own reach. On the server it is a line of the user's authorized_keys which is
+good for this machine's address alone, forwards nothing, and ends by itself; a log-out removes it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import shlex
+import subprocess
+import syslog
+import time
+from collections.abc import Callable
+
+from farm.node.contract import NAME
+from farm.node.files import read, write
+from farm.node.retry import pauses
+from farm.node.session.pam import login_failure
+from farm.node.session.pam.login_failure import ELSEWHERE, FailureKind
+from farm.node.session.session_settings import SessionServer
+from farm.node.session.ssh_client.ssh_command import CONTROL, FOLDER, RUN, SESSION_USER, master_by_key, over_master
+
+KEY = f"{FOLDER}/key"
+COMMAND = f"{RUN}/reopen.json"
+"""The ssh that opens the connection again."""
+HOURS = 24
+"""For which the key is good: a session that lasts longer ends with its connection."""
+SECONDS = 8.0
+"""In which the server does something."""
+REOPEN_SECONDS, REOPEN_PAUSES = 600.0, (1.0, 10.0)
+"""For so long a server may be away; seconds between tries."""
+_EDIT = """
+umask 077
+mkdir -p ~/.ssh && cd ~/.ssh && [ ! -h authorized_keys ] || exit 1
+[ -e authorized_keys ] || : > authorized_keys
+cp -p authorized_keys .farm-keys && grep -v " $mark$" authorized_keys > .farm-keys
+[ "$?" -le 1 ] || exit 1
+if [ -n "$key" ]; then
+	ends=$(date -d "+$hours hours" +%Y%m%d%H%M) || exit 1
+	only=restrict,from=\\"${SSH_CONNECTION%% *}\\",expiry-time=\\"$ends\\"
+	echo "$only $key $mark" >> .farm-keys || exit 1
+fi
+mv .farm-keys authorized_keys && [ -s authorized_keys ] || rm -f authorized_keys
+"""
+"""Runs on the server: replaces this machine's line, and no other."""
+
+
+def make(server: SessionServer, user: str) -> None:
+    """Make the key, and have the server take it; without one a lost connection is the end of the session."""
+    try:
+        _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", KEY])
+        _edit(" ".join(read(f"{KEY}.pub").split()[:2]))
+    except (OSError, subprocess.SubprocessError) as error:
+        _say(f"no key of this session is on the server: {error}")
+    else:
+        write(COMMAND, json.dumps(master_by_key(server, user, KEY)))
+
+
+def remove() -> None:
+    """At log-out, while there is a connection."""
+    if os.path.exists(COMMAND):
+        os.unlink(COMMAND)
+        try:
+            _edit("")
+        except (OSError, subprocess.SubprocessError):
+            _say(f"the key of the session is still on the server, where it ends within {HOURS} hours")
+
+
+def reopen(wanted: Callable[[], bool]) -> bool:
+    """Open the connection again, as long as that is wanted; whether it is there."""
+    argv = json.loads(read(COMMAND) or "[]")
+    end = time.monotonic() + REOPEN_SECONDS
+    for pause in pauses(*REOPEN_PAUSES):
+        if not argv or not wanted() or time.monotonic() > end:
+            return False
+        if os.path.lexists(CONTROL):
+            os.unlink(CONTROL)
+        try:
+            _run(argv)
+        except subprocess.CalledProcessError as error:
+            kind = login_failure.of_connection("", error.stderr.decode(errors="replace")).kind
+            if kind not in ELSEWHERE - {FailureKind.CHANGED_KEY, FailureKind.UNKNOWN_KEY}:
+                return False
+        except subprocess.TimeoutExpired:
+            pass
+        else:
+            return True
+        time.sleep(pause)
+    return False
+
+
+def edit_command(key: str, name: str) -> str:
+    """What the user's shell on the server runs to have this key, or none, of the machine with this name."""
+    mark = f"farm-session@{name if NAME.fullmatch(name) else 'unnamed'}"
+    words = (f"key={key}", f"mark={mark}", f"hours={HOURS}")
+    return f"exec env {shlex.join(words)} sh -c {shlex.quote(_EDIT)}"
+
+
+def _edit(key: str) -> None:
+    _run(over_master(edit_command(key, os.uname().nodename), "-T", "-x"))
+
+
+def _run(argv: list[str]) -> None:
+    user = pwd.getpwnam(SESSION_USER)
+    subprocess.run(
+        argv,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=SECONDS,
+        check=True,
+        user=user.pw_uid,
+        group=user.pw_gid,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"},
+    )
+
+
+def _say(sentence: str) -> None:
+    syslog.syslog(syslog.LOG_AUTH | syslog.LOG_WARNING, sentence)

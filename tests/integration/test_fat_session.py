@@ -1,0 +1,105 @@
+"""A session on a fat client: real lightdm, a program on the client's screen, the home of the server beneath it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fat_room import HOME, as_user, fat_room, home_is_mounted, make_fat
+from tests.lab import until
+from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, ThinClient
+
+
+@pytest.fixture
+def room() -> Iterator[LoginRoom]:
+    with fat_room() as room:
+        yield room
+
+
+def sit_down(room: LoginRoom) -> None:
+    """Log in by typing, at a greeter that is there."""
+    room.client.type(USER)
+    room.client.wait_for_question()
+    room.client.type(PASSWORD)
+    until(lambda: WINDOW in room.client.screen(), "the session does not appear")
+
+
+def environment(room: LoginRoom) -> dict[str, str]:
+    """The environment of the session's programs."""
+    lines = room.server.machine.path(f"{HOME}/session-environment").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
+    room.server.machine.write(f"{HOME}/.dmrc", "[Desktop]\nLanguage=C.UTF-8\n")
+    room.client.start_greeter()
+    sit_down(room)
+
+    found = environment(room)
+    assert (CLIENT, "pc01", "52:54:00:00:00:01", "/run/farm/cache", HOME, "C.UTF-8") == (
+        *(found[key] for key in ("LTSP_CLIENT", "LTSP_CLIENT_HOSTNAME", "LTSP_CLIENT_MAC")),
+        *(found[key] for key in ("XDG_CACHE_HOME", "HOME", "LANG")),
+    )
+    assert [] == [name for name in found if name.startswith("FARM_")]
+    assert not found["XAUTHORITY"].startswith("/home/")
+    joined = room.server.machine.path(f"{HOME}/session-id").read_text()
+    assert all(f"({group})" in joined for group in ("audio", "video", "plugdev"))
+    assert any("xev" in each for each in room.client.machine.processes(USER))
+
+    room.client.machine.run("pkill", "-x", "xev")
+    room.client.wait_for_greeter(times=2)
+    assert "" == room.client.users()
+    assert not home_is_mounted(room.client)
+    until(lambda: not room.server.machine.processes(USER), "the connection stays")
+
+
+def test_who_logs_in_elsewhere_ends_the_session_and_finds_all_files(room: LoginRoom) -> None:
+    other = ThinClient(room.second.machine)
+    other.set_up()
+    make_fat(other)
+    other.told(room.server.settings())
+    room.client.start_greeter()
+    sit_down(room)
+    as_user(room, "sh", "-c", "echo mine > ~/paper")
+
+    entered, said = other.log_in(USER, PASSWORD, "no")
+    assert not entered
+    assert "You are logged in at pc01 already." in said
+    assert home_is_mounted(room.client)
+
+    entered, said = other.log_in(USER, PASSWORD, "yes")
+    assert entered, said
+    assert "mine\n" == other.machine.run("cat", f"{HOME}/paper").stdout
+    assert not home_is_mounted(room.client)
+    room.client.wait_for_greeter(times=2)
+
+
+def test_an_order_to_log_out(room: LoginRoom) -> None:
+    room.client.start_greeter()
+    sit_down(room)
+
+    done = room.client.machine.run("/usr/bin/python3", "-I", "-m", "farm.node", "logout", input="{}")
+
+    assert {"users": [USER], "error": ""} == json.loads(done.stdout)
+    room.client.wait_for_greeter(times=2)
+    assert not home_is_mounted(room.client)
+
+
+def test_a_server_that_starts_again_does_not_end_the_session(room: LoginRoom) -> None:
+    room.client.start_greeter()
+    sit_down(room)
+    assert "restrict,from=" in room.server.machine.path(f"{HOME}/.ssh/authorized_keys").read_text()
+
+    room.server.stop()
+    room.server.machine.run("pkill", "-KILL", "-x", "sshd")
+    until(lambda: not room.client.connected(), "the connection is not lost")
+    room.server.start()
+    as_user(room, "sh", "-c", "echo later > ~/later")
+
+    assert "later" in room.server.machine.path(f"{HOME}/later").read_text()
+    assert WINDOW in room.client.screen()
+    room.client.machine.run("pkill", "-x", "xev")
+    room.client.wait_for_greeter(times=2)
+    assert not room.server.machine.path(f"{HOME}/.ssh/authorized_keys").exists()

@@ -1,0 +1,122 @@
+"""The log-in of a fat client: the account and the home of the server are there while a session runs on the client."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fat_room import AS_USER, HOME, as_user, fat_room, home_is_mounted
+from tests.lab import until
+from tests.login_room import PASSWORD, USER, LoginRoom
+
+WRITER = "trap 'echo last word; exit' TERM; exec >> ~/written; echo first word; while :; do sleep 0.05; done"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LoginRoom]:
+    with fat_room() as room:
+        yield room
+
+
+@pytest.fixture
+def room(shared: LoginRoom) -> LoginRoom:
+    """Nobody is logged in, and lts.conf is empty."""
+    shared.client.log_out()
+    shared.client.set_lts()
+    return shared
+
+
+def test_the_user_has_the_servers_numbers_and_home(room: LoginRoom) -> None:
+    room.server.machine.run("sh", "-c", f"echo letter > {HOME}/letter; chown {USER} {HOME}/letter")
+    uid = room.server.machine.run("id", "-u", USER).stdout.strip()
+
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    assert entered, said
+    assert f"{USER}:*:{uid}:" in room.client.users()
+    assert home_is_mounted(room.client)
+    assert "letter\n" == as_user(room, "cat", f"{HOME}/letter")
+    as_user(room, "sh", "-c", "echo mine > ~/new")
+    assert (
+        f"{USER} {USER} mine"
+        == room.server.machine.run("sh", "-c", f"echo $(stat -c '%U %G' {HOME}/new) $(cat {HOME}/new)").stdout.strip()
+    )
+
+
+def test_nothing_is_left_of_a_session(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+    room.client.machine.start("writer", *AS_USER, "sh", "-c", WRITER)
+    until(lambda: room.server.machine.path(f"{HOME}/written").exists(), "nothing is written")
+
+    room.client.log_out()
+
+    assert ["last word"] == room.server.machine.path(f"{HOME}/written").read_text().splitlines()[-1:]
+    assert not home_is_mounted(room.client)
+    assert [] == list(room.client.machine.path("/home").iterdir())
+    assert "" == room.client.users()
+    assert [] == room.client.machine.processes("farm-session")
+    assert not room.client.machine.path("/run/farm/cache/x").exists()
+    until(lambda: not room.server.machine.processes(USER), "the server still has the connection")
+    assert not room.server.machine.path(f"{HOME}/.ssh/authorized_keys").exists()
+
+
+def test_caches_are_in_ram_and_have_a_bound(room: LoginRoom) -> None:
+    room.server.machine.run("rm", "-rf", f"{HOME}/.cache")
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    filled = as_user(room, "dd", "if=/dev/zero", "of=/run/farm/cache/x", "bs=1M", "count=300", check=False)
+
+    assert "No space left on device" in filled
+    as_user(room, "sh", "-c", "echo more > ~/more")
+    room.client.log_out()
+    assert room.server.machine.path(f"{HOME}/more").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "undo", "said"),
+    [
+        (f"mv {HOME} /gone", f"mv /gone {HOME}", "can not be opened here: there is none."),
+        (f"chown root {HOME}", f"chown {USER} {HOME}", "nothing can be written in it (Permission denied)"),
+        (
+            f"usermod --uid 500 {USER}",
+            f"usermod --uid 1234 {USER}",
+            "can not be used on this machine: its number 500 is not between",
+        ),
+        (
+            f"usermod --uid 64000 {USER}",
+            f"usermod --uid 1234 {USER}",
+            "its number 64000 is that of an account of this machine",
+        ),
+        (f"groupmod --gid 29 {USER} -o", f"groupmod --gid 1234 {USER}", "its group's number 29 is that of a group"),
+        ("mv /usr/lib/openssh/sftp-server /", "mv /sftp-server /usr/lib/openssh/", "Your home on"),
+    ],
+)
+def test_without_a_home_nobody_is_let_in(room: LoginRoom, change: str, undo: str, said: str) -> None:
+    room.server.machine.run("sh", "-c", change)
+
+    entered, seen = room.client.log_in(USER, PASSWORD)
+
+    room.server.machine.run("sh", "-c", undo)
+    assert not entered
+    assert said in seen
+    assert not home_is_mounted(room.client)
+    assert [] == list(room.client.machine.path("/home").iterdir())
+    assert "" == room.client.users()
+    assert not room.client.connected()
+
+
+def test_a_full_home_lets_its_user_in_to_empty_it(room: LoginRoom) -> None:
+    small = f"mount -t tmpfs -o size=64k,mode=700,uid=$(id -u {USER}) full {HOME}"
+    fill = f"head -c 1M /dev/zero > {HOME}/much; chown {USER} {HOME}/much"
+    room.server.machine.run("sh", "-c", f"{small}; {fill}")
+
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    assert entered, said
+    assert "write error" in as_user(room, "sh", "-c", "cat /etc/services > ~/new", check=False)
+    as_user(room, "rm", f"{HOME}/much")
+    as_user(room, "sh", "-c", "cat /etc/services > ~/new")
+    room.client.log_out()
+    room.server.machine.run("cmp", f"{HOME}/new", "/etc/services")
+    room.server.machine.run("umount", HOME)
