@@ -132,7 +132,8 @@ class ThinClient:
     def set_up(self) -> None:
         """Lay the image's files over it."""
         self.machine.run("rm", "-rf", "/usr/share/xsessions")
-        copy_into(self.machine, TOP / "images/thin-client/root", "/")
+        for layer in ("session", "thin-client"):
+            copy_into(self.machine, TOP / f"images/{layer}/root", "/")
         copy_into(self.machine, TOP / "farm/node", f"{PACKAGE}/node")
         self.machine.write(f"{PACKAGE}/__init__.py", "")
         self.machine.run("systemd-sysusers", "/usr/lib/sysusers.d/farm-session.conf")

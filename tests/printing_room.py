@@ -41,7 +41,7 @@ systemd-sysusers /usr/lib/sysusers.d/farm-printer.conf
 systemd-tmpfiles --create /usr/lib/tmpfiles.d/farm-printer.conf
 """
 """The machine's devices are its own: what is plugged in there is nowhere else. The rest its image has, and its boot."""
-UNIT = Path(__file__).parents[1] / "images/thin-client/root/etc/systemd/system/farm-printer@.service"
+UNIT = Path(__file__).parents[1] / "images/session/root/etc/systemd/system/farm-printer@.service"
 LOOK = "import json; from farm.node.session.extras.printers import EXTRA; print(json.dumps(EXTRA.look()))"
 
 

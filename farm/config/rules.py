@@ -9,12 +9,13 @@ from ipaddress import IPv4Interface, IPv4Network
 
 import msgspec
 
-from farm.config import BUILT_IN, Config, FileConfig, MachineConfig, Place, own_name
+from farm.config import BUILT_IN, FIRST_KIND, Config, FileConfig, MachineConfig, Place, own_name
 from farm.config.address_rules import address_problems
 from farm.config.address_rules import dhcp_range as dhcp_range
 from farm.config.address_rules import server_problems as server_problems
 from farm.config.problem import Problem as Problem
 from farm.config.problem import dotted as dotted
+from farm.config.values import DESKTOP_KIND
 from farm.node import contract
 from farm.node.ports import ICECCD_PORT
 
@@ -188,6 +189,14 @@ def _images(config: Config) -> Iterator[Problem]:
                 f"there is no built-in image {image.description}.",
                 f"Built-in: {', '.join(BUILT_IN)}.",
                 f"Write one of these, or a folder with a slash in it: ./{image.description}",
+            )
+        kind = image.description or (name if name in BUILT_IN else FIRST_KIND)
+        if image.desktop and "/" not in kind and kind != DESKTOP_KIND:
+            yield Problem(
+                ("images", name, "desktop"),
+                f"{name} has no desktop.",
+                f"The image is made from {kind}: only {DESKTOP_KIND} runs a desktop on the machine itself.",
+                f"Remove the key, or make {name} from the other: description: {DESKTOP_KIND}",
             )
     known = [*dict.fromkeys((*BUILT_IN, *config.images))]
     users: list[tuple[Place, str | None]] = [(("nodes", "image"), config.nodes.image)]

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct, field
 from farm.config.values import (
     Address,
     Compression,
+    DesktopName,
     Duration,
     ImageName,
     KernelOptions,
@@ -89,6 +90,15 @@ class NamedImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
     packages: Annotated[
         list[Package], Meta(description="Debian packages to install besides those of the description")
     ] = field(default_factory=list)
+    desktop: Annotated[
+        DesktopName | None,
+        Meta(
+            description=(
+                "the desktop of fat clients; none: what its packages bring (docs/fat-clients.md); unset: xfce, if its "
+                "machines run a desktop themselves"
+            )
+        ),
+    ] = None
     compression: Annotated[
         Compression | None, Meta(description="how it is packed; unset: as image.compression says")
     ] = None

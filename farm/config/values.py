@@ -55,7 +55,7 @@ KnownAddress = Annotated[
 PublishedAddress = Annotated[
     str, Meta(pattern=r"^(https?://[!-~]{1,1024})?$", description="an address of HTTP or HTTPS (http://server/images)")
 ]
-KindName = Literal["icecream-node", "thin-client"]
+KindName = Literal["icecream-node", "thin-client", "fat-client"]
 """A built-in kind of image, which is the name of an image too; what each is, farm/image/kinds.py says."""
 RootName = Literal["aoe", "nbd", "nfs"]
 """An export: a way by which nodes read their root file systems; what each is, farm/export says."""
@@ -75,5 +75,9 @@ Member = Annotated[
     ),
 ]
 Compression = Literal["fast", "small"]
+DesktopName = Literal["xfce", "lxqt", "none"]
+"""A desktop that machines can run themselves; each but none is a layer, images/desktop-NAME."""
+DESKTOP_KIND: KindName = "fat-client"
+"""The kind of image whose machines run a desktop."""
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
+from typing import get_args
 
 from farm.config import FIRST_KIND
+from farm.config.values import DESKTOP_KIND, DesktopName
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,18 +32,22 @@ class ImageKind:
     """Free space that a build wants: base tree, working copy, package cache and result."""
     desk: bool = False
     """People sit at a machine that boots it: one of the virtual lab has a mouse and sound, too."""
+    desktops: tuple[str, ...] = ()
+    """Which desktop its machines can run themselves, the usual one first: each is a layer, desktop-NAME."""
     limits: Mapping[str, int]
     """The most that a file of a version may have: a build that makes a larger one has taken in what it should not."""
 
 
 COMMON = "common"
 """The layer that all kinds begin with: kernel, initrd, ssh, farm-node."""
+NO_DESKTOP = "none"
+"""The choice of no built-in desktop: the image's own packages bring one."""
 
 _ALL = (
     ImageKind(
         name=FIRST_KIND,
         what="a node that compiles",
-        layers=(COMMON, "icecream-node"),
+        layers=(COMMON, "compile", "icecream-node"),
         roles=("compile",),
         build_space=3 << 30,
         limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
@@ -49,11 +55,21 @@ _ALL = (
     ImageKind(
         name="thin-client",
         what="a thin client: people log in at it, and their sessions run on a server",
-        layers=(COMMON, "thin-client"),
+        layers=(COMMON, "session", "thin-client"),
         roles=("session",),
         desk=True,
         build_space=4 << 30,
         limits={"root.squashfs": 2 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
+    ),
+    ImageKind(
+        name=DESKTOP_KIND,
+        what="a fat client: people log in at it to a desktop of its own, and it compiles beside that",
+        layers=(COMMON, "session", "thin-client", "compile", "fat-client"),
+        roles=("compile", "session"),
+        desk=True,
+        build_space=6 << 30,
+        desktops=get_args(DesktopName),
+        limits={"root.squashfs": 4 << 30, "kernel": 64 << 20, "initrd": 128 << 20},
     ),
 )
 
@@ -63,9 +79,10 @@ DESCRIPTION = "appliance.kiwi"
 """The XML of a description."""
 
 
-def layer_dirs(kind: ImageKind) -> tuple[Path, ...]:
-    """The folders of its description, see farm/image/layers.py."""
-    return tuple(map(layer_dir, kind.layers))
+def layer_dirs(kind: ImageKind, desktop: str = "") -> tuple[Path, ...]:
+    """The folders of its description, see farm/image/layers.py; the kind's own is the last, after its desktop's."""
+    chosen = [] if desktop in ("", NO_DESKTOP) else [f"desktop-{desktop}"]
+    return tuple(map(layer_dir, (*kind.layers[:-1], *chosen, kind.layers[-1])))
 
 
 def layer_dir(layer: str) -> Path:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.config import FIRST_KIND, Config, NamedImageConfig
-from farm.config.values import Compression
+from farm.config.values import DESKTOP_KIND, Compression
 from farm.errors import FarmError
 from farm.image import kinds, layers
 from farm.image.kinds import ImageKind
@@ -25,6 +25,8 @@ class Recipe:
     """The user's own description, which includes the kind's."""
     packages: tuple[str, ...]
     """Debian packages besides those of the description."""
+    desktop: str
+    """The one that its machines can run themselves, of those of its kind; empty: its kind has none."""
     compression: Compression
     keep: int
     """Versions to keep besides those in use."""
@@ -32,7 +34,7 @@ class Recipe:
     @property
     def layers(self) -> tuple[Path, ...]:
         """Folders of the description, the built-in ones first; see farm/image/layers.py."""
-        built_in = kinds.layer_dirs(self.kind)
+        built_in = kinds.layer_dirs(self.kind, self.desktop)
         return (*built_in, self.own.file.parent) if self.own else built_in
 
     @property
@@ -67,14 +69,28 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
         )
     described = settings.description or (name if name in kinds.KINDS else FIRST_KIND)
     own = layers.read((folder / described).resolve()) if "/" in described else None
+    kind = own.kind if own else kinds.KINDS[described]
     return Recipe(
         name=name,
-        kind=own.kind if own else kinds.KINDS[described],
+        kind=kind,
         own=own,
         packages=tuple(settings.packages),
+        desktop=_desktop(name, kind, settings.desktop),
         compression=settings.compression or config.image.compression,
         keep=kept(config, name),
     )
+
+
+def _desktop(name: str, kind: ImageKind, wanted: str | None) -> str:
+    if wanted is None:
+        return next(iter(kind.desktops), "")
+    if wanted not in kind.desktops:
+        raise FarmError(
+            f"images.{name}.desktop: {name} has no desktop.",
+            f"The image is made from {kind.name}: only {DESKTOP_KIND} runs a desktop on the machine itself.",
+            f"Remove the key, or include {layers.reference(kinds.KINDS[DESKTOP_KIND])} in the description.",
+        )
+    return wanted
 
 
 def kept(config: Config, name: str) -> int:

@@ -1,6 +1,5 @@
 #!/bin/bash
-# Runs after the common images.sh: iceccd is started, and what it needs not is left out of the boot.
+# Runs after images/compile/images.sh: what a machine that only compiles needs not is left out of its boot.
 set -eu
 
-ln -s ../{iceccd,iceccd-login}.service /etc/systemd/system/multi-user.target.wants/
-systemctl --quiet mask icecc-scheduler.service kmod-static-nodes.service modprobe@fuse.service
+systemctl --quiet mask kmod-static-nodes.service modprobe@fuse.service

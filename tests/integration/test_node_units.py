@@ -14,7 +14,7 @@ from tests.integration.test_node import MAC, NODE, SERVER, SETTINGS, nginx, node
 from tests.lab import Namespace, namespaces, until
 from tests.workstation import Workstation, workstation
 
-UNITS = [path for layer in layer_dirs(KINDS["icecream-node"]) for path in (layer / "root/etc/systemd/system").iterdir()]
+UNITS = [path for layer in layer_dirs(KINDS["icecream-node"]) for path in layer.glob("root/etc/systemd/system/*")]
 STARTED = ("farm-node-configure", "farm-node-agent", "iceccd")
 PYTHON = f"""/usr/bin/unshare --mount sh -c 'mount -t sysfs none /sys && exec "$$0" "$$@"' {sys.executable}"""
 """With the network interfaces of its namespace in /sys."""

@@ -75,7 +75,7 @@ def test_elsewhere_it_finds_its_description_and_templates(installed: Path) -> No
     package, *layers, inputs = run(installed, "-c", WHERE).split()
 
     assert str(installed / "farm/__init__.py") == package
-    kind = ("common", "icecream-node")
+    kind = ("common", "compile", "icecream-node")
     assert [str(installed / "farm/_images" / layer) for layer in kind] == layers
     there = [CHECKOUT / "images" / layer for layer in kind]
     assert hash_inputs(there, CHECKOUT / "farm/node", [], "fast").all == inputs, "it builds the same image"

@@ -1,7 +1,7 @@
 """A root read over AoE as the kernel's driver reads it: its window, its guess of the round trip, its repeats.
 
 Source: Linux 6.1, drivers/block/aoe/aoecmd.c (calc_rttavg, rto, rexmit_timer) and the limits that the farm's initrd
-sets (images/icecream-node/initramfs/scripts/farm-roads/aoe).
+sets (images/common/initramfs/scripts/farm-roads/aoe).
 """
 
 from __future__ import annotations

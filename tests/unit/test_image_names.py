@@ -166,6 +166,9 @@ def test_a_folder_that_is_no_root_is_refused(tmp_path: Path) -> None:
         ("images:\n  cad:\n    packagse: [gdb]", "Did you mean images.cad.packages?"),
         ("images: {cad: {packages: [a b]}}", "images.cad.packages[0]: expected the name of a Debian package"),
         ("images: {cad: {description: cad}}", "a folder with a slash in it: ./cad"),
+        ("images: {fat-client: {desktop: kde}}", "images.fat-client.desktop: expected xfce or lxqt or none"),
+        ("images: {thin-client: {desktop: xfce}}", "images.thin-client.desktop: thin-client has no desktop. The image"),
+        ("images: {cad: {desktop: none}}", "make cad from the other: description: fat-client"),
         ("images: {Cad: }", "Write it like this: cad"),
         ("images: {12: }", 'Put it in quotes: "12"'),
         ("images: [cad]", "images: expected sections, each under its name, found a list."),
@@ -197,12 +200,37 @@ def test_an_image_is_built_from_its_description_or_the_first_kinds(room: Config,
     assert (KINDS["icecream-node"], None) == (built_in.kind, built_in.own)
 
 
+def test_the_desktop_of_a_fat_client_is_a_layer_of_its_own(own: Path) -> None:
+    (own / "cad.kiwi").write_text(OWN.replace("icecream-node", "fat-client"))
+    room = parse(
+        "images: {fat-client: {desktop: lxqt}, plain: {description: fat-client}, "
+        "kde: {description: fat-client, desktop: none, packages: [plasma-desktop]}, cad: {description: ./cad}}"
+    )
+
+    names = {name: [layer.name for layer in recipe(room, name, own.parent).layers] for name in room.images}
+
+    shared = ["common", "session", "thin-client", "compile"]
+    assert {
+        "fat-client": [*shared, "desktop-lxqt", "fat-client"],
+        "plain": [*shared, "desktop-xfce", "fat-client"],
+        "kde": [*shared, "fat-client"],
+        "cad": [*shared, "desktop-xfce", "fat-client", "cad"],
+    } == names
+
+
+def test_a_desktop_in_an_image_that_runs_none_is_refused(own: Path) -> None:
+    room = parse("images: {cad: {description: ./cad, desktop: xfce}}")
+    with pytest.raises(FarmError, match=r"images\.cad\.desktop: cad has no desktop\.") as caught:
+        recipe(room, "cad", own.parent)
+    assert "include this://fat-client/appliance.kiwi in the description" in caught.value.fix
+
+
 def test_an_image_that_there_is_not_is_named_with_the_nearest(room: Config, own: Path) -> None:
     with pytest.raises(FarmError) as caught:
         recipe(room, "cda", own.parent)
 
     assert ("There is no image called cda.", "Did you mean cad?") == (caught.value.what, caught.value.fix)
-    assert "There are: icecream-node, thin-client, cad, small, plain." == caught.value.why
+    assert "There are: icecream-node, thin-client, fat-client, cad, small, plain." == caught.value.why
 
 
 def test_what_kiwi_gets_names_the_included_files_by_where_they_are(room: Config, own: Path, tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Runs after the common images.sh: which units of a desktop's packages a thin client starts.
+# Runs after the common images.sh: which units of the packages a machine with a log-in starts.
 set -eu
 
 masked=(

@@ -1,0 +1,12 @@
+#!/bin/bash
+# Runs after the config.sh of the layers below: what comes with a desktop, and has no place on a machine without a disk.
+set -eu
+
+# xrdb runs a preprocessor over a user's X resources.
+ln -s mcpp /usr/bin/cpp
+
+# The keyring, indexers and wallets would keep files in the home that the server's own desktop keeps there, too.
+rm -f /etc/xdg/autostart/{gnome-keyring-*,tracker-*,org.kde.kwalletd*,print-applet,user-dirs-update-gtk}.desktop
+
+# Of each language the locale in UTF-8 is enough; C.utf8 is libc's own.
+find /usr/lib/locale -mindepth 1 -maxdepth 1 ! -name "*.utf8" -exec rm -r {} +
