@@ -9,15 +9,16 @@ from msgspec.structs import replace
 from farm.errors.hints import hint
 from farm.instance import Instance
 from farm.node.environments import ROOM_PER_SLOT
+from farm.node.scarcity import scarce
 from farm.printable import printable
 from farm.view.refused import refused
 from farm.view.session_words import log_in_problems
 from farm.view.strangers import stranger_problems
-from farm.view.wording import NAMED, few
+from farm.view.wording import NAMED, few, size
 from farm.watch.activity import Scheduler
 from farm.watch.activity.daemons import FIGHT_SECONDS
 from farm.watch.events import Finding
-from farm.watch.state import ANSWERS, Farm
+from farm.watch.state import ANSWERS, Farm, Node
 
 ENDED_STATES = ("STOPPED", "EXITED")
 COMING = ("RUNNING", "STARTING")
@@ -38,6 +39,7 @@ def problems(farm: Farm, instance: Instance, farmd_why: str = "") -> list[Findin
         *stranger_problems(farm, instance.config),
         *_silent_nodes(farm),
         *_full_nodes(farm),
+        *_crowded_desks(farm),
         *_missing_files(farm),
         *log_in_problems(farm),
         *_same_name(farm),
@@ -102,20 +104,36 @@ def _silent_nodes(farm: Farm) -> Iterator[Finding]:
 
 def _full_nodes(farm: Farm) -> Iterator[Finding]:
     """Nodes whose RAM, which takes all writes, has no room: iceccd then takes no job, and programs there fail."""
-    full = []
-    for node in farm.nodes.values():
-        told = node.telemetry if node.verified and not node.silent else None
-        if told is not None and told.overlay.total:
-            slots = node.told.compile.slots if node.told and node.told.compile else 0
-            wanted = min(ROOM_PER_SLOT * (slots + 1), told.overlay.total // 4)
-            least = min(LEAST_MEMORY, told.memory.total // 16)
-            if told.overlay.total - told.overlay.used < wanted or told.memory.available < least:
-                full.append(node.name)
+    full = [node.name for node in farm.nodes.values() if _is_full(node)]
     if full:
         fix = f"Reboot to empty it: sudo farm node reboot {' '.join(full[:NAMED])}"
         yield Finding(
             "node-full", f"The RAM of {few(full)} is full: jobs fail there, or are not assigned.", fix, full[0]
         )
+
+
+def _is_full(node: Node) -> bool:
+    told = node.telemetry if node.verified and not node.silent else None
+    if told is None or not told.overlay.total:
+        return False
+    slots = node.told.compile.slots if node.told and node.told.compile else 0
+    wanted = min(ROOM_PER_SLOT * (slots + 1), told.overlay.total // 4)
+    least = min(LEAST_MEMORY, told.memory.total // 16)
+    return told.overlay.total - told.overlay.used < wanted or told.memory.available < least
+
+
+def _crowded_desks(farm: Farm) -> Iterator[Finding]:
+    """Desks in use whose RAM is nearly used up: whoever sits there is told so as well, as long as that helps."""
+    for node in farm.nodes.values():
+        told = node.telemetry if node.verified and not node.silent else None
+        users = node.told.session.users if told and node.told and node.told.session else []
+        if not told or not users or _is_full(node):
+            continue
+        if scarce(told.memory.available, told.memory.total, told.overlay.used, told.overlay.total):
+            left = f"{size(told.memory.available)} of memory, {size(told.overlay.total - told.overlay.used)} for files"
+            what = f"The RAM of {node.name}, where {users[0].name} is logged in, is nearly full: {left}."
+            fix = f"Ask to save, and to close programs: sudo farm node message {node.name} TEXT"
+            yield Finding("desk-nearly-full", what, fix, node.name)
 
 
 def _missing_files(farm: Farm) -> Iterator[Finding]:

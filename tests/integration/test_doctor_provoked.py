@@ -64,6 +64,12 @@ def status(stage: Stage = Stage.READY, since: float = 0.0, **more: Any) -> Statu
     return replace(build(Farm(name="lab", nodes=Map({MAC: node})), RUNNING), **more)
 
 
+def test_a_desk_that_is_nearly_full_is_a_warning(tmp_path: Path) -> None:
+    known = status(findings=[Finding("desk-nearly-full", "Nearly.", "", "pc01")])
+    found = look(fleet.CHECKS, "nodes-full", ServerFacts(Home.at(tmp_path), RUNNING, status=known))
+    assert (found.state, found.command) == (State.WARN, "sudo farm node message pc01 TEXT")
+
+
 @pytest.mark.parametrize(
     ("code", "known", "cause"),
     [

@@ -203,6 +203,12 @@ def test_what_is_mounted_has_no_rights_and_waits_for_no_server(value: str, optio
     assert (unit,) * bool(unit) == change.units
 
 
+def test_udev_is_asked_again_when_lts_conf_says_which_disks_a_desktop_shows() -> None:
+    asked = ("udevadm", "trigger", "--action=change", "--subsystem-match=block")
+    assert (asked,) == changed(LOCALDEV_DENY_INTERNAL_DISKS="False").commands
+    assert () == changed(False, LOCALDEV="False").commands
+
+
 @pytest.mark.parametrize(
     ("value", "why"),
     [
@@ -236,6 +242,17 @@ def test_what_the_image_lacks_is_said(variable: str, value: str, said: str) -> N
     change = changed(False, **{variable: value})
     assert said in " ".join(change.said)
     assert () == change.commands
+
+
+@pytest.mark.parametrize(
+    ("language", "folder"),
+    [("de_DE.UTF-8", "de_DE.utf8"), ("ca_ES.UTF-8@valencia", "ca_ES.utf8@valencia"), ("de_DE", "de_DE")],
+)
+def test_a_language_is_there_whichever_package_has_brought_it(language: str, folder: str) -> None:
+    for place in (f"/usr/lib/locale/{folder}", "/usr/lib/locale/locale-archive"):
+        change = merged(theme(ThinMachine(LtsValues({"LANG": language}), PC, place.__eq__)) for theme in themes())
+        assert () == change.said
+        assert f"LANG={language}\n" == change.files["etc/default/locale"]
 
 
 def test_names_are_made_up_as_in_ltsp() -> None:

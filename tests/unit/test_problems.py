@@ -32,7 +32,16 @@ from farm.watch.events import (
     TelemetrySeen,
     WatchedService,
 )
-from farm.watch.node_telemetry import CompileTold, GivenFiles, Memory, Overlay, RolesTold, Telemetry
+from farm.watch.node_telemetry import (
+    CompileTold,
+    GivenFiles,
+    LoggedIn,
+    Memory,
+    Overlay,
+    RolesTold,
+    SessionTold,
+    Telemetry,
+)
 from farm.watch.state import ANSWERS, Farm, fold, initial
 from tests.scheduler_says import login, logout, up
 
@@ -109,7 +118,7 @@ def test_an_address_counts_once() -> None:
 # -- what a farm's state says
 
 
-def farm(used: int = 0, available: int = 500 << 20) -> Farm:
+def farm(used: int = 0, available: int = 500 << 20, session: SessionTold | None = None) -> Farm:
     told = Telemetry(
         farm="lab", name="pc01", mac=MAC, uptime=20.0, memory=Memory(1 << 30, available),
         overlay=Overlay(512 << 20, used),
@@ -120,7 +129,7 @@ def farm(used: int = 0, available: int = 500 << 20) -> Farm:
         BootEvent(Stage.AGENT, 101.0, MAC, ADDRESS),
         up(90.0),
         login(120.0),
-        TelemetrySeen(MAC, ADDRESS, told, 121.0, RolesTold(CompileTold(ready=True, slots=2))),
+        TelemetrySeen(MAC, ADDRESS, told, 121.0, RolesTold(CompileTold(ready=True, slots=2), session)),
         ServicesSeen(
             (WatchedService("nginx", "RUNNING", 12, 60.0), WatchedService("scheduler", "RUNNING", 13, 60.0)), 125.0
         ),
@@ -140,6 +149,17 @@ def test_a_node_without_room_for_a_job_is_named_with_what_helps() -> None:
     assert "sudo farm node reboot pc01" in full.problems[0]
     assert codes(farm(0, 200 << 20)) == []
     assert codes(farm(0, 20 << 20)) == ["node-full"]
+
+
+def test_a_desk_in_use_is_named_before_it_is_full() -> None:
+    used = SessionTold(ready=True, users=[LoggedIn("alice", 1.0)])
+    assert codes(farm(430 << 20, session=used)) == ["desk-nearly-full"]
+    assert codes(farm(0, 90 << 20, session=used)) == ["desk-nearly-full"]
+    assert codes(farm(0, 20 << 20, session=used)) == ["node-full"]
+    assert codes(farm(430 << 20, session=SessionTold(ready=True))) == []
+    assert codes(farm(300 << 20, session=used)) == []
+    said = build(farm(0, 90 << 20, session=used), RUNNING).problems[0]
+    assert said.startswith("The RAM of pc01, where alice is logged in, is nearly full: 90.0 MiB of memory")
 
 
 def test_a_node_that_the_scheduler_counts_on_and_that_does_not_answer_is_named() -> None:

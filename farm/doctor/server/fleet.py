@@ -72,6 +72,12 @@ FULL = Cause(
     "Reboot to empty it",
     "sudo farm node reboot {first}",
 )
+CROWDED = Cause(
+    "{names}: the RAM is nearly used up, and somebody is logged in there.",
+    "Ask them to save their work and close programs",
+    "sudo farm node message {first} TEXT",
+    warns=True,
+)
 
 
 def _status(facts: ServerFacts) -> Outcome:
@@ -165,7 +171,8 @@ def _log_ins(facts: ServerFacts) -> Outcome:
 
 
 def _room(facts: ServerFacts) -> Outcome:
-    return _found(facts, FULL, "node-full")
+    full = _found(facts, FULL, "node-full")
+    return full if full.cause else _found(facts, CROWDED, "desk-nearly-full")
 
 
 _TOLD = ("farm-status",)
@@ -195,6 +202,8 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
         "nodes-log-ins", "People can log in at the machines", "A thin client is of no use without its server.",
         _log_ins, (FAILING,), _TOLD,
     ),
-    Check("nodes-full", "Nodes have space for writes", "Without it a node takes no jobs.", _room, (FULL,), _TOLD),
+    Check(
+        "nodes-full", "Nodes have space for writes", "Without it a node takes no jobs.", _room, (FULL, CROWDED), _TOLD,
+    ),
     Check("nodes-blocked", "No node is blocked", "A blocked node compiles nothing.", _blocked, (FORGOTTEN,), _TOLD),
 )  # fmt: skip

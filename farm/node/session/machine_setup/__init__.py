@@ -68,6 +68,7 @@ def themes() -> tuple[Theme, ...]:
     """All of them, in the order in which they change the machine."""
     from farm.node.session.lts_screens import screens_change
     from farm.node.session.machine_setup import (
+        disk_access,
         host_names,
         key_map,
         locale_and_clock,
@@ -82,6 +83,7 @@ def themes() -> tuple[Theme, ...]:
         key_map.change,
         xorg_monitor.change,
         mounts.change,
+        disk_access.change,
         system_services.change,
         screens_change,
     )

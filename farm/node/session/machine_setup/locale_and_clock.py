@@ -26,9 +26,17 @@ def _language(place: ThinMachine) -> Change:
     if not locale:
         return Change(said=said)
     files = {"etc/default/locale": f"LANG={locale}\n"}
-    known = locale in ("C", "POSIX", "C.UTF-8") or place.has("/usr/lib/locale/locale-archive")
+    known = locale in ("C", "POSIX", "C.UTF-8") or any(map(place.has, _places(locale)))
     lacks = "LANG: the image has no locales, so programs of the machine itself speak English"
     return Change(files, said=() if known else (f"{lacks}; {PACKAGES.format('locales-all')}",))
+
+
+def _places(locale: str) -> tuple[str, ...]:
+    """Where it can be: of Debian's locales-all in a folder of its own, of `locales` in one file with others."""
+    name, _, rest = locale.partition(".")
+    charset, at, modifier = rest.partition("@")
+    folder = f"{name}.{charset.lower().replace('-', '')}{at}{modifier}" if charset else locale
+    return f"/usr/lib/locale/{folder}", "/usr/lib/locale/locale-archive"
 
 
 def _zone(place: ThinMachine) -> Change:

@@ -22,10 +22,10 @@ import time
 from importlib import resources
 from typing import IO, Any, NamedTuple
 
-from farm.node.files import read, write
+from farm.node.files import write
 from farm.node.session.lts_values import told_values
 from farm.node.session.media import stick_cell
-from farm.node.session.media.stick_facts import KERNEL_NAME, Stick, parse, refusal, stick
+from farm.node.session.media.stick_facts import KERNEL_NAME, Stick, found_at, parse, refusal
 from farm.node.session.media.stick_state import SESSION, State, state_file
 from farm.node.session.on_screen import message
 from farm.node.session.ssh_client.ssh_command import HOME, SESSION_USER, over_master
@@ -92,9 +92,7 @@ def _found(device: str) -> tuple[Stick, str]:
     """What is there, by udev and the kernel, and why it is not shown."""
     argv = ["udevadm", "info", "-q", "property", "-n", f"/dev/{device}"]
     properties = parse(subprocess.run(argv, check=True, capture_output=True, text=True, errors="replace").stdout)
-    block = os.path.realpath(f"/sys/class/block/{device}")
-    disk = os.path.dirname(block) if os.path.exists(f"{block}/partition") else block
-    found = stick(device, properties, read(f"{block}/size"), read(f"{disk}/device/type"))
+    found = found_at(device, properties)
     return found, refusal(found, properties, told_values())
 
 

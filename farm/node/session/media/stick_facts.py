@@ -1,13 +1,15 @@
-"""What udev knows of a stick or disc, and what follows: whether it is shown, under which name; pure functions.
+"""What udev knows of a stick or disc, and what follows: whether it is shown, under which name.
 
 Labels come from the people who wrote the medium, and are never part of a shell command or an option.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 
+from farm.node.files import read
 from farm.node.session.lts_values import LtsValues
 
 KERNEL_NAME = re.compile("[a-z][a-z0-9]{1,31}")
@@ -61,6 +63,13 @@ def stick(device: str, properties: dict[str, str], sectors: str, card: str) -> S
     )
 
 
+def found_at(device: str, properties: dict[str, str]) -> Stick:
+    """What is at a device, by udev's properties of it and the kernel."""
+    block = os.path.realpath(f"/sys/class/block/{device}")
+    disk = os.path.dirname(block) if os.path.exists(f"{block}/partition") else block
+    return stick(device, properties, read(f"{block}/size"), read(f"{disk}/device/type"))
+
+
 def decoded(written: str) -> str:
     r"""What udev has written with ``\x20`` in place of all that is not plain."""
     whole = _ENCODED.sub(lambda found: bytes([int(found[1], 16)]), written.encode(errors="surrogateescape"))
@@ -75,6 +84,15 @@ def name_of(label: str, kind: str, size: int) -> str:
 
 def refusal(found: Stick, properties: dict[str, str], lts: LtsValues) -> str:
     """Why it is not shown, as a sentence; empty: it is."""
+    if why := denial(found, properties, lts):
+        return why
+    if found.file_system not in FILE_SYSTEMS:
+        return f"Its file system ({found.file_system[:16] or 'none'}) is none of {', '.join(FILE_SYSTEMS)}."
+    return ""
+
+
+def denial(found: Stick, properties: dict[str, str], lts: LtsValues) -> str:
+    """What lts.conf says against it, as a sentence; empty: nothing."""
     if not lts.is_on("LOCALDEV", default=True):
         return "LOCALDEV is off."
     for variable, kind in _DENIED_BY.items():
@@ -82,8 +100,6 @@ def refusal(found: Stick, properties: dict[str, str], lts: LtsValues) -> str:
             return f"{variable} is on."
     if _listed(lts.text("LOCALDEV_DENY"), properties):
         return "LOCALDEV_DENY names it."
-    if found.file_system not in FILE_SYSTEMS:
-        return f"Its file system ({found.file_system[:16] or 'none'}) is none of {', '.join(FILE_SYSTEMS)}."
     return ""
 
 
