@@ -84,7 +84,7 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
         Variable("LDM_LIMIT_ONE_SESSION_PROMPT", BOOLEAN, "ask before that; default: true", state=WORKS),
         Variable("LDM_REMOTECMD", TEXT, "a command that is run on the server after the log-in", "", LATER),
         Variable("LDM_NODMPS", BOOLEAN, "keeps the screen from being switched off", "", LATER),
-        Variable("LTSP_FATCLIENT", BOOLEAN, "run the session on the machine itself; default: true", "the image decides, too", WORKS),
+        Variable("LTSP_FATCLIENT", BOOLEAN, "runs sessions on the machine; default: true", "so does the image", WORKS),
         Variable("FAT_RAM_THRESHOLD", NUMBER, "MiB of RAM from which it does that; default: 800", state=WORKS),
         Variable("DEFAULT_DISPLAY_MANAGER", TEXT, "the program that shows the log-in screen of fat clients", "", LATER),
         Variable("CLIENT_ENV", TEXT, "variables for the session's environment", "", LATER),
