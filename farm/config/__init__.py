@@ -140,6 +140,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         slots: int = self.setting(machine, "slots")[1]
         return slots
 
+    def when_used_of(self, machine: MachineConfig | None) -> str:
+        """How many of its slots a machine with a desktop offers while somebody uses it (`contract.WHEN_USED`)."""
+        policy: str = self.setting(machine, "when_used")[1]
+        return policy
+
     def kernel_options_of(self, machine: MachineConfig | None) -> str:
         """What is added to a machine's kernel command line: of two values of an option the kernel takes the last."""
         image = self.images.get(self.image_of(machine))
@@ -159,7 +164,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The exports by which machines that boot as nodes read their root file systems."""
         return {self.root_of(machine) for machine in (None, *self.listed) if not machine or machine.boot == "node"}
 
-    def setting(self, machine: MachineConfig | None, key: Literal["image", "root", "slots"]) -> tuple[Place, Any]:
+    def setting(
+        self, machine: MachineConfig | None, key: Literal["image", "root", "slots", "when_used"]
+    ) -> tuple[Place, Any]:
         """Where farm.yaml says a setting of a machine, and its value. The nearest wins: machine, group, all.
 
         For all there is `nodes`, but of a root what the image says and then `image`.

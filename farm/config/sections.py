@@ -11,6 +11,7 @@ from farm.config.values import (
     Compression,
     DesktopName,
     Duration,
+    FreeMinutes,
     ImageName,
     KernelOptions,
     KindName,
@@ -25,6 +26,7 @@ from farm.config.values import (
     PublishedAddress,
     RootName,
     Slots,
+    WhenUsed,
 )
 from farm.node.ports import SCHEDULER_PORT, TELEMETRY_PORT
 
@@ -182,6 +184,24 @@ class NodesConfig(Struct, frozen=True, forbid_unknown_fields=True):
         ImageName, Meta(description="image that machines boot, but for those that `groups` or `machines` give another")
     ] = FIRST_KIND
     slots: Annotated[Slots, Meta(description="jobs at a time; 0: one per processor")] = 0
+    when_used: Annotated[
+        WhenUsed,
+        Meta(
+            description=(
+                "how many of its slots a machine with a desktop of its own offers while somebody uses it: all, half, "
+                "one or none"
+            )
+        ),
+    ] = "half"
+    free_after: Annotated[
+        FreeMinutes,
+        Meta(
+            description=(
+                "minutes without input, or with a locked or idle screen, after which a machine counts as free although "
+                "somebody is logged in"
+            ),
+        ),
+    ] = 10
     kernel_options: Annotated[KernelOptions, Meta(description="added to every node's kernel command line")] = ""
     files: Annotated[
         list[FileConfig],
@@ -240,6 +260,10 @@ class MachineConfig(Struct, frozen=True, forbid_unknown_fields=True):
     slots: Annotated[
         Slots | None, Meta(description="jobs at a time; unset: as its group or nodes.slots says", examples=[4])
     ] = None
+    when_used: Annotated[
+        WhenUsed | None,
+        Meta(description="slots while somebody uses it; unset: as its group or nodes.when_used says"),
+    ] = None
     boot: Annotated[
         Literal["node", "local"], Meta(description="node: boot as a node; local: boot from its local disk")
     ] = "node"
@@ -269,6 +293,9 @@ class GroupConfig(Struct, frozen=True, forbid_unknown_fields=True):
     ] = field(default_factory=list)
     image: Annotated[ImageName | None, Meta(description="image that they boot; unset: as nodes.image says")] = None
     slots: Annotated[Slots | None, Meta(description="jobs at a time; unset: as nodes.slots says", examples=[4])] = None
+    when_used: Annotated[
+        WhenUsed | None, Meta(description="slots while somebody uses them; unset: as nodes.when_used says")
+    ] = None
     root: Annotated[
         RootName | None,
         Meta(description="how they read their root file systems; unset: as their image or image.root says"),

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from farm.node.contract import MAX_PORT, MAX_SLOTS
+from farm.node.contract import MAX_FREE_MINUTES, MAX_PORT, MAX_SLOTS
 
 Mac = Annotated[
     str, Meta(pattern=r"^([0-9a-f]{2}:){5}[0-9a-f]{2}$", description="six pairs of hex digits (52:54:00:12:34:56)")
@@ -81,3 +81,5 @@ DESKTOP_KIND: KindName = "fat-client"
 """The kind of image whose machines run a desktop."""
 Port = Annotated[int, Meta(ge=1, le=MAX_PORT)]
 Slots = Annotated[int, Meta(ge=0, le=MAX_SLOTS)]
+WhenUsed = Literal["full", "half", "one", "none"]
+FreeMinutes = Annotated[int, Meta(ge=1, le=MAX_FREE_MINUTES)]

@@ -82,6 +82,8 @@ def _compile(config: Config, machine: MachineConfig | None, ssh_keys: SshKeys) -
         "netname": config.netname,
         "scheduler": f"{config.scheduler_host}:{config.scheduler.port}",
         "slots": config.slots_of(machine),
+        "when_used": config.when_used_of(machine),
+        "free_after": config.nodes.free_after,
     }
 
 

@@ -1,4 +1,4 @@
-"""`python3 -m farm.node configure|agent|doctor|message|logout [--root DIR]`: what a node runs of the farm."""
+"""`python3 -m farm.node configure|agent|desk|doctor|message|logout [--root DIR]`: what a node runs of the farm."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ def main(argv: list[str]) -> int:
         from farm.node import agent
 
         return agent.main(root)
+    if verb == "desk":
+        from farm.node.desk import keep_slots
+
+        return keep_slots.main(root)
     if verb == "doctor":
         from farm.node import doctor
 
@@ -29,7 +33,7 @@ def main(argv: list[str]) -> int:
         from farm.node.session.on_screen import screen_orders
 
         return screen_orders.main(verb)
-    sys.stderr.write("usage: python3 -m farm.node configure|agent|doctor|message|logout [--root DIR]\n")
+    sys.stderr.write("usage: python3 -m farm.node configure|agent|desk|doctor|message|logout [--root DIR]\n")
     return 2
 
 

@@ -17,6 +17,11 @@ MAX_ROLES = 16
 MAX_BYTES = 64 * 1024
 """The most that a server may say."""
 MAX_SLOTS = 1024
+WHEN_USED = ("full", "half", "one", "none")
+"""How many of its slots a machine offers while somebody uses it."""
+MAX_FREE_MINUTES = 24 * 60
+SPARE = ".spare"
+"""Ends the name, at the scheduler, of a machine's second iceccd, which has the slots that go when somebody comes."""
 MAX_PORT = 65535
 MAX_KEYS = 64
 """Public keys, those of the farm itself included."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 ICECCD_PORT = 10245
+SPARE_ICECCD_PORT = 10246
+"""Of a machine at which people sit: the iceccd whose slots go when somebody comes."""
 SCHEDULER_PORT = 8765
 TELEMETRY_PORT = 9105
 LDMINFO_PORT = 9571

@@ -62,7 +62,9 @@ def compile_settings(config: Config, machine: MachineConfig | None) -> dict[str,
     own = machine.slots if machine else None
     scheduler = f"{config.server}:{config.scheduler.port}"
     slots = config.nodes.slots if own is None else own
-    return {"netname": config.netname, "scheduler": scheduler, "slots": slots}
+    policy = (machine.when_used if machine else None) or config.nodes.when_used
+    rest = {"when_used": policy, "free_after": config.nodes.free_after}
+    return {"netname": config.netname, "scheduler": scheduler, "slots": slots, **rest}
 
 
 def see_that_images_from_before_roles_take(config: Config, machine: MachineConfig | None, said: dict[str, Any]) -> None:
@@ -76,7 +78,9 @@ def see_that_images_from_before_roles_take(config: Config, machine: MachineConfi
     assert (int, True) == (type(said["telemetry_port"]), 1 <= said["telemetry_port"] <= 65535)
     assert len(said["authorized_keys"]) <= 64
     assert all(KEY.fullmatch(line) for line in said["authorized_keys"])
-    assert compile_settings(config, machine) == {key: said[key] for key in ("netname", "scheduler", "slots")}
+    assert compile_settings(config, machine) == {
+        key: said[key] for key in ("netname", "scheduler", "slots", "when_used", "free_after")
+    }
 
 
 def see_that_nodes_take(config: Config) -> None:

@@ -46,7 +46,15 @@ def test_settings_are_taken_as_said() -> None:
     assert vars(settings) == {
         "farm": "lab",
         "name": "pc01",
-        "roles": {"compile": {"netname": "icecream-lab", "scheduler": "10.77.0.1:8765", "slots": 0}},
+        "roles": {
+            "compile": {
+                "netname": "icecream-lab",
+                "scheduler": "10.77.0.1:8765",
+                "slots": 0,
+                "when_used": "half",
+                "free_after": 10,
+            }
+        },
         "unknown": [],
         "telemetry_port": 9105,
         "authorized_keys": [KEY],

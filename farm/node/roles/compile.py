@@ -5,8 +5,19 @@ from __future__ import annotations
 import os
 import pwd
 
-from farm.node.contract import MAX_SLOTS, NETNAME, SCHEDULER, number_of, text_of
-from farm.node.files import write
+from farm.node.contract import (
+    MAX_FREE_MINUTES,
+    MAX_SLOTS,
+    NETNAME,
+    SCHEDULER,
+    SPARE,
+    WHEN_USED,
+    SettingsError,
+    number_of,
+    text_of,
+)
+from farm.node.desk import STATE
+from farm.node.files import read, write
 from farm.node.finding import finding, why_silent
 from farm.node.ports import ICECCD_PORT
 from farm.node.roles import TYPE_CHECKING, Probe, Role
@@ -21,10 +32,16 @@ ENVIRONMENT = "run/farm/iceccd.env"
 """What iceccd.service takes its arguments from (systemd's EnvironmentFile)."""
 FOLDER = "/var/cache/icecc"
 """Where iceccd unpacks toolchains (its option ``-b``)."""
+WHEN_USED_UNSAID, FREE_AFTER = "half", 10
+"""What holds where the server does not say ``when_used`` or ``free_after``."""
 
 
 class Compile(Role):
-    """Its settings: ``netname``, ``scheduler`` (ADDRESS:PORT), ``slots`` (0: one per processor)."""
+    """Its settings: ``netname``, ``scheduler`` (ADDRESS:PORT), ``slots`` (0: one per processor).
+
+    And, for machines at which people sit, ``when_used`` (how many slots stay then) and ``free_after`` (minutes without
+    a sign of anybody, after which the machine is free). A server from before them says neither.
+    """
 
     def parse(self, said: Said) -> dict[str, Any]:
         """At the top of what is said, where images from before roles look for them."""
@@ -32,14 +49,20 @@ class Compile(Role):
             "netname": text_of(said, "netname", NETNAME),
             "scheduler": text_of(said, "scheduler", SCHEDULER),
             "slots": number_of(said, "slots", 0, MAX_SLOTS),
+            "when_used": _when_used(said),
+            "free_after": number_of({"free_after": FREE_AFTER, **said}, "free_after", 1, MAX_FREE_MINUTES),
         }
 
     def set_up(self, root: str, node: Node) -> str:
         """Write iceccd's settings, and give it its folder."""
         settings = node["roles"]["compile"]
         _environment_folder(os.path.join(root, FOLDER[1:]))
-        write(os.path.join(root, ENVIRONMENT), iceccd_environment(settings, node["name"]))
-        return f"{slots(settings)} slots for {settings['netname']}, scheduler {settings['scheduler']}"
+        stay = slots(settings)
+        if "session" in node["roles"]:
+            stay = _set_up_desk(root, settings)
+        write(os.path.join(root, ENVIRONMENT), iceccd_environment(settings, node["name"], stay))
+        used = f" ({stay} while somebody uses the machine)" * (stay < slots(settings))
+        return f"{slots(settings)} slots{used} for {settings['netname']}, scheduler {settings['scheduler']}"
 
     def advertised(self, settings: dict[str, Any]) -> dict[str, str]:
         """How many jobs it takes at a time."""
@@ -74,14 +97,38 @@ def slots(settings: dict[str, Any]) -> int:
     return int(settings["slots"]) or os.cpu_count() or 1
 
 
-def iceccd_environment(settings: dict[str, Any], name: str) -> str:
-    """The variables of iceccd.service (the values' characters were checked)."""
+def _when_used(said: Said) -> str:
+    policy = said.get("when_used", WHEN_USED_UNSAID)
+    if not isinstance(policy, str) or policy not in WHEN_USED:
+        raise SettingsError(f"when_used is none of {', '.join(WHEN_USED)}")
+    return policy
+
+
+def _set_up_desk(root: str, settings: dict[str, Any]) -> int:
+    """Prepare the slots' changes as people come and go; returns how many slots stay."""
+    from farm.node.desk import keep_slots  # machines without people do without
+    from farm.node.desk.policy import slots_when_used
+
+    stay = slots_when_used(settings["when_used"], slots(settings))
+    keep_slots.set_up(root, slots(settings), stay, settings["free_after"] * 60.0)
+    return stay
+
+
+def iceccd_environment(settings: dict[str, Any], name: str, stay: int | None = None) -> str:
+    """The variables of iceccd.service (the values' characters were checked).
+
+    ``stay``: the slots that stay while somebody uses the machine, None: all. The others are the spare iceccd's.
+    """
+    total = slots(settings)
+    stay = total if stay is None else stay
     values = {
         "FARM_SCHEDULER": settings["scheduler"],
         "FARM_NETNAME": settings["netname"],
         "FARM_NAME": name,
-        "FARM_SLOTS": str(slots(settings)),
+        "FARM_SLOTS": str(stay),
     }
+    if stay < total:
+        values |= {"FARM_SPARE_NAME": name + SPARE, "FARM_SPARE_SLOTS": str(total - stay)}
     return "".join(f'{key}="{value}"\n' for key, value in values.items())
 
 
@@ -95,26 +142,39 @@ def _environment_folder(path: str) -> None:
 class CompileProbe(Probe):
     """Whether iceccd runs, and which toolchains it holds."""
 
-    def __init__(self, slots: int, folder: str = FOLDER) -> None:
+    def __init__(self, slots: int, folder: str = FOLDER, desk: str = f"/{STATE}") -> None:
         from farm.node.environments import Environments  # psutil, which the next one brings, is not for the boot
         from farm.node.process import Process
 
         self.slots = slots
+        self.desk = desk
         self.environments = Environments(folder)
         self.iceccd = Process("iceccd")
 
     def look(self) -> Section:
-        """iceccd's state; bytes of RAM for each toolchain."""
+        """iceccd's state; bytes of RAM for each toolchain; on a machine with people what it offers now."""
         return {
             "ready": self.iceccd.find() is not None,
             "slots": self.slots,
             "environments": self.environments.look(),
+            **_desk_state(self.desk),
         }
 
     def stages(self) -> dict[str, float]:
         """When iceccd was started."""
         started = self.iceccd.started()
         return {} if started is None else {"iceccd": started}
+
+
+def _desk_state(path: str) -> dict[str, Any]:
+    """``in_use``, ``offered`` (slots) and ``ending`` (jobs in slots that are no longer offered); empty elsewhere."""
+    import json
+
+    try:
+        said: dict[str, Any] = json.loads(read(path))
+    except ValueError:
+        return {}
+    return said
 
 
 def _iceccd() -> Finding:
