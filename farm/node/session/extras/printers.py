@@ -20,6 +20,7 @@ from farm.node.printer_names import PrinterId, parse_id, queue_names
 from farm.node.session.extras import Extra, RemoteFolder, on_server
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.printer_ports.printer_settings import FIXED, Printer, configured, printer_at
+from farm.node.session.session_kind import FAT, kind_of
 from farm.node.session.session_settings import HOST
 
 CUPS_CLIENT = "etc/cups/client.conf"
@@ -35,8 +36,7 @@ class Printers(Extra):
 
     def prepare(self, lts: LtsValues, root: str) -> None:
         """Start the printers of lts.conf that udev cannot notice, and tell programs of this machine their CUPS."""
-        cups = lts.text("CUPS_SERVER").lower()
-        if HOST.fullmatch(cups):
+        if cups := cups_server(lts, root):
             write(os.path.join(root, CUPS_CLIENT), f"ServerName {cups}\n")
         fixed = [each.device.removeprefix("/dev/") for each in configured(lts) if FIXED.fullmatch(each.device)]
         if any(name.startswith("lp") for name in fixed):
@@ -61,6 +61,22 @@ class Printers(Extra):
 
 
 EXTRA = Printers()
+
+
+def cups_server(lts: LtsValues, root: str = "/") -> str:
+    """Whose printers the programs of this machine see: CUPS_SERVER's, or on a fat client those of the farm's server."""
+    named = lts.text("CUPS_SERVER").lower()
+    if HOST.fullmatch(named):
+        return named
+    node = json.loads(read(os.path.join(root, NODE.lstrip("/"))) or "{}")
+    return str(node.get("server", "")) if kind_of(lts, root) == FAT else ""
+
+
+def environment(lts: LtsValues) -> dict[str, str]:
+    """The printer of a session whose programs run here, unless its user chooses another."""
+    own = (str(each["queue"]) for each in _devices(lts) if each["present"])
+    queue = lts.text("LDM_PRINTER_DEFAULT") or next(own, "")
+    return {"PRINTER": queue} if QUEUE.fullmatch(queue) else {}
 
 
 def busy_ports(table: str) -> set[int]:

@@ -17,8 +17,10 @@ from collections.abc import Iterator
 from farm.node.files import read, write
 from farm.node.session.extras import Extra, RemoteFolder, on_server
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.pam import client_account
 from farm.node.session.pam.notice import read_left
 from farm.node.session.pipewire_dump import heard
+from farm.node.session.session_kind import FAT, kind_of
 from farm.node.session.ssh_client.ssh_command import FOLDER, SESSION_USER
 
 VOLUME = 90
@@ -29,6 +31,14 @@ SOCKET = "pulse/native"
 """Of PipeWire's, in the account's runtime folder: systemd makes it at the log-in, and starts PipeWire by it."""
 LEFT = f"{FOLDER}/sound"
 """How the session's sound began: empty, or why there is none."""
+USER_UNITS = "run/systemd/user"
+PIPEWIRE = (
+    "pipewire.socket",
+    "pipewire.service",
+    "pipewire-pulse.socket",
+    "pipewire-pulse.service",
+    "wireplumber.service",
+)
 MIXER_SECONDS = 5
 DUMP_SECONDS = 3
 MAX_DUMP = 4 * 1024 * 1024
@@ -43,6 +53,8 @@ class Sound(Extra):
     def prepare(self, lts: LtsValues, root: str) -> None:
         """Write the volumes at which PipeWire begins, and set the cards' channels that lts.conf names."""
         write(os.path.join(root, WIREPLUMBER), wireplumber_conf(lts))
+        if not lts.is_on("SOUND", default=True) and kind_of(lts, root) == FAT:
+            _silence(os.path.join(root, USER_UNITS))
         for card in _CARD.findall(read(os.path.join(root, "proc/asound/cards"))):
             for words in mixer_words(lts):  # a card that lacks the channel is no failure
                 subprocess.run(
@@ -70,9 +82,10 @@ class Sound(Extra):
         When it answers, the ``output`` and ``microphone`` (their names; empty: there is none), the output's ``volume``
         in percent, and whether it is ``muted``.
         """
-        if not os.path.lexists(LEFT):
+        listener = _listener()
+        if listener is None:
             return {}
-        failed, dump = read_left(LEFT), _dump()
+        failed, dump = read_left(LEFT) if os.path.lexists(LEFT) else "", _dump(listener)
         return {"running": bool(dump), "failed": failed, **(heard(dump) if dump else {})}
 
 
@@ -118,14 +131,32 @@ def _forward(folder: RemoteFolder, local: str) -> str:
     return ""
 
 
+def _silence(folder: str) -> None:
+    """Have no session's systemd start PipeWire."""
+    os.makedirs(folder, exist_ok=True)
+    for unit in PIPEWIRE:
+        if not os.path.lexists(path := os.path.join(folder, unit)):
+            os.symlink("/dev/null", path)
+
+
+def _listener() -> pwd.struct_passwd | None:
+    """The account under which PipeWire runs: the connection's, or that of the user whose session runs here."""
+    if os.path.lexists(LEFT):
+        return pwd.getpwnam(SESSION_USER)
+    try:
+        uid = client_account.sitting()[1]
+        return None if uid == client_account.session_uid() else pwd.getpwuid(uid)
+    except KeyError:  # nobody has logged in here yet
+        return None
+
+
 def _runtime(uid: int) -> str:
     """The account's runtime folder, which logind makes at the log-in."""
     return f"/run/user/{uid}"
 
 
-def _dump() -> str:
+def _dump(account: pwd.struct_passwd) -> str:
     """All that PipeWire tells of itself; empty when it does not answer. Asked as its own user, not as root."""
-    account = pwd.getpwnam(SESSION_USER)
     with subprocess.Popen(
         ["timeout", str(DUMP_SECONDS), "pw-dump", "--no-colors"],
         stdin=subprocess.DEVNULL,

@@ -34,12 +34,10 @@ UMOUNT_SECONDS, POLL_SECONDS = 5.0, 0.1
 _FORCE, _DETACH = 1, 2
 """The flags of umount2(2)."""
 SAFE = "nosuid,nodev"
-SSHFS = (
-    f"setuid={SESSION_USER},drop_privileges,allow_other,default_permissions,idmap=none,{SAFE}"
-    f",reconnect,ssh_command={HOME_ROAD}"
-)
-"""The program is the connection's owner's, without root's rights. Who may do what, the kernel decides by the files'
-owners, which have the same numbers here. Nobody waits for ever on a server that went down and up (`home_road`)."""
+SSHFS = f"setuid={SESSION_USER},drop_privileges,allow_other,idmap=none,{SAFE},reconnect,ssh_command={HOME_ROAD}"
+"""The program is the connection's owner's, without root's rights. Who may do what in a home, the kernel decides by
+the files' owners, which have the same numbers here. Nobody waits for ever on a server that went down and up
+(`home_road`)."""
 NFS = f"{SAFE},hard,vers=4,sec=sys"
 
 
@@ -52,12 +50,12 @@ def mount(account: ServerAccount, host: str, lts: LtsValues) -> None:
     os.makedirs(account.home, 0o755, exist_ok=True)
     write(PLACE, account.home)
     try:
-        _run(mount_command(account, host, lts))
+        run_mount(mount_command(account, host, lts))
         _check(account)
         os.makedirs(CACHE, exist_ok=True)
         size = min(MAX_CACHE_MIB, session_kind.ram_mib() // CACHE_SHARE)
         owner = f"size={size}m,mode=700,uid={account.uid},gid={account.gid},{SAFE}"
-        _run(["mount", "-t", "tmpfs", "-o", owner, "cache", CACHE])
+        run_mount(["mount", "-t", "tmpfs", "-o", owner, "cache", CACHE])
     except (OSError, subprocess.SubprocessError, MountError) as error:
         unmount()
         raise MountError(_words(error)) from None
@@ -67,7 +65,7 @@ def mount_command(account: ServerAccount, host: str, lts: LtsValues) -> list[str
     """How the home comes here; NFS_HOME of lts.conf says whether by NFS."""
     if lts.is_on("NFS_HOME"):
         return ["mount", "-t", "nfs", "-o", NFS, f"{host}:{account.server_home}", account.home]
-    return ["mount.fuse3", "sshfs#server:", account.home, "-o", SSHFS]
+    return ["mount.fuse3", "sshfs#server:", account.home, "-o", f"{SSHFS},default_permissions"]
 
 
 def unmount() -> str:
@@ -78,7 +76,7 @@ def unmount() -> str:
     place = read(PLACE)
     said = ""
     for folder in filter(None, (CACHE, place)):
-        said = _unmount(folder) or said
+        said = take_away(folder) or said
     if place and not _mounted(place):
         os.unlink(PLACE)
         _remove_empty(place)
@@ -91,7 +89,8 @@ def end_program() -> None:
         user_processes.tell(pid, signal.SIGKILL)
 
 
-def _unmount(folder: str) -> str:
+def take_away(folder: str) -> str:
+    """Unmount a folder that no program should be using any more; what there is to say of that, or empty."""
     end = time.monotonic() + UMOUNT_SECONDS
     while _mounted(folder):
         if _umount(folder):
@@ -128,7 +127,8 @@ def _remove_empty(folder: str) -> None:
             folder = os.path.dirname(folder)
 
 
-def _run(argv: list[str]) -> None:
+def run_mount(argv: list[str]) -> None:
+    """Run a command that mounts something. Raises MountError with its last words."""
     # A file, as a pipe would be open for as long as the home's program runs.
     with tempfile.TemporaryFile() as said:
         done = subprocess.run(

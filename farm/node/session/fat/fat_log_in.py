@@ -6,7 +6,7 @@ import select
 import shlex
 import subprocess
 
-from farm.node.session.fat import fat_home, session_key
+from farm.node.session.fat import fat_home, session_key, shared_folders
 from farm.node.session.fat.server_account import SAY, ServerAccount, parse_account, why_not
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.pam import client_account
@@ -40,6 +40,7 @@ def begin(user: str, server: SessionServer, display: str, lts: LtsValues) -> Ser
     except fat_home.MountError as error:
         return LoginFailure(FailureKind.HOME, server.host, str(error))
     client_account.adopt(account)
+    shared_folders.mount(account, display, lts)
     session_key.make(server, user)
     return account
 

@@ -28,6 +28,7 @@ from farm.node.session.media import stick_cell
 from farm.node.session.media.stick_facts import KERNEL_NAME, Stick, found_at, parse, refusal
 from farm.node.session.media.stick_state import SESSION, State, state_file
 from farm.node.session.on_screen import message
+from farm.node.session.session_kind import FAT, kind_of
 from farm.node.session.ssh_client.ssh_command import HOME, SESSION_USER, over_master
 
 NO_SSHFS, NO_FUSE, NO_PLACE = 94, 95, 96
@@ -58,6 +59,8 @@ def main(device: str) -> int:
     if not KERNEL_NAME.fullmatch(device):
         sys.stderr.write("farm-node: this is no device's name\n")
         return os.EX_USAGE
+    if kind_of(told_values()) == FAT:
+        return 0  # the desktop of this machine shows it
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     found, why = _found(device)
     if why:

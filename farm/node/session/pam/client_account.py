@@ -13,8 +13,9 @@ import shutil
 
 from farm.node.files import read, write
 from farm.node.session import user_processes
-from farm.node.session.fat import fat_home
+from farm.node.session.fat import fat_home, shared_folders
 from farm.node.session.fat.server_account import ServerAccount, group_line, passwd_line
+from farm.node.session.lts_values import told_values
 from farm.node.session.ssh_client.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
 
 EXTRAUSERS = "/var/lib/extrausers/passwd"
@@ -88,6 +89,7 @@ def clear() -> str:
     if uid != session_uid() and not user_processes.end(uid, STUCK_SECONDS):
         fat_home.end_program()
         user_processes.end(uid)
+    shared_folders.unmount(told_values())
     said = fat_home.unmount()
     write(EXTRAUSERS, read(RESTING))
     write(EXTRAGROUPS, "")

@@ -1,0 +1,124 @@
+"""What a fat client shares with others: folders of the server, its printers, and none of the thin client's ways."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.fat_room import as_user, fat_room
+from tests.login_room import PASSWORD, SERVER, USER, LoginRoom
+
+SHARED = "/srv/shared"
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[LoginRoom]:
+    """A class shares a folder on the server by a group that the client does not know."""
+    with fat_room() as room:
+        server = room.server.machine
+        server.run("groupadd", "class7")
+        server.run("usermod", "-aG", "class7", USER)
+        server.run("sh", "-c", f"mkdir -p {SHARED} /srv/secret && chgrp class7 {SHARED} && chmod 2770 {SHARED}")
+        server.run("sh", "-c", f"echo exercises > {SHARED}/monday && chmod 700 /srv/secret")
+        yield room
+
+
+@pytest.fixture
+def room(shared: LoginRoom) -> LoginRoom:
+    """Nobody is logged in, and lts.conf is empty."""
+    shared.client.log_out()
+    shared.client.set_lts()
+    return shared
+
+
+def mounts(room: LoginRoom) -> str:
+    return room.client.machine.run("cat", "/proc/self/mounts").stdout
+
+
+def test_a_folder_of_the_server_is_shared_by_its_group(room: LoginRoom) -> None:
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    assert entered, said
+    assert "exercises\n" == as_user(room, "cat", f"{SHARED}/monday")
+    as_user(room, "sh", "-c", f"echo done > {SHARED}/{USER}")
+    owner = room.server.machine.run("stat", "-c", "%U %G", f"{SHARED}/{USER}").stdout
+    assert f"{USER} class7\n" == owner
+
+
+def test_nobody_else_on_the_machine_sees_it(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    tried = room.client.machine.run("setpriv", "--reuid=nobody", "--clear-groups", "ls", f"{SHARED}/", check=False)
+
+    assert "Permission denied" in tried.stderr
+
+
+def test_nothing_is_left_of_it_after_the_session(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "srv-shared" in mounts(room)
+
+    room.client.log_out()
+
+    assert "srv-shared" not in mounts(room)
+    assert not room.client.machine.path(SHARED).is_symlink()
+    assert not room.client.machine.path("/run/farm/shared").exists()
+
+
+def test_lts_conf_names_the_folders(room: LoginRoom) -> None:
+    room.client.set_lts(SHARED_FOLDERS="/srv/secret /etc/ssh /srv/nowhere /srv/../etc")
+
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    assert entered, said
+    assert ["/run/farm/shared/srv-secret"] == [
+        line.split()[1] for line in mounts(room).splitlines() if "/run/farm/shared" in line
+    ]
+    assert "Permission denied" in as_user(room, "ls", "/srv/secret/", check=False)
+    room.client.log_out()
+    room.client.set_lts(SHARED_FOLDERS="")
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "/run/farm/shared" not in mounts(room)
+
+
+def test_what_cannot_be_mounted_keeps_nobody_out(room: LoginRoom) -> None:
+    room.client.machine.run("mkdir", "-p", SHARED)
+
+    entered, said = room.client.log_in(USER, PASSWORD)
+
+    room.client.machine.run("rmdir", SHARED)
+    assert entered, said
+    assert "srv-shared" not in mounts(room)
+
+
+def prepared(room: LoginRoom, **lts: str) -> None:
+    """As before each start of the display manager."""
+    room.client.set_lts(**lts)
+    node = {"name": "pc01", "mac": "52:54:00:00:00:01", "server": SERVER}
+    room.client.machine.write("/run/farm/node.json", json.dumps(node))
+    room.client.machine.run("/usr/bin/python3", "-I", "-m", "farm.node.session.prepare")
+
+
+def test_programs_see_the_servers_printers(room: LoginRoom) -> None:
+    client_conf = room.client.machine.path("/etc/cups/client.conf")
+    prepared(room)
+    assert f"ServerName {SERVER}\n" == client_conf.read_text()
+    prepared(room, CUPS_SERVER="printers.lan")
+    assert "ServerName printers.lan\n" == client_conf.read_text()
+    client_conf.unlink()
+    prepared(room, LTSP_FATCLIENT="False")
+    assert not client_conf.exists()
+
+
+def test_sticks_are_the_desktops_own(room: LoginRoom) -> None:
+    done = room.client.machine.run("/usr/bin/python3", "-I", "-m", "farm.node.session.media.stick", "sdz1")
+    assert ("", "") == (done.stdout, done.stderr)
+
+
+def test_sound_can_be_off(room: LoginRoom) -> None:
+    silent = room.client.machine.path("/run/systemd/user/pipewire.socket")
+    prepared(room)
+    assert not silent.is_symlink()
+    prepared(room, SOUND="False")
+    assert silent.is_symlink()
