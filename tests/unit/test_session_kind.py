@@ -8,7 +8,7 @@ import pytest
 
 from farm.node.session.fat_session import session_environment
 from farm.node.session.lts_values import LtsValues
-from farm.node.session.session_kind import FAT, IMAGE_SESSIONS, LIGHTDM, SESSIONS, THIN, kind_of, prepare
+from farm.node.session.session_kind import FAT, IMAGE_SESSIONS, LIGHTDM, SESSIONS, THIN, kind_of, prepare, settled
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_image_lts_conf_and_ram_decide(has_desktop: bool, lts: dict[str, str], k
     assert kind == kind_of(LtsValues(lts), str(tmp_path))
     # The greeter has no other one in its menu.
     assert [f"{kind}.desktop"] == [each.name for each in (tmp_path / SESSIONS).iterdir()]
+    assert kind == settled(str(tmp_path))
     assert f"user-session={kind}\n" in (tmp_path / LIGHTDM).read_text()
 
 

@@ -23,7 +23,7 @@ GREETER = "lightdm-gtk-greeter"
 SESSIONS = "/run/systemd/sessions"
 """One file for each of logind's, of lines KEY=value (sd_session_get_uid(3) and the like read the same)."""
 ACCOUNTS = "/var/lib/extrausers/passwd"
-"""Whoever has logged in is here as a second name of the one local account under which all sessions run."""
+"""Whoever has logged in is here: by the uid of the account under which sessions run, or by the server's uid."""
 SESSION_USER = "farm-session"
 """That account (ssh_command has it, too, with modules that the boot does without)."""
 MAX_USERS = 8
@@ -154,12 +154,13 @@ class SessionProbe(Probe):
         has_log_in: Callable[[], bool] = _has_log_in,
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
-        from farm.node.session import round_trip
+        from farm.node.session import round_trip, session_kind
         from farm.node.session.extras import look_all
         from farm.node.session.pam import log_ins
 
         self._extras = look_all
         self._round_trip = round_trip.measured
+        self._kind = session_kind.settled
         self._noted = log_ins.noted
         self._has_log_in = has_log_in
         self.mark = mark
@@ -173,7 +174,7 @@ class SessionProbe(Probe):
         self._gap_ends = 0.0
 
     def look(self) -> Section:
-        """``users``: each with ``name`` and ``since`` (Unix time); ``round_trip``: seconds to the server."""
+        """``users``: each with ``name`` and ``since`` (Unix time); ``round_trip``: seconds to the server; ``kind``."""
         users = logged_in(self.sessions, self.accounts)
         # While somebody is logged in there is none, and the search looks at every process.
         started = None if users or self.greeter.find() is None else greeter_mark.asking_since(self.mark)
@@ -190,6 +191,7 @@ class SessionProbe(Probe):
             "ready": in_use or now < self._gap_ends or not self._has_log_in(),
             "greeter": started is not None,
             "users": users,
+            **({"kind": kind} if (kind := self._kind()) else {}),
             **({"log_ins": [each._asdict() for each in noted]} if noted else {}),
         }
         if users:

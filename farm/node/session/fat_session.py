@@ -37,6 +37,7 @@ def session_environment(
         lts.text("LDM_FORCE_LANGUAGE"),
         chosen_language(home),
         lts.text("LDM_LANGUAGE"),
+        lts.text("LANG"),
         told.get("FARM_LANGUAGE", ""),
     )
     has = has_language or _has_language

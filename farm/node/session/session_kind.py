@@ -15,6 +15,8 @@ IMAGE_SESSIONS = "usr/share/xsessions"
 """What the image can do: fat.desktop is there in one with a desktop."""
 SESSIONS = "run/farm/xsessions"
 """The sessions of the greeter's menu: the one of this machine's kind, and those that a server offers."""
+SETTLED = "run/farm/session-kind"
+"""What `prepare` has found, for those who tell it."""
 LIGHTDM = "etc/lightdm/lightdm.conf.d/62-farm-kind.conf"
 THRESHOLD_MIB = 800
 """Of RAM, by default, for a desktop with a browser: LTSP's 300 is from the days before those."""
@@ -42,6 +44,12 @@ def prepare(lts: LtsValues, root: str) -> None:
     file = f"{kind}.desktop"
     write(os.path.join(folder, file), read(os.path.join(root, IMAGE_SESSIONS, file)))
     write(os.path.join(root, LIGHTDM), lightdm_conf(kind))
+    write(os.path.join(root, SETTLED), f"{kind}\n")
+
+
+def settled(root: str = "/") -> str:
+    """The kind of the sessions of this machine; empty before the display manager has started."""
+    return read(os.path.join(root, SETTLED)).strip()
 
 
 def lightdm_conf(kind: str) -> str:
