@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.fat_room import HOME, as_user, fat_room, home_is_mounted, make_fat
+from tests.fat_room import AS_USER, HOME, as_user, fat_room, home_is_mounted, make_fat
 from tests.lab import until
 from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, ThinClient
 
@@ -103,3 +104,38 @@ def test_a_server_that_starts_again_does_not_end_the_session(room: LoginRoom) ->
     room.client.machine.run("pkill", "-x", "xev")
     room.client.wait_for_greeter(times=2)
     assert not room.server.machine.path(f"{HOME}/.ssh/authorized_keys").exists()
+
+
+def test_a_cable_that_is_out_for_a_moment_is_waited_for(room: LoginRoom) -> None:
+    # A thin client's session would be over after three seconds.
+    room.client.patch(
+        "ssh_client/ssh_command.py", "ALIVE_SECONDS, ALIVE_COUNT = 5, 3", "ALIVE_SECONDS, ALIVE_COUNT = 1, 3"
+    )
+    room.client.start_greeter()
+    sit_down(room)
+    room.client.machine.run("ip", "link", "set", "lab0", "down")
+    writer = room.client.machine.start("writer", *AS_USER, "sh", "-c", "echo patience > ~/patience")
+    time.sleep(5)
+    assert writer.poll() is None
+    room.client.machine.run("ip", "link", "set", "lab0", "up")
+
+    assert 0 == writer.wait(60)
+    assert "patience\n" == room.server.machine.path(f"{HOME}/patience").read_text()
+    assert WINDOW in room.client.screen()
+
+
+def test_a_log_out_while_the_server_is_away_comes_to_an_end(room: LoginRoom) -> None:
+    room.client.start_greeter()
+    sit_down(room)
+    room.client.machine.run("ip", "link", "set", "lab0", "down")
+    room.client.machine.start("stuck", *AS_USER, "sh", "-c", "echo lost > ~/lost")
+
+    room.client.machine.run("pkill", "-x", "xev")
+    room.client.wait_for_greeter(times=2)
+
+    assert not home_is_mounted(room.client)
+    assert [] == room.client.machine.processes("farm-session")
+    room.client.machine.run("ip", "link", "set", "lab0", "up")
+    # The server may still hold the connection: its user says that it is over.
+    until(lambda: room.client.log_in(USER, PASSWORD, "yes")[0], "nobody can log in any more")
+    assert "" == as_user(room, "sh", "-c", "echo back > ~/back")

@@ -120,3 +120,57 @@ def test_a_full_home_lets_its_user_in_to_empty_it(room: LoginRoom) -> None:
     room.client.log_out()
     room.server.machine.run("cmp", f"{HOME}/new", "/etc/services")
     room.server.machine.run("umount", HOME)
+
+
+def unlock(room: LoginRoom, password: str, name: str = USER) -> tuple[bool, str]:
+    """Unlock the screen as the locker of the image does: by PAM, as the user; whether it is open, and what was said."""
+    typed = f"{password}\n"
+    done = room.client.machine.run(
+        *AS_USER, "pamtester", "xscreensaver", name, "authenticate", input=typed, check=False
+    )
+    return done.returncode == 0, f"{done.stdout} {done.stderr}"
+
+
+def test_a_locked_screen_asks_the_server_and_leaves_the_session_alone(room: LoginRoom) -> None:
+    room.server.add_user("carol", "pw")
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    assert unlock(room, PASSWORD)[0]
+    opened, said = unlock(room, "wrong")
+    assert not opened
+    assert "Wrong user name or password." in said
+    # Nobody else opens it, with a password that is right.
+    assert not unlock(room, "pw", "carol")[0]
+
+    assert home_is_mounted(room.client)
+    assert room.client.connected()
+    assert [] == [each.name for each in room.client.machine.path("/tmp").iterdir() if "questions" in each.name]
+
+
+def test_a_locked_screen_stays_so_while_the_server_is_away(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+    room.server.stop()
+
+    opened, said = unlock(room, PASSWORD)
+
+    room.server.start()
+    assert not opened
+    assert "does not answer" in said
+
+
+def test_with_fat_clients_off_the_session_is_a_thin_one(room: LoginRoom) -> None:
+    room.client.set_lts(LTSP_FATCLIENT="no")
+
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    assert f"{USER}:*:64000:" in room.client.users()
+    assert not home_is_mounted(room.client)
+
+
+def test_the_users_own_program_cannot_use_the_connection(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    over = ("ssh", "-F", "none", "-S", "/run/farm/login/ctl", "-o", "ProxyCommand=false", "x", "echo through")
+
+    assert "through\n" not in as_user(room, *over, check=False)
+    assert "Permission denied" in as_user(room, "cat", "/run/farm/login/key", check=False)

@@ -6,7 +6,7 @@ import select
 import shlex
 import subprocess
 
-from farm.node.session.fat import fat_home, session_key, shared_folders
+from farm.node.session.fat import fat_home, lock_server, session_key, shared_folders
 from farm.node.session.fat.server_account import SAY, ServerAccount, parse_account, why_not
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.pam import client_account
@@ -41,6 +41,7 @@ def begin(user: str, server: SessionServer, display: str, lts: LtsValues) -> Ser
         return LoginFailure(FailureKind.HOME, server.host, str(error))
     client_account.adopt(account)
     shared_folders.mount(account, display, lts)
+    lock_server.tell(user, server)
     session_key.make(server, user)
     return account
 

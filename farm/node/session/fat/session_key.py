@@ -28,8 +28,8 @@ COMMAND = f"{RUN}/reopen.json"
 """The ssh that opens the connection again."""
 HOURS = 24
 """For which the key is good: a session that lasts longer ends with its connection."""
-SECONDS = 8.0
-"""In which the server does something."""
+SECONDS, REMOVE_SECONDS = 8.0, 3.0
+"""In which the server does something; in which it removes the key, as somebody waits for the greeter."""
 REOPEN_SECONDS, REOPEN_PAUSES = 600.0, (1.0, 10.0)
 """For so long a server may be away; seconds between tries."""
 _EDIT = """
@@ -64,7 +64,7 @@ def remove() -> None:
     if os.path.exists(COMMAND):
         os.unlink(COMMAND)
         try:
-            _edit("")
+            _edit("", REMOVE_SECONDS)
         except (OSError, subprocess.SubprocessError):
             _say(f"the key of the session is still on the server, where it ends within {HOURS} hours")
 
@@ -99,17 +99,17 @@ def edit_command(key: str, name: str) -> str:
     return f"exec env {shlex.join(words)} sh -c {shlex.quote(_EDIT)}"
 
 
-def _edit(key: str) -> None:
-    _run(over_master(edit_command(key, os.uname().nodename), "-T", "-x"))
+def _edit(key: str, seconds: float = SECONDS) -> None:
+    _run(over_master(edit_command(key, os.uname().nodename), "-T", "-x"), seconds)
 
 
-def _run(argv: list[str]) -> None:
+def _run(argv: list[str], seconds: float = SECONDS) -> None:
     user = pwd.getpwnam(SESSION_USER)
     subprocess.run(
         argv,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=SECONDS,
+        timeout=seconds,
         check=True,
         user=user.pw_uid,
         group=user.pw_gid,

@@ -21,20 +21,24 @@ _ANSWERED = b"\0"
 """Begins an answer, which may be empty: one without it means that the user gave up."""
 
 
+WHERE = "FARM_QUESTIONS"
+"""In the environment: where the socket is."""
+
+
 @contextlib.contextmanager
-def listening(uid: int) -> Iterator[socket.socket]:
+def listening(uid: int, path: str = QUESTIONS) -> Iterator[socket.socket]:
     """A socket for questions of a user's programs."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(QUESTIONS)
+        os.unlink(path)
     with socket.socket(socket.AF_UNIX) as door:
-        door.bind(QUESTIONS)
-        os.chmod(QUESTIONS, 0o600)
-        os.chown(QUESTIONS, uid, uid)
+        door.bind(path)
+        os.chmod(path, 0o600)
+        os.chown(path, uid, -1)
         door.listen(1)
         try:
             yield door
         finally:
-            os.unlink(QUESTIONS)
+            os.unlink(path)
 
 
 def serve(door: socket.socket, answer: Callable[[str], str | None]) -> None:
@@ -51,7 +55,7 @@ def serve(door: socket.socket, answer: Callable[[str], str | None]) -> None:
 def main(asked: str) -> int:
     """Pass a question on; 1 when the user gave up, at which ssh does so too."""
     with socket.socket(socket.AF_UNIX) as log_in:
-        log_in.connect(QUESTIONS)
+        log_in.connect(os.environ.get(WHERE, QUESTIONS))
         log_in.sendall(asked.encode(errors="surrogateescape")[:MAX_BYTES])
         log_in.shutdown(socket.SHUT_WR)
         reply = _read(log_in)

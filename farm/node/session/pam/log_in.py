@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from farm.node.retry import pauses
 from farm.node.session.pam import client_account, log_ins, login_failure
 from farm.node.session.pam.interview import PASSWORD, Interview, Person
-from farm.node.session.pam.login_failure import ELSEWHERE, FailureKind, LoginFailure
+from farm.node.session.pam.login_failure import ELSEWHERE, EXPIRED, FailureKind, LoginFailure
 from farm.node.session.session_settings import SessionServer
 from farm.node.session.ssh_client import ssh_command
 from farm.node.session.ssh_client.ssh_run import run, run_in_terminal
@@ -84,9 +84,10 @@ class LogIn:
         if self.password is None:
             return None
         self.person.tell(f"Logging in on {server.host} …")
-        failed = self._open(server, method) or self._look(server)
+        argv = ssh_command.master(server, self.user, method, self.alive_count)
+        failed = self._open(server, argv) or self._look(server)
         if failed and failed.kind is FailureKind.EXPIRED:
-            failed = self._change(server) or self._open(server, method) or self._look(server)
+            failed = self._change(server) or self._open(server, argv) or self._look(server)
         failed = failed or self.limit(server.host)
         if failed:
             client_account.end_processes()
@@ -105,10 +106,21 @@ class LogIn:
         method = next((method for method in _METHODS if method in offered), None)
         return method or LoginFailure(FailureKind.OTHER, server.host, f"it offers {', '.join(offered) or 'nothing'}")
 
-    def _open(self, server: SessionServer, method: str) -> LoginFailure | None:
+    def check(self, server: SessionServer) -> LoginFailure | None:
+        """Whether the server takes the user's password, without a connection that stays; why not."""
+        method = self._method(server)
+        if isinstance(method, LoginFailure):
+            return method
+        self.password = self.person.ask(PASSWORD)
+        if self.password is None or method == "none":
+            return LoginFailure(FailureKind.PASSWORD, server.host)
+        failed = self._open(server, ssh_command.once(server, self.user, method))
+        return None if failed and EXPIRED in failed.said else failed
+
+    def _open(self, server: SessionServer, argv: list[str]) -> LoginFailure | None:
         """Open the connection, with the password or what the server asks."""
         interview = Interview(self.person, self.password or "")
-        said = self._patiently(server, ssh_command.master(server, self.user, method, self.alive_count), interview)
+        said = self._patiently(server, argv, interview)
         if said and said.kind is FailureKind.PASSWORD and interview.chosen is not None:
             return LoginFailure(FailureKind.UNCHANGED, server.host)
         if said and said.kind is FailureKind.PASSWORD and said.said != self._banner:

@@ -12,6 +12,10 @@ MAX_SAID = 160
 """Characters of a server's own text in a sentence."""
 
 
+EXPIRED = "Password change required but no TTY available"
+"""What sshd says of a password that is right, and has to be changed."""
+
+
 class FailureKind(Enum):
     """What was the case."""
 
@@ -133,7 +137,7 @@ def of_connection(host: str, stderr: str) -> LoginFailure:
 
 def of_command(host: str, code: int, stdout: str, stderr: str) -> LoginFailure:
     """Why a first command failed on a connection that is open."""
-    if "Password change required but no TTY available" in stderr:
+    if EXPIRED in stderr:
         return LoginFailure(FailureKind.EXPIRED, host)
     said = _server_words(_lines(stderr) + _lines(stdout))
     if code in (_NO_SESSION, _SSH_FAILED):

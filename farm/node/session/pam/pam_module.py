@@ -11,7 +11,6 @@ import os
 import re
 import sys
 import syslog
-import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +23,7 @@ from farm.node.session import direct_x, session_kind
 from farm.node.session.fat import fat_log_in, session_key
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.pam import client_account, greeter_mark, log_ins, notice
+from farm.node.session.pam.conversation import Conversation
 from farm.node.session.pam.interview import PASSWORD
 from farm.node.session.pam.ldminfo import by_rating
 from farm.node.session.pam.log_in import LogIn, Outcome
@@ -36,34 +36,7 @@ from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
 from farm.node.session.ssh_client.ssh_command import ALIVE_COUNT, FAT_ALIVE_COUNT, known_hosts
 
-COLUMNS = 60
-"""Of a text: the greeter's window grows with its longest line."""
 _DISPLAY = re.compile(r":[0-9]{1,4}")
-
-
-class Greeter:
-    """The person at the greeter, through PAM's conversation."""
-
-    def __init__(self, pamh: Any) -> None:
-        self._pamh = pamh
-
-    def ask(self, text: str, *, shown: bool = False) -> str | None:
-        """What they type, by default without its being shown, or None when they give up.
-
-        A question of the server is told as well: the greeter shows none as long as it shows something else.
-        """
-        if text != PASSWORD:
-            self.tell(text)
-        kind = self._pamh.PAM_PROMPT_ECHO_ON if shown else self._pamh.PAM_PROMPT_ECHO_OFF
-        typed = self._pamh.conversation(self._pamh.Message(kind, text)).resp
-        return None if typed is None else str(typed)
-
-    def tell(self, text: str) -> None:
-        """Say what is going on, or what went wrong.
-
-        Never as an error: lightdm-gtk-greeter 2.0.8 puts a sentence of its own in its place.
-        """
-        self._pamh.conversation(self._pamh.Message(self._pamh.PAM_TEXT_INFO, textwrap.fill(text, COLUMNS)))
 
 
 def pam_sm_authenticate(pamh: Any, flags: int, argv: list[str]) -> int:
@@ -87,7 +60,7 @@ def pam_sm_close_session(pamh: Any, flags: int, argv: list[str]) -> int:
 
 
 def _authenticate(pamh: Any) -> int:
-    greeter = Greeter(pamh)
+    greeter = Conversation(pamh)
     left = notice.take()
     lts = told_values()
     try:
@@ -126,7 +99,7 @@ def _authenticate(pamh: Any) -> int:
 def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str) -> int:
     """Log in the user of lts.conf, whose password nobody types, beside a question that the greeter shows."""
     servers = choose(settings, told_values(), own.kind).servers
-    greeter = Greeter(pamh)
+    greeter = Conversation(pamh)
     greeter.tell(invitation(own, read_last(), left))
     greeter_mark.put()
 
@@ -214,5 +187,5 @@ def _guarded(pamh: Any, step: Callable[[], int]) -> int:
     except Exception:
         for line in traceback.format_exc().splitlines():
             syslog.syslog(syslog.LOG_AUTH | syslog.LOG_ERR, line)
-        Greeter(pamh).tell("The log-in failed because of this machine itself; its log says why.")
+        Conversation(pamh).tell("The log-in failed because of this machine itself; its log says why.")
         return int(pamh.PAM_SYSTEM_ERR)

@@ -49,6 +49,11 @@ def probe(server: SessionServer, user: str) -> list[str]:
     return [*_trusting(server, "none"), "-o", "BatchMode=yes", "-l", user, server.host, "true"]
 
 
+def once(server: SessionServer, user: str, method: str) -> list[str]:
+    """Log in, do nothing, and leave: it succeeds when the server takes what the user types."""
+    return [*_trusting(server, method), "-T", "-x", "-l", user, server.host, "true"]
+
+
 def master(server: SessionServer, user: str, method: str, alive_count: int = ALIVE_COUNT) -> list[str]:
     """Open the connection, and go to the background when the user is authenticated.
 

@@ -1,18 +1,21 @@
-"""Running ssh as the session user, with its questions answered while it runs."""
+"""Running ssh without root's rights, with its questions answered while it runs."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pty
 import pwd
 import re
 import selectors
 import subprocess
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 from farm.node.session.pam import askpass
-from farm.node.session.ssh_client.ssh_command import ASKPASS, HOME, SESSION_USER
+from farm.node.session.ssh_client.ssh_command import ASKPASS, HOME, QUESTIONS, SESSION_USER
 
 PATIENCE_SECONDS = 90.0
 """After which an ssh that neither ends nor asks nor says anything is given up: directories can be slow."""
@@ -32,14 +35,37 @@ class SshSaid:
     stderr: str
 
 
-def environment(display: str) -> dict[str, str]:
+class _Caller(NamedTuple):
+    """Whose process ssh is: the session user's for root, as at a log-in, or else the one's who calls."""
+
+    uid: int
+    home: str
+    questions: str
+    """Path of the socket at which ssh asks."""
+    rights: dict[str, Any]
+    """Of subprocess: those that ssh does not get."""
+
+
+@contextlib.contextmanager
+def _caller() -> Iterator[_Caller]:
+    if os.geteuid() == 0:
+        user = pwd.getpwnam(SESSION_USER)
+        rights = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        yield _Caller(user.pw_uid, HOME, QUESTIONS, rights)
+        return
+    with tempfile.TemporaryDirectory(prefix="farm-questions-", dir="/tmp") as folder:
+        yield _Caller(os.geteuid(), folder, f"{folder}/socket", {})
+
+
+def environment(display: str, home: str = HOME, questions: str = QUESTIONS) -> dict[str, str]:
     """All that ssh gets: nothing of it comes from the greeter."""
     return {
         "PATH": "/usr/bin:/bin",
-        "HOME": HOME,
+        "HOME": home,
+        askpass.WHERE: questions,
         "LANG": "C.UTF-8",
         "DISPLAY": display,
-        "XAUTHORITY": f"{HOME}/.Xauthority",
+        "XAUTHORITY": f"{home}/.Xauthority",
         "SSH_ASKPASS": ASKPASS,
         "SSH_ASKPASS_REQUIRE": "force",
     }
@@ -47,11 +73,11 @@ def environment(display: str) -> dict[str, str]:
 
 def run(argv: list[str], display: str, answer: Answer = lambda asked: None) -> SshSaid:
     """Run ssh to its end, or until it is in the background; ``answer`` gets its questions."""
-    uid = pwd.getpwnam(SESSION_USER).pw_uid
     said = {"stdout": b"", "stderr": b""}
     with (
-        askpass.listening(uid) as door,
-        _start(argv, display, subprocess.DEVNULL, subprocess.PIPE) as process,
+        _caller() as caller,
+        askpass.listening(caller.uid, caller.questions) as door,
+        _start(caller, argv, display, subprocess.DEVNULL, subprocess.PIPE) as process,
         selectors.DefaultSelector() as selector,
     ):
         for file, name in ((door, "question"), (process.stdout, "stdout"), (process.stderr, "stderr")):
@@ -75,7 +101,11 @@ def run_in_terminal(argv: list[str], display: str, answer: Answer) -> SshSaid:
     """Run ssh in a terminal, and answer each line that asks for a password; what it printed is ``stdout``."""
     ours, theirs = pty.openpty()
     said, seen = b"", 0
-    with _start(argv, display, theirs, theirs) as process, os.fdopen(ours, "r+b", buffering=0) as terminal:
+    with (
+        _caller() as caller,
+        _start(caller, argv, display, theirs, theirs) as process,
+        os.fdopen(ours, "r+b", buffering=0) as terminal,
+    ):
         os.close(theirs)
         with selectors.DefaultSelector() as selector:
             selector.register(terminal, selectors.EVENT_READ)
@@ -100,18 +130,15 @@ def _read(terminal: int) -> bytes:
         return b""
 
 
-def _start(argv: list[str], display: str, stdin: int, output: int) -> subprocess.Popen[bytes]:
-    user = pwd.getpwnam(SESSION_USER)
+def _start(caller: _Caller, argv: list[str], display: str, stdin: int, output: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         argv,
         stdin=stdin,
         stdout=output,
         stderr=output,
-        env=environment(display),
+        env=environment(display, caller.home, caller.questions),
         cwd="/",
-        user=user.pw_uid,
-        group=user.pw_gid,
-        extra_groups=[],
         umask=0o077,
         start_new_session=True,
+        **caller.rights,
     )
