@@ -1,4 +1,4 @@
-"""The worked example of docs/images.md, as it stands there: what users type is what is tested."""
+"""The worked examples of docs/own-images.md, as they stand there: what users type is what is tested."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import re
 from pathlib import Path
 
 DOCS = Path(__file__).parents[1] / "docs"
-_FILE = re.compile(r"^`/etc/farm/(?P<path>[^`]+)`:\n\n```\w*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+INCLUDING, ALONE = "/etc/farm", "/srv/images"
+"""Where the files of the two examples lie: of the one that includes a built-in image, and the one that stands alone."""
+_FILE = re.compile(r"^`(?P<path>/[^`]+)`:\n\n```\w*\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def files() -> dict[str, str]:
-    """The files of the example, by their paths below /etc/farm."""
-    return {found["path"]: found["text"] for found in _FILE.finditer((DOCS / "images.md").read_text())}
+def files(top: str = INCLUDING) -> dict[str, str]:
+    """The files of an example, by their paths below ``top``."""
+    found = {match["path"]: match["text"] for match in _FILE.finditer((DOCS / "own-images.md").read_text())}
+    return {path.removeprefix(f"{top}/"): text for path, text in found.items() if path.startswith(f"{top}/")}
 
 
-def write(folder: Path, more: str = "") -> None:
+def write(folder: Path, more: str = "", top: str = INCLUDING) -> None:
     """Write them below a folder; ``more`` stands before what farm.yaml holds."""
-    for path, text in files().items():
+    for path, text in files(top).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(more + text if path == "farm.yaml" else text)

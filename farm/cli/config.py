@@ -24,6 +24,7 @@ from farm.config.routing import routes
 from farm.config.rules import server_problems
 from farm.errors import ConfigError
 from farm.home import Home, write_atomic
+from farm.image.recipe import require_descriptions
 from farm.view.wording import count
 
 FILE = click.Path(path_type=Path, dir_okay=False)
@@ -100,6 +101,7 @@ def check(home: Home, file: Path | None, virtual: bool) -> None:
     """Check FILE (default: this farm's farm.yaml)."""
     path = file or home.config
     loaded = load(path, home.options)
+    require_descriptions(loaded, path.parent)
     if not virtual:
         check_interface(loaded, path)
     servers = look_at_servers(path.parent, loaded.server)

@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface, IPv4Network
 
 import msgspec
 
-from farm.config import BUILT_IN, FIRST_KIND, Config, FileConfig, MachineConfig, Place, own_name
+from farm.config import BUILT_IN, FIRST_KIND, Config, FileConfig, MachineConfig, NamedImageConfig, Place, own_name
 from farm.config.address_rules import address_problems
 from farm.config.address_rules import dhcp_range as dhcp_range
 from farm.config.address_rules import server_problems as server_problems
@@ -181,23 +181,9 @@ def _keys(config: Config) -> Iterator[Problem]:
 
 
 def _images(config: Config) -> Iterator[Problem]:
-    """Images that there are not, and descriptions that are neither a folder nor a built-in image."""
+    """Images that there are not, and what an image cannot be made from."""
     for name, image in config.images.items():
-        if image.description and "/" not in image.description and image.description not in BUILT_IN:
-            yield Problem(
-                ("images", name, "description"),
-                f"there is no built-in image {image.description}.",
-                f"Built-in: {', '.join(BUILT_IN)}.",
-                f"Write one of these, or a folder with a slash in it: ./{image.description}",
-            )
-        kind = image.description or (name if name in BUILT_IN else FIRST_KIND)
-        if image.desktop and "/" not in kind and kind != DESKTOP_KIND:
-            yield Problem(
-                ("images", name, "desktop"),
-                f"{name} has no desktop.",
-                f"The image is made from {kind}: only {DESKTOP_KIND} runs a desktop on the machine itself.",
-                f"Remove the key, or make {name} from the other: description: {DESKTOP_KIND}",
-            )
+        yield from _made_from(name, image)
     known = [*dict.fromkeys((*BUILT_IN, *config.images))]
     users: list[tuple[Place, str | None]] = [(("nodes", "image"), config.nodes.image)]
     users += [(("machines", index, "image"), machine.image) for index, machine in enumerate(config.machines)]
@@ -207,6 +193,35 @@ def _images(config: Config) -> Iterator[Problem]:
             near = difflib.get_close_matches(image_name, known, n=1)
             meant = f"Did you mean {near[0]}?" if near else f"Write one of these, or add {image_name} to `images`."
             yield Problem(place, f"there is no image {image_name}.", f"There are: {', '.join(known)}.", meant)
+
+
+def _made_from(name: str, image: NamedImageConfig) -> Iterator[Problem]:
+    """Descriptions that are neither a folder nor a built-in image, and keys that are for others."""
+    if "/" in image.description:
+        return
+    place: Place = ("images", name)
+    made_from = image.description or (name if name in BUILT_IN else FIRST_KIND)
+    if made_from not in BUILT_IN:
+        yield Problem(
+            (*place, "description"),
+            f"there is no built-in image {made_from}.",
+            f"Built-in: {', '.join(BUILT_IN)}.",
+            f"Write one of these, or a folder with a slash in it: ./{made_from}",
+        )
+    if image.kind:
+        yield Problem(
+            (*place, "kind"),
+            "there is no description of your own for which this key is.",
+            f"The image is made from {made_from}, and is of that kind.",
+            f"Remove the key, or make {name} from another image: description: {image.kind}",
+        )
+    if image.desktop and made_from in BUILT_IN and made_from != DESKTOP_KIND:
+        yield Problem(
+            (*place, "desktop"),
+            f"{name} has no desktop.",
+            f"The image is made from {made_from}: only {DESKTOP_KIND} runs a desktop on the machine itself.",
+            f"Remove the key, or make {name} from the other: description: {DESKTOP_KIND}",
+        )
 
 
 def _groups(config: Config) -> Iterator[Problem]:

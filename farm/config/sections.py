@@ -89,6 +89,15 @@ class NamedImageConfig(Struct, frozen=True, forbid_unknown_fields=True):
             examples=["./cad"],
         ),
     ] = ""
+    kind: Annotated[
+        KindName | None,
+        Meta(
+            description=(
+                "the built-in image as which its machines work, for a description that stands alone: one that "
+                "includes no built-in image (docs/own-images.md)"
+            )
+        ),
+    ] = None
     packages: Annotated[
         list[Package], Meta(description="Debian packages to install besides those of the description")
     ] = field(default_factory=list)

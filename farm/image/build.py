@@ -16,7 +16,8 @@ from farm.home import Home
 from farm.image import kiwi
 from farm.image.apt_sources import AptSource, host_sources, proxy_environment
 from farm.image.kinds import ImageKind
-from farm.image.layers import base_files, parse, write_base, write_script
+from farm.image.layers import NETWORK_TYPE, base_files, parse, write_base, write_script
+from farm.image.needed_parts import require_parts
 from farm.image.recipe import Recipe
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.image.verity import append_tree
@@ -190,6 +191,7 @@ class _Build:
         root.rename(self.base)
 
     def _pack(self) -> Path:
+        require_parts(self.base, self.recipe.kind.layers, self.recipe.source)
         root, result = self.scratch / "root", self.scratch / "result"
         self.progress("node files", "copying the base tree")
         command.run(["cp", "-a", str(self.base), str(root)])
@@ -262,7 +264,7 @@ def compile_programs(folder: Path) -> None:
 def set_squashfs_options(description: Path, options: str) -> None:
     """Say in a KIWI description how mksquashfs packs the root. Raises FarmError when it makes no network boot image."""
     root = parse(description)
-    made = root.find("preferences/type[@image='kis']")
+    made = root.find(f"preferences/{NETWORK_TYPE}")
     if made is None:
         raise FarmError(
             "The description makes no image that boots from the network.",

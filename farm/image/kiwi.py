@@ -170,7 +170,7 @@ def failure(text: str, code: int, log: Path) -> FarmError:
         mend = f"Check whether the mirror can be reached: sudo apt-get update. {whole}"
         return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), mend)
     if invalid := dict.fromkeys(match["why"] for line in lines if (match := _INVALID.match(line))):
-        mend = f"Correct the description of the image, and compare it with the example in docs/images.md. {whole}"
+        mend = f"Correct the description of the image, and compare it with the examples in docs/own-images.md. {whole}"
         return FarmError("KIWI does not understand the image's description.", "\n".join([*invalid][:LINES]), mend)
     if names := dict.fromkeys(match["name"] or match["empty"] for line in lines if (match := _UNKNOWN.match(line))):
         return _unknown(list(names), whole)

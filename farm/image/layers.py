@@ -1,8 +1,11 @@
-"""KIWI descriptions: a built-in one, or a user's own that includes one and says only what differs.
+"""KIWI descriptions: a built-in one, or a user's own that includes one and says only what differs, or stands alone.
 
 A description is a stack of layers, folders of which those of a built-in kind are the first. The XML of the last is what
 KIWI gets, and the others are written into it as KIWI's own ``<include from=…/>``: all of the kind's where a user's own
 includes the kind's last. Scripts and files of all layers are used, in this order.
+
+Of one that stands alone the packages are its own affair: the kind's layers give only files, units and initrd, without
+which no machine boots here.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ LATE_FILES = frozenset({"images.sh"})
 """Run when the packages are installed: cheap to change."""
 SCRIPTS = ("post_bootstrap.sh", "config.sh")
 
+NETWORK_TYPE = "type[@image='kis']"
+"""What the description's result must be, as ElementTree finds it."""
+NETWORK_RESULT = {"filesystem": "squashfs", "initrd_system": "none"}
+"""Of this type, what the farm can boot; the initrd is made by images/common/images.sh."""
 HERE = "this://"
 """In KIWI, what stands behind it is relative to the description's folder."""
 
@@ -36,10 +43,15 @@ class Description:
     kind: ImageKind
     included: dict[str, Path]
     """By what the XML calls them, the built-in one's too."""
+    alone: bool
+    """No built-in one is among them: the kind is what farm.yaml says."""
 
 
-def read(folder: Path) -> Description:
-    """A user's own description; raises FarmError when it is none, or does not include a built-in one."""
+def read(folder: Path, kind: ImageKind | None) -> Description:
+    """A user's own description; ``kind``: the one as which it is used, of which it then includes nothing.
+
+    Raises FarmError when it is none, or without a ``kind`` does not include a built-in one.
+    """
     file = _description_file(folder)
     root = parse(file)
     included = {each.get("from", ""): _included(file, each.get("from", "")) for each in root.findall("include")}
@@ -50,15 +62,48 @@ def read(folder: Path) -> Description:
                 f"{file} includes it, and KIWI follows no further than that.",
                 f"Include the other file in {file} itself.",
             )
-    built_in = [kind for kind in kinds.KINDS.values() if _file_of(kind) in included.values()]
+    built_in = [each for each in kinds.KINDS.values() if _file_of(each) in included.values()]
+    if kind is not None:
+        _require_alone(file, [parse(path) for path in (file, *included.values())], built_in)
+        return Description(file, kind, included, alone=True)
     if len(built_in) != 1:
         names = " or ".join(f'<include from="{reference(kind)}"/>' for kind in kinds.KINDS.values())
         raise FarmError(
             f"{file} includes {'none' if not built_in else 'more than one'} of the built-in descriptions.",
             "The built-in one brings the kernel, the initrd, farm-node and what these need.",
-            f"Write as the first line in <image>: {names}",
+            f"Write as the first line in <image>: {names}\n"
+            "Or, if it brings all packages itself, say in farm.yaml which of these it is used as: "
+            f"kind: {' or '.join(kinds.KINDS)} (docs/own-images.md)",
         )
-    return Description(file, built_in[0], included)
+    return Description(file, built_in[0], included, alone=False)
+
+
+def _require_alone(file: Path, roots: Sequence[Element], built_in: Sequence[ImageKind]) -> None:
+    """Raise FarmError unless a description can be built that includes nothing of ours."""
+    if built_in:
+        raise FarmError(
+            f"{file} includes {reference(built_in[0])}, and farm.yaml says its `kind`.",
+            "The key is for descriptions that include no built-in one.",
+            "Remove `kind` in farm.yaml, or the <include>.",
+        )
+    if not any(root.findtext("preferences/packagemanager", "").strip() == "apt" for root in roots):
+        raise FarmError(
+            f"{file} does not describe a Debian system.",
+            "Images are installed from the Debian sources of this computer, by apt.",
+            "Write in its <preferences>: <packagemanager>apt</packagemanager>",
+        )
+    if roots[0].find(f"preferences/{NETWORK_TYPE}") is None:
+        raise FarmError(
+            f"{file} makes no image that boots from the network.",
+            'The description has no <type image="kis">: kernel, initrd and root file system as files of their own.',
+            'Write in its <preferences>: <type image="kis" filesystem="squashfs"/>',
+        )
+    if not any(root.find("packages[@type='bootstrap']") is not None for root in roots):
+        raise FarmError(
+            f"{file} lacks the packages with which an installation begins.",
+            'The description has no <packages type="bootstrap">.',
+            'Write: <packages type="bootstrap"><package name="ca-certificates"/></packages>',
+        )
 
 
 def reference(kind: ImageKind) -> str:
@@ -79,7 +124,7 @@ def parse(file: Path) -> Element:
         raise FarmError(
             f"{file} is not a KIWI description.",
             f"Its root element is <{root.tag}>, not <image>.",
-            "For an example see docs/images.md.",
+            "For an example see docs/own-images.md.",
         )
     return root
 
@@ -99,6 +144,9 @@ def write_base(layers: Sequence[Path], own: Description | None, packages: Sequen
 
     ``own``: what the last layer says, if it is a user's.
     """
+    alone = own is not None and own.alone
+    if alone:
+        layers = layers[-1:]
     for path in base_files(layers[-1]):
         shutil.copy(path, into)
     file = own.file if own else layers[-1] / DESCRIPTION
@@ -106,6 +154,8 @@ def write_base(layers: Sequence[Path], own: Description | None, packages: Sequen
     root = parse(file)
     _include(root, [(layer / DESCRIPTION).resolve() for layer in layers[:-1]], own)
     _add_packages(root, packages)
+    for result in root.findall(f"preferences/{NETWORK_TYPE}") if alone else ():
+        result.attrib.update(NETWORK_RESULT)
     ElementTree.ElementTree(root).write(into / DESCRIPTION, encoding="utf-8", xml_declaration=True)
     for name in SCRIPTS:
         write_script(layers, name, into / name)
@@ -160,7 +210,7 @@ def _description_file(folder: Path) -> Path:
         raise FarmError(
             f"{folder} is not the folder of a KIWI description.",
             f"The folder has {f'several files *.kiwi: {names}' if found else 'neither config.xml nor a file *.kiwi'}.",
-            f"Give it one XML file, {DESCRIPTION}; for an example see docs/images.md.",
+            f"Give it one XML file, {DESCRIPTION}; for an example see docs/own-images.md.",
         )
     return found[0]
 

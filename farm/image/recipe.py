@@ -20,9 +20,9 @@ class Recipe:
 
     name: str
     kind: ImageKind
-    """The built-in kind that it is, or is made from: what its machines can do, and how large it can be."""
+    """The built-in kind that it is, is made from or is used as: what its machines can do, and how large it can be."""
     own: Description | None
-    """The user's own description, which includes the kind's."""
+    """The user's own description."""
     packages: tuple[str, ...]
     """Debian packages besides those of the description."""
     desktop: str
@@ -68,7 +68,8 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
             f"Pull it: sudo farm image pull {name}",
         )
     described = settings.description or (name if name in kinds.KINDS else FIRST_KIND)
-    own = layers.read((folder / described).resolve()) if "/" in described else None
+    alone = kinds.KINDS[settings.kind] if settings.kind else None
+    own = layers.read((folder / described).resolve(), alone) if "/" in described else None
     kind = own.kind if own else kinds.KINDS[described]
     return Recipe(
         name=name,
@@ -79,6 +80,13 @@ def recipe(config: Config, name: str, folder: Path) -> Recipe:
         compression=settings.compression or config.image.compression,
         keep=kept(config, name),
     )
+
+
+def require_descriptions(config: Config, folder: Path) -> None:
+    """Raise FarmError when one of the images that are built here has a description that cannot be used."""
+    for name, image in config.images.items():
+        if not (config.mirror or image.pull or image.tree):
+            recipe(config, name, folder)
 
 
 def _desktop(name: str, kind: ImageKind, wanted: str | None) -> str:

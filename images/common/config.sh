@@ -74,11 +74,8 @@ mapfile -t perl < <(dpkg-query --show --showformat='${Package}\n' \
                     perl 'perl-modules-*' 'libperl5*' lib{file-find-rule,number-compare,text-glob}-perl)
 dpkg --purge "${perl[@]}" || true
 
-# Nothing of the build stays behind.
-rm -f /usr/sbin/policy-rc.d /etc/ssh/ssh_host_*_key* /etc/hostname
+# Nothing of the installation stays behind.
 rm -rf /usr/share/{doc,man,info}/* /var/cache/apt/* /var/lib/apt/lists/* /var/log/* /usr/lib/python3*/test \
        /usr/lib/x86_64-linux-gnu/gconv/IBM* /usr/share/{bug,lintian}
 # A kind that speaks other languages says so in its post_bootstrap.sh.
 grep -qsr '^path-include=/usr/share/locale' /etc/dpkg/dpkg.cfg.d || rm -rf /usr/share/locale/*
-: > /etc/machine-id
-passwd --lock root

@@ -3,6 +3,11 @@
 # Everything here is cheap and is done again in every build; package work belongs to config.sh.
 set -eu
 
+# Nothing of the build stays behind, and nothing that would be the same on each machine.
+rm -f /usr/sbin/policy-rc.d /etc/ssh/ssh_host_*_key* /etc/hostname
+: > /etc/machine-id
+passwd --quiet --lock root
+
 # mkinitramfs reads /proc; it must not be there when the tree is packed.
 mount -t proc proc /proc
 trap "umount /proc" EXIT

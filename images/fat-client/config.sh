@@ -10,3 +10,6 @@ rm -f /etc/xdg/autostart/{gnome-keyring-*,tracker-*,org.kde.kwalletd*,print-appl
 
 # Of each language the locale in UTF-8 is enough; C.utf8 is libc's own.
 find /usr/lib/locale -mindepth 1 -maxdepth 1 ! -name "*.utf8" -exec rm -r {} +
+# Translations of what only programmers and administrators read.
+find /usr/share/locale -name "*.mo" \( -name "gtk*-properties.mo" -o -name "apt*.mo" -o -name "dpkg*.mo" -o -name "adduser.mo" \
+     -o -name "shadow.mo" -o -name "iso_639*.mo" -o -name "iso_3166-2.mo" \) -delete

@@ -1,4 +1,4 @@
-"""A lab with two images: the built-in one, and the worked example of docs/images.md made from a user's description."""
+"""A lab with two images: the built-in one, and the first worked example of docs/own-images.md."""
 
 from __future__ import annotations
 

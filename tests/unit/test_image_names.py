@@ -169,6 +169,8 @@ def test_a_folder_that_is_no_root_is_refused(tmp_path: Path) -> None:
         ("images: {fat-client: {desktop: kde}}", "images.fat-client.desktop: expected xfce or lxqt or none"),
         ("images: {thin-client: {desktop: xfce}}", "images.thin-client.desktop: thin-client has no desktop. The image"),
         ("images: {cad: {desktop: none}}", "make cad from the other: description: fat-client"),
+        ("images: {cad: {kind: thin-client}}", "images.cad.kind: there is no description of your own for which this"),
+        ("images: {cad: {description: ./cad, kind: pc}}", "images.cad.kind: expected icecream-node or thin-client or"),
         ("images: {Cad: }", "Write it like this: cad"),
         ("images: {12: }", 'Put it in quotes: "12"'),
         ("images: [cad]", "images: expected sections, each under its name, found a list."),
