@@ -57,6 +57,11 @@ def queues() -> list[Queue]:
     return parse("\n".join(_run([*words]) for words in (("lpstat", "-l", "-p"), ("lpstat", "-v"), ("lpstat", "-o"))))
 
 
+def is_shared(queue: str) -> bool:
+    """Whether other computers may print on it, where CUPS listens to them."""
+    return "printer-is-shared=true" in _run(["lpoptions", "-p", queue]).split()
+
+
 def parse(text: str) -> list[Queue]:
     """What lpstat says in English: of each queue, of their devices, and of the jobs that wait."""
     found: dict[str, dict[str, object]] = {}

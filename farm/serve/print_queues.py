@@ -188,7 +188,7 @@ def creation(farm: str, printer: ClientPrinter, model: str) -> list[str]:
     return [
         *("lpadmin", "-p", printer.queue, "-E", "-v", printer.uri, "-m", model),
         *("-D", printer.title, "-L", f"{printer.node} {mark(farm)}"),
-        *("-o", "printer-is-shared=false", "-o", "printer-error-policy=retry-job"),
+        *("-o", "printer-is-shared=true", "-o", "printer-error-policy=retry-job"),
     ]
 
 

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 from immutables import Map
+from msgspec.structs import replace
 
 from farm.config import Config
 from farm.daemon.printing import QueueKeeper
-from farm.doctor.check import State
+from farm.doctor.check import Outcome, State
 from farm.doctor.server.client_printing import CHECKS
 from farm.doctor.server.serving import ServerFacts
 from farm.home import Home
@@ -24,7 +25,7 @@ from farm.view.from_state import build
 from farm.watch.node_telemetry import RolesTold, SessionTold, Telemetry
 from farm.watch.state import Farm, Node
 from tests.lab import until
-from tests.login_room import CLIENT, PASSWORD, USER
+from tests.login_room import CLIENT, PASSWORD, SERVER, USER
 from tests.printing_room import USB, PrintingRoom, printing_room
 
 QUEUE, FARM = "pc01-lp0", "lab"
@@ -289,6 +290,40 @@ def test_doctor_says_what_is_missing_for_printing(
     with monkeypatch.context() as other:
         other.setattr(cups, "installed", lambda: False)
         examined(State.WARN, "This server has no CUPS")
+
+
+def test_a_fat_clients_programs_print_by_the_server_on_its_own_printer(
+    room: PrintingRoom, keeper: QueueKeeper, tmp_path: Path
+) -> None:
+    (check,) = [each for each in CHECKS if each.code == "desk-printing"]
+    room.plug_in()
+    keep(room, keeper, told(room))
+    desk = farm(room)
+    (node,) = desk.nodes.values()
+    fat = RolesTold(session=SessionTold(ready=True, kind="fat"))
+    known = Farm(name=FARM, nodes=Map({node.mac: replace(node, told=fat)}))
+    instance = Instance(config=Config(name=FARM, address=f"{SERVER}/24"), interface="lab0", images={}, started=0)
+
+    def examined(state: Farm) -> Outcome:
+        facts = ServerFacts(Home.at(tmp_path), instance, status=build(state, instance))
+        return room.server.namespace.call(lambda: check.look(facts))
+
+    assert "No fat client is there." in examined(desk).seen
+    closed = examined(known)
+    assert (State.WARN, "sudo cupsctl --share-printers") == (closed.state, closed.command)
+    room.server.run("cupsctl", "--share-printers")
+    try:
+        until(lambda: examined(known).state is State.OK, "CUPS does not listen")
+        cups.carry_out(["lpadmin", "-p", QUEUE, "-o", "printer-is-shared=false"])
+        assert examined(known).cause.endswith(f"not shared: {QUEUE}.")
+        cups.carry_out(["lpadmin", "-p", QUEUE, "-o", "printer-is-shared=true"])
+        room.client.write("/etc/cups/client.conf", f"ServerName {SERVER}\n")
+        assert QUEUE in room.client.run("lpstat", "-e").stdout.split()
+        room.client.run("lp", "-d", QUEUE, "-", input="from my desk\n")
+        until(lambda: b"from my desk" in room.paper(), "nothing is printed")
+    finally:
+        room.client.run("rm", "-f", "/etc/cups/client.conf")
+        room.server.run("cupsctl", "--no-share-printers")
 
 
 def test_queues_go_with_the_farm_but_for_those_in_which_jobs_wait(room: PrintingRoom, keeper: QueueKeeper) -> None:
