@@ -11,6 +11,13 @@ from tests.fat_room import as_user, fat_room
 from tests.login_room import PASSWORD, SERVER, USER, LoginRoom
 
 SHARED = "/srv/shared"
+LOOK = """
+import threading
+from farm.node.session.room_warning import RoomWatch
+RoomWatch().look()
+[each.join() for each in threading.enumerate() if each is not threading.current_thread()]
+"""
+FILES_SCARCE = "^This computer.s space for files is nearly used up"
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +129,16 @@ def test_sound_can_be_off(room: LoginRoom) -> None:
     assert not silent.is_symlink()
     prepared(room, SOUND="False")
     assert silent.is_symlink()
+
+
+def test_who_works_there_is_told_that_the_ram_is_nearly_full() -> None:
+    with fat_room() as room:
+        client = room.client
+        client.told(room.server.settings())
+        client.start_greeter()
+        client.machine.run("sh", "-c", "mkdir -p /run/farm/upper; mount -t tmpfs -o size=10m upper /run/farm/upper")
+        client.machine.run("dd", "if=/dev/zero", "of=/run/farm/upper/much", "bs=1M", "count=9")
+
+        client.machine.run("/usr/bin/python3", "-I", "-c", LOOK)
+
+        assert client.on_screen("xdotool", "search", "--onlyvisible", "--name", FILES_SCARCE).stdout

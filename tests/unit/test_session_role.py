@@ -25,6 +25,7 @@ from farm.node.contract import SettingsError
 from farm.node.roles import load
 from farm.node.roles.session import NO_GPU, XORG, SessionProbe, logged_in
 from farm.node.session.pam import greeter_mark
+from farm.node.session.room_warning import Room, RoomWatch
 from farm.node.session.session_settings import read_session
 from farm.node.settings import parse_settings
 from farm.nodes.power import who_sits_there
@@ -93,6 +94,21 @@ def test_who_is_logged_in_has_the_name_that_was_typed(tmp_path: Path) -> None:
 )
 def test_others_are_not_at_the_screen(tmp_path: Path, text: str) -> None:
     assert [] == logged_in(sessions(tmp_path / "s", text), "")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("fat", 1), ("thin", 0), ("", 0)])
+def test_who_works_at_a_fat_client_is_told_that_its_ram_is_nearly_used_up(tmp_path: Path, kind: str, told: int) -> None:
+    said: list[str] = []
+    low = Room(available=100 << 20, total=4 << 30, written=0, space=0)
+    folder = tmp_path / "sessions"
+    watch = RoomWatch(lambda: low, said.append)
+    probe = SessionProbe(str(folder), str(tmp_path / "accounts"), kind=lambda: kind, room=watch)
+    probe.look()
+    assert [] == said, "nobody is there"
+    sessions(folder, USER.replace("farm-session", "bob"))
+    probe.look()
+    probe.look()
+    assert told == len(said)
 
 
 def test_without_logind_nobody_is_logged_in(tmp_path: Path) -> None:

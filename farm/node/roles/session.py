@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from farm.node.metrics import Family
     from farm.node.roles import Finding, Node, Said, Section
     from farm.node.session.pam.log_ins import LogInNoted
+    from farm.node.session.room_warning import RoomWatch
 
 GREETER = "lightdm-gtk-greeter"
 SESSIONS = "/run/systemd/sessions"
@@ -152,15 +153,18 @@ class SessionProbe(Probe):
         mark: str = greeter_mark.FILE,
         noted: str = "",
         has_log_in: Callable[[], bool] = _has_log_in,
+        kind: Callable[[], str] | None = None,
+        room: RoomWatch | None = None,
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
-        from farm.node.session import round_trip, session_kind
+        from farm.node.session import room_warning, round_trip, session_kind
         from farm.node.session.extras import look_all
         from farm.node.session.pam import log_ins
 
         self._extras = look_all
         self._round_trip = round_trip.measured
-        self._kind = session_kind.settled
+        self._kind = kind or session_kind.settled
+        self._room = room or room_warning.RoomWatch()
         self._noted = log_ins.noted
         self._has_log_in = has_log_in
         self.mark = mark
@@ -187,15 +191,20 @@ class SessionProbe(Probe):
         if in_use:
             self._gap_ends = now + self.gap
         noted = self._noted(self.log_ins)[-MAX_LOG_INS:]
+        kind = self._kind()
         section: Section = {
             "ready": in_use or now < self._gap_ends or not self._has_log_in(),
             "greeter": started is not None,
             "users": users,
-            **({"kind": kind} if (kind := self._kind()) else {}),
+            **({"kind": kind} if kind else {}),
             **({"log_ins": [each._asdict() for each in noted]} if noted else {}),
         }
         if users:
             section |= {"server": server_of(users[0]["name"], noted), "round_trip": self._round_trip()}
+        if users and kind == "fat":
+            self._room.look()
+        else:
+            self._room.forget()
         extras = self._extras()
         return {**section, "extras": extras} if extras else section
 

@@ -6,6 +6,7 @@ import locale
 import os
 from collections.abc import Callable, Mapping
 
+from farm.node.session.extras import printers
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.pam.desktop_choice import LANGUAGE, chosen_language
 
@@ -18,7 +19,9 @@ def main() -> None:
     """Become the session of the image's desktop."""
     home = os.environ["HOME"]
     os.chdir(home)
-    os.execve(XSESSION[0], list(XSESSION), session_environment(os.environ, told_values(), home))
+    lts = told_values()
+    environment = printers.environment(lts) | session_environment(os.environ, lts, home)
+    os.execve(XSESSION[0], list(XSESSION), environment)
 
 
 def session_environment(
