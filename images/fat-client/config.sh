@@ -8,6 +8,10 @@ ln -s mcpp /usr/bin/cpp
 # The keyring, indexers and wallets would keep files in the home that the server's own desktop keeps there, too.
 rm -f /etc/xdg/autostart/{gnome-keyring-*,tracker-*,org.kde.kwalletd*,print-applet,user-dirs-update-gtk}.desktop
 
+# A desk that is left alone is locked after ten minutes, with a black screen; the next user does not log in beside it.
+sed -i -e 's/^\*mode:.*/*mode: blank/' -e 's/^\*lock:.*/*lock: True/' -e 's/^\*splash:.*/*splash: False/' \
+       -e 's/^\*newLoginCommand:.*/*newLoginCommand:/' /etc/X11/app-defaults/XScreenSaver-nogl
+
 # Of each language the locale in UTF-8 is enough; C.utf8 is libc's own.
 find /usr/lib/locale -mindepth 1 -maxdepth 1 ! -name "*.utf8" -exec rm -r {} +
 # Translations of what only programmers and administrators read.
