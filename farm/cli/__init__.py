@@ -34,6 +34,7 @@ COMMANDS = {
     "image": "farm.cli.image",
     "node": "farm.cli.node",
     "session": "farm.cli.session",
+    "machine": "farm.cli.machines:machine",
     "logs": "farm.cli.logs",
     "init": "farm.cli.config",
     "config": "farm.cli.config",

@@ -9,16 +9,18 @@ from msgspec import Struct
 from farm.config import Place
 from farm.config.file import line_of, load_or_default
 from farm.config.kiwi_clients import FOLDER, read_clients
+from farm.config.lts_file import LTS_FILE, load_lts
 from farm.config.rules import dotted
 from farm.errors import ConfigError
 from farm.home import Home
+from farm.node.lts.precedence import KnownMachine, values
 from farm.view.status import NodeStatus
 
 
 class SettingOrigin(Struct, frozen=True):
     """Why a setting is what it is."""
 
-    value: str
+    value: str | int
     """What farm.yaml says now."""
     key: str
     """The key that decides, as `machines[3].image`."""
@@ -40,6 +42,10 @@ class NextBoot(Struct, frozen=True):
     """The export by which it reads its root."""
     image_from: SettingOrigin
     root_from: SettingOrigin
+    slots_from: SettingOrigin
+    when_used_from: SettingOrigin
+    lts_conf: list[str]
+    """The variables that lts.conf has for it, by name; what they are: `farm lts show NODE`."""
 
 
 def next_boot(home: Home, node: NodeStatus, images: dict[str, str]) -> NextBoot | None:
@@ -56,10 +62,21 @@ def next_boot(home: Home, node: NodeStatus, images: dict[str, str]) -> NextBoot 
     machine = next((each for each in config.listed if each.mac == node.mac), None)
     image = _reason(home.config, *config.setting(machine, "image"))
     root = _root_reason(home.config, node.mac, *config.setting(machine, "root"))
-    return NextBoot(images.get(node.kind, ""), node.root, image, root)
+    slots, when_used = (_reason(home.config, *config.setting(machine, key)) for key in ("slots", "when_used"))
+    return NextBoot(images.get(node.kind, ""), node.root, image, root, slots, when_used, _lts_conf(home, node))
 
 
-def _reason(file: Path, place: Place, value: str) -> SettingOrigin:
+def _lts_conf(home: Home, node: NodeStatus) -> list[str]:
+    path = home.config.with_name(LTS_FILE)
+    if not path.is_file():
+        return []
+    try:
+        return sorted(values(load_lts(path), KnownMachine(node.name, node.address, node.mac)))
+    except ConfigError:
+        return []
+
+
+def _reason(file: Path, place: Place, value: str | int) -> SettingOrigin:
     return SettingOrigin(value, dotted(place), str(file), line_of(file, place))
 
 

@@ -27,7 +27,7 @@ from farm.view.idle import idle_reason
 from farm.view.roles import Idle
 from farm.view.session_words import extra_lines, round_trip_words
 from farm.view.status import STATUS_SCHEMA, CompileStatus, HostStatus, NodeStatus, Status
-from farm.view.wording import clock_words, duration, size
+from farm.view.wording import clock_words, count, duration, size
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import CompileTold, LogInTold, SessionTold, Telemetry
 
@@ -194,6 +194,12 @@ def _images(found: NodeStatus, boots: NextBoot | None) -> list[tuple[str, str | 
         facts.append(("next boot", f"{boots.image or 'no image'}, root by {boots.root}"))
         facts.append(("image from", _reason(boots.image_from, found.kind)))
         facts.append(("root from", _reason(boots.root_from, found.root)))
+        facts.append(("slots from", f"{boots.slots_from} ({boots.slots_from.value or 'one per processor'})"))
+        if {"compile", "session"} <= set(found.roles):
+            facts.append(("when used", f"{boots.when_used_from} ({boots.when_used_from.value})"))
+        if boots.lts_conf:
+            said = f"{count(len(boots.lts_conf), 'variable')} for it: farm lts show {found.name}"
+            facts.append(("lts.conf", hint(said)))
     return facts
 
 

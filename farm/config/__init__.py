@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta, Struct, field
 
+from farm.config.machine_words import covers
 from farm.config.sections import BUILT_IN as BUILT_IN
 from farm.config.sections import FIRST_KIND as FIRST_KIND
 from farm.config.sections import FIRST_ROOT as FIRST_ROOT
@@ -34,6 +35,8 @@ from farm.config.values import Interface, Name, OptionalAddress, Port, Published
 
 Place = tuple[str | int, ...]
 """Where in the file: ("machines", 2, "mac"), ("images", "cad", "packages")."""
+Inherited = Literal["image", "root", "slots", "when_used"]
+"""What a machine has from its group, or from what holds for all, unless it says otherwise."""
 VIRTUAL_NAME = "lab"
 """The name of a virtual lab that has no farm.yaml."""
 VIRTUAL_MTU = 9000
@@ -164,9 +167,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The exports by which machines that boot as nodes read their root file systems."""
         return {self.root_of(machine) for machine in (None, *self.listed) if not machine or machine.boot == "node"}
 
-    def setting(
-        self, machine: MachineConfig | None, key: Literal["image", "root", "slots", "when_used"]
-    ) -> tuple[Place, Any]:
+    def setting(self, machine: MachineConfig | None, key: Inherited) -> tuple[Place, Any]:
         """Where farm.yaml says a setting of a machine, and its value. The nearest wins: machine, group, all.
 
         For all there is `nodes`, but of a root what the image says and then `image`.
@@ -187,8 +188,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         """The sections of a machine and of its group."""
         if machine:
             yield from ((("machines", at), each) for at, each in enumerate(self.machines) if each.mac == machine.mac)
-            own = {machine.mac, machine.name}
-            yield from ((("groups", name), each) for name, each in self.groups.items() if own & set(each.machines))
+            for name, group in self.groups.items():
+                if any(covers(member, machine.mac, machine.name) for member in group.machines):
+                    yield ("groups", name), group
 
     @property
     def scheduler_host(self) -> str:

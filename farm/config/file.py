@@ -66,6 +66,11 @@ def parse(text: str, file: str = "farm.yaml") -> Config:
     return _parse(text, file)[0]
 
 
+def read_text(path: Path) -> str:
+    """The text of a farm.yaml, without a byte order mark. Raises ConfigError when it can not be read."""
+    return _read(path) or ""
+
+
 def where(path: Path | None, place: Place) -> str:
     """FILE:LINE of a key in a farm.yaml that loads, or as much of it as there is."""
     line = None if path is None else line_of(path, place)

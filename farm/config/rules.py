@@ -13,6 +13,7 @@ from farm.config import BUILT_IN, FIRST_KIND, Config, FileConfig, MachineConfig,
 from farm.config.address_rules import address_problems
 from farm.config.address_rules import dhcp_range as dhcp_range
 from farm.config.address_rules import server_problems as server_problems
+from farm.config.machine_words import covers, is_pattern, range_names
 from farm.config.problem import Problem as Problem
 from farm.config.problem import dotted as dotted
 from farm.config.values import DESKTOP_KIND
@@ -227,24 +228,40 @@ def _made_from(name: str, image: NamedImageConfig) -> Iterator[Problem]:
 def _groups(config: Config) -> Iterator[Problem]:
     """Members that there are not, and machines that are in a group twice or in two groups."""
     macs = {machine.name: machine.mac for machine in config.machines}
-    names = {mac: name for name, mac in macs.items()}
     first: dict[str, Place] = {}
     for group, settings in config.groups.items():
         for index, member in enumerate(settings.machines):
             place: Place = ("groups", group, "machines", index)
-            mac = member if ":" in member else macs.get(member)
-            if mac is None:
-                near = difflib.get_close_matches(member, macs, n=1)
-                fix = "Add it to `machines`, or write its MAC address."
-                told = f"Named there: {', '.join(list(macs)[:MAX_NAMED])}." if macs else "No machine is named there."
-                text = f"there is no machine {member} in `machines`."
-                yield Problem(place, text, told, f"Did you mean {near[0]}?" if near else fix)
-            elif mac in first:
-                text = f"{member} is also {dotted(first[mac])}."
-                yield Problem(place, text, "A machine is in one group, so that one image holds for it.", "Remove one.")
-            elif mac not in names and not is_nic(mac):
-                yield _no_nic(place, mac)
-            first.setdefault(mac or member, place)
+            found = {each.mac: each.name for each in config.machines if covers(member, each.mac, each.name)}
+            if ":" in member:
+                found.setdefault(member, member)
+                if member not in macs.values() and not is_nic(member):
+                    yield _no_nic(place, member)
+            missing = [name for name in range_names(member) or [member] if name not in macs]
+            if missing and not (found and (":" in member or is_pattern(member))):
+                yield _no_member(place, member, missing, list(macs))
+            for mac, name in found.items():
+                if mac in first:
+                    text = f"{name} is also {dotted(first[mac])}."
+                    yield Problem(
+                        place, text, "A machine is in one group, so that one image holds for it.", "Remove one."
+                    )
+                first.setdefault(mac, place)
+
+
+def _no_member(place: Place, member: str, missing: list[str], names: list[str]) -> Problem:
+    """``missing``: which of those that the member means there are not."""
+    if is_pattern(member):
+        return Problem(place, f"no machine in `machines` matches {member}.", _named(names), "Change it, or remove it.")
+    near = difflib.get_close_matches(member, names, n=1)
+    told = ", ".join(missing[:MAX_NAMED])
+    text = f"there is no machine {told} in `machines`."
+    fix = "Add it to `machines`, or write its MAC address." if missing == [member] else "Add them, or end it before."
+    return Problem(place, text, _named(names), f"Did you mean {near[0]}?" if near else fix)
+
+
+def _named(names: list[str]) -> str:
+    return f"Named there: {', '.join(names[:MAX_NAMED])}." if names else "No machine is named there."
 
 
 def _files(config: Config) -> Iterator[Problem]:

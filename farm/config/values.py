@@ -70,8 +70,13 @@ Package = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]{1,99}$", descriptio
 Member = Annotated[
     str,
     Meta(
-        pattern=r"^(([0-9a-f]{2}:){5}[0-9a-f]{2}|[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?)$",
-        description="the MAC address of a machine, or its name in `machines` (52:54:00:12:34:56)",
+        pattern=(
+            r"^(([0-9a-f]{2}:){5}[0-9a-f]{2}|[a-z0-9*?]([a-z0-9*?-]{0,30}[a-z0-9*?])?"
+            r"|[a-z0-9][a-z0-9-]{0,31}\.\.[a-z0-9][a-z0-9-]{0,31})$"
+        ),
+        description=(
+            'the MAC address of a machine, its name in `machines`, several by pc01..pc30 or "pc*" (52:54:00:12:34:56)'
+        ),
     ),
 ]
 Compression = Literal["fast", "small"]

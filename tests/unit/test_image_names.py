@@ -416,5 +416,7 @@ def test_what_a_machine_boots_next_has_the_line_that_says_so(home: Home) -> None
     assert ("cad/1.1", f"{home.config}:{line}: groups.room-b.image") == (by_group.image, str(by_group.image_from))
     assert ("", "machines[1].image") == (other.image, other.image_from.key)
     assert "the default of image.root" == str(other.root_from)
+    assert ("machines[1].slots", 2) == (other.slots_from.key, other.slots_from.value)
+    assert ([], "nodes.when_used") == (other.lts_conf, other.when_used_from.key)
     home.config.write_text("images: [")
     assert next_boot(home, NodeStatus(key="", name="", address="", stage=Stage.READY, since=0.0), {}) is None
