@@ -45,6 +45,10 @@ class FailureKind(Enum):
     """The account can not be used on this machine, where its session would run."""
     HOME = "home"
     """The account's home can not be used here."""
+    ASKPASS = "askpass"
+    """ssh on this machine can not ask for the password."""
+    NOT_ALONE = "not alone"
+    """Another log-in goes on at this machine."""
     OTHER = "other"
 
 
@@ -54,6 +58,7 @@ ELSEWHERE = {
     FailureKind.CHANGED_KEY,
     FailureKind.UNKNOWN_KEY,
     FailureKind.CLOSED,
+    FailureKind.NOT_ALONE,
     FailureKind.OTHER,
 }
 """With which another server can still let the user in. A wrong password is not shown to a second one."""
@@ -73,6 +78,8 @@ _SENTENCES = {
     FailureKind.SHELL: "Your account on {host} has no shell that runs programs.",
     FailureKind.ACCOUNT: "Your account on {host} can not be used on this machine.",
     FailureKind.HOME: "Your home on {host} can not be opened here.",
+    FailureKind.ASKPASS: "The log-in failed because of this machine itself, where ssh can not ask for your password.",
+    FailureKind.NOT_ALONE: "Somebody else is logging in at this machine; try again.",
     FailureKind.OTHER: "The log-in on {host} failed.",
 }
 
@@ -125,6 +132,8 @@ def of_connection(host: str, stderr: str) -> LoginFailure:
     match, kind = next(found, (None, FailureKind.OTHER))
     if any(line.startswith("kex_exchange_identification: ") for line in lines):
         return LoginFailure(FailureKind.BUSY, host)
+    if any(line.startswith("ssh_askpass: ") for line in lines):
+        return LoginFailure(FailureKind.ASKPASS, host)
     if kind is FailureKind.UNKNOWN_KEY and "REMOTE HOST IDENTIFICATION HAS CHANGED" in stderr:
         return LoginFailure(FailureKind.CHANGED_KEY, host)
     if kind is FailureKind.PASSWORD and match:

@@ -6,6 +6,7 @@ where the rest of the package is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -22,12 +23,12 @@ from farm.node.files import read
 from farm.node.session import direct_x, session_kind
 from farm.node.session.fat import fat_log_in, session_key
 from farm.node.session.lts_values import LtsValues, told_values
-from farm.node.session.pam import client_account, greeter_mark, log_ins, notice
+from farm.node.session.pam import client_account, greeter_mark, log_ins, notice, one_at_a_time
 from farm.node.session.pam.conversation import Conversation
 from farm.node.session.pam.interview import PASSWORD
 from farm.node.session.pam.ldminfo import by_rating
 from farm.node.session.pam.log_in import LogIn, Outcome
-from farm.node.session.pam.login_failure import LoginFailure
+from farm.node.session.pam.login_failure import FailureKind, LoginFailure
 from farm.node.session.pam.one_session import limit_to_one
 from farm.node.session.pam.open_question import open_question
 from farm.node.session.pam.server_choice import choose
@@ -121,6 +122,18 @@ def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str
 
 def _log_in(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     """Try the servers; without success nothing is left of it here."""
+    with one_at_a_time.turn() as mine:
+        if not mine:
+            return LoginFailure(FailureKind.NOT_ALONE, "")
+        try:
+            return _log_in_alone(pamh, log_in, servers)
+        except Exception:
+            with contextlib.suppress(Exception):  # which may fail for the same reason
+                client_account.clear()
+            raise
+
+
+def _log_in_alone(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     client_account.make(log_in.user, known_hosts(servers))
     outcome = log_in.try_all(by_rating(servers))
     if isinstance(outcome, SessionServer) and session_kind.kind_of(told_values()) == session_kind.FAT:
