@@ -7,11 +7,11 @@ import os
 from farm.node.contract import MAX_BYTES
 
 
-def read(path: str) -> str:
-    """The beginning of a text file, at most MAX_BYTES characters; empty when it cannot be read."""
+def read(path: str, most: int = MAX_BYTES) -> str:
+    """The beginning of a text file, at most so many characters; empty when it cannot be read."""
     try:
         with open(path, errors="replace") as file:
-            return file.read(MAX_BYTES)
+            return file.read(most)
     except OSError:
         return ""
 

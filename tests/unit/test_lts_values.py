@@ -15,6 +15,7 @@ from farm.config import Config, GroupConfig, MachineConfig
 from farm.config.lts_file import LTS_FILE
 from farm.netboot.settings import machine_settings
 from farm.node.lts.precedence import KnownMachine
+from farm.node.lts.reading import MAX_LTS_BYTES
 from farm.node.session.lts_values import FILE, SECRETS, LtsValues, settle, told_values
 from farm.node.settings import parse_settings
 
@@ -80,6 +81,14 @@ def test_whatever_the_file_holds_a_machine_starts(content: bytes) -> None:
         Path(name, "etc/lts.conf").write_bytes(content)
         settle(name, PC)
         assert all(isinstance(each, str) for each in told_values(name).found.values())
+
+
+@pytest.mark.parametrize("sign", ["é", "\\\\", "\x01", "\U0001f600"])
+def test_a_file_as_long_as_can_be_is_read_whole(tmp_path: Path, sign: str) -> None:
+    most = (MAX_LTS_BYTES - 100) // len(sign.encode())
+    told = settled(tmp_path, f'[default]\n  A = "{sign * most}"\n  LDM_PASSWORD = secret\n')
+    assert {"A", "LDM_PASSWORD"} == set(told.found)
+    assert told.text("A").count(sign[0])
 
 
 @pytest.mark.parametrize("written", ["", "x", "1.5", "-1", "101", "9" * 30, "٣"])

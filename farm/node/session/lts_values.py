@@ -22,6 +22,8 @@ FILE = "etc/farm/lts.json"
 """Variable → value, for all programs."""
 SECRETS = "etc/farm/lts-secrets.json"
 """The same of passwords, for root alone."""
+MOST = 12 * MAX_LTS_BYTES
+"""Characters of one of them: JSON writes a character of lts.conf with up to 6, one above U+FFFF with 12."""
 
 
 class LtsValues:
@@ -72,7 +74,7 @@ def told_values(root: str = "/") -> LtsValues:
     """What `settle` left, passwords only for root; nothing is set where there is no lts.conf."""
     found: dict[str, str] = {}
     for file in (FILE, SECRETS):
-        text = read(os.path.join(root, file))
+        text = read(os.path.join(root, file), MOST)
         found |= json.loads(text) if text else {}
     return LtsValues(found)
 

@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from typing import NamedTuple
 
+from farm.node.contract import PORT
 from farm.node.session.lts_screens import Screen
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.machine_setup import PACKAGES
@@ -123,4 +124,4 @@ def without_password(options: list[str]) -> tuple[list[str], str]:
 
 def _is_server(text: str) -> bool:
     host, _, port = text.partition(":")
-    return bool(HOST.fullmatch(host)) and (not port or (port.isdecimal() and int(port) < 65536))
+    return bool(HOST.fullmatch(host)) and (not port or bool(PORT.fullmatch(port)))

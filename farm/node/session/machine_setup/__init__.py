@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from farm.node.contract import MAX_FILE_BYTES
 from farm.node.files import read, write
 from farm.node.lts.precedence import KnownMachine
 from farm.node.session.lts_values import LtsValues
@@ -114,9 +115,9 @@ def unusable(key: str, value: str, why: str = "is not a valid value") -> str:
 
 
 def _write(change: Change, root: str) -> Iterable[str]:
-    texts = dict(change.files) | {
-        path: change.files.get(path, read(os.path.join(root, path))) + text for path, text in change.added.items()
-    }
+    texts = dict(change.files)
+    for path, text in change.added.items():
+        texts[path] = texts.get(path, read(os.path.join(root, path), MAX_FILE_BYTES)) + text
     for path, text in texts.items():
         try:
             write(os.path.join(root, path), text)

@@ -26,7 +26,11 @@ def main() -> int:
     host = told_values().text("SYSLOG_HOST").lower()
     if not HOST.fullmatch(host):
         return os.EX_CONFIG
-    family, _, _, _, address = socket.getaddrinfo(host, PORT, type=socket.SOCK_DGRAM)[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, PORT, type=socket.SOCK_DGRAM)[0]
+    except OSError as error:  # its unit tries again
+        sys.stderr.write(f"farm-node: SYSLOG_HOST: {host}: {error.strerror}\n")
+        return os.EX_TEMPFAIL
     with (
         socket.socket(family, socket.SOCK_DGRAM) as sender,
         subprocess.Popen(JOURNAL, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as journal,
