@@ -27,7 +27,7 @@ TAKEN = Cause(
 
 
 CLOSED = Cause(
-    "The fat clients' programs see no printers: CUPS of this server does not listen at {address}:{port}.",
+    "The fat clients' programs see no printers: CUPS of this server does not listen at {address}, port 631.",
     "Let the lab print, and say which queues are shared: lpadmin -p QUEUE -o printer-is-shared=true",
     "sudo cupsctl --share-printers",
     warns=True,
@@ -77,7 +77,7 @@ def _desk_printing(facts: ServerFacts) -> Outcome:
     try:
         socket.create_connection((address, IPP_PORT), ANSWER_SECONDS).close()
     except OSError:
-        return CLOSED.found(address=address, port=IPP_PORT)
+        return CLOSED.found(address=address)
     if hidden := [name for name in names if not cups.is_shared(name)]:
         return NOT_SHARED.found(queues=few(hidden), first=hidden[0])
     return fine(f"Fat clients can print on {few(names)}.")

@@ -190,6 +190,7 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
     ),
     "Boot, files and services": (
         Variable("FSTAB_#", TEXT, "a line of /etc/fstab", state=WORKS),
+        Variable("SHARED_FOLDERS", LIST, "not in LTSP", "folders of the server in sessions of fat clients", WORKS),
         Variable("CONFIGURE_FSTAB", BOOLEAN, "wrote /etc/fstab", "the root is mounted without it", IGNORED),
         Variable("MODULE_#", TEXT, "a kernel module to load, with options", state=WORKS),
         Variable("USE_LOCAL_SWAP", BOOLEAN, "use swap on the machine's own disk", state=WORKS),
