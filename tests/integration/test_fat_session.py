@@ -34,7 +34,8 @@ def environment(room: LoginRoom) -> dict[str, str]:
 
 
 def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
-    room.server.machine.write(f"{HOME}/.dmrc", "[Desktop]\nLanguage=C.UTF-8\n")
+    chosen = "[Desktop]\nLanguage=C.UTF-8\nSession=gnome\n"
+    room.server.machine.run("sh", "-c", f"echo '{chosen}' > {HOME}/.dmrc; chown {USER} {HOME}/.dmrc")
     room.client.start_greeter()
     sit_down(room)
 
@@ -44,6 +45,8 @@ def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
         *(found[key] for key in ("XDG_CACHE_HOME", "HOME", "LANG")),
     )
     assert [] == [name for name in found if name.startswith("FARM_")]
+    # What was chosen for sessions on the server still holds.
+    assert "Session=gnome" in room.server.machine.path(f"{HOME}/.dmrc").read_text()
     assert not found["XAUTHORITY"].startswith("/home/")
     joined = room.server.machine.path(f"{HOME}/session-id").read_text()
     assert all(f"({group})" in joined for group in ("audio", "video", "plugdev"))
@@ -54,6 +57,15 @@ def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
     assert "" == room.client.users()
     assert not home_is_mounted(room.client)
     until(lambda: not room.server.machine.processes(USER), "the connection stays")
+
+
+def test_a_guest_has_a_session_there_too(room: LoginRoom) -> None:
+    room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME=USER, LDM_PASSWORD=PASSWORD, LDM_LOGIN_TIMEOUT="1")
+    room.client.start_lightdm()
+    room.client.wait_for_session()
+
+    assert home_is_mounted(room.client)
+    assert any("xev" in each for each in room.client.machine.processes(USER))
 
 
 def test_who_logs_in_elsewhere_ends_the_session_and_finds_all_files(room: LoginRoom) -> None:

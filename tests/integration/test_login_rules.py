@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from farm.node.session.pam import greeter_mark, log_ins, unattended
+from farm.node.session.pam.unattended import LISTED
 from tests.lab import until
 from tests.login_room import GREETER, PASSWORD, SECOND, SERVER, USER, WINDOW, LoginRoom, LoginServer, login_room
 
@@ -221,7 +222,7 @@ def test_a_guest_presses_enter(own_room: LoginRoom) -> None:
     own_room.client.told(own_room.server.settings(), known={SECOND: [own_room.second.host_key()]})
     before = own_room.second.visits()
     own_room.client.start_lightdm()
-    own_room.client.wait_for_question()
+    own_room.client.wait_for_question(user=LISTED)
     until(lambda: GREETER in own_room.client.screen(), "the greeter does not appear")
     assert own_room.client.machine.path(greeter_mark.FILE).exists()
     assert before == own_room.second.visits()
@@ -244,7 +245,7 @@ def test_a_guest_is_logged_in_after_a_while(own_room: LoginRoom) -> None:
 def test_who_is_no_guest_chooses_to_type_a_name(own_room: LoginRoom) -> None:
     own_room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME="guest01")
     own_room.client.start_lightdm()
-    own_room.client.wait_for_question(user="guest01")
+    own_room.client.wait_for_question(user=LISTED)
     until(lambda: GREETER in own_room.client.screen(), "the greeter does not appear")
 
     # In the password's field it moves in the list above.

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import locale
 import os
+import re
 from collections.abc import Callable, Mapping
 
+from farm.node.files import read, write
 from farm.node.session.extras import printers
 from farm.node.session.lts_values import LtsValues, told_values
 from farm.node.session.pam.desktop_choice import LANGUAGE, chosen_language
+from farm.node.session.session_kind import FAT
 
 XSESSION = ("/etc/X11/Xsession", "x-session-manager")
 """The image's own desktop, whatever is chosen in the home for sessions on the server."""
@@ -19,9 +23,20 @@ def main() -> None:
     """Become the session of the image's desktop."""
     home = os.environ["HOME"]
     os.chdir(home)
+    keep_choice(home, os.environ.get("FARM_SESSION", ""))
     lts = told_values()
     environment = printers.environment(lts) | session_environment(os.environ, lts, home)
     os.execve(XSESSION[0], list(XSESSION), environment)
+
+
+def keep_choice(home: str, session: str) -> None:
+    """Let the user's choice for sessions on the server be as before: the display manager has put this one there."""
+    path = os.path.join(home, ".dmrc")
+    before = read(path)
+    after = re.sub(f"^Session={FAT}$", f"Session={session}" if session else "", before, flags=re.MULTILINE)
+    if after != before:
+        with contextlib.suppress(OSError):  # a home can be full
+            write(path, after)
 
 
 def session_environment(

@@ -64,6 +64,7 @@ def environment(account: ServerAccount, name: str, mac: str) -> dict[str, str]:
         "XDG_CACHE_HOME": fat_home.CACHE,
         "FARM_LANGUAGE": account.language,
         "FARM_ZONE": account.zone,
+        "FARM_SESSION": account.session,
     }
 
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from farm.node.contract import ADDRESS
-from farm.node.session.pam.desktop_choice import LANGUAGE
+from farm.node.session.pam.desktop_choice import LANGUAGE, SESSION
 
 FIRST_UID = 1000
 """Smaller ones are those of a system's own accounts, on each Linux."""
@@ -23,6 +23,7 @@ say passwd "$(getent passwd "$(id -u)")"
 say group "$(id -gn)"
 say client "${SSH_CONNECTION%% *}"
 say language "${LANG:-}"
+say session "$(sed -n 's/^Session=//p' "$HOME/.dmrc" 2> /dev/null | head -n 1)"
 say zone "$(readlink -f /etc/localtime)"
 [ -d "$HOME" ] && say home yes
 why=$(probe=$(mktemp "$HOME/.farm-XXXXXXXX" 2>&1) && rm -f "$probe" || echo "$probe")
@@ -57,6 +58,8 @@ class ServerAccount(NamedTuple):
     client: str = ""
     """The address of this machine, as the server sees it."""
     language: str = ""
+    session: str = ""
+    """What the user chose last for sessions on the server."""
     zone: str = ""
     """The server's time zone, such as Europe/Berlin; empty when that is not known."""
 
@@ -80,6 +83,7 @@ def parse_account(name: str, said: str) -> ServerAccount | None:
         _printable(fields[4].partition(",")[0]).replace(":", ""),
         found.get("client", "") if ADDRESS.fullmatch(found.get("client", "")) else "",
         found.get("language", "") if LANGUAGE.fullmatch(found.get("language", "")) else "",
+        found.get("session", "") if SESSION.fullmatch(found.get("session", "")) else "",
         zone[1] if zone else "",
     )
 

@@ -28,6 +28,8 @@ from farm.node.session.session_settings import SessionServer
 FILE = "/run/farm/unattended"
 """What the last one came to."""
 AUTOLOGIN, GUEST = "autologin", "guest"
+LISTED = "farm-guest"
+"""The guest's name in the greeter's list: lightdm would keep what it finds there of the user, who becomes another."""
 KINDS = {"LDM_AUTOLOGIN": AUTOLOGIN, "LDM_GUESTLOGIN": GUEST}
 """The first that is set counts."""
 MAX_TIMEOUT = 24 * 3600
@@ -59,7 +61,7 @@ class Unattended(NamedTuple):
     def begins_with(self, name: str | None, last: Last) -> bool:
         """Whether it is meant when the greeter begins with this name; None: with nobody's."""
         over = self.once and last.at and not last.failed
-        return not over and name == (self.user if self.in_list else None)
+        return not over and name == (LISTED if self.in_list else None)
 
 
 class Last(NamedTuple):
@@ -124,7 +126,7 @@ class Nobody:
 
 def account(own: Unattended | None) -> str:
     """The line of /etc/passwd by which the greeter offers a guest; empty when there is none."""
-    return client_account.line(own.user, "Guest") if own and own.in_list and USER_NAME.fullmatch(own.user) else ""
+    return client_account.line(LISTED, "Guest") if own and own.in_list and USER_NAME.fullmatch(own.user) else ""
 
 
 def invitation(own: Unattended, last: Last, left: str = "") -> str:
