@@ -218,6 +218,8 @@ def test_the_desktop_of_a_fat_client_is_a_layer_of_its_own(own: Path) -> None:
         "kde": [*shared, "fat-client"],
         "cad": [*shared, "desktop-xfce", "fat-client", "cad"],
     } == names
+    inputs = {name: current_inputs(recipe(room, name, own.parent), SOURCES).base for name in room.images}
+    assert 4 == len(set(inputs.values())), "each desktop is installed for itself"
 
 
 def test_a_desktop_in_an_image_that_runs_none_is_refused(own: Path) -> None:
