@@ -77,9 +77,9 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     lines = [("stage", f"{word}{since}"), ("address", node.address), ("MAC", node.mac)]
     if node.session is not None and node.session.agent is not None:
         lines += screen_lines(node.session.agent, now)
+    lines.append(("offers", offer_words(node)))
     if host is not None:
         lines += _login(host, now)
-    lines.append(("offers", offer_words(node)))
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
