@@ -20,7 +20,7 @@ import sys
 from farm.node.session.extras import RemoteFolder
 from farm.node.session.extras.sticks import EXTRA
 from farm.node.session.lts_values import told_values
-with EXTRA.during(told_values(), RemoteFolder()):
+with EXTRA.during(told_values(), RemoteFolder(str)):
     print("begun", flush=True)
     sys.stdin.read()
 """

@@ -109,7 +109,7 @@ def test_a_client_that_says_nothing_is_logged_out_by_a_server_that_does_not_look
     over = "ssh -F none -S /run/farm/login/ctl -o ProxyCommand=false -T -Y server"
 
     # Standard input stays open, and nothing comes but the line for a cookie.
-    room.client.machine.start("remote", "sh", "-c", f'(echo; sleep 1000) | {over} "$0"', remote)
+    room.client.machine.start("remote", "sh", "-c", f'(echo; echo; sleep 1000) | {over} "$0"', remote)
 
     until(lambda: "sleep 1000" in room.server.machine.processes(USER), "the session does not start")
     until(lambda: not room.server.machine.processes(USER), "the session goes on")

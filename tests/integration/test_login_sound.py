@@ -37,12 +37,13 @@ exec "$@"
 """
 EXTRAS = """
 import json, sys
-from farm.node.session.extras import RemoteFolder, during_session, look_all
+from farm.node.session.extras import RemoteFolder, during_session, look_all, on_server
 from farm.node.session.lts_values import told_values
 if sys.argv[1:] == ["look"]:
     print(json.dumps(look_all().get("sound", {})))
 else:
-    with during_session(told_values(), RemoteFolder()) as environment:
+    folder = RemoteFolder(lambda: on_server("mktemp -d /tmp/farm-XXXXXXXX 2>&1; true"))
+    with during_session(told_values(), folder) as environment:
         print(json.dumps(environment))
 """
 AS_SESSION = ("setpriv", "--reuid=64000", "--regid=64000", "--clear-groups")

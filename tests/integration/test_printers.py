@@ -35,7 +35,7 @@ import json
 from farm.node.session.extras import RemoteFolder
 from farm.node.session.extras.printers import EXTRA
 from farm.node.session.lts_values import told_values
-with EXTRA.during(told_values(), RemoteFolder()) as environment:
+with EXTRA.during(told_values(), RemoteFolder(str)) as environment:
     print(json.dumps(environment))
 """
 

@@ -11,7 +11,7 @@ import importlib
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from farm.node.session.lts_values import LtsValues
@@ -26,20 +26,24 @@ _FOLDER = re.compile("/tmp/farm-[A-Za-z0-9]{8}")
 
 
 class RemoteFolder:
-    """A folder of this session on the server, readable by its user alone; made when it is first asked for."""
+    """A folder of this session on the server, readable by its user alone.
+
+    ``say``: waits until the server says its path, or why there is none.
+    """
+
+    def __init__(self, say: Callable[[], str]) -> None:
+        self._say = say
 
     @functools.cached_property
-    def path(self) -> str:
-        """Its path; raises OSError when there can be none."""
-        made = on_server("mktemp -d /tmp/farm-XXXXXXXX").strip()
-        if not _FOLDER.fullmatch(made):
-            raise OSError("no folder can be made on the server")
-        return made
+    def _said(self) -> str:
+        return self._say().strip()
 
     @property
-    def made(self) -> str:
-        """The path, or empty when nobody has asked for it."""
-        return str(self.__dict__.get("path", ""))
+    def path(self) -> str:
+        """Its path; raises OSError when there can be none."""
+        if not _FOLDER.fullmatch(self._said):
+            raise OSError(self._said[-200:] or "the server does not say where it is")
+        return self._said
 
 
 class Extra:

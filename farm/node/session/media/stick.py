@@ -19,10 +19,9 @@ import signal
 import subprocess
 import sys
 import time
-from importlib import resources
 from typing import IO, Any, NamedTuple
 
-from farm.node.files import write
+from farm.node.files import read, write
 from farm.node.session.lts_values import told_values
 from farm.node.session.media import stick_cell
 from farm.node.session.media.stick_facts import KERNEL_NAME, Stick, found_at, parse, refusal
@@ -31,6 +30,7 @@ from farm.node.session.on_screen import message
 from farm.node.session.session_kind import FAT, kind_of
 from farm.node.session.ssh_client.ssh_command import HOME, SESSION_USER, over_master
 
+SCRIPT = os.path.join(os.path.dirname(__file__), "remote-stick.sh")
 NO_SSHFS, NO_FUSE, NO_PLACE = 94, 95, 96
 """Exit codes of the part on the server."""
 REASONS = {
@@ -87,8 +87,7 @@ def remote_command(name: str) -> str:
         "FARM_NO_FUSE": str(NO_FUSE),
         "FARM_NO_PLACE": str(NO_PLACE),
     }
-    script = resources.files("farm.node.session.media").joinpath("remote-stick.sh").read_text()
-    return "exec " + shlex.join(["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", script])
+    return "exec " + shlex.join(["env", *(f"{key}={value}" for key, value in said.items()), "sh", "-c", read(SCRIPT)])
 
 
 def _found(device: str) -> tuple[Stick, str]:

@@ -10,6 +10,7 @@ from farm.node.retry import pauses
 from farm.node.session.pam import client_account, log_ins, login_failure
 from farm.node.session.pam.interview import PASSWORD, Interview, Person
 from farm.node.session.pam.login_failure import ELSEWHERE, EXPIRED, FailureKind, LoginFailure
+from farm.node.session.pam.one_session import LOOK
 from farm.node.session.session_settings import SessionServer
 from farm.node.session.ssh_client import ssh_command
 from farm.node.session.ssh_client.ssh_run import run, run_in_terminal
@@ -25,14 +26,15 @@ _METHODS = ("keyboard-interactive", "password")
 
 Outcome = SessionServer | LoginFailure | None
 """The server to which there is a connection now, why there is none, or None when the user gave up."""
-Limit = Callable[[str], LoginFailure | None]
+Limit = Callable[[str, str], LoginFailure | None]
 
 
 class LogIn:
     """A user who wants to log in, on a machine whose display has a name (``:0``).
 
     ``repeats``: whether a failure is noted that is the same as before. ``limit``: says of a host, once the user is in,
-    why a session must not begin there. ``alive_count``: how long a server may be silent (ALIVE_COUNT).
+    why a session must not begin there; it is told what LOOK has printed. ``alive_count``: how long a server may be
+    silent (ALIVE_COUNT).
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class LogIn:
         display: str,
         *,
         repeats: bool = True,
-        limit: Limit = lambda host: None,
+        limit: Limit = lambda host, looked: None,
         alive_count: int = ssh_command.ALIVE_COUNT,
     ) -> None:
         self.user = user
@@ -54,6 +56,8 @@ class LogIn:
         self.password: str | None = None
         self._banner = ""
         """What a server says to everybody."""
+        self._looked = ""
+        """What the first command has printed."""
 
     def try_all(self, servers: Iterable[SessionServer]) -> Outcome:
         """Ask one after the other."""
@@ -88,7 +92,7 @@ class LogIn:
         failed = self._open(server, argv) or self._look(server)
         if failed and failed.kind is FailureKind.EXPIRED:
             failed = self._change(server) or self._open(server, argv) or self._look(server)
-        failed = failed or self.limit(server.host)
+        failed = failed or self.limit(server.host, self._looked)
         if failed:
             client_account.end_processes()
         return failed
@@ -145,8 +149,13 @@ class LogIn:
         return failed
 
     def _look(self, server: SessionServer) -> LoginFailure | None:
-        """Run a first command: only that shows an expired password, or a shell that runs nothing."""
-        said = run(ssh_command.over_master(f"echo {SENTINEL}", "-x", "-T"), self.display)
+        """Run a first command: only that shows an expired password, or a shell that runs nothing.
+
+        It looks for the user's other sessions by the way: each command is a time in which the user waits.
+        """
+        command = ssh_command.by_sh(f"echo {SENTINEL}; {LOOK}")
+        said = run(ssh_command.over_master(command, "-x", "-T"), self.display)
+        self._looked = said.stdout
         if SENTINEL in said.stdout.split():
             return None
         return login_failure.of_command(server.host, said.code, said.stdout, said.stderr)

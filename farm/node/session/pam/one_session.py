@@ -8,17 +8,16 @@ waits there for the machine's next sign of life has FARM_BEAT. Ended, that ends 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable
 
 from farm.node.contract import NAME
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.pam.login_failure import FailureKind, LoginFailure
-from farm.node.session.ssh_client.ssh_command import over_master
+from farm.node.session.ssh_client.ssh_command import by_sh, over_master
 from farm.node.session.ssh_client.ssh_run import run
 
 LOOK = "grep -sazhoe '^FARM_NAME=.*' /proc/[0-9]*/environ | tr '\\0' '\\n' | sort -u | head -n 20"
-"""Prints a line for each machine at which the user sits: environments of others cannot be read."""
+"""Of sh: prints a line for each machine at which the user sits: environments of others cannot be read."""
 END = """
 tries=0
 while grep -sazqe '^FARM_NAME=' /proc/[0-9]*/environ; do
@@ -37,21 +36,23 @@ ENDED = "FARM-ENDED"
 _AGREED = {"y", "yes"}
 
 
-def limit_to_one(lts: LtsValues, host: str, display: str, ask: Callable[[str], str | None]) -> LoginFailure | None:
-    """Find the user's other sessions on the server, and end them if that is wanted; why a new one must not begin.
+def limit_to_one(
+    lts: LtsValues, host: str, looked: str, display: str, ask: Callable[[str], str | None]
+) -> LoginFailure | None:
+    """End the user's other sessions on the server if that is wanted; why a new one must not begin.
 
-    ``ask``: puts a question to the user.
+    ``looked``: what LOOK has printed there. ``ask``: puts a question to the user.
     """
     if not lts.is_on("LDM_LIMIT_ONE_SESSION", True):
         return None
-    machines = _machines(_run(LOOK, display))
+    machines = _machines(looked)
     if not machines:
         return None
     if lts.is_on("LDM_LIMIT_ONE_SESSION_PROMPT", True):
         answer = ask(f"You are logged in at {' and '.join(machines)} already. Type yes to end that session.")
         if (answer or "").strip().lower() not in _AGREED:
             return LoginFailure(FailureKind.LOGGED_IN, host)
-    if ENDED not in _run(END, display).split():
+    if ENDED not in run(over_master(by_sh(END), "-x", "-T"), display).stdout.split():
         return LoginFailure(FailureKind.NOT_ENDED, host)
     return None
 
@@ -60,8 +61,3 @@ def _machines(said: str) -> list[str]:
     """The names of the machines; what is none is not shown."""
     names = (found[1] for line in said.splitlines() if (found := re.fullmatch("FARM_NAME=(.*)", line)))
     return sorted({name if NAME.fullmatch(name) else "another machine" for name in names})
-
-
-def _run(script: str, display: str) -> str:
-    """Run a script on the server by sh, whatever the user's shell is."""
-    return run(over_master(f"exec sh -c {shlex.quote(script)}", "-x", "-T"), display).stdout

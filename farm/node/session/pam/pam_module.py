@@ -87,8 +87,8 @@ def _authenticate(pamh: Any) -> int:
         greeter.tell(reason)
         return int(pamh.PAM_USER_UNKNOWN)
 
-    def limit(host: str) -> LoginFailure | None:
-        return limit_to_one(lts, host, _display(pamh), lambda text: greeter.ask(text, shown=True))
+    def limit(host: str, looked: str) -> LoginFailure | None:
+        return limit_to_one(lts, host, looked, _display(pamh), lambda text: greeter.ask(text, shown=True))
 
     log_in = LogIn(user, greeter, _display(pamh), limit=limit, alive_count=_alive_count(lts))
     outcome = _log_in(pamh, log_in, choose(settings, lts).servers)

@@ -6,9 +6,13 @@ What a user or server has said is never part of an option: the user's name is th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shlex
 
-from farm.node.session.session_settings import SessionServer
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # what ssh asks by (`askpass`) and each session wait for this module
+    from collections.abc import Iterable
+
+    from farm.node.session.session_settings import SessionServer
 
 SESSION_USER = "farm-session"
 """Owns the connection and all that a session runs here. ssh checks that who uses a connection has its owner's uid."""
@@ -83,6 +87,11 @@ def terminal(server: SessionServer, user: str, keys: str) -> list[str]:
 def over_master(command: str, *options: str) -> list[str]:
     """Run a command over the connection; with none it fails, and connects to nobody."""
     return [*_BARE, "-S", CONTROL, "-o", "ProxyCommand=false", *options, _PLACEHOLDER, *([command] if command else [])]
+
+
+def by_sh(script: str) -> str:
+    """A command that has sh run a script on the server, whatever the user's shell is."""
+    return f"exec sh -c {shlex.quote(script)}"
 
 
 def _alias(server: SessionServer) -> str:
