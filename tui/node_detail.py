@@ -57,16 +57,16 @@ CANARY_FACTS = {
 
 
 def slots(node: NodeStatus, live: Live) -> list[Slot]:
-    """All slots of a node, busy or not; jobs that it compiles for itself come after them."""
-    host = node.host
-    if host is None or not host.online:
-        return []
-    running = [job for job in live.jobs.values() if job.node == host.key and job.state is JobState.RUNNING]
-    taken = {job.slot: job for job in running if job.place in (JobPlace.REMOTE, JobPlace.OWN)}
-    number = max(host.slots, max(taken, default=-1) + 1)
-    own = [job for job in running if job.place not in (JobPlace.REMOTE, JobPlace.OWN)]
-    lanes = [Slot(lane, taken.get(lane)) for lane in range(number)]
-    return lanes + [Slot(number + extra, job) for extra, job in enumerate(own)]
+    """All slots of a node, busy or not, those of its spare daemon last; then jobs that it compiles for itself."""
+    lanes: list[Job | None] = []
+    own: list[Job] = []
+    for login in node.logins:
+        if login.online:
+            running = [job for job in live.jobs.values() if job.node == login.key and job.state is JobState.RUNNING]
+            taken = {job.slot: job for job in running if job.place in (JobPlace.REMOTE, JobPlace.OWN)}
+            lanes += [taken.get(lane) for lane in range(max(login.slots, max(taken, default=-1) + 1))]
+            own += [job for job in running if job.place not in (JobPlace.REMOTE, JobPlace.OWN)]
+    return [Slot(number, job) for number, job in enumerate([*lanes, *own])]
 
 
 def facts(node: NodeStatus, now: float) -> list[Line]:

@@ -13,6 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input, Static
 
 from farm.attach import Attachment
+from farm.view.desks import offer_words
 from farm.view.live import Live
 from farm.view.status import HostStatus, NodeStatus
 from farm.view.wording import count, duration
@@ -129,7 +130,8 @@ class NodesView(View):
     def _idle(self, node: NodeStatus) -> Cell:
         code = self._code(node)
         if code is None:
-            return ""
+            offer = offer_words(node)
+            return (f"in use: {offer.partition(' slots')[0]}", "muted") if offer else ""
         return code, "muted" if code in ("nothing-queued", "next", "off", "booting") else "warn"
 
     def _keeps(self, node: NodeStatus) -> bool:

@@ -136,7 +136,7 @@ class TimelineView(View):
     def _arrange(self, news: Iterable[Job]) -> None:
         """The lanes: as many as nodes have slots, or as jobs have shown."""
         slots = self._slots
-        hosts = [node.host for node in self.live.nodes.values() if node.host is not None]
+        hosts = [login for node in self.live.nodes.values() for login in node.logins]
         for host in hosts:
             if host.online and slots.get(host.key, 0) < host.slots:
                 slots[host.key] = host.slots

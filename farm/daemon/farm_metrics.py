@@ -14,7 +14,7 @@ from farm.api.answers import PrometheusTarget
 from farm.view.status import Overview
 from farm.watch.activity import Activity, Host, sample
 from farm.watch.events import Stage
-from farm.watch.state import Farm, Node, login_keys
+from farm.watch.state import Farm, Node, own_keys
 
 Family = GaugeMetricFamily | CounterMetricFamily
 NODE_LABELS = ("node", "mac")
@@ -154,8 +154,9 @@ def _nodes(farm: Farm) -> Iterator[Family]:
         if not logins and "compile" not in node.roles:
             continue
         ready.add_metric(labels, node.stage is Stage.READY)
-        slots.add_metric(labels, host.offered if host else 0)
-        running.add_metric(labels, host.running if host else 0)
+        both = [each for each in (host, farm.spare(node)) if each is not None and each.online]
+        slots.add_metric(labels, sum(each.offered for each in both))
+        running.add_metric(labels, sum(each.running for each in both))
         if host is not None:
             load.add_metric(labels, host.load / 1000)
             speed.add_metric(labels, host.speed)
@@ -167,7 +168,7 @@ def _nodes(farm: Farm) -> Iterator[Family]:
 
 def _logins(farm: Farm, node: Node) -> Iterator[Host]:
     """All that the scheduler knows a node by, also when it is away: what was counted once stays counted."""
-    for key in login_keys(node):
+    for key in own_keys(node):
         host = farm.activity.hosts.get(key)
         if host is not None:
             yield host

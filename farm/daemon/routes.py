@@ -46,7 +46,7 @@ from farm.view.live import Update
 from farm.view.status import NodeStatus, Status
 from farm.watch.activity import sample
 from farm.watch.activity.jobs import MAX_ENDED
-from farm.watch.state import Farm, login_keys
+from farm.watch.state import Farm, own_keys
 
 DIGITS = 10
 RESUMES = "it gets jobs again within a minute, when the scheduler next tries to reach it"
@@ -134,7 +134,7 @@ def find(farm: Farm, images: Mapping[str, str], key: str) -> NodeStatus:
     ours = farm.nodes.get(key.lower().replace("-", ":"))
     if ours is not None:
         return node_status(farm, ours, images)
-    by_host = {login: node for node in farm.nodes.values() for login in login_keys(node)}
+    by_host = {login: node for node in farm.nodes.values() for login in own_keys(node)}
     name, _, address = key.rpartition("@")
     nodes = [node for node in farm.nodes.values() if key and key in (node.name, node.address)]
     hosts = [

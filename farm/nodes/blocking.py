@@ -8,7 +8,7 @@ from typing import Literal
 
 from farm.scheduler import control
 from farm.view.status import IPV4, NodeStatus
-from farm.watch.state import Farm, login_keys
+from farm.watch.state import Farm, own_keys
 
 Order = Literal["block", "unblock", "kick"]
 PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,64}", re.ASCII)
@@ -23,6 +23,8 @@ def name_for_scheduler(node: NodeStatus, names: Collection[str] = (), blocked: C
     daemon is not used. ``names``: those of all daemons and machines, this one's too. ``blocked``: what the scheduler
     refuses; what stands there already is what can be taken back, the surest first.
     """
+    if len(node.logins) > 1 and node.address and node.name not in blocked:
+        return node.address  # its two daemons have two names
     name = node.host.name if node.host else node.name
     for each in (node.address, name, node.name):
         if each and each in blocked:
@@ -33,7 +35,7 @@ def name_for_scheduler(node: NodeStatus, names: Collection[str] = (), blocked: C
 
 def names(farm: Farm) -> list[str]:
     """What daemons and machines are called, each as often as it is."""
-    ours = {key for node in farm.nodes.values() for key in login_keys(node)}
+    ours = {key for node in farm.nodes.values() for key in own_keys(node)}
     hosts = (host.name for key, host in farm.activity.hosts.items() if key not in ours)
     return [*(node.name for node in farm.nodes.values()), *hosts]
 

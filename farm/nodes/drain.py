@@ -142,11 +142,13 @@ async def drain_node(
             raise FarmError(
                 f"{name} cannot {told} on order.", "The daemon is not a node of this farm.", "Drain it without --then."
             )
-        gate = Gate(instance, listed.address, listed.port, patience + GRACE)
+        gates = [Gate(instance, each.address, each.port, patience + GRACE) for each in listed]
         order = Ordered(node.mac or node.key, "drain", time.time(), os.getpid())
-        async with _closed(gate):
+        async with contextlib.AsyncExitStack() as closed:
+            for gate in gates:
+                await closed.enter_async_context(_closed(gate))
             with noted(home, order) as struck:
-                await _in_time(_until_idle(scheduler, node, gate, report, struck), patience, name)
+                await _in_time(_until_idle(scheduler, node, gates, report, struck), patience, name)
                 return await _afterwards(home, instance, node, name, then)
 
 
@@ -174,27 +176,28 @@ async def _in_time(idle: Awaitable[None], patience: float, name: str) -> None:
         ) from None
 
 
-async def _listed(scheduler: Control, node: NodeStatus) -> ListedNode:
-    """The daemon as the scheduler lists it, of several of its name and address the busiest. Raises FarmError."""
-    key = node.host.key if node.host else (node.name, node.address)
-    listed = parse_nodes(await scheduler.ask("listcs"))
-    found = [each for each in listed if (printable(each.name), each.address) == key]
+async def _listed(scheduler: Control, node: NodeStatus) -> list[ListedNode]:
+    """Its daemons as the scheduler lists them, of several of one name and address the busiest. Raises FarmError."""
+    keys = [login.key for login in node.logins] or [(node.name, node.address)]
+    listed = sorted(parse_nodes(await scheduler.ask("listcs")), key=lambda each: each.jobs)
+    by_key = {(printable(each.name), each.address): each for each in listed}
+    found = [by_key[key] for key in keys if key in by_key]
     if not found:
         raise FarmError(
             f"{node.name} is not logged in to the scheduler.",
             "So there are no jobs to wait for.",
             "List the nodes: farm node list",
         )
-    return max(found, key=lambda each: each.jobs)
+    return found
 
 
 async def _until_idle(
-    scheduler: Control, node: NodeStatus, gate: Gate, report: Report, struck: Callable[[], bool]
+    scheduler: Control, node: NodeStatus, gates: list[Gate], report: Report, struck: Callable[[], bool]
 ) -> None:
     """Wait until the scheduler gives it no more jobs and it has none left. Raises FarmError when it is called off."""
     shut_out = False
     while True:
-        jobs = (await _listed(scheduler, node)).jobs
+        jobs = sum(each.jobs for each in await _listed(scheduler, node))
         if struck():
             raise FarmError(f"{node.name} is no longer drained.", f"{CALLED_OFF}.", "")
         if shut_out and not jobs:
@@ -202,7 +205,7 @@ async def _until_idle(
         left = f"{count(jobs, 'job')} left"
         report(node.name, left if shut_out else f"{left}; the scheduler notices within {NOTICE_SECONDS:.0f} s")
         await asyncio.sleep(DRAIN_POLL_SECONDS)
-        shut_out = shut_out or await asyncio.to_thread(gate.shut_out)
+        shut_out = shut_out or all([await asyncio.to_thread(gate.shut_out) for gate in gates])
 
 
 async def _afterwards(home: Home, instance: Instance, node: NodeStatus, name: str, then: Then) -> str:

@@ -28,13 +28,13 @@ from farm.view.status import (
 from farm.view.unverified import unverified_images
 from farm.watch.activity import Host, Scheduler, Totals
 from farm.watch.events import Stage, WatchedService
-from farm.watch.state import NO_JOBS, Farm, Node, login_keys
+from farm.watch.state import NO_JOBS, Farm, Node, own_keys
 
 
 def build(farm: Farm, instance: Instance, farmd_why: str = "") -> Status:
     """The status of a farm. ``farmd_why``: why farmd could not be asked; only the services are known then."""
     nodes = (node_status(farm, node, instance.images) for node in farm.nodes.values())
-    ours = {key for node in farm.nodes.values() for key in login_keys(node)}
+    ours = {key for node in farm.nodes.values() for key in own_keys(node)}
     scheduler = farm.activity.scheduler
     others = [host for key, host in sorted(farm.activity.hosts.items()) if key not in ours]
     refused = (other_status(host, scheduler) for host in others if _is_kept_out(host, scheduler))

@@ -14,7 +14,7 @@ from msgspec import Struct
 from farm.view.from_state import node_status, other_status, unseen_status
 from farm.view.status import NodeStatus, Overview
 from farm.watch.activity import MAX_SAMPLES, Activity, Host, HostKey, Job, Sample
-from farm.watch.state import Farm, Node, login_keys
+from farm.watch.state import Farm, Node, own_keys
 
 SNAPSHOT_ENDED = 2000
 """Ended jobs that a snapshot brings."""
@@ -126,7 +126,7 @@ def _all_nodes(farm: Farm, overview: Overview) -> Iterator[NodeStatus]:
 
 def _ours(farm: Farm) -> dict[HostKey, Node]:
     """The machines by what they log in as, whether they are logged in or not."""
-    return {key: node for node in farm.nodes.values() for key in login_keys(node)}
+    return {key: node for node in farm.nodes.values() for key in own_keys(node)}
 
 
 def _changed_nodes(old: Farm, new: Farm, overview: Overview) -> Iterator[NodeStatus]:
@@ -188,15 +188,16 @@ class Live:
         else:
             for key in update.gone:
                 node = self.nodes.pop(key, None)
-                if node is not None and node.host is not None and self.by_host.get(node.host.key) == key:
-                    del self.by_host[node.host.key]
+                for login in node.logins if node is not None else ():
+                    if self.by_host.get(login.key) == key:
+                        del self.by_host[login.key]
             for id in update.lost:
                 self.jobs.pop(id, None)
         self.overview = update.overview or self.overview
         for node in update.nodes:
             self.nodes[node.key] = node
-            if node.host is not None:
-                self.by_host[node.host.key] = node.key
+            for login in node.logins:
+                self.by_host[login.key] = node.key
         for job in update.ended:
             self.jobs.pop(job.id, None)
             self.ended.append(job)

@@ -6,6 +6,7 @@ import re
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farm.node.contract import ROLES
 from farm.scheduler.discovery import FoundScheduler
@@ -104,6 +105,31 @@ class CompileStatus(Struct, frozen=True):
     """Its log-in at the scheduler, or its last one."""
     agent: CompileTold | None = None
     """What its agent last said; null while it says nothing, and of a daemon that has no agent of ours."""
+    spare: HostStatus | None = None
+    """The log-in of its second iceccd, whose slots go while somebody uses the machine; null where there is none."""
+
+    @property
+    def together(self) -> HostStatus | None:
+        """Both daemons as one, with the slots that are offered now."""
+        if self.host is None or self.spare is None:
+            return self.host
+        return with_spare(self.host, self.spare)
+
+
+def with_spare(host: HostStatus, spare: HostStatus) -> HostStatus:
+    """A machine's first daemon with what its spare one adds; the spare one is logged in only while it is offered."""
+    return replace(
+        host,
+        slots=host.slots + spare.slots * spare.online,
+        load=host.load if host.slots or not spare.online else spare.load,
+        speed=host.speed or spare.speed,
+        installing=host.installing or spare.installing,
+        jobs_running=host.jobs_running + spare.jobs_running,
+        jobs_done=host.jobs_done + spare.jobs_done,
+        jobs_failed=host.jobs_failed + spare.jobs_failed,
+        busy_ms=host.busy_ms + spare.busy_ms,
+        last=max(host.last, spare.last),
+    )
 
 
 class SessionStatus(Struct, frozen=True):
@@ -155,8 +181,17 @@ class NodeStatus(Struct, frozen=True, kw_only=True):
 
     @property
     def host(self) -> HostStatus | None:
-        """Its log-in at the scheduler, or its last one; None when it has none, or is not one to compile."""
-        return None if self.compile is None else self.compile.host
+        """Its log-in at the scheduler, or its last one, with its spare daemon's jobs and slots.
+
+        None when it has none, or is not one to compile.
+        """
+        return None if self.compile is None else self.compile.together
+
+    @property
+    def logins(self) -> list[HostStatus]:
+        """Its daemons, each by itself: one, or of a machine at which people sit two."""
+        both = () if self.compile is None else (self.compile.host, self.compile.spare)
+        return [login for login in both if login is not None]
 
     @property
     def environments(self) -> list[HeldEnvironment] | None:

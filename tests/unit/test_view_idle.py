@@ -43,12 +43,17 @@ def having(**changes: object) -> NodeStatus:
     return replace(NODE, compile=CompileStatus(replace(NODE.host, **changes)))
 
 
+assert NODE.host is not None
+NO_SLOTS = replace(NODE.host, slots=0)
+
+
 @pytest.mark.parametrize(
     ("node", "expected"),
     [
         (having(jobs_running=1), ""),
         (having(no_remote=True), "no-remote"),
         (having(slots=0), "no-slots"),
+        (replace(NODE, compile=CompileStatus(NO_SLOTS, CompileTold(True, 4, offered=0, in_use=True))), "in-use"),
         (having(installing=990.0, load=1000), "installing"),
         (having(load=1000), "load-1000"),
         (replace(NODE, compile=CompileStatus(), stage=Stage.OFF), "off"),

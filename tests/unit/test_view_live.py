@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from farm.config import FIRST_KIND, Config
 from farm.instance import Instance
+from farm.nodes.blocking import name_for_scheduler
 from farm.scheduler import protocol
 from farm.view.from_state import bare_overview, build, build_bare, overview
 from farm.view.live import Live, Update, decode, delta, encode, snapshot
@@ -208,6 +209,32 @@ def test_a_machine_carries_a_section_for_each_role_that_it_has() -> None:
     assert 2 == plain["schema"]
     assert (None, "ready", ()) == (plain["nodes"][0]["compile"], plain["nodes"][0]["stage"], status.nodes[0].roles)
     assert "pc01" == plain["nodes"][0]["telemetry"]["name"]
+
+
+def test_a_machine_with_two_daemons_is_one_node() -> None:
+    offering = TelemetrySeen(MAC, ADDRESS, TOLD, 122.0, RolesTold(CompileTold(True, slots=4, offered=4)))
+    events = [*BUSY, login(123.0, 4, "pc01.spare", ADDRESS, 3), offering, said(protocol.JobBegun(2, 4, 0), 202.0)]
+    farm = after(*events)
+    status = build(farm, RUNNING)
+    node = next(each for each in status.nodes if each.mac)
+    assert node.host is not None
+    assert [4, 3] == [login.slots for login in node.logins]
+    assert (7, 1) == (node.host.slots, node.host.jobs_running)
+    assert "pc01.spare" not in [host.name for host in status.hosts]
+    assert MAC == follow([after(*BUSY), farm]).by_host["pc01.spare", ADDRESS]
+    assert ADDRESS == name_for_scheduler(node), "an order is for both"
+
+    left = after(logout(204.0, 4), farm=farm)
+    node = next(each for each in build(left, RUNNING).nodes if each.mac)
+    assert node.host is not None
+    assert 4 == node.host.slots
+
+
+def test_a_machine_that_offers_nothing_while_it_is_used_is_ready() -> None:
+    used = RolesTold(CompileTold(True, slots=4, offered=0, in_use=True))
+    events = [BootEvent(Stage.POWERED, 100.0, MAC), BootEvent(None, 100.0, MAC, ADDRESS), up(110.0)]
+    farm = after(*events, login(120.0, 1, "pc01", ADDRESS, 0), TelemetrySeen(MAC, ADDRESS, TOLD, 121.0, used))
+    assert Stage.READY is farm.nodes[MAC].stage
 
 
 def test_what_is_of_another_schema_is_not_taken_for_this_one() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
 from farm.node.ports import ICECCD_PORT
+from farm.view.desks import offer_words
 from farm.view.from_state import host_status
 from farm.view.roles import Idle, RoleView, absent, ordered
 from farm.view.status import CompileStatus, NodeStatus, Overview
@@ -34,7 +35,12 @@ class CompileView(RoleView):
             return None
         told = node.told if node.verified and node.telemetry is not None else None
         login = None if host is None else host_status(host, farm.activity.scheduler)
-        return CompileStatus(login, None if told is None else told.compile)
+        spare = farm.spare(node)
+        return CompileStatus(
+            login,
+            None if told is None else told.compile,
+            None if spare is None else host_status(spare, farm.activity.scheduler),
+        )
 
     def idle(self, node: NodeStatus, nodes: Iterable[NodeStatus], overview: Overview, time: float) -> Idle | None:
         """Why it compiles nothing."""
@@ -69,6 +75,9 @@ def _cannot(node: NodeStatus, overview: Overview, time: float) -> Idle | None:
     if host.no_remote:
         why = "was started with --no-remote, or not by root, so it cannot chroot"
         return Idle("no-remote", f"Its daemon takes no jobs from others: it {why}.")
+    told = node.compile.agent if node.compile else None
+    if not host.slots and told is not None and told.in_use:
+        return Idle("in-use", f"Somebody uses the machine: it offers {offer_words(node)}.")
     if not host.slots:
         return Idle("no-slots", "Its daemon offers no slots (iceccd -m 0): it only submits.")
     if host.installing:

@@ -45,7 +45,7 @@ from farm.watch.state.records import (
     Node,
     Reading,
     default_name,
-    login_keys,
+    own_keys,
 )
 
 __all__ = [
@@ -66,7 +66,7 @@ __all__ = [
     "default_name",
     "fold",
     "initial",
-    "login_keys",
+    "own_keys",
     "questions",
     "resumed",
 ]

@@ -37,7 +37,9 @@ def _compile(role: str, node: Node, host: Host | None) -> Stage:
         return AGENT
     # iceccd logs in with load 1000, at which no job is given; it tells its true load some 3 s later.
     open_for_jobs = host.load < NO_JOBS or READY in node.stages
-    works = host.slots > 0 and not host.no_remote and node.says_ready(role)
+    # A machine at which people sit may offer nothing while they do.
+    offers = host.slots > 0 or (node.told is not None and node.told.compile is not None and node.told.compile.in_use)
+    works = offers and not host.no_remote and node.says_ready(role)
     return READY if works and open_for_jobs else REGISTERED
 
 

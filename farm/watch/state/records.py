@@ -8,7 +8,7 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.node.contract import FIRST_ROLES
+from farm.node.contract import FIRST_ROLES, SPARE
 from farm.node.ports import TELEMETRY_PORT
 from farm.watch.activity import Activity, Host, HostKey
 from farm.watch.events import Beacon, Finding, Ordered, Stage, WatchedService
@@ -195,6 +195,11 @@ class Farm(Struct, frozen=True, kw_only=True):
         last = max((host for host in known if host is not None), key=lambda host: host.since, default=None)
         return None if last is None else replace(last, online=False)
 
+    def spare(self, node: Node) -> Host | None:
+        """The login of a node's spare iceccd, or its last one in this boot; None where there is none."""
+        known = (self.activity.hosts.get(key) for key in spare_keys(node))
+        return next((host for host in known if host is not None and host.since >= node.started), None)
+
 
 def default_name(mac: str) -> str:
     """What a node calls itself when the server gives it no name."""
@@ -204,3 +209,13 @@ def default_name(mac: str) -> str:
 def login_keys(node: Node) -> tuple[HostKey, ...]:
     """By what a scheduler may know a node: its name or the one it makes up, each with its address."""
     return tuple((name, node.address) for name in dict.fromkeys((node.name, default_name(node.mac))))
+
+
+def spare_keys(node: Node) -> tuple[HostKey, ...]:
+    """By what a scheduler may know the second iceccd of a node at which people sit (farm/node/desk/)."""
+    return tuple((name + SPARE, address) for name, address in login_keys(node))
+
+
+def own_keys(node: Node) -> tuple[HostKey, ...]:
+    """All by which a scheduler may know a node."""
+    return (*login_keys(node), *spare_keys(node))
