@@ -8,7 +8,7 @@ import pytest
 
 from tests.fat_room import AS_USER, HOME, as_user, fat_room, home_is_mounted
 from tests.lab import until
-from tests.login_room import PASSWORD, USER, LoginRoom
+from tests.login_room import CLIENT, PASSWORD, USER, LoginRoom
 
 WRITER = "trap 'echo last word; exit' TERM; exec >> ~/written; echo first word; while :; do sleep 0.05; done"
 
@@ -108,12 +108,15 @@ def test_without_a_home_nobody_is_let_in(room: LoginRoom, change: str, undo: str
 
 def test_a_full_home_lets_its_user_in_to_empty_it(room: LoginRoom) -> None:
     small = f"mount -t tmpfs -o size=64k,mode=700,uid=$(id -u {USER}) full {HOME}"
+    keys = f"mkdir {HOME}/.ssh; echo ssh-ed25519 OWN > {HOME}/.ssh/authorized_keys; chown -R {USER} {HOME}"
     fill = f"head -c 1M /dev/zero > {HOME}/much; chown {USER} {HOME}/much"
-    room.server.machine.run("sh", "-c", f"{small}; {fill}")
+    room.server.machine.run("sh", "-c", f"{small}; {keys}; {fill}")
 
     entered, said = room.client.log_in(USER, PASSWORD)
 
     assert entered, said
+    # No key of the session, and the user's own are untouched.
+    assert "ssh-ed25519 OWN\n" == as_user(room, "cat", f"{HOME}/.ssh/authorized_keys")
     assert "write error" in as_user(room, "sh", "-c", "cat /etc/services > ~/new", check=False)
     as_user(room, "rm", f"{HOME}/much")
     as_user(room, "sh", "-c", "cat /etc/services > ~/new")
@@ -174,3 +177,18 @@ def test_the_users_own_program_cannot_use_the_connection(room: LoginRoom) -> Non
 
     assert "through\n" not in as_user(room, *over, check=False)
     assert "Permission denied" in as_user(room, "cat", "/run/farm/login/key", check=False)
+
+
+def test_the_key_of_a_session_stands_beside_the_users_own(room: LoginRoom) -> None:
+    keys = room.server.machine.path(f"{HOME}/.ssh/authorized_keys")
+    own = f"mkdir -p {HOME}/.ssh; printf 'ssh-ed25519 OWN' > {HOME}/.ssh/authorized_keys"
+    room.server.machine.run("sh", "-c", f"{own}; chown -R {USER} {HOME}/.ssh")
+    assert room.client.log_in(USER, PASSWORD)[0]
+
+    first, second = keys.read_text().splitlines()
+    assert "ssh-ed25519 OWN" == first
+    assert second.startswith(f'restrict,from="{CLIENT}",expiry-time="') and second.endswith(" farm-session@pc01")
+
+    room.client.log_out()
+    assert "ssh-ed25519 OWN\n" == keys.read_text()
+    room.server.machine.run("rm", "-r", f"{HOME}/.ssh")

@@ -15,6 +15,14 @@ from tests.login_room import SSHD, SSHD_PAM
 from tests.slow.test_thin_client import NAME, PASSWORD, USER, colours, log_in, told
 
 HOME = f"/home/{USER}"
+GANESHA = """
+NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }
+NFSV4 { Graceless = true; RecoveryBackend = fs; RecoveryRoot = /run/nfs;
+  Only_Numeric_Owners = true; Allow_Numeric_Owners = true; }
+NFS_KRB5 { Active_krb5 = false; }
+EXPORT { Export_Id = 2; Path = /home; Pseudo = /home; Access_Type = RW; Squash = Root_Squash; SecType = sys;
+  Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,8 @@ def server(client: Lab) -> Iterator[OwnRoot]:
         own_root(client.namespace, Path(folder), "server") as host,
     ):
         host.write("/etc/pam.d/sshd", SSHD_PAM)
+        # Of the server's own root, which is an overlay, nothing can be exported.
+        host.run("mount", "-t", "tmpfs", "-o", "mode=755", "homes", "/home")
         host.run("useradd", "--create-home", "--shell", "/bin/bash", "--uid", "4321", USER)
         host.run("chpasswd", "--crypt-method", "SHA256", input=f"{USER}:{PASSWORD}\n")
         host.write("/etc/ssh/sshd_config", SSHD + "KbdInteractiveAuthentication yes\n")
@@ -72,3 +82,25 @@ def test_a_user_has_a_desktop_there_and_files_on_the_server(client: Lab, server:
     assert HOME not in on_node(client, "cat /proc/mounts")
     until(lambda: not server.processes(USER), "the connection stays")
     assert server.path(f"{HOME}/made-here").exists()
+
+
+def test_a_home_by_nfs_where_lts_conf_says_so(client: Lab, server: OwnRoot) -> None:
+    server.run("mkdir", "-p", "/run/nfs")
+    server.write("/run/nfs/ganesha.conf", GANESHA)
+    server.start("nfs", "ganesha.nfsd", "-F", "-f", "/run/nfs/ganesha.conf", "-L", "STDERR", "-p", "/run/nfs/pid")
+    # As a boot leaves it that has found this in lts.conf.
+    client.farm("node", "ssh", NAME, "--", """echo '{"NFS_HOME": "yes"}' > /etc/farm/lts.json""")
+
+    log_in(client)
+    until(lambda: told(client)["users"], "nobody is logged in")
+    until(lambda: on_node(client, f"pgrep -u {USER} -x xfce4-panel"), "there is no panel")
+
+    assert f"{HOME} nfs4" in on_node(client, "cat /proc/mounts")
+    client.farm("node", "ssh", NAME, "--", f"runuser -u {USER} -- sh -c 'echo fast > {HOME}/made-here'")
+    assert (
+        "4321 fast"
+        == server.run("sh", "-c", f"echo $(stat -c %u {HOME}/made-here) $(cat {HOME}/made-here)").stdout.strip()
+    )
+    assert f"{USER} logged out" in client.farm("node", "logout", NAME, "--yes").stdout
+    until(lambda: not told(client)["users"] and told(client)["greeter"], "the greeter does not come back")
+    assert HOME not in on_node(client, "cat /proc/mounts")

@@ -35,15 +35,22 @@ REOPEN_SECONDS, REOPEN_PAUSES = 600.0, (1.0, 10.0)
 _EDIT = """
 umask 077
 mkdir -p ~/.ssh && cd ~/.ssh && [ ! -h authorized_keys ] || exit 1
-[ -e authorized_keys ] || : > authorized_keys
-cp -p authorized_keys .farm-keys && grep -v " $mark$" authorized_keys > .farm-keys
-[ "$?" -le 1 ] || exit 1
+trap 'rm -f .farm-keys' EXIT
+if [ -e authorized_keys ]; then
+	cp -p authorized_keys .farm-keys || exit 1
+	grep -v " $mark$" authorized_keys > .farm-keys
+	[ "$?" -le 1 ] || exit 1
+fi
 if [ -n "$key" ]; then
 	ends=$(date -d "+$hours hours" +%Y%m%d%H%M) || exit 1
 	only=restrict,from=\\"${SSH_CONNECTION%% *}\\",expiry-time=\\"$ends\\"
 	echo "$only $key $mark" >> .farm-keys || exit 1
 fi
-mv .farm-keys authorized_keys && [ -s authorized_keys ] || rm -f authorized_keys
+if [ -s .farm-keys ]; then
+	mv .farm-keys authorized_keys
+else
+	rm -f authorized_keys
+fi
 """
 """Runs on the server: replaces this machine's line, and no other."""
 
