@@ -181,7 +181,8 @@ def test_the_users_own_program_cannot_use_the_connection(room: LoginRoom) -> Non
 
 def test_the_key_of_a_session_stands_beside_the_users_own(room: LoginRoom) -> None:
     keys = room.server.machine.path(f"{HOME}/.ssh/authorized_keys")
-    own = f"mkdir -p {HOME}/.ssh; printf 'ssh-ed25519 OWN' > {HOME}/.ssh/authorized_keys"
+    lines = "ssh-ed25519 LEFT farm-session@pc99\\nssh-ed25519 OWN"
+    own = f"mkdir -p {HOME}/.ssh; printf '{lines}' > {HOME}/.ssh/authorized_keys"
     room.server.machine.run("sh", "-c", f"{own}; chown -R {USER} {HOME}/.ssh")
     assert room.client.log_in(USER, PASSWORD)[0]
 

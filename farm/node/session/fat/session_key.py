@@ -38,7 +38,7 @@ mkdir -p ~/.ssh && cd ~/.ssh && [ ! -h authorized_keys ] || exit 1
 trap 'rm -f .farm-keys' EXIT
 if [ -e authorized_keys ]; then
 	cp -p authorized_keys .farm-keys || exit 1
-	grep -v " $mark$" authorized_keys > .farm-keys
+	grep -v " $gone$" authorized_keys > .farm-keys
 	[ "$?" -le 1 ] || exit 1
 fi
 if [ -n "$key" ]; then
@@ -52,7 +52,7 @@ else
 	rm -f authorized_keys
 fi
 """
-"""Runs on the server: replaces this machine's line, and no other."""
+"""Runs on the server. A new key is the only one of a session: a machine that was cut off before does not come back."""
 
 
 def make(server: SessionServer, user: str) -> None:
@@ -102,7 +102,8 @@ def reopen(wanted: Callable[[], bool]) -> bool:
 def edit_command(key: str, name: str) -> str:
     """What the user's shell on the server runs to have this key, or none, of the machine with this name."""
     mark = f"farm-session@{name if NAME.fullmatch(name) else 'unnamed'}"
-    words = (f"key={key}", f"mark={mark}", f"hours={HOURS}")
+    gone = "farm-session@[a-z0-9-]*" if key else mark
+    words = (f"key={key}", f"mark={mark}", f"gone={gone}", f"hours={HOURS}")
     return f"exec env {shlex.join(words)} sh -c {shlex.quote(_EDIT)}"
 
 
