@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
@@ -15,9 +14,9 @@ from farm.cli.output import err, out, show_json
 from farm.cli.status import plain_table
 from farm.config import Config, Inherited, MachineConfig
 from farm.config.edit import Values, with_machine
-from farm.config.file import line_of, load, parse, read_text
+from farm.config.file import load, parse, read_text
 from farm.config.machine_words import covers, is_pattern, range_names
-from farm.config.problem import dotted
+from farm.config.origins import Origins, SettingOrigin
 from farm.config.values import Mac
 from farm.errors import ConfigError, FarmError, UsageError
 from farm.errors.hints import hint
@@ -54,7 +53,8 @@ def machine() -> None:
 def list_machines(home: Home, machines: str | None, as_json: bool) -> None:
     """List MACHINES (default: all): group, image, root, slots, and the line of farm.yaml that says so."""
     config = load(home.config, home.options)
-    rows = [_row(home.config, config, each) for each in (select(machines, config) if machines else config.listed)]
+    origins = Origins(home)
+    rows = [_row(origins, each) for each in (select(machines, config) if machines else config.listed)]
     if as_json:
         show_json({"schema": SCHEMA, "file": str(home.config), "machines": rows})
         return
@@ -70,16 +70,17 @@ def list_machines(home: Home, machines: str | None, as_json: bool) -> None:
 
 
 def _cell(setting: dict[str, Any]) -> str:
-    """The value, and the line of farm.yaml; none for a default."""
-    return f"{setting['value']}:{setting['line']}" if setting["line"] else str(setting["value"])
+    """The value, and the line of farm.yaml, or of another file that says so; none for a default."""
+    at = msgspec.convert(setting, SettingOrigin).at.removeprefix("farm.yaml:")
+    return f"{setting['value']}:{at}" if at else str(setting["value"])
 
 
-def _row(path: Path, config: Config, each: MachineConfig) -> dict[str, Any]:
-    group = next((name for name in config.groups if each in members(name, config)), "")
-    row: dict[str, Any] = {"name": each.name, "mac": each.mac, "group": group, "boot": each.boot}
+def _row(origins: Origins, each: MachineConfig) -> dict[str, Any]:
+    group = origins.group(each)
+    row: dict[str, Any] = {"name": each.name, "mac": each.mac, "group": group.value if group else "", "boot": each.boot}
     for key in INHERITED:
-        place, value = config.setting(each, key)
-        row[key] = {"value": value, "key": dotted(place), "line": line_of(path, place)}
+        origin = origins.setting(each, key)
+        row[key] = msgspec.to_builtins(origin)
     return row
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from farm.cli.attach_options import attach_options
 from farm.cli.lazy import LazyGroup
-from farm.cli.next_boot import NextBoot, SettingOrigin, next_boot
+from farm.cli.next_boot import NextBoot, next_boot, settings_table
 from farm.cli.output import out, show_json
 from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text
 from farm.errors import FarmError
@@ -151,6 +151,8 @@ def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_j
         show_json({"schema": STATUS_SCHEMA, "node": {**msgspec.to_builtins(found), **msgspec.to_builtins(more)}})
         return
     out.print(_facts(found, idle, boots, now))
+    if boots:
+        out.print(settings_table(boots, found))
     if found.stages:
         out.print(_stages(found))
 
@@ -187,26 +189,15 @@ def _facts(found: NodeStatus, idle: Idle | None, boots: NextBoot | None, now: fl
 
 
 def _images(found: NodeStatus, boots: NextBoot | None) -> list[tuple[str, str | Text]]:
-    """What it runs, what its next boot gets, and which lines of farm.yaml say so."""
+    """What it runs, and what its next boot gets."""
     outdated = " (its next boot gets another version)" if found.outdated else ""
     facts: list[tuple[str, str | Text]] = [("image", (found.image or "unknown") + outdated)]
     if boots:
         facts.append(("next boot", f"{boots.image or 'no image'}, root by {boots.root}"))
-        facts.append(("image from", _reason(boots.image_from, found.kind)))
-        facts.append(("root from", _reason(boots.root_from, found.root)))
-        facts.append(("slots from", f"{boots.slots_from} ({boots.slots_from.value or 'one per processor'})"))
-        if {"compile", "session"} <= set(found.roles):
-            facts.append(("when used", f"{boots.when_used_from} ({boots.when_used_from.value})"))
         if boots.lts_conf:
             said = f"{count(len(boots.lts_conf), 'variable')} for it: farm lts show {found.name}"
             facts.append(("lts.conf", hint(said)))
     return facts
-
-
-def _reason(reason: SettingOrigin, serves: str) -> str:
-    """``serves``: what the farm serves, which came up with an earlier farm.yaml if it is another."""
-    later = "" if reason.value == serves else hint(f" now says {reason.value}. Apply it: sudo farm up")
-    return f"{reason}{later}"
 
 
 def _host(host: HostStatus) -> list[tuple[str, str | Text]]:

@@ -150,17 +150,20 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
 
     def kernel_options_of(self, machine: MachineConfig | None) -> str:
         """What is added to a machine's kernel command line: of two values of an option the kernel takes the last."""
-        image = self.images.get(self.image_of(machine))
-        nearest_last = [section for _, section in self._own(machine)][::-1]
-        return " ".join(
-            each.kernel_options for each in (self.nodes, image, *nearest_last) if each and each.kernel_options
-        )
+        return " ".join(section.kernel_options for _, section in self.layers(machine) if section.kernel_options)
 
     def files_of(self, machine: MachineConfig | None) -> list[FileConfig]:
         """The files that a machine gets, one for each path: the nearest wins, machine, group, all."""
-        nearest_last = [section for _, section in self._own(machine)][::-1]
-        found = {file.path: file for section in (self.nodes, *nearest_last) for file in section.files}
-        return list(found.values())
+        layers = self.layers(machine)
+        return list({file.path: file for _, section in layers for file in getattr(section, "files", ())}.values())
+
+    def layers(
+        self, machine: MachineConfig | None
+    ) -> list[tuple[Place, NodesConfig | NamedImageConfig | GroupConfig | MachineConfig]]:
+        """The sections that add up for a machine, with where they are: all, its image, its group, itself."""
+        name = self.image_of(machine)
+        image = [(("images", name), self.images[name])] if name in self.images else []
+        return [(("nodes",), self.nodes), *image, *[*self._own(machine)][::-1]]
 
     @property
     def roots(self) -> set[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -79,9 +79,14 @@ def where(path: Path | None, place: Place) -> str:
 
 def line_of(path: Path, place: Place) -> int | None:
     """The line of a key in a farm.yaml that loads; None when the key is not in it, so that its default holds."""
+    return lines_of(path).get(place)
+
+
+def lines_of(path: Path) -> Mapping[Place, int]:
+    """The line of every key in a farm.yaml that loads."""
     text = _read(path)
     root = None if text is None else _compose(text, str(path))
-    return None if root is None else Reader(root).lines.get(place)
+    return {} if root is None else Reader(root).lines
 
 
 def _read(path: Path) -> str | None:

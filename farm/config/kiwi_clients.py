@@ -66,11 +66,10 @@ class KiwiClient(Struct, frozen=True, kw_only=True):
     files: list[FileConfig] = []
     lines: list[KiwiLine] = []
 
-    @property
-    def root_line(self) -> KiwiLine | None:
-        """The line that says by what the machine reads its root."""
-        said = (line for line in reversed(self.lines) if line.text.startswith(tuple(_ROOTS)) and not line.warning)
-        return next(said, None)
+    def line_of(self, said: str) -> KiwiLine | None:
+        """The last line that sets something, by how its text goes on after the variable: `root: `, `files: /opt/a `."""
+        found = (line for line in reversed(self.lines) if f": {said}" in line.text and not line.warning)
+        return next(found, None)
 
     @property
     def warnings(self) -> list[KiwiLine]:

@@ -27,9 +27,13 @@ SERVER = "10.99.32.1"
 PORT = 8765
 
 
-@pytest.fixture
-def lab(monkeypatch: pytest.MonkeyPatch) -> Iterator[Namespace]:
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ICECC_TESTS", "1")  # iceccd comes back after 3 s, not 20 to 51
+
+
+@pytest.fixture
+def lab() -> Iterator[Namespace]:
     with namespaces(f"{SERVER}/24") as (namespace,):
         yield namespace
 

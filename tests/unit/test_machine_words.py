@@ -229,8 +229,9 @@ def test_a_mistake_is_said_and_the_file_is_as_it_was(home: Path, words: tuple[st
 def test_the_list_says_which_line_decides(home: Path) -> None:
     found = json.loads(farm(home, "list", "pc01", "--json").output)["machines"][0]
     assert found["group"] == "room-b"
-    assert found["image"] == {"value": "thin-client", "key": "groups.room-b.image", "line": 20}
-    assert found["slots"] == {"value": 4, "key": "machines[0].slots", "line": 7}
+    said = {"value": "thin-client", "key": "groups.room-b.image", "file": str(home / "farm.yaml"), "line": 20}
+    assert found["image"] == said
+    assert found["slots"] == {"value": 4, "key": "machines[0].slots", "file": str(home / "farm.yaml"), "line": 7}
     assert found["root"]["line"] is None
     assert "thin-client:20" in farm(home, "list").output
     assert set(KEYS) >= {"image", "root", "slots", "when_used", "address", "boot", "kernel_options"}
