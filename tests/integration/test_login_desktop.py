@@ -156,20 +156,20 @@ while True:
     with door.accept()[0] as peer:
         peer.sendall(said)
 """
-LANGUAGE_MENU, SESSION_MENU, SECOND_ROW, PASSWORD_FIELD = (670, 12), (732, 12), 65, (450, 300)
-"""Where they are on the screen of 800 x 600, in pixels from the left and the top."""
+SESSION_MENU, LANGUAGE_MENU = 2, 3
+"""How far to the left of the one that F10 opens."""
 
 
-def choose(client: ThinClient, menu: tuple[int, int]) -> None:
-    """Take the second entry of a menu."""
+def choose(client: ThinClient, menu: int) -> None:
+    """Take the second entry of a menu, by keys."""
 
     def windows() -> int:
         return len(client.on_screen("xdotool", "search", "--onlyvisible", "--name", GREETER).stdout.split())
 
     before = windows()
-    client.on_screen("xdotool", "mousemove", *map(str, menu), "click", "1")
+    client.on_screen("xdotool", "key", "F10")
     until(lambda: windows() > before, "the menu does not open")
-    client.on_screen("xdotool", "mousemove", "650", str(SECOND_ROW), "click", "1")
+    client.on_screen("xdotool", "key", *["Left"] * menu, "Down", "Down", "Return")
     until(lambda: windows() == before, "nothing is chosen")
 
 
@@ -185,7 +185,6 @@ def test_session_and_language_of_the_server_are_chosen_at_the_greeter(room: Logi
     client.wait_for_question()
     choose(client, LANGUAGE_MENU)
     choose(client, SESSION_MENU)
-    client.on_screen("xdotool", "mousemove", *map(str, PASSWORD_FIELD), "click", "1")
     client.type(PASSWORD)
     client.wait_for_session()
 
