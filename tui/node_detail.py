@@ -15,7 +15,7 @@ from textual.widgets import Static
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.view.boot import marks
-from farm.view.desks import offer_words, session_kind_words
+from farm.view.desks import nearly_full, offer_words, session_kind_words
 from farm.view.live import Live
 from farm.view.roles import Idle
 from farm.view.session_words import extra_lines, round_trip_words
@@ -83,10 +83,11 @@ def facts(node: NodeStatus, now: float) -> list[Line]:
     if node.image:
         lines.append(("image", node.image + (", its next boot gets another one" if node.outdated else "")))
     if told is not None:
+        full = " ▲ nearly used up" * nearly_full(node)
         lines += [
             ("processors", f"{len(told.cpu.percent)}, {fmean(told.cpu.percent or [0]):.0f} % in use"),
             ("load average", " ".join(f"{each:.2f}" for each in told.load)),
-            ("memory", f"{size(told.memory.available)} free of {size(told.memory.total)}"),
+            ("memory", f"{size(told.memory.available)} free of {size(told.memory.total)}{full}"),
             ("RAM disk", f"{size(told.overlay.used)} written of {size(told.overlay.total)}"),
             ("network", f"{told.network.nic} {size(told.network.received)} in, {size(told.network.sent)} out"),
             ("up", duration(told.uptime)),

@@ -12,7 +12,15 @@ from textual.binding import Binding, BindingType
 from farm.attach import Attachment
 from farm.errors import FarmError
 from farm.history.log_in_records import LogInRecord
-from farm.view.desks import desk_totals, desks_words, jobs_beside, kind_of_session, memory_left, processor_percent
+from farm.view.desks import (
+    desk_totals,
+    desks_words,
+    jobs_beside,
+    kind_of_session,
+    memory_left,
+    nearly_full,
+    processor_percent,
+)
 from farm.view.live import Live
 from farm.view.session_words import round_trip_words
 from farm.view.status import NodeStatus
@@ -161,7 +169,7 @@ class SessionsView(View):
 
     def _memory_left(self, log_in: LogInRecord) -> Cell:
         node = self._desk(log_in)
-        return memory_left(node) if node else ""
+        return (memory_left(node), "warn" if nearly_full(node) else None) if node else ""
 
     def _memory(self, log_in: LogInRecord) -> int | None:
         node = self._desk(log_in)

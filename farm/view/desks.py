@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean
 
+from farm.node.scarcity import scarce
 from farm.view.status import DeskTotals, NodeStatus
 from farm.view.wording import count, size
 
@@ -51,6 +52,14 @@ def offer_words(node: NodeStatus) -> str:
 def processor_percent(node: NodeStatus) -> float | None:
     """Percent of all its processors in use, as its agent says."""
     return fmean(node.telemetry.cpu.percent) if node.telemetry and node.telemetry.cpu.percent else None
+
+
+def nearly_full(node: NodeStatus) -> bool:
+    """Whether its RAM is nearly used up, by programs or by what is written to its root."""
+    told = node.telemetry
+    return told is not None and bool(
+        scarce(told.memory.available, told.memory.total, told.overlay.used, told.overlay.total)
+    )
 
 
 def memory_left(node: NodeStatus) -> str:

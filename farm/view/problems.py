@@ -126,12 +126,12 @@ def _crowded_desks(farm: Farm) -> Iterator[Finding]:
     """Desks in use whose RAM is nearly used up: whoever sits there is told so as well, as long as that helps."""
     for node in farm.nodes.values():
         told = node.telemetry if node.verified and not node.silent else None
-        users = node.told.session.users if told and node.told and node.told.session else []
-        if not told or not users or _is_full(node):
+        in_use = node.told and node.told.session and node.told.session.users
+        if not told or not in_use or _is_full(node):
             continue
         if scarce(told.memory.available, told.memory.total, told.overlay.used, told.overlay.total):
             left = f"{size(told.memory.available)} of memory, {size(told.overlay.total - told.overlay.used)} for files"
-            what = f"The RAM of {node.name}, where {users[0].name} is logged in, is nearly full: {left}."
+            what = f"The RAM of {node.name}, where somebody is logged in, is nearly full: {left}."
             fix = f"Ask to save, and to close programs: sudo farm node message {node.name} TEXT"
             yield Finding("desk-nearly-full", what, fix, node.name)
 

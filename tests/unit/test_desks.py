@@ -8,11 +8,20 @@ from rich.console import Console
 
 from farm.cli.session import _plain, sessions_table
 from farm.cli.status import nodes_table, summary
-from farm.view.desks import desk_totals, desks_words, jobs_beside, memory_left, offer_words, session_kind_words
+from farm.view.desks import (
+    desk_totals,
+    desks_words,
+    jobs_beside,
+    memory_left,
+    nearly_full,
+    offer_words,
+    session_kind_words,
+)
 from farm.view.status import CompileStatus, DeskTotals, NodeStatus, Status
 from farm.watch.activity import Totals
-from farm.watch.node_telemetry import CompileTold
+from farm.watch.node_telemetry import CompileTold, Memory
 from tests.unit import tui_fixtures as fixtures
+from tui.node_detail import facts
 
 
 def printed(shown: object) -> list[str]:
@@ -45,6 +54,14 @@ def test_desks_are_counted_among_all_machines() -> None:
 def test_it_is_said_that_a_machine_in_use_offers_fewer_slots(agent: CompileTold, words: str) -> None:
     assert offer_words(told(agent)).startswith(words)
     assert bool(words) == bool(offer_words(told(agent)))
+
+
+def test_a_desk_that_is_nearly_full_is_marked() -> None:
+    desk = fixtures.fat_desk()
+    assert desk.telemetry is not None
+    low = replace(desk, telemetry=replace(desk.telemetry, memory=Memory(total=4 << 30, available=100 << 20)))
+    assert (False, True) == (nearly_full(desk), nearly_full(low))
+    assert ("memory", "100.0 MiB free of 4.0 GiB ▲ nearly used up") in facts(low, fixtures.NOW)
 
 
 def test_a_machine_that_tells_nothing_shows_nothing() -> None:

@@ -159,7 +159,7 @@ def test_a_desk_in_use_is_named_before_it_is_full() -> None:
     assert codes(farm(430 << 20, session=SessionTold(ready=True))) == []
     assert codes(farm(300 << 20, session=used)) == []
     said = build(farm(0, 90 << 20, session=used), RUNNING).problems[0]
-    assert said.startswith("The RAM of pc01, where alice is logged in, is nearly full: 90.0 MiB of memory")
+    assert said.startswith("The RAM of pc01, where somebody is logged in, is nearly full: 90.0 MiB of memory")
 
 
 def test_a_node_that_the_scheduler_counts_on_and_that_does_not_answer_is_named() -> None:

@@ -22,7 +22,8 @@ from farm.node.session.ssh_client.ssh_run import run
 
 PLACE = f"{RUN}/shared"
 DEFAULT = "/srv/shared"
-MAX_FOLDERS = 8
+MAX_FOLDERS = 6
+"""sshd takes ten sessions by one connection (MaxSessions): the home is one, and short commands need some."""
 _FOLDER = re.compile("/(srv|mnt|media|opt)(/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){1,4}")
 
 
