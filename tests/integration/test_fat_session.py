@@ -19,10 +19,10 @@ def room() -> Iterator[LoginRoom]:
         yield room
 
 
-def sit_down(room: LoginRoom) -> None:
-    """Log in by typing, at a greeter that is there."""
+def sit_down(room: LoginRoom, attempts: int = 1) -> None:
+    """Log in by typing, at a greeter that is there, with so many log-ins in all."""
     room.client.type(USER)
-    room.client.wait_for_question()
+    room.client.wait_for_question(attempts)
     room.client.type(PASSWORD)
     until(lambda: WINDOW in room.client.screen(), "the session does not appear")
 
@@ -58,6 +58,13 @@ def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
     assert not home_is_mounted(room.client)
     until(lambda: not room.server.machine.processes(USER), "the connection stays")
 
+    # The same again, and an order of the server to log out.
+    sit_down(room, attempts=2)
+    done = room.client.machine.run("/usr/bin/python3", "-I", "-m", "farm.node", "logout", input="{}")
+    assert {"users": [USER], "error": ""} == json.loads(done.stdout)
+    room.client.wait_for_greeter(times=3)
+    assert not home_is_mounted(room.client)
+
 
 def test_a_guest_has_a_session_there_too(room: LoginRoom) -> None:
     room.client.set_lts(LDM_GUESTLOGIN="True", LDM_USERNAME=USER, LDM_PASSWORD=PASSWORD, LDM_LOGIN_TIMEOUT="1")
@@ -89,17 +96,6 @@ def test_who_logs_in_elsewhere_ends_the_session_and_finds_all_files(room: LoginR
     room.client.wait_for_greeter(times=2)
 
 
-def test_an_order_to_log_out(room: LoginRoom) -> None:
-    room.client.start_greeter()
-    sit_down(room)
-
-    done = room.client.machine.run("/usr/bin/python3", "-I", "-m", "farm.node", "logout", input="{}")
-
-    assert {"users": [USER], "error": ""} == json.loads(done.stdout)
-    room.client.wait_for_greeter(times=2)
-    assert not home_is_mounted(room.client)
-
-
 def test_a_server_that_starts_again_does_not_end_the_session(room: LoginRoom) -> None:
     room.client.start_greeter()
     sit_down(room)
@@ -127,7 +123,7 @@ def test_a_cable_that_is_out_for_a_moment_is_waited_for(room: LoginRoom) -> None
     sit_down(room)
     room.client.machine.run("ip", "link", "set", "lab0", "down")
     writer = room.client.machine.start("writer", *AS_USER, "sh", "-c", "echo patience > ~/patience")
-    time.sleep(5)
+    time.sleep(4)
     assert writer.poll() is None
     room.client.machine.run("ip", "link", "set", "lab0", "up")
 
@@ -137,6 +133,8 @@ def test_a_cable_that_is_out_for_a_moment_is_waited_for(room: LoginRoom) -> None
 
 
 def test_a_log_out_while_the_server_is_away_comes_to_an_end(room: LoginRoom) -> None:
+    room.client.patch("fat/session_keeper.py", "PUT_AWAY_SECONDS = 8", "PUT_AWAY_SECONDS = 1")
+    room.client.patch("fat/session_key.py", "REMOVE_SECONDS = 8.0, 3.0", "REMOVE_SECONDS = 8.0, 0.5")
     room.client.start_greeter()
     sit_down(room)
     room.client.machine.run("ip", "link", "set", "lab0", "down")
