@@ -26,12 +26,16 @@ class Answer:
     body: bytes
 
 
+EVERYBODY = "ff:ff:ff:ff:ff:ff"
+
+
 class Initiator:
     """Frames from one interface, with a MAC of its own; made and used inside the interface's namespace."""
 
-    def __init__(self, interface: str, *, mac: str, shelf: int = 7, slot: int = 1) -> None:
+    def __init__(self, interface: str, *, mac: str, shelf: int = 7, slot: int = 1, to: str = EVERYBODY) -> None:
         self.mac = bytes.fromhex(mac.replace(":", ""))
         self._target = struct.pack("!HB", shelf, slot)
+        self._to = bytes.fromhex(to.replace(":", ""))
         self._tag = 0
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(AOE))
         self._socket.bind((interface, AOE))
@@ -44,11 +48,11 @@ class Initiator:
         self._socket.close()
 
     def ask(self, command: int, body: bytes, *, vlans: Tags = ()) -> Answer | None:
-        """Send a frame to all targets on the wire, with these VLAN tags, and return the answer, or None."""
+        """Send a frame, by default to all targets on the wire, with these VLAN tags, and return the answer, or None."""
         self._tag += 1
         tagged = b"".join(struct.pack("!HH", kind, number) for kind, number in vlans)
         header = struct.pack("!HBB3sBI", AOE, 0x10, 0, self._target, command, self._tag)
-        self._socket.send((b"\xff" * 6 + self.mac + tagged + header + body).ljust(60, b"\0"))
+        self._socket.send((self._to + self.mac + tagged + header + body).ljust(60, b"\0"))
         while True:
             try:
                 frame = self._socket.recv(9216)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 
 from farm import command, export
+from farm.export.aoe import SENDER_MAC
 from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -57,9 +58,30 @@ def interface_index(instance: Instance) -> str:
     return found.stdout.strip() if found.returncode == 0 else ""
 
 
+def mac_address(instance: Instance) -> str:
+    """That of the lab's interface; empty when there is none."""
+    found = command.run([*in_namespace(instance), "cat", f"/sys/class/net/{instance.interface}/address"], check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def keep_mac_address(instance: Instance) -> None:
+    """Have a bridge keep the MAC address that it has, also when ports are added or taken away.
+
+    One that nobody gave an address has the lowest of its ports': when that port goes, nodes send to nobody.
+    """
+    prefix, name = in_namespace(instance), instance.interface
+    is_bridge = command.run([*prefix, "test", "-d", f"/sys/class/net/{name}/bridge"], check=False).returncode == 0
+    if is_bridge and (address := mac_address(instance)):
+        command.run([*prefix, "ip", "link", "set", "dev", name, "address", address])
+
+
 def _services(home: Home, instance: Instance) -> list[Service]:
     store = Store(home.images)
-    exports = export.services(instance, store, home.runtime)
+    known = {SENDER_MAC: mac_address(instance)}
+    exports = [
+        replace(each, environment={**each.environment, **known}) if "net_raw" in (each.capabilities or ()) else each
+        for each in export.services(instance, store, home.runtime)
+    ]
     return [*_core_services(home, instance), *exports, *virtual_machine.services(home, instance, store)]
 
 

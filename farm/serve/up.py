@@ -36,7 +36,7 @@ from farm.serve.healing import Report, wait_until_healthy
 from farm.serve.image_transfer import publish_again, pull_images
 from farm.serve.mirror import mirror
 from farm.serve.remains import config_of, own_namespaces, remove_network, require_own_namespace
-from farm.serve.service_list import ENVIRONMENTS, INTERFACE, in_namespace, interface_index, services
+from farm.serve.service_list import ENVIRONMENTS, INTERFACE, in_namespace, interface_index, keep_mac_address, services
 from farm.serve.versions import versions_in_use
 from farm.session_server import sshd_settings
 from farm.supervisor import Supervisor
@@ -294,6 +294,7 @@ def _set_up_network(home: Home, instance: Instance) -> Instance:
     allow_socket_buffer(export.socket_buffer_needed(config, instance.exports, instance.mtu), home.runtime)
     if instance.namespace is not None:
         virtual_network.create(instance.namespace, instance.mtu, len(instance.machines))
+    keep_mac_address(instance)
     prefix = in_namespace(instance)
     present = command.run([*prefix, "ip", "-o", "addr", "show", "dev", instance.interface]).stdout.split()
     wanted = (config.address, f"{render.ula_prefix(config.name)}::{2 if config.mirror else 1}/64")

@@ -34,6 +34,8 @@ The last rule: the kernel strips VLAN tags that belong to no interface only afte
 they hid.
 """
 
+SENDER_MAC = "FARM_MAC"
+"""Environment variable: the interface's MAC address when vblade was started, which goes on to answer by it."""
 HANG_SECONDS = 1.0
 """A vblade that leaves frames unread for so long, and does not work meanwhile, hangs."""
 
@@ -108,8 +110,12 @@ class Aoe:
     def ask(self, instance: Instance, pid: int, root: Root) -> str:
         """vblade cannot be asked from its own machine: a frame does not come back to where it was sent.
 
-        Seen is whether it has the right file open, and reads the frames that come.
+        Seen is whether it has the right file open, answers by the interface's address, and reads the frames that come.
         """
+        if other := _former_address(pid, instance.interface):
+            raise OSError(
+                f"it answers by {other}, which is no longer the address of {instance.interface}: sudo farm up"
+            )
         if os.geteuid() == 0 and not self.serves(pid, root):
             raise OSError(f"it serves a file that was replaced or removed since: {root.file}")
         waiting, worked = _waiting_frames(pid), _processor_time(pid)
@@ -140,6 +146,15 @@ def vblade(slot: int, file: Path, *, shelf: int, interface: str, buffer: int) ->
 
 def _service(slot: int) -> str:
     return f"aoe-{slot}"
+
+
+def _former_address(pid: int, interface: str) -> str:
+    """The MAC address by which a vblade answers, if the interface has another one by now; else empty."""
+    with contextlib.suppress(psutil.Error):
+        started = psutil.Process(pid).environ().get(SENDER_MAC, "")
+        now = [each.address for each in psutil.net_if_addrs().get(interface, []) if each.family == psutil.AF_LINK]
+        return started if started and now and started not in now else ""
+    return ""
 
 
 def _waiting_frames(pid: int) -> int:
