@@ -15,6 +15,8 @@ from pathlib import Path
 from farm.errors import CommandError, MissingProgramError
 
 log = logging.getLogger(__name__)
+NO_END = -1
+"""In place of the exit code of a program that did not end in its time."""
 
 PACKAGES = {
     "curl": "curl",
@@ -89,7 +91,7 @@ def run(
         )
     except subprocess.TimeoutExpired as late:
         output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
-        raise CommandError(list(argv), -1, f"{output}\nno end after {timeout} s", fix) from late
+        raise CommandError(list(argv), NO_END, f"{output}\nno end after {timeout} s", fix) from late
     log.debug("exit %s: %s", done.returncode, done.stdout[-2000:])
     if check and done.returncode:
         raise CommandError(list(argv), done.returncode, done.stdout, fix)

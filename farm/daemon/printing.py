@@ -12,8 +12,9 @@ from pathlib import Path
 
 import msgspec
 
+from farm import command
 from farm.daemon.watchdog import Now
-from farm.errors import NOT_JSON, FarmError
+from farm.errors import NOT_JSON, CommandError, FarmError
 from farm.home import Home, write_atomic
 from farm.serve import cups
 from farm.serve.print_queues import ClientPrinter, Plan, SeenPrinter, plan, printers
@@ -75,11 +76,15 @@ class QueueKeeper:
                 log.info("The queue %s prints on %s.", printer.queue, printer.uri)
             except FarmError as error:
                 failures.append(str(error))
+                if _hangs(error):
+                    return failures
         for words in found.commands:
             try:
                 cups.carry_out(words)
             except FarmError as error:
                 failures.append(str(error))
+                if _hangs(error):
+                    return failures
         return failures
 
     def _remember(self, memory: dict[str, SeenPrinter], now: float) -> list[str]:
@@ -98,6 +103,11 @@ class QueueKeeper:
         if complaint and complaint != self._complaint:
             log.warning("Printing: %s", complaint)
         self._complaint = complaint
+
+
+def _hangs(error: FarmError) -> bool:
+    """Whether CUPS took longer than it may: then it is asked no more in this round, as each question takes as long."""
+    return isinstance(error, CommandError) and error.returncode == command.NO_END
 
 
 def _recall(path: Path) -> dict[str, SeenPrinter]:

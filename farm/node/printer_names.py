@@ -53,5 +53,7 @@ def queue_names(node: str, printers: Iterable[tuple[str, int, str]]) -> dict[str
     for device, port, model in sorted(printers, key=lambda each: each[1]):
         words = re.sub("[^A-Za-z0-9]+", "-", model or device.rpartition("/")[2]).strip("-") or "printer"
         name = f"{node}-{words[:40]}"
-        names[device] = name if name not in names.values() else f"{name}-{port}"
+        # For CUPS two names are one that differ in their letters' case alone.
+        taken = name.lower() in {each.lower() for each in names.values()}
+        names[device] = f"{name}-{port}" if taken else name
     return names

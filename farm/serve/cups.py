@@ -7,15 +7,18 @@ import re
 import shutil
 import socket
 import struct
+import subprocess
 from collections.abc import Sequence
 
 from farm import command
-from farm.errors import FarmError
+from farm.errors import CommandError, FarmError
 from farm.serve.print_queues import RAW, ClientPrinter, Queue, best_driver, creation, mark
 
 SOCKET = "/run/cups/cups.sock"
 SECONDS = 60.0
 """For one command: looking for a driver reads the descriptions of thousands."""
+NOTHING = "No destinations added"
+"""What lpstat says when it fails because there is no queue."""
 _PRINTER = re.compile(r"printer (\S+) (disabled|is|now)\b")
 _DEVICE = re.compile(r"device for (\S+): (\S+)")
 _JOB = re.compile(r"(\S+)-\d+\s")
@@ -53,13 +56,13 @@ def _here(pid: int) -> bool:
 
 
 def queues() -> list[Queue]:
-    """All that there are, ours and those of others."""
-    return parse("\n".join(_run([*words]) for words in (("lpstat", "-l", "-p"), ("lpstat", "-v"), ("lpstat", "-o"))))
+    """All that there are, ours and those of others. Raises FarmError."""
+    return parse("\n".join(_listed(words) for words in (("lpstat", "-l", "-p"), ("lpstat", "-v"), ("lpstat", "-o"))))
 
 
 def is_shared(queue: str) -> bool:
     """Whether other computers may print on it, where CUPS listens to them."""
-    return "printer-is-shared=true" in _run(["lpoptions", "-p", queue]).split()
+    return "printer-is-shared=true" in _run(["lpoptions", "-p", queue]).stdout.split()
 
 
 def parse(text: str) -> list[Queue]:
@@ -93,7 +96,7 @@ def parse(text: str) -> list[Queue]:
 def make(farm: str, printer: ClientPrinter) -> None:
     """Make a queue, with the driver for its model if CUPS has one. Raises FarmError."""
     device_id = printer.device_id
-    listed = _run(["lpinfo", "--device-id", device_id, "-m"]) if device_id else ""
+    listed = _run(["lpinfo", "--device-id", device_id, "-m"]).stdout if device_id else ""
     model = best_driver(listed, printer)
     try:
         carry_out(creation(farm, printer, model))
@@ -117,5 +120,13 @@ def carry_out(words: Sequence[str]) -> None:
     command.run(words, timeout=SECONDS, env={"LC_ALL": "C"})
 
 
-def _run(words: list[str]) -> str:
-    return command.run(words, timeout=SECONDS, check=False, env={"LC_ALL": "C"}).stdout
+def _run(words: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    return command.run(words, timeout=SECONDS, check=False, env={"LC_ALL": "C"})
+
+
+def _listed(words: Sequence[str]) -> str:
+    """What lpstat lists. Raises FarmError: where it fails, there may be queues all the same."""
+    done = _run(words)
+    if done.returncode and NOTHING not in done.stdout:
+        raise CommandError([*words], done.returncode, done.stdout)
+    return done.stdout

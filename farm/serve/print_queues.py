@@ -152,7 +152,9 @@ def plan(
     """What makes the queues those that are wanted; ``memory``: by queue; times: Unix."""
     present = {printer.queue: printer for printer in wanted}
     ours = {queue.name: queue for queue in existing if queue.location.endswith(mark(farm))}
-    taken = {queue.name for queue in existing} - ours.keys()
+    # For CUPS two names are one that differ in their letters' case alone.
+    others = {queue.name.lower() for queue in existing} - {name.lower() for name in ours}
+    taken = sorted(name for name in present if name.lower() in others)
     seen = {name: SeenPrinter(each.mac, each.key, now) for name, each in present.items() if name not in taken}
     commands = [words for name in seen if name in ours for words in _refresh(ours[name], present[name])]
     renamed = {(each.mac, each.key): name for name, each in seen.items()}
@@ -172,7 +174,7 @@ def plan(
             if ours[name].enabled and now - max(last.seen, watching_since) > AWAY_SECONDS:
                 commands.append(["cupsdisable", "-r", AWAY, name])
     missing = [present[name] for name in seen if name not in ours]
-    return Plan(missing, commands, sorted(taken & present.keys()), {**kept, **seen})
+    return Plan(missing, commands, taken, {**kept, **seen})
 
 
 def _refresh(queue: Queue, printer: ClientPrinter) -> Iterable[list[str]]:

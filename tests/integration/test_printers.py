@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Iterator, Sequence
@@ -223,6 +224,58 @@ def test_a_cups_that_hangs_is_said_and_asked_again(
         silent.listen()
         QueueKeeper(tmp_path / "printers.json", 0.0).keep(FARM, [printer], 1e9)
     assert "no end after 0.5 s" in caplog.text
+
+
+def test_a_queue_of_others_stays_theirs_however_it_is_spelt(
+    room: PrintingRoom, keeper: QueueKeeper, caplog: pytest.LogCaptureFixture
+) -> None:
+    cups.carry_out(["lpadmin", "-p", QUEUE.upper(), "-v", "socket://10.99.7.9:9100", "-m", "raw", "-L", "office"])
+    room.plug_in()
+    keep(room, keeper, told(room))
+    keep(room, keeper, (), 1e9 + 2 * GONE_SECONDS)
+    found = queue(QUEUE.upper())
+    assert ("socket://10.99.7.9:9100", "office") == (found.uri, found.location)
+    assert f"the queue {QUEUE} is not the farm's" in caplog.text
+
+
+def test_an_lpstat_that_fails_is_not_taken_for_no_queues(
+    room: PrintingRoom,
+    keeper: QueueKeeper,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    room.plug_in()
+    keep(room, keeper, told(room))
+    with monkeypatch.context() as broken:
+        put_program(tmp_path, broken, "lpstat", "echo 'lpstat: Server error' >&2; exit 1")
+        keep(room, keeper, (), 1e9 + 2 * AWAY_SECONDS)
+    assert "lpstat: Server error" in caplog.text
+    # Forgotten, its fourteen days would begin now.
+    keep(room, keeper, (), 1e9 + 2 * AWAY_SECONDS + GONE_SECONDS)
+    assert [] == cups.queues()
+
+
+def test_a_cups_that_hangs_is_asked_once_in_a_round(
+    room: PrintingRoom, keeper: QueueKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cups, "SECONDS", 2.0)
+    put_program(tmp_path, monkeypatch, "lpadmin", f"echo asked >> {tmp_path}/asked; exec sleep 60")
+    wanted = [
+        ClientPrinter(f"pc0{number}-lp0", f"pc0{number}", "52:54:00:00:00:01", CLIENT, PrinterTold("/dev/lp0", 9100))
+        for number in range(3)
+    ]
+    keep(room, keeper, wanted)
+    assert "asked\n" == (tmp_path / "asked").read_text()
+    monkeypatch.undo()
+    monkeypatch.setenv("CUPS_SERVER", room.cups_socket)
+
+
+def put_program(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, script: str) -> None:
+    """Have a script found instead of a program of CUPS."""
+    (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+    (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
 
 
 def test_the_settings_of_lts_conf(room: PrintingRoom) -> None:

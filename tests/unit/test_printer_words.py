@@ -49,6 +49,9 @@ def test_queues_of_one_model_differ() -> None:
     two = [("/dev/usb/lp1", 9101, "Laser"), ("/dev/usb/lp0", 9100, "Laser"), ("/dev/lp0", 9102, "")]
     expected = {"/dev/usb/lp0": "pc01-Laser", "/dev/usb/lp1": "pc01-Laser-9101", "/dev/lp0": "pc01-lp0"}
     assert expected == queue_names("pc01", two)
+    # CUPS takes them for one name.
+    alike = [("/dev/usb/lp0", 9100, "Laser"), ("/dev/usb/lp1", 9101, "LASER")]
+    assert {"/dev/usb/lp0": "pc01-Laser", "/dev/usb/lp1": "pc01-LASER-9101"} == queue_names("pc01", alike)
 
 
 @pytest.mark.parametrize(
