@@ -88,7 +88,7 @@ class SessionsView(View):
         self._filter = ""
         self._table: LiveTable[LogInRecord] = LiveTable(
             self._columns(),
-            key=lambda each: (each.mac, each.began, each.user),
+            key=lambda each: (each.mac, *each.key),
             empty="no log-ins: no desk has been used yet",
             id="sessions-table",
         )

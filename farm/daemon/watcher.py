@@ -102,7 +102,8 @@ class Daemon:
         if isinstance(event, TelemetryLost):
             self.log_ins.lost(node.mac)
         elif event.roles.session and node.telemetry is event.telemetry:
-            self.log_ins.told(node.mac, node.name, event.roles.session, event.time)
+            booted = event.time - event.telemetry.uptime
+            self.log_ins.told(node.mac, node.name, event.roles.session, event.time, booted)
 
     def _record(self) -> None:
         activity = self.farm.activity

@@ -60,11 +60,11 @@ class LogInHistory:
             for mac in {each.mac for each in found}:
                 self._machines[mac] = lost(Visits(tuple(each for each in found if each.mac == mac), told))
 
-    def told(self, mac: str, node: str, said: SessionTold, time: float) -> None:
-        """A machine has told who is there, at Unix ``time``."""
+    def told(self, mac: str, node: str, said: SessionTold, time: float, booted: float = 0.0) -> None:
+        """A machine that started at Unix ``booted`` has told who is there, at Unix ``time``."""
         with self._changes:
             before = self._machines.get(mac, Visits())
-            self._put(mac, before, after(before, mac, node, said, time))
+            self._put(mac, before, after(before, mac, node, said, time, booted))
 
     def lost(self, mac: str) -> None:
         """A machine is not heard of any more."""

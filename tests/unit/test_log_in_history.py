@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,6 +81,28 @@ def test_what_a_machine_tells_again_is_known_already() -> None:
     assert told((THERE, 5)).log_ins == told((THERE, 5), (THERE, 10), (THERE, 15)).log_ins
 
 
+@pytest.mark.parametrize("wrong", [AT + 10 * 365 * 86400.0, AT - 10 * 365 * 86400.0, 1e10])
+def test_a_machine_whose_clock_is_wrong(tmp_path: Path, wrong: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead battery: its log-ins neither stand first for ever nor are too old to be shown."""
+    shift = wrong - AT
+    there = SessionTold(
+        ready=True,
+        users=[LoggedIn("alice", AT + 2 + shift)],
+        log_ins=[LogInTold(each.at + shift, each.user, each.server, each.failed) for each in (FAILED, OK)],
+    )
+    history = LogInHistory(tmp_path / "log-ins.json")
+    for seconds in (5.0, 10.0):
+        history.told(MAC, "pc01", there, AT + seconds, AT - 600)
+    history.flush()
+    again = LogInHistory(tmp_path / "log-ins.json")
+    again.load()
+    again.told(MAC, "pc01", there, AT + 15, AT - 600)
+    monkeypatch.setattr("time.time", lambda: AT + 20)
+    assert [("alice", AT + 5, True), ("alice", AT + 5, False)] == [
+        (each.user, each.began, each.lasts) for each in sorted(again.newest(), key=lambda each: each.failed)
+    ]
+
+
 def many(number: int) -> SessionTold:
     return SessionTold(ready=True, log_ins=[LogInTold(AT + number, f"user{number}", SERVER, DOWN)])
 
@@ -119,7 +142,7 @@ def test_whatever_is_told_no_record_contradicts_itself(told_then: list[tuple[Ses
         for each in visits.log_ins:
             assert each.lasts or each.ended >= each.began or each.failed
             assert not (each.lasts and each.failed)
-        keys = [(each.began, each.user, bool(each.failed)) for each in visits.log_ins]
+        keys = [(*each.key, bool(each.failed)) for each in visits.log_ins]
         assert len(set(keys)) == len(keys)
 
 
