@@ -17,6 +17,7 @@ from farm.errors import FarmError, UsageError
 from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
+from farm.node.contract import WHEN_USED
 from farm.printable import printable
 from farm.view.wording import count
 from farm.virtual import namespace
@@ -25,11 +26,14 @@ from farm.workstation.join.join_leave import Joined
 from farm.workstation.join.join_leave import join as join_farm
 from farm.workstation.join.join_leave import leave as leave_farm
 from farm.workstation.join.login import Offer, wait_for_login
+from farm.workstation.join.shared_slots import Share, processors
 from farm.workstation.membership import Membership, find
 
 EXIT_NOT_LOGGED_IN = 3
 STATUS_SECONDS = 3.0
 ALL_PROCESSORS = "auto"
+SHARED = "half"
+"""Of the slots, while somebody uses the machine."""
 
 
 @click.command()
@@ -42,6 +46,14 @@ ALL_PROCESSORS = "auto"
     flag_value=ALL_PROCESSORS,
     help="Accept jobs from others, at most N at a time (default: the number of processors). Needs root.",
 )
+@click.option(
+    "--share",
+    type=click.Choice(WHEN_USED),
+    is_flag=False,
+    flag_value=SHARED,
+    help="Accept jobs from others, on so many of its slots while somebody uses this machine (default: half), and on "
+    "all otherwise. Needs root and systemd.",
+)
 @click.option("--list", "list_only", is_flag=True, help="List farms that can be joined, and change nothing.")
 @click.option("--status", is_flag=True, help="Show the joined farm; exit code 3 if iceccd is not logged in.")
 @click.option(
@@ -53,6 +65,7 @@ def join(
     server: str | None,
     netname: str | None,
     accept_jobs: str | None,
+    share: str | None,
     list_only: bool,
     status: bool,
     as_json: bool,
@@ -66,7 +79,7 @@ def join(
     if status:
         _status(home, as_json)
         return
-    jobs = _jobs(accept_jobs)
+    jobs = _jobs(accept_jobs or (share and ALL_PROCESSORS))
     if server is None and (list_only or as_json):
         _list(asyncio.run(look_around()), as_json)
         return
@@ -78,7 +91,7 @@ def join(
     if target.rivals:
         others = ", ".join(target.rivals[:8])
         _say(f"Other schedulers use netname {target.netname} too: {others}. This machine uses only yours.")
-    joined = join_farm(target, jobs)
+    joined = join_farm(target, jobs, Share(share, jobs or processors()) if share else None)
     offer = asyncio.run(wait_for_login(joined.membership))
     if as_json:
         show_json(_json(joined.membership, offer) | {"already": joined.already, "notes": list(joined.notes)})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from farm.node.desk.policy import slots_when_used
 from farm.node.desk.presence import LogindSession, Presence, is_used, parse_sessions
 from farm.node.desk.spare_daemon import AGAIN_SECONDS, NOTICE_SECONDS, SpareDaemon
 from farm.node.roles.compile import ROLE, iceccd_environment
+from farm.workstation.join.candidates import Target
+from farm.workstation.join.shared_slots import DESK_FILE, SPARE_FILE, Share, contents, paths
 
 SAID = {"netname": "n", "scheduler": "10.0.0.1:8765", "slots": 4}
 GREETER = "Id=c1\nClass=greeter\nSeat=seat0\nState=active\nIdleHint=no\nIdleSinceHintMonotonic=0\nLockedHint=no\n"
@@ -178,6 +181,17 @@ def test_a_spare_daemon_that_does_not_start_is_started_again(capsys: pytest.Capt
     spare.follow(True, AGAIN_SECONDS)
     assert tried == ["start", "start"]
     assert "iceccd-spare.service: no such unit" in capsys.readouterr().err
+
+
+def test_a_workstation_has_the_units_of_the_image() -> None:
+    target = Target(farm="lab", netname="icecream-lab", scheduler="10.0.0.1", port=8765, protocol=43)
+    files = contents(Share("none", 4, 3), target, "desk", "iceccd")
+    assert set(paths("iceccd")) == set(files)
+    units = "".join(text for path, text in files.items() if path.suffix == ".service")
+    assert "/run/farm/iceccd.env" not in units
+    assert "farm-node-configure.service\n" not in "".join(re.findall("(?:Wants|PartOf)=.*\n", units))
+    assert '{"slots": 4, "stay": 0, "free_after": 180.0}\n' == files[DESK_FILE]
+    assert 'FARM_SPARE_NAME="desk.spare"\nFARM_SPARE_SLOTS="4"\n' in files[SPARE_FILE]
 
 
 def test_a_server_from_before_says_no_policy() -> None:

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
-from farm.workstation.join import machine_undo
+from farm.workstation.join import machine_undo, shared_slots
 from farm.workstation.join.candidates import Target, check_installed, own_name
 from farm.workstation.join.icecc_conf import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.join.iceccd import (
@@ -32,6 +32,7 @@ from farm.workstation.join.iceccd import (
 )
 from farm.workstation.join.iceccd import user_daemon as daemon_of_user
 from farm.workstation.join.machine_undo import SavedFile, Undo, beside
+from farm.workstation.join.shared_slots import Share
 from farm.workstation.membership import SYSTEM, SYSTEM_SOCKET, Membership, home_folder, load, save, user_file
 
 EDITED = ".before-leave"
@@ -53,20 +54,25 @@ def record() -> Path:
     return SYSTEM if os.geteuid() == 0 else user_file()
 
 
-def join(target: Target, jobs: int | None = None) -> Joined:
+def join(target: Target, jobs: int | None = None, share: Share | None = None) -> Joined:
     """Have this machine's iceccd submit to a scheduler that answers; by root, for all; else for this user.
 
-    ``jobs``: how many of others to take at a time (0: as many as processors, None: none at all); for root only.
-    Raises FarmError; what was changed until then is undone by `leave`.
+    ``jobs``: how many of others to take at a time (0: as many as processors, None: none at all); ``share``: how many
+    when somebody uses the machine, instead. Both are for root only. Raises FarmError; what was changed until then is
+    undone by `leave`.
     """
     check_installed()
     with _alone():
-        return _join_system(target, jobs) if os.geteuid() == 0 else _join_user(target)
+        return _join_system(target, jobs, share) if os.geteuid() == 0 else _join_user(target)
 
 
-def _join_system(target: Target, jobs: int | None) -> Joined:
+def _join_system(target: Target, jobs: int | None, share: Share | None) -> Joined:
     files = layout()
     daemon = service(files)
+    if share is not None:
+        if not daemon.systemd:
+            raise FarmError("Slots cannot be shared.", "systemd is not running.", "Try: farm join SERVER --accept-jobs")
+        jobs = share.stay or None
     before = load(SYSTEM)
     made = machine_undo.load(beside(SYSTEM))
     settings = wanted(files.prefix, scheduler=target.scheduler, port=target.port, netname=target.netname, jobs=jobs)
@@ -79,7 +85,7 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
                 "Stop it (pgrep -a iceccd shows it), then join again.",
             )
         made = _remember_system(files, daemon)
-    changed = False
+    changed = _share(target, share, daemon, made)
     for path, old, new in edits:
         machine_undo.rewrite(path, new)
         changed = changed or new != old
@@ -97,9 +103,29 @@ def _join_system(target: Target, jobs: int | None) -> Joined:
     if not already:
         daemon.restart()
         daemon.enable(True)
+        if share is not None:
+            shared_slots.start()
         save(SYSTEM, membership)
+    if share is not None:
+        return Joined(before if already and before else membership, already, shared_slots.notes(share))
     notes = () if daemon.systemd else ("systemd is not running: whether iceccd starts at boot is not changed.",)
     return Joined(before if already and before else membership, already, notes)
+
+
+def _share(target: Target, share: Share | None, daemon: SystemService, made: Undo) -> bool:
+    """Write what sharing needs, or take it away; whether something has changed."""
+    if share is None:
+        return shared_slots.remove(daemon.name)
+    known = {saved.path for saved in made.files}
+    new = [path for path in shared_slots.paths(daemon.name) if str(path.resolve()) not in known]
+    if new:
+        folders = machine_undo.missing(*(path.parent for path in new))
+        files = (*made.files, *map(machine_undo.snapshot, new))
+        machine_undo.save(beside(SYSTEM), replace(made, files=files, folders=(*made.folders, *folders)))
+    changed = shared_slots.write(shared_slots.contents(share, target, own_name(), daemon.name))
+    if changed:
+        command.run(["systemctl", "daemon-reload"], timeout=120)
+    return changed
 
 
 def _remember_system(files: Layout, daemon: SystemService) -> Undo:
@@ -225,6 +251,7 @@ def leave() -> tuple[str, ...]:
 
 def _leave_system(made: Undo) -> tuple[str, ...]:
     notes = []
+    shared_slots.stop()
     for saved in made.files:
         path = Path(saved.path)
         if not path.parent.exists():
@@ -235,6 +262,8 @@ def _leave_system(made: Undo) -> tuple[str, ...]:
             write_atomic(kept, path.read_bytes(), path.stat().st_mode & 0o777)
             notes.append(f"{path} was changed after joining: it was restored, and the changed file is now {kept}.")
         machine_undo.restore(saved)
+    if SYSTEMD.is_dir():
+        command.run(["systemctl", "daemon-reload"], check=False, timeout=120)
     if made.service:
         daemon = SystemService(made.service, systemd=SYSTEMD.is_dir())
         try:
