@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+from glob import glob
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -146,6 +148,15 @@ def test_what_machines_need_is_in_the_built_in_descriptions(layer: str) -> None:
     }
     # Others bring them along.
     assert {"dmsetup"} >= {part.package for part in PARTS[layer]} - listed
+
+
+def test_each_part_is_where_its_package_puts_it() -> None:
+    form = "--showformat=${Package} ${db:Status-Status}\n"
+    said = subprocess.run(["dpkg-query", "--show", form], capture_output=True, text=True, check=True).stdout
+    installed = {line.split()[0] for line in said.splitlines() if line.endswith(" installed")}
+    parts = [part for layer in PARTS.values() for part in layer if part.package in installed]
+    assert {"libpam-python", "libnss-extrausers", "lightdm"} <= {part.package for part in parts}
+    assert [] == [part for part in parts if not glob(part.path, root_dir="/")]
 
 
 def test_another_system_and_a_second_kernel_are_named(tmp_path: Path) -> None:
