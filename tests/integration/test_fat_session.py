@@ -133,7 +133,7 @@ def test_a_cable_that_is_out_for_a_moment_is_waited_for(room: LoginRoom) -> None
 
 
 def test_a_log_out_while_the_server_is_away_comes_to_an_end(room: LoginRoom) -> None:
-    room.client.patch("fat/session_keeper.py", "PUT_AWAY_SECONDS = 8", "PUT_AWAY_SECONDS = 1")
+    room.client.patch("fat/session_keeper.py", "PUT_AWAY_SECONDS = 16", "PUT_AWAY_SECONDS = 1")
     room.client.patch("fat/session_key.py", "REMOVE_SECONDS = 8.0, 3.0", "REMOVE_SECONDS = 8.0, 0.5")
     room.client.start_greeter()
     sit_down(room)

@@ -19,14 +19,14 @@ from collections.abc import Iterator
 from farm.node.contract import NAME
 from farm.node.session.fat import session_key
 from farm.node.session.on_screen import log_out
-from farm.node.session.pam import notice
+from farm.node.session.pam import client_account, notice
 from farm.node.session.ssh_client.ssh_command import FOLDER, SESSION_USER, over_master
 
 BEAT_SECONDS = 10.0
 MAX_LINE = 100
 PATIENCE_SECONDS = 150
 """Without a beat, after which the server takes the session for gone: longer than a cable is out for a moment."""
-PUT_AWAY_SECONDS = 8
+PUT_AWAY_SECONDS = 16
 """For a session that was ended from elsewhere to put its home away; its connection is closed then."""
 HERE, END = "FARM-HERE", "FARM-END"
 """What the mark says: it is there; it was ended by a log-in elsewhere."""
@@ -104,7 +104,8 @@ def _words(ssh: subprocess.Popen[bytes]) -> Iterator[str]:
 def _end_session(why: str) -> None:
     syslog.syslog(syslog.LOG_AUTH | syslog.LOG_NOTICE, why)
     notice.put(why)
-    log_out.log_out()
+    if not log_out.log_out():
+        client_account.clear()  # the display manager could not start it
 
 
 def _say(word: str) -> None:

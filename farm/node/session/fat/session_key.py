@@ -6,6 +6,7 @@ good for this machine's address alone, forwards nothing, and ends by itself; a l
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
@@ -57,6 +58,8 @@ fi
 
 def make(server: SessionServer, user: str) -> None:
     """Make the key, and have the server take it; without one a lost connection is the end of the session."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(COMMAND)  # of a session that was lost
     try:
         _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", KEY])
         _edit(" ".join(read(f"{KEY}.pub").split()[:2]))

@@ -26,7 +26,7 @@ while grep -sazqe '^FARM_NAME=' /proc/[0-9]*/environ; do
 		kill "${each%/environ}" 2> /dev/null
 	done
 	tries=$((tries + 1))
-	[ "$tries" -lt 50 ] || exit 1
+	[ "$tries" -lt 100 ] || exit 1
 	sleep 0.2
 done
 echo FARM-ENDED
