@@ -17,6 +17,13 @@ from farm.node.session.room_warning import RoomWatch
 RoomWatch().look()
 [each.join() for each in threading.enumerate() if each is not threading.current_thread()]
 """
+PRINTER = """
+import json
+from farm.node.session.extras.printers import environment
+from farm.node.session.lts_values import told_values
+print(json.dumps(environment(told_values())))
+"""
+SOUND = "import json; from farm.node.session.extras import look_all; print(json.dumps(look_all().get('sound')))"
 FILES_SCARCE = "^This computer.s space for files is nearly used up"
 
 
@@ -44,7 +51,7 @@ def mounts(room: LoginRoom) -> str:
     return room.client.machine.run("cat", "/proc/self/mounts").stdout
 
 
-def test_a_folder_of_the_server_is_shared_by_its_group(room: LoginRoom) -> None:
+def test_a_folder_of_the_server_is_shared_by_its_group_and_seen_by_nobody_else(room: LoginRoom) -> None:
     entered, said = room.client.log_in(USER, PASSWORD)
 
     assert entered, said
@@ -52,18 +59,9 @@ def test_a_folder_of_the_server_is_shared_by_its_group(room: LoginRoom) -> None:
     as_user(room, "sh", "-c", f"echo done > {SHARED}/{USER}")
     owner = room.server.machine.run("stat", "-c", "%U %G", f"{SHARED}/{USER}").stdout
     assert f"{USER} class7\n" == owner
-
-
-def test_nobody_else_on_the_machine_sees_it(room: LoginRoom) -> None:
-    assert room.client.log_in(USER, PASSWORD)[0]
-
     tried = room.client.machine.run("setpriv", "--reuid=nobody", "--clear-groups", "ls", f"{SHARED}/", check=False)
 
     assert "Permission denied" in tried.stderr
-
-
-def test_nothing_is_left_of_it_after_the_session(room: LoginRoom) -> None:
-    assert room.client.log_in(USER, PASSWORD)[0]
     assert "srv-shared" in mounts(room)
 
     room.client.log_out()
@@ -99,6 +97,12 @@ def test_what_cannot_be_mounted_keeps_nobody_out(room: LoginRoom) -> None:
     assert "srv-shared" not in mounts(room)
 
 
+def answer(room: LoginRoom, code: str) -> object:
+    """What a part of the machine's software says."""
+    said: object = json.loads(room.client.machine.run("/usr/bin/python3", "-I", "-c", code).stdout)
+    return said
+
+
 def prepared(room: LoginRoom, **lts: str) -> None:
     """As before each start of the display manager."""
     room.client.set_lts(**lts)
@@ -116,6 +120,27 @@ def test_programs_see_the_servers_printers(room: LoginRoom) -> None:
     client_conf.unlink()
     prepared(room, LTSP_FATCLIENT="False")
     assert not client_conf.exists()
+
+
+def test_a_session_has_the_printer_that_lts_conf_names(room: LoginRoom) -> None:
+    room.client.set_lts(LDM_PRINTER_DEFAULT="office")
+    assert {"PRINTER": "office"} == answer(room, PRINTER)
+    room.client.set_lts(LDM_PRINTER_DEFAULT="two words")
+    assert {} == answer(room, PRINTER)
+
+
+def test_the_sound_of_a_session_is_that_of_its_user(room: LoginRoom) -> None:
+    assert None is answer(room, SOUND)
+    assert room.client.log_in(USER, PASSWORD)[0]
+    asked = "#!/bin/sh\nid -un > /tmp/asked\necho $XDG_RUNTIME_DIR >> /tmp/asked\n"
+    room.client.machine.write("/usr/bin/pw-dump", asked, 0o755)
+
+    told = answer(room, SOUND)
+
+    assert isinstance(told, dict)
+    assert "" == told["failed"]
+    uid = as_user(room, "id", "-u").strip()
+    assert [USER, f"/run/user/{uid}"] == room.client.machine.path("/tmp/asked").read_text().split()
 
 
 def test_sticks_are_the_desktops_own(room: LoginRoom) -> None:
