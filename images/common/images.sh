@@ -27,6 +27,9 @@ rm -rf /usr/share/initramfs-tools/scripts/{init-top/{all_generic_ide,keymap,udev
 # Without this each boot would compile farm-node in its RAM.
 python3 -m compileall -q --invalidation-mode unchecked-hash /usr/lib/python3/dist-packages/farm
 
+# D-Bus's name for the machine is the machine's (initramfs/scripts/farm), not one made here, which all would share.
+[ ! -d /var/lib/dbus ] || ln -sfn /etc/machine-id /var/lib/dbus/machine-id
+
 # Drivers went in the config.sh of every layer.
 kernel=$(basename /lib/modules/*)
 depmod "$kernel"

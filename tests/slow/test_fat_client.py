@@ -17,6 +17,8 @@ from tests.slow.test_thin_client import NAME, PASSWORD, USER, colours, log_in, t
 HOME = f"/home/{USER}"
 MADE = f"{HOME}/made-here"
 """A file that a program of the session makes."""
+OWN_ID = "tr -d : < /sys/class/net/$(cat /run/farm/boot-nic)/address"
+"""Says the address of the card that the machine has booted from."""
 SLOW_SECONDS = 400.0
 """For a desktop to come up on an emulated processor, beside other tests."""
 GANESHA = """
@@ -75,6 +77,8 @@ def log_out(lab: Lab) -> None:
 def test_a_user_has_a_desktop_there_and_files_on_the_server(client: Lab, server: OwnRoot) -> None:
     until(lambda: told(client)["greeter"], "there is no greeter")
     assert "fat" == told(client)["kind"]
+    own, *ids = on_node(client, f"{OWN_ID}; cat /etc/machine-id /var/lib/dbus/machine-id").split()
+    assert [own + 20 * "0"] * 2 == ids
     log_in(client)
     until(lambda: told(client)["users"], "nobody is logged in")
     assert [USER] == [user["name"] for user in told(client)["users"]]
