@@ -44,7 +44,7 @@ def test_whatever_a_server_says_makes_lines_of_a_menu(said: bytes) -> None:
 def test_menus_are_written_and_a_choice_is_read(tmp_path: Path) -> None:
     write_menus(INFO, LtsValues({}), str(tmp_path))
 
-    assert "default.utf8\nde_DE.utf8\n" == (tmp_path / "run/farm/languages").read_text()
+    assert "Default language.utf8\nde_DE.utf8\n" == (tmp_path / "run/farm/languages").read_text()
     assert "startxfce4" == chosen_session({"DESKTOP_SESSION": "server-00"}, str(tmp_path))
     assert "/usr/bin/gnome --x" == chosen_session({"DESKTOP_SESSION": "server-01"}, str(tmp_path))
     for name in ("thin", "server-02", "../server-00", ""):
@@ -53,12 +53,17 @@ def test_menus_are_written_and_a_choice_is_read(tmp_path: Path) -> None:
     write_menus(INFO, LtsValues({"LDM_FORCE_SESSION": "x", "LDM_FORCE_LANGUAGE": "C"}), str(tmp_path))
 
     assert [] == list((tmp_path / "run/farm/xsessions").iterdir())
-    assert "default.utf8\n" == (tmp_path / "run/farm/languages").read_text()
+    assert "Default language.utf8\n" == (tmp_path / "run/farm/languages").read_text()
 
 
 @pytest.mark.parametrize(
     "written, language",
-    [("Language=de_DE.utf8", "de_DE.UTF-8"), ("Language=default.utf8", ""), ("Language=x;id", ""), ("Session=x", "")],
+    [
+        ("Language=de_DE.utf8", "de_DE.UTF-8"),
+        ("Language=Default language.utf8", ""),
+        ("Language=x;id", ""),
+        ("Session=x", ""),
+    ],
 )
 def test_a_language_is_read_from_the_display_managers_file(tmp_path: Path, written: str, language: str) -> None:
     (tmp_path / ".dmrc").write_text(f"[Desktop]\n{written}\n")

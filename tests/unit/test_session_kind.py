@@ -43,7 +43,7 @@ def test_image_lts_conf_and_ram_decide(has_desktop: bool, lts: dict[str, str], k
         ({"LDM_LANGUAGE": "de_DE.UTF-8"}, "", "de_DE.UTF-8"),
         ({"LDM_LANGUAGE": "de_DE.UTF-8"}, "fr_FR.UTF-8", "fr_FR.UTF-8"),
         ({"LDM_FORCE_LANGUAGE": "de_DE.UTF-8"}, "fr_FR.UTF-8", "de_DE.UTF-8"),
-        ({"LDM_FORCE_LANGUAGE": "xx_XX.UTF-8"}, "default.utf8", "sv_SE.UTF-8"),
+        ({"LDM_FORCE_LANGUAGE": "xx_XX.UTF-8"}, "Default language.utf8", "sv_SE.UTF-8"),
     ],
 )
 def test_a_session_has_the_first_language_that_the_machine_knows(

@@ -24,8 +24,11 @@ OFFERED = "server-"
 """How the files begin there of sessions that the server offers."""
 COMMAND = "X-Farm-Command="
 """In such a file: the session on the server. lightdm takes Exec for one word."""
-NO_LANGUAGE = "default.utf8"
-"""Stands for no choice in the greeter's menu, which takes it for its own (/usr/lib/farm/greeter-start)."""
+NO_LANGUAGE = "Default language.utf8"
+"""Stands for no choice in the greeter's menu, which takes it for its own (/usr/lib/farm/greeter-start).
+
+The greeter shows all of it, and takes nothing that is not in UTF-8. As no locale has such a name, it is never taken for
+a language."""
 _VARIABLES = {
     "LDM_FORCE_SESSION": SESSION,
     "LDM_SESSION": SESSION,
@@ -61,8 +64,7 @@ def chosen_session(environment: Mapping[str, str], root: str = "/") -> str:
 def chosen_language(home: str) -> str:
     """The language of the greeter's menu, from what the display manager leaves in the home that it is for."""
     found = re.search("^Language=(.*)$", read(os.path.join(home, ".dmrc")), re.MULTILINE)
-    valid = found and LANGUAGE.fullmatch(found[1]) and found[1] != NO_LANGUAGE
-    return found[1].replace(".utf8", ".UTF-8") if found and valid else ""
+    return found[1].replace(".utf8", ".UTF-8") if found and LANGUAGE.fullmatch(found[1]) else ""
 
 
 def refused(lts: LtsValues) -> list[str]:
