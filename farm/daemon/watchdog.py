@@ -25,7 +25,7 @@ from farm.image.store import Store
 from farm.instance import Instance
 from farm.netboot.leases import parse_leases, used_up
 from farm.netboot.render import served_files
-from farm.netboot.rival import find_dhcp_servers
+from farm.netboot.rival import hear_dhcp_servers
 from farm.serve import firewall, health
 from farm.view.wording import few
 from farm.watch.events import Examined, Finding
@@ -163,7 +163,7 @@ async def watch_dhcp(instance: Now, publish: Publish) -> None:
     while os.geteuid() == 0:
         name, own = instance().interface, instance().config.boot_servers
         with contextlib.suppress(FarmError):  # without its interface the farm has other troubles
-            servers = await asyncio.to_thread(find_dhcp_servers, name, OFFER_SECONDS)
+            servers = await hear_dhcp_servers(name, OFFER_SECONDS)
             left = {server: rounds - 1 for server, rounds in heard.items() if rounds > 1}
             heard = left | dict.fromkeys(servers - {*own}, FORGIVEN)
         found = _rivals(name, sorted(heard))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
 import socket
 import struct
-import time
 
 from farm.errors import FarmError
 
@@ -82,6 +82,11 @@ def answers_to_clients() -> socket.socket:
 
 
 def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
+    """The same as `hear_dhcp_servers`, for callers without an event loop."""
+    return asyncio.run(hear_dhcp_servers(interface, seconds))
+
+
+async def hear_dhcp_servers(interface: str, seconds: float) -> set[str]:
     """Addresses of the DHCP servers that answer within ``seconds``; the request comes from a MAC nobody has.
 
     Answers are read below IP: this machine's filters, routes and DHCP clients do not hide a server from it.
@@ -92,6 +97,8 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
         answers_to_clients() as answers,
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock,
     ):
+        answers.setblocking(False)
+        sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         try:
@@ -108,17 +115,17 @@ def find_dhcp_servers(interface: str, seconds: float = 2.0) -> set[str]:
                 str(error),
                 f"Check that it is up and has an address: ip addr show {interface}",
             ) from error
-        return _answers(answers, transaction, time.monotonic() + seconds)
+        return await _answers(answers, transaction, seconds)
 
 
-def _answers(sock: socket.socket, transaction: bytes, deadline: float) -> set[str]:
+async def _answers(sock: socket.socket, transaction: bytes, seconds: float) -> set[str]:
     servers: set[str] = set()
-    while (left := deadline - time.monotonic()) > 0 and len(servers) < _MOST:
-        sock.settimeout(left)
-        try:
-            packet = sock.recv(2048)
-        except TimeoutError:
-            break
-        if server := offering_server(client_payload(packet), transaction):
-            servers.add(server)
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while len(servers) < _MOST:
+                packet = await loop.sock_recv(sock, 2048)
+                if server := offering_server(client_payload(packet), transaction):
+                    servers.add(server)
+                await asyncio.sleep(0)  # sock_recv does not let others run while packets keep coming
     return servers
