@@ -11,11 +11,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, roads, run, session, sticks, storm, view
+from tests.bench import aoe, boot, image, interference, roads, run, session, sticks, storm, view
 from tests.bench.roads.table import roads_table
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "sticks", "roads")
+BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "sticks", "interference", "roads")
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def main() -> None:
         add_session(table)
     if "sticks" in wanted:
         add_sticks(table)
+    if "interference" in wanted:
+        add_interference(table)
     if table.rows:
         Console().print(table)
     if "roads" in wanted:
@@ -145,6 +147,23 @@ def add_keys(table: Table, answers: list[Answer]) -> None:
 def _late(taken: list[float]) -> tuple[float, float]:
     """The 95th percentile and the slowest."""
     return statistics.quantiles(taken, n=20)[-1], max(taken)
+
+
+def add_interference(table: Table) -> None:
+    """Keys at a fat client that compiles, and what it compiles with nobody there."""
+    found = interference.measure()
+    median, late, throughput = interference.ratios(found)
+    idle, compiling = (1000 * statistics.median(keys) for keys in (found.idle, found.compiling))
+    what = f"a key at a fat client whose slots all compile ({len(found.compiling)})"
+    row(table, what, f"median {compiling:.0f} ms, {median:.2f} × idle ({idle:.0f} ms)", "≤ 1.5 ×", median <= 1.5)
+    row(table, "  95 % of them", f"{late:.2f} × idle", "≤ 1.5 ×", late <= 1.5)
+    row(
+        table,
+        "its builds, beside a compile node's",
+        f"{throughput:.2f} × its throughput",
+        "≥ 0.95 ×",
+        throughput >= 0.95,
+    )
 
 
 def add_run(table: Table) -> None:
