@@ -11,6 +11,7 @@ import asyncio
 import os
 import pwd
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from farm.node.ports import LDMINFO_PORT
@@ -18,6 +19,8 @@ from farm.session_server import offer
 
 MAX_CLIENTS = 256
 """At a time; a further one is turned away, and asks another server."""
+MAX_OF_ADDRESS = 64
+"""Of these from one address: nobody alone keeps the others out."""
 CLIENT_SECONDS = 5.0
 """That a client has to take its answer: as long as LDM waits for one."""
 FRESH_SECONDS = 5.0
@@ -32,13 +35,15 @@ class Ldminfod:
         self._look = look
         self._said = b""
         self._until = 0.0
-        self._clients = 0
+        self._clients = Counter[str]()
+        """How many there are, by their address."""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Tell one client all, and close."""
-        self._clients += 1
+        address = (writer.get_extra_info("peername") or [""])[0]
+        self._clients[address] += 1
         try:
-            if self._clients <= MAX_CLIENTS:
+            if self._clients[address] <= MAX_OF_ADDRESS and self._clients.total() <= MAX_CLIENTS:
                 writer.write(self._answer())
                 async with asyncio.timeout(CLIENT_SECONDS):
                     await writer.drain()
@@ -49,7 +54,9 @@ class Ldminfod:
         except (OSError, TimeoutError):
             pass
         finally:
-            self._clients -= 1
+            self._clients[address] -= 1
+            if not self._clients[address]:
+                del self._clients[address]
             if writer.transport.get_write_buffer_size():
                 writer.transport.abort()  # what the client has not taken by now keeps no place
             writer.close()

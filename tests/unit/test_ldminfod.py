@@ -70,6 +70,17 @@ async def test_too_many_at_once_are_turned_away_and_places_come_free(monkeypatch
             pass
 
 
+async def test_one_address_does_not_take_all_places() -> None:
+    async with listening(Counted()) as port:
+        greedy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(ldminfod.MAX_CLIENTS)]
+        for reader, _ in greedy:
+            await reader.read()  # told or turned away, and it stays
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=("127.0.0.2", 0))
+        assert SAID.encode() == await reader.read()
+        for each in (writer, *(writer for _, writer in greedy)):
+            each.close()
+
+
 async def test_a_client_that_stays_loses_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ldminfod, "CLIENT_SECONDS", 0.01)
     async with listening(Counted()) as port:
