@@ -19,7 +19,7 @@ from farm.session_server import offer
 
 MAX_CLIENTS = 256
 """At a time; a further one is turned away, and asks another server."""
-MAX_OF_ADDRESS = 64
+MAX_OF_ADDRESS = 128
 """Of these from one address: nobody alone keeps the others out."""
 CLIENT_SECONDS = 5.0
 """That a client has to take its answer: as long as LDM waits for one."""

@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 
 from farm import command
-from farm.errors import FarmError
+from farm.errors import CommandError, FarmError
 from farm.home import write_atomic
 
 DROP_INS = Path("/etc/ssh/sshd_config.d")
@@ -29,6 +29,12 @@ BETTER = {
     "streamlocalbindunlink": ("no", "StreamLocalBindUnlink yes"),
 }
 """Setting → the value, sshd's or Debian's own, that is made better, and the line that does."""
+UNSAID = "not in connection test specification"
+"""Why sshd 9.2 does not tell what holds for everybody where something holds for a LocalPort alone (Match)."""
+NOBODY = "user=UNKNOWN,host=UNKNOWN,addr=192.0.2.1,laddr=192.0.2.1,lport=1"
+"""A connection that there is not (RFC 5737), for which nothing in particular holds."""
+USUAL_PORT = "22"
+"""That thin clients connect to, where sshd listens there."""
 Effective = Mapping[str, str]
 """What sshd goes by: setting in small letters → value (sshd -T)."""
 
@@ -40,10 +46,24 @@ def effective(address: str = "") -> Effective:
     """
     with contextlib.suppress(OSError):
         RUN.mkdir(mode=0o755, exist_ok=True)
-    who = f"user=nobody,host=client,addr={address},laddr={address},lport=22"
-    said = command.run(["sshd", "-T", *(["-C", who] if address else [])], fix="Correct it: sudo sshd -t").stdout
+    try:
+        pairs = _said()
+    except CommandError as error:
+        if UNSAID not in error.output:
+            raise
+        pairs = _said("-C", NOBODY)
+    if address:
+        ports = [value for key, value in pairs if key == "port"]
+        port = USUAL_PORT if USUAL_PORT in ports or not ports else ports[0]
+        pairs = _said("-C", f"user=nobody,host=client,addr={address},laddr={address},lport={port}")
+    return dict(pairs)
+
+
+def _said(*options: str) -> list[tuple[str, str]]:
+    """All settings and their values; some, such as Port, are there more than once."""
+    said = command.run(["sshd", "-T", *options], fix="Correct it: sudo sshd -t").stdout
     pairs = (line.partition(" ") for line in said.splitlines())
-    return {key: value for key, _, value in pairs}
+    return [(key, value) for key, _, value in pairs]
 
 
 def improve(farm: str, home: Path, address: str) -> str:
@@ -71,10 +91,15 @@ def improve(farm: str, home: Path, address: str) -> str:
 
 
 def revert(farm: str, home: Path) -> str:
-    """Remove the file that this farm wrote, and make sshd read its settings; what was done. Raises FarmError."""
+    """Remove the file that this farm wrote, and make sshd read its settings; what was done. Raises FarmError.
+
+    One that another farm of its name wrote is left, and that is said.
+    """
     path = _path(farm)
-    if not path.exists() or not _is_own(path, home):
+    if not path.exists():
         return ""
+    if not _is_own(path, home):
+        return f"left {path}, whose first line does not name {home}"
     path.unlink()
     # Where somebody has broken sshd's settings meanwhile, it goes on with those that it has read.
     _reload(effective())
@@ -121,7 +146,11 @@ def _mark(home: Path) -> str:
 
 
 def _is_own(path: Path, home: Path) -> bool:
-    return _content(path).startswith(f"{_mark(home)}\n")
+    """Whether this farm wrote it, or one of its name whose farm.yaml is gone: it was moved, or removed."""
+    first = _content(path).partition("\n")[0]
+    before, after = _mark(Path("\n")).split("\n")
+    written = first.removeprefix(before).removesuffix(after)
+    return first == _mark(home) or (first == _mark(Path(written)) and not os.path.lexists(written))
 
 
 def _require_own(path: Path, home: Path) -> None:

@@ -251,6 +251,39 @@ def test_what_an_administrator_has_set_stays(server: SessionServer, admins: str,
         server.machine.path("/etc/ssh/sshd_config.d/50-admin.conf").unlink()
 
 
+def test_a_farm_that_was_moved_takes_its_file_along(server: SessionServer) -> None:
+    former = f"{HOME}/before.yaml"
+    server.revert()
+    there = f"print(sshd_settings.improve('offering', Path('{former}'), '{SERVER}'))"
+    server.machine.write(former, "")
+    assert f"wrote {DROP_IN}" == server.python(there)
+    # Another farm of this name is there still.
+    assert f"left {DROP_IN}, whose first line does not name" in server.revert()
+    assert server.has_drop_in()
+    server.machine.path(former).unlink()
+    assert f"removed {DROP_IN}" == server.revert()
+
+    server.machine.write(former, "")
+    server.python(there)
+    server.machine.path(former).unlink()
+    assert f"wrote {DROP_IN}" == server.improve()
+    assert f"removed {DROP_IN}" == server.revert()
+
+
+@pytest.mark.parametrize("port", [2222, 22])
+def test_what_holds_for_a_port_alone_is_an_administrators_wish(server: SessionServer, port: int) -> None:
+    settings = server.machine.path("/etc/ssh/sshd_config")
+    before = settings.read_text()
+    server.machine.path(DROP_IN).unlink(missing_ok=True)
+    ours = f"Match LocalPort {port}\n  ClientAliveInterval 7\n"
+    settings.write_text(before.replace("Port 22\n", f"Port {port}\n") + ours)
+    try:
+        code = f"print(*(sshd_settings.effective(each)['clientaliveinterval'] for each in ('', '{SERVER}')))"
+        assert "0 7" == server.python(code)
+    finally:
+        settings.write_text(before)
+
+
 def test_an_sshd_with_an_error_or_without_drop_ins_is_left_as_it_is(server: SessionServer) -> None:
     path = "/etc/ssh/sshd_config"
     try:
@@ -263,7 +296,7 @@ def test_an_sshd_with_an_error_or_without_drop_ins_is_left_as_it_is(server: Sess
         server.machine.write(path, DEBIANS)
         server.machine.write(DROP_IN, "# mine\n")
         assert "is not this farm's" in server.improve()
-        assert "" == server.revert()
+        assert f"left {DROP_IN}, whose first line does not name {HOME}/farm.yaml" == server.revert()
         assert server.has_drop_in()
     finally:
         server.machine.path(DROP_IN).unlink(missing_ok=True)
