@@ -26,6 +26,7 @@ _OWN = (
     FailureKind.TURNED_AWAY,
     FailureKind.LOGGED_IN,
     FailureKind.NOT_ENDED,
+    FailureKind.NOT_ALONE,
 )
 """What is the user's own matter, or that of the account."""
 _KEYS = (

@@ -24,3 +24,4 @@ install -d -o lightdm -g lightdm "${silent%/systemd/user}" "$silent"
 for unit in pipewire.socket pipewire.service pipewire-pulse.socket pipewire-pulse.service wireplumber.service; do
   ln -s /dev/null "$silent/$unit"
 done
+systemctl --quiet enable farm-resolver.path farm-resolver.service

@@ -156,7 +156,11 @@ def test_systemd_takes_the_units(shared: LoginRoom) -> None:
         FSTAB_2="s:/srv /srv/shared fuse.sshfs",
     )
     names = ["farm-screen-text@2", "farm-screen-x@8", "farm-screen-first@8", "farm-local-swap@sda2", "farm-send-log"]
-    units = [f"{name}.service" for name in names] + ["farm-shutdown.timer"]
+    units = [f"{name}.service" for name in names] + [
+        "farm-shutdown.timer",
+        "farm-resolver.service",
+        "farm-resolver.path",
+    ]
     for unit in units:
         template = unit.partition("@")[0] + ("@.service" if "@" in unit else "")
         machine.run("cp", f"{UNITS}/{template}", f"/tmp/{unit}")
