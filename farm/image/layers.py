@@ -29,7 +29,7 @@ SCRIPTS = ("post_bootstrap.sh", "config.sh")
 
 NETWORK_TYPE = "type[@image='kis']"
 """What the description's result must be, as ElementTree finds it."""
-NETWORK_RESULT = {"filesystem": "squashfs", "initrd_system": "none"}
+NETWORK_RESULT = {"filesystem": "squashfs", "squashfscompression": "zstd", "initrd_system": "none"}
 """Of this type, what the farm can boot; the initrd is made by images/common/images.sh."""
 HERE = "this://"
 """In KIWI, what stands behind it is relative to the description's folder."""

@@ -75,7 +75,12 @@ def test_kiwi_gets_its_packages_alone_and_a_result_that_boots_here(bench: Path, 
     assert (None, "gdb") == (root.find("include"), names[-1])
     assert {"linux-image-amd64", "icecc", "man-db"} <= set(names)
     (result,) = root.findall("preferences/type")
-    assert {"image": "kis", "filesystem": "squashfs", "initrd_system": "none"} == result.attrib
+    assert {
+        "image": "kis",
+        "filesystem": "squashfs",
+        "squashfscompression": "zstd",
+        "initrd_system": "none",
+    } == result.attrib
 
 
 def test_it_gets_the_files_of_the_kind_as_which_it_is_used(bench: Path) -> None:
