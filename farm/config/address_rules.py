@@ -52,6 +52,9 @@ def _dhcp(config: Config, server: IPv4Interface) -> Iterator[Problem]:
         yield from found
         if not found:
             limits.append(IPv4Address(getattr(config.dhcp, name)))
+    for number, address in enumerate(config.dhcp.name_servers):
+        # No route leads out of the lab's network.
+        yield from _host_problems(("dhcp", "name_servers", number), address, server.network)
     if len(limits) < 2:
         return
     first, last = limits

@@ -10,6 +10,7 @@ from farm.config.values import (
     Address,
     Compression,
     DesktopName,
+    DomainName,
     Duration,
     FreeMinutes,
     ImageName,
@@ -46,6 +47,14 @@ class DhcpConfig(Struct, frozen=True, forbid_unknown_fields=True):
     first: Annotated[Address, Meta(description="first address of the range for nodes")] = "10.77.0.50"
     last: Annotated[Address, Meta(description="last address of that range")] = "10.77.0.250"
     lease: Annotated[Duration, Meta(description="lease time of an address")] = "12h"
+    name_servers: Annotated[
+        list[Address],
+        Meta(
+            max_length=3,
+            description="servers that machines with a log-in ask for addresses of names; without any they know none",
+        ),
+    ] = field(default_factory=list)
+    domain: Annotated[DomainName, Meta(description="domain in which they look up names without a dot")] = ""
 
 
 class SchedulerConfig(Struct, frozen=True, forbid_unknown_fields=True):

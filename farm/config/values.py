@@ -32,6 +32,13 @@ ServerAddress = Annotated[
 Interface = Annotated[
     str, Meta(pattern=r"^[!-.0-9;-~]{0,15}$", description="a network interface's name as `ip link` shows it (eno2)")
 ]
+DomainName = Annotated[
+    str,
+    Meta(
+        pattern=r"^([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?){0,10})?$(?!\n)",
+        description="a domain's name (school.lan)",
+    ),
+]
 Duration = Annotated[str, Meta(pattern=r"^[1-9][0-9]{0,5}[mh]$", description="minutes or hours (30m, 12h)")]
 Netname = Annotated[
     str, Meta(pattern=r"^[!-~]{0,64}$", description="at most 64 letters, digits and _.:@+,=/-, no hyphen first")

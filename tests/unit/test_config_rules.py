@@ -61,6 +61,10 @@ def test_server_address(address: str, text: str) -> None:
         ),
         (DhcpConfig("10.77.0.9", "10.77.0.9"), ["dhcp: 10.77.0.9 to 10.77.0.9 is 1 address; at least 2 are needed."]),
         (DhcpConfig("10.78.0.9", "10.77.0.99"), ["dhcp.first: 10.78.0.9 is outside the lab's subnet, 10.77.0.0/24."]),
+        (
+            DhcpConfig(name_servers=["10.77.0.2", "8.8.8.8"]),
+            ["dhcp.name_servers[1]: 8.8.8.8 is outside the lab's subnet, 10.77.0.0/24."],
+        ),
         (DhcpConfig("10.77.0.9", "10.77.0.255"), ["dhcp.last: 10.77.0.255 is the broadcast address of 10.77.0.0/24."]),
     ],
 )

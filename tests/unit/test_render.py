@@ -128,6 +128,15 @@ def test_dnsmasq_serves_the_labs_interface_only_and_knows_the_machines() -> None
     assert "log-facility=/a farm/log/dnsmasq.log" in lines
 
 
+def test_name_servers_are_told_by_dhcp_if_there_are_any() -> None:
+    assert "dns-server" not in render.dnsmasq_conf(CONFIG, Home.at(Path("/lab")), "lab0")
+    dhcp = DhcpConfig(name_servers=["10.77.0.2", "10.77.0.3"], domain="school.lan")
+    text = render.dnsmasq_conf(msgspec.structs.replace(CONFIG, dhcp=dhcp), Home.at(Path("/lab")), "lab0")
+    lines = text.splitlines()
+    assert "dhcp-option=option:dns-server,10.77.0.2,10.77.0.3" in lines
+    assert "dhcp-option=option:domain-name,school.lan" in lines
+
+
 def test_nginx_listens_on_the_labs_address_only() -> None:
     conf = render.nginx_conf(Config(address="10.1.2.3/24", http_port=8100), Home.at(Path("/a farm")))
 
