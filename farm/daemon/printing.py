@@ -70,6 +70,7 @@ class QueueKeeper:
 
     def _carry_out(self, farm: str, found: Plan) -> list[str]:
         failures = [f"the queue {name} is not the farm's, and stays as it is" for name in found.taken]
+        failures += [f"the queue {name} is that of a printer at another machine" for name in found.foreign]
         for printer in found.make:
             try:
                 cups.make(farm, printer)

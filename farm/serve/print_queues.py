@@ -6,6 +6,7 @@ is off, disabled with a reason, so that jobs wait in it; it goes when its printe
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from farm.node.session.printer_ports.printer_settings import FIRST_PORT, PORTS
 from farm.watch.node_telemetry import SessionTold, Text
 from farm.watch.state import Farm
 
+MAX_OF_MACHINE = 16
+"""Queues of printers that are away or new, of one machine: whatever it says of its printers, it gets no more."""
 AWAY_SECONDS = 60.0
 """After which a printer that is not seen counts as away: a job that is being printed would begin again."""
 GONE_SECONDS = 14 * 86400.0
@@ -114,6 +117,8 @@ class Plan(Struct, frozen=True):
     commands: list[list[str]]
     taken: list[str]
     memory: dict[str, SeenPrinter]
+    foreign: list[str] = []
+    """Names of queues of ours that a printer at another machine has."""
 
 
 def printers(farm: Farm) -> list[ClientPrinter]:
@@ -144,14 +149,18 @@ def mark(farm: str) -> str:
 def plan(
     farm: str,
     existing: Sequence[Queue],
-    wanted: Iterable[ClientPrinter],
+    wanted: Sequence[ClientPrinter],
     memory: Mapping[str, SeenPrinter],
     now: float,
     watching_since: float = 0.0,
 ) -> Plan:
     """What makes the queues those that are wanted; ``memory``: by queue; times: Unix."""
-    present = {printer.queue: printer for printer in wanted}
     ours = {queue.name: queue for queue in existing if queue.location.endswith(mark(farm))}
+    foreign = [each for each in wanted if _is_anothers(each, ours.get(each.queue), memory.get(each.queue), farm)]
+    present: dict[str, ClientPrinter] = {}
+    for printer in wanted:
+        if printer not in foreign:
+            present.setdefault(printer.queue, printer)
     # For CUPS two names are one that differ in their letters' case alone.
     others = {queue.name.lower() for queue in existing} - {name.lower() for name in ours}
     taken = sorted(name for name in present if name.lower() in others)
@@ -173,8 +182,24 @@ def plan(
             kept[name] = last
             if ours[name].enabled and now - max(last.seen, watching_since) > AWAY_SECONDS:
                 commands.append(["cupsdisable", "-r", AWAY, name])
-    missing = [present[name] for name in seen if name not in ours]
-    return Plan(missing, commands, taken, {**kept, **seen})
+    held = Counter(each.mac for each in kept.values())
+    missing = []
+    for name in [name for name in seen if name not in ours]:
+        held[seen[name].mac] += 1
+        if held[seen[name].mac] > MAX_OF_MACHINE:
+            del seen[name]
+        else:
+            missing.append(present[name])
+    return Plan(missing, commands, taken, {**kept, **seen}, sorted({each.queue for each in foreign}))
+
+
+def _is_anothers(printer: ClientPrinter, queue: Queue | None, last: SeenPrinter | None, farm: str) -> bool:
+    """Whether a queue of ours is that of a printer at another machine, whose name with its model's is the same.
+
+    A machine whose card was changed has another MAC and the same name, which the queue's location begins with.
+    """
+    known = queue is not None and last is not None and last.mac not in ("", printer.mac)
+    return known and queue is not None and queue.location != f"{printer.node} {mark(farm)}"
 
 
 def _refresh(queue: Queue, printer: ClientPrinter) -> Iterable[list[str]]:

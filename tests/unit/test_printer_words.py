@@ -16,10 +16,12 @@ from farm.node.session.printer_ports.printer_port import p910nd
 from farm.node.session.printer_ports.printer_settings import FIRST_PORT, Printer, configured, printer_at
 from farm.serve.cups import parse
 from farm.serve.print_queues import (
+    MAX_OF_MACHINE,
     RAW,
     ClientPrinter,
     PrinterTold,
     Queue,
+    SeenPrinter,
     best_driver,
     client_printers,
     mark,
@@ -192,6 +194,31 @@ def test_the_queue_of_one_of_two_alike_is_not_taken_for_the_others() -> None:
     both = plan("lab", here, [first, second], {}, 100.0)
     assert [] == both.commands
     assert [] == plan("lab", here, [first], both.memory, 101.0).commands
+
+
+def test_no_machine_gets_the_jobs_of_another() -> None:
+    """Names of a machine and a model can be put together to those of others: pc01 x-Laser, pc01-x Laser."""
+    own = client_printer("pc01-x-Laser", model="Laser")
+    own = ClientPrinter(own.queue, "pc01-x", own.mac, own.address, own.told)
+    thief = ClientPrinter(own.queue, "pc01", "52:54:00:00:00:99", "10.0.0.66", own.told)
+    here = [Queue(own.queue, own.uri, f"pc01-x {mark('lab')}")]
+    memory = plan("lab", here, [own], {}, 100.0).memory
+    for wanted in ([thief, own], [thief]):
+        found = plan("lab", here, wanted, memory, 101.0)
+        assert ([], [], [own.queue]) == (found.commands, found.make, found.foreign)
+    changed = ClientPrinter(own.queue, "pc01-x", "52:54:00:00:00:03", own.address, own.told)
+    assert [] == plan("lab", here, [changed], memory, 101.0).foreign
+
+
+def test_a_machine_that_tells_of_ever_more_printers_gets_a_bounded_number_of_queues() -> None:
+    here: list[Queue] = []
+    memory: dict[str, SeenPrinter] = {}
+    for number in range(10):
+        wanted = [client_printer(f"pc01-{number}-{each}", serial=f"{number}-{each}") for each in range(16)]
+        found = plan("lab", here, wanted, memory, 100.0 + number)
+        here += [Queue(each.queue, each.uri, f"pc01 {mark('lab')}") for each in found.make]
+        memory = found.memory
+    assert MAX_OF_MACHINE == len(here)
 
 
 def test_a_printer_that_moves_to_another_address_is_followed() -> None:
