@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from farm.errors import FarmError
 from farm.home import Home
@@ -58,10 +59,10 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
         if not sick:
             return
         report("services", "waiting for " + ", ".join(answer.service for answer in sick))
-        for name in sorted(seen.hopeless({answer.service for answer in sick}, time.monotonic())):
-            report("services", f"restarting {name}, which does not answer")
-            with contextlib.suppress(FarmError):  # whatever then does not answer is said below
-                supervisor.restart(name)
+        if hopeless := sorted(seen.hopeless({answer.service for answer in sick}, time.monotonic())):
+            for name in hopeless:
+                report("services", f"restarting {name}, which does not answer")
+            _restart(supervisor, hopeless)
             deadline = time.monotonic() + HEALING_SECONDS
         if time.monotonic() > deadline:
             raise FarmError(
@@ -70,3 +71,14 @@ def wait_until_healthy(home: Home, instance: Instance, report: Report) -> None:
                 f"See: farm logs {sick[0].service}. Then run again: sudo farm up",
             )
         time.sleep(0.5)
+
+
+def _restart(supervisor: Supervisor, names: Sequence[str]) -> None:
+    """All at once: one that hangs is given ten seconds to end before it is killed."""
+
+    def restart(name: str) -> None:
+        with contextlib.suppress(FarmError):  # what then does not answer is said by the one that waits
+            supervisor.restart(name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(restart, names))
