@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.node.desk import STATE
 from farm.node.desk.keep_slots import set_up
-from farm.node.ports import ICECCD_PORT
+from farm.node.ports import ICECCD_PORT, SPARE_ICECCD_PORT
 from farm.node.roles.compile import ENVIRONMENT, iceccd_environment
 from farm.scheduler.control import ListedNode, list_nodes
 from farm.virtual.namespace import icecc_folder
@@ -42,7 +43,7 @@ constexpr unsigned sum(unsigned n) { unsigned s = 0; for (unsigned i = 0; i < n;
 static_assert(sum(1500000) != 1);
 """
 """Some seconds of work, in which its compiler can be found and stopped."""
-LIMITS = "-fconstexpr-loop-limit=2000000 -fconstexpr-ops-limit=90000000"
+LIMITS = ("-fconstexpr-loop-limit=2000000", "-fconstexpr-ops-limit=90000000")
 SESSION = "Id=3\nClass=user\nSeat=seat0\nState=active\nIdleHint=no\nIdleSinceHintMonotonic=0\nLockedHint=no\n"
 
 
@@ -70,19 +71,19 @@ class Desk:
         found = self.daemon(name)
         return found is not None and found.load < 1000
 
-    def compile(self, part: str, host: str = "") -> subprocess.Popen[str]:
-        """Compile one file through icecream, on a node and nowhere else; what became of it is in PART.json."""
-        argv = [sys.executable, "-c", "from farm.cli import main; main()", "--home", str(self.home.directory), "run"]
-        argv += ["--require-remote", "--json", f"{self.sources}/{part}.json", "--", "make", "-s", f"{part}.o"]
-        wish = ["ICECC_ENV_COMPRESSION=none", *([f"ICECC_PREFERRED_HOST={host}"] if host else [])]
-        return subprocess.Popen(
-            ["env", *wish, *argv], cwd=self.sources, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
+    def compile(self, part: str, host: str = "") -> subprocess.Popen[bytes]:
+        """Compile one file through icecream; icecc tells in PART.icecc where."""
+        wish = [f"ICECC_PREFERRED_HOST={host}"] if host else []
+        log = [f"ICECC_LOGFILE={self.sources}/{part}.icecc", "ICECC_DEBUG=debug", "ICECC_ENV_COMPRESSION=none"]
+        argv = ["icecc", "g++", *LIMITS, "-c", "-o", f"{self.sources}/{part}.o", f"{self.sources}/{part}.cpp"]
+        return self.server.start(part, "env", *log, *wish, *argv, icecc_folder=icecc_folder(self.home))
 
-    def ran_on(self, part: str) -> list[str]:
-        found = json.loads((self.sources / f"{part}.json").read_text())
-        assert (found["failed"], found["local"]) == (0, 0)
-        return [name for name, node in found["nodes"].items() if node["jobs"]]
+    def end(self, compiling: subprocess.Popen[bytes], part: str) -> list[str]:
+        """Wait for it; the ports of the machine to which it was sent, of which one is where it was compiled."""
+        assert compiling.wait(timeout=PATIENCE) == 0
+        said = (self.sources / f"{part}.icecc").read_text(errors="replace")
+        assert "building_local" not in said, said
+        return re.findall(rf"Have to use host {NODE}:(\d+)", said)
 
     def compilers(self) -> list[psutil.Process]:
         """Those that run on the machine."""
@@ -137,7 +138,6 @@ def desk() -> Iterator[Desk]:
         sources = server.folder / "sources"
         sources.mkdir(mode=0o777)
         sources.chmod(0o777)
-        (sources / "Makefile").write_text(f"%.o: %.cpp\n\t$(CXX) {LIMITS} -c -o $@ $<\n")
         (sources / "early.cpp").write_text(LONG)
         (sources / "late.cpp").write_text("int late() { return 1; }\n")
         server.scheduler()
@@ -162,14 +162,11 @@ def test_slots_go_when_somebody_comes_and_return(desk: Desk) -> None:
     until(lambda: desk.state() == {"in_use": True, "offered": 1, "ending": 1}, "the slot does not go")
     until(lambda: not desk.gets_jobs("pc01.spare"), "the scheduler still gives it jobs")
     late = desk.compile("late")
-    assert late.communicate(timeout=PATIENCE) and late.returncode == 0
-    assert desk.ran_on("late") == ["pc01"], "new jobs go to the slots that stay"
+    assert desk.end(late, "late") == [str(ICECCD_PORT)], "new jobs go to the slots that stay"
     assert early.poll() is None
 
     compiler.send_signal(signal.SIGCONT)
-    said, _ = early.communicate(timeout=PATIENCE)
-    assert early.returncode == 0, said
-    assert desk.ran_on("early") == ["pc01.spare"], "a job that ran has ended where it ran"
+    assert desk.end(early, "early") == [str(SPARE_ICECCD_PORT)], "a job that ran has ended where it ran"
     until(lambda: desk.daemon("pc01.spare") is None, "the spare daemon stays")
     assert desk.state() == {"in_use": True, "offered": 1, "ending": 0}
 
