@@ -14,11 +14,10 @@ import pytest
 
 from farm.home import Home
 from farm.virtual.own_root import OwnRoot, own_root
-from farm.virtual.qemu import qmp_socket
-from farm.virtual.qmp import Qmp
 from tests.e2e.conftest import Lab
 from tests.lab import until
 from tests.login_room import SSHD, SSHD_PAM
+from tests.screen_colours import screen_colours
 
 NAME = "virtual-1"
 USER, PASSWORD = "alice", "correct horse"
@@ -83,12 +82,8 @@ def node(lab: Lab) -> dict[str, Any]:
 
 
 def colours(lab: Lab) -> Counter[bytes]:
-    """How many points of its screen have each colour: red, green and blue, a byte each."""
-    target = lab.home / "screen.ppm"
-    with Qmp(NAME, qmp_socket(Home.at(lab.home), NAME)) as machine:
-        machine.execute("screendump", filename=str(target), format="ppm")
-    points = target.read_bytes().split(b"\n", 3)[3]
-    return Counter(points[at : at + 3] for at in range(0, len(points), 3))
+    """How many points of its screen have each colour."""
+    return screen_colours(Home.at(lab.home), NAME)
 
 
 @pytest.fixture

@@ -7,10 +7,9 @@ from collections import Counter
 import pytest
 
 from farm.home import Home
-from farm.virtual.qemu import qmp_socket
-from farm.virtual.qmp import Qmp
 from tests.e2e.conftest import Lab
 from tests.lab import until
+from tests.screen_colours import screen_colours
 
 NAME = "virtual-1"
 COLOUR = b"\x12\xab\x34"
@@ -50,11 +49,7 @@ def on_node(lab: Lab, command: str) -> str:
 
 def colours(lab: Lab) -> Counter[bytes]:
     """How many points of its screen have each colour."""
-    target = lab.home / "screen.ppm"
-    with Qmp(NAME, qmp_socket(Home.at(lab.home), NAME)) as machine:
-        machine.execute("screendump", filename=str(target), format="ppm")
-    points = target.read_bytes().split(b"\n", 3)[3]
-    return Counter(points[at : at + 3] for at in range(0, len(points), 3))
+    return screen_colours(Home.at(lab.home), NAME)
 
 
 def test_the_screen_that_lts_conf_says_is_shown_first_and_takes_what_is_typed(client: Lab) -> None:
