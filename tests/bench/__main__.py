@@ -11,11 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tests.bench import aoe, boot, image, interference, roads, run, session, sticks, storm, view
+from tests.bench import aoe, boot, greeter, image, interference, roads, run, session, sticks, storm, view
 from tests.bench.roads.table import roads_table
 from tests.bench.terminal import Answer
 
-BENCHES = ("aoe", "image", "boot", "view", "load", "run", "storm", "session", "sticks", "interference", "roads")
+BENCHES = (
+    *("aoe", "image", "boot", "view", "load", "run", "storm"),
+    *("greeter", "session", "sticks", "interference", "roads"),
+)
 
 
 def main() -> None:
@@ -39,6 +42,8 @@ def main() -> None:
         add_run(table)
     if "storm" in wanted:
         add_storm(table)
+    if "greeter" in wanted:
+        add_greeter(table)
     if "session" in wanted:
         add_session(table)
     if "sticks" in wanted:
@@ -176,6 +181,18 @@ def add_run(table: Table) -> None:
     row(table, "  the same of the submitter's processor time", f"{cost.cpu_ratio:.3f}")
     beside = ", ".join(f"{build.beside:.2f}" for build in cost.ours)
     row(table, "  farm run before and after the command", f"{beside} s")
+
+
+def add_greeter(table: Table) -> None:
+    """A thin client and one of LTSP 23, from power-on to the greeter."""
+    found = greeter.measure()
+    for what, boots in (("a thin client", found.ours), ("LTSP 23", found.ltsp)):
+        seconds = ", ".join(f"{boot.seconds:.1f}" for boot in boots)
+        row(table, f"Power-on to the greeter: {what}", f"{seconds} s; {boots[0].megabytes:.0f} MB")
+    row(table, "  thin client : LTSP 23, median of pairs", f"{found.ratio:.2f}", "≤ 0.6", found.ratio <= 0.6)
+    pulled = max(boot.megabytes for boot in found.ours)
+    row(table, "  pulled by the thin client", f"{pulled:.0f} MB", "≤ 120 MB", pulled <= 120)
+    row(table, "  its RAM in use at the greeter", f"{found.memory:.0f} MB", "≤ 300 MB", found.memory <= 300)
 
 
 def add_session(table: Table) -> None:
