@@ -37,6 +37,7 @@ def environment(room: LoginRoom) -> dict[str, str]:
 
 
 def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
+    room.client.set_lts(LDM_PRINTER_DEFAULT="its-queue")
     room.client.start_greeter()
     sit_down(room, "wrong")
     until(lambda: room.server.tries(), "the password was not tried")
@@ -53,6 +54,9 @@ def test_a_session_from_the_greeter_to_the_greeter(room: LoginRoom) -> None:
     )
     assert found["DISPLAY"].startswith("localhost:")
     assert [] == [name for name in found if name.startswith("FARM_")]
+    assert found["PRINTER"] == "its-queue"
+    # So that sshd, which waits for that at a log-in, goes on at once.
+    assert "quickack 1" in room.client.machine.run("ip", "route", "show").stdout
 
     room.server.machine.run("pkill", "-x", "xev")
     room.client.wait_for_greeter(times=2)
@@ -98,20 +102,26 @@ def test_programs_that_draw_over_a_connection_of_their_own(room: LoginRoom) -> N
         room.second.machine.namespace.call(lambda: socket.create_connection((CLIENT, 6000), timeout=2))
 
 
+@pytest.mark.parametrize(
+    "said, waiting",
+    [
+        pytest.param("echo", "sed -u /^$/q", id="before the desktop starts"),
+        pytest.param("echo; echo", "sleep 1000", id="in the session"),
+    ],
+)
 def test_a_client_that_says_nothing_is_logged_out_by_a_server_that_does_not_look(
-    room: LoginRoom, monkeypatch: pytest.MonkeyPatch
+    room: LoginRoom, monkeypatch: pytest.MonkeyPatch, said: str, waiting: str
 ) -> None:
     monkeypatch.setattr(thin_session, "PATIENCE_SECONDS", 2)
     room.server.restart(OPTIONS)
     room.client.start_greeter()
-    assert room.client.log_in(USER, PASSWORD)[0]
     remote = thin_session.remote_command(desktop_environment(LtsValues({}), "sleep 1000"), {}, ":0")
     over = "ssh -F none -S /run/farm/login/ctl -o ProxyCommand=false -T -Y server"
 
-    # Standard input stays open, and nothing comes but the line for a cookie.
-    room.client.machine.start("remote", "sh", "-c", f'(echo; echo; sleep 1000) | {over} "$0"', remote)
-
-    until(lambda: "sleep 1000" in room.server.machine.processes(USER), "the session does not start")
+    assert room.client.log_in(USER, PASSWORD)[0]
+    # Standard input stays open, and nothing more comes.
+    room.client.machine.start("remote", "sh", "-c", f'({said}; sleep 1000) | {over} "$0"', remote)
+    until(lambda: waiting in room.server.machine.processes(USER), "the session does not start")
     until(lambda: not room.server.machine.processes(USER), "the session goes on")
     until(lambda: not room.client.connected(), "the connection stays")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -36,7 +38,7 @@ from farm.node.session.pam.unattended import (
 from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import SessionServer, SessionSettings, parse_session
 from farm.node.session.ssh_client import ssh_command
-from farm.node.session.ssh_client.ssh_options import OPTIONS, ssh_options
+from farm.node.session.ssh_client.ssh_options import OPTIONS, quick, ssh_options
 
 KEY, OTHER, THIRD = (f"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJ6Cb0aY{each}" for each in "abc")
 OWN = SessionServer("10.0.0.1", 22, (KEY,))
@@ -155,6 +157,21 @@ def test_the_options_are_what_ssh_goes_by() -> None:
     asked = [*ssh_command.master(server, "bob", "password"), "-G"]
     found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
     assert {"connecttimeout 3", "ciphers aes128-ctr", "stricthostkeychecking true"} <= set(found)
+
+
+@pytest.mark.parametrize(
+    "processor, options, expected",
+    [
+        ("flags\t\t: fpu aes sse\n", (), "aes128-gcm@openssh.com"),
+        ("flags\t\t: fpu aes sse\n", ("Ciphers=aes128-ctr",), "aes128-ctr"),
+        ("flags\t\t: fpu vaes sse\n", (), "chacha20-poly1305@openssh.com"),
+    ],
+)
+def test_the_cipher_is_the_one_that_is_quickest_here(processor: str, options: tuple[str, ...], expected: str) -> None:
+    server = replace(OWN, options=quick(options, processor))
+    asked = [*ssh_command.master(server, "bob", "password"), "-G"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+    assert re.search(f"^ciphers {expected}(,|$)", found, re.MULTILINE)
 
 
 def test_only_the_users_of_a_machine_are_let_in() -> None:

@@ -7,7 +7,7 @@ import sys
 
 from farm.node.contract import SettingsError
 from farm.node.files import write
-from farm.node.session import direct_x, session_kind
+from farm.node.session import direct_x, quick_acks, session_kind
 from farm.node.session.extras import prepare_all
 from farm.node.session.lts_values import told_values
 from farm.node.session.pam import client_account, desktop_choice, greeter_mark
@@ -34,6 +34,7 @@ def main(root: str = "/") -> int:
     choice = choose(settings, lts)
     for sentence in (*choice.refused, *desktop_choice.refused(lts)):
         sys.stderr.write(f"farm-node: lts.conf: {sentence}\n")
+    quick_acks.prepare()
     session_kind.prepare(lts, root)
     prepare_all(lts, root)
     direct_x.prepare(lts, root)

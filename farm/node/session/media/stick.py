@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import json
 import os
 import pwd
@@ -38,6 +39,8 @@ REASONS = {
     NO_FUSE: "Users of the server can not mount anything: /dev/fuse is missing there, or closed to them.",
     NO_PLACE: "No folder can be made in USB in the user's home on the server.",
 }
+PIPE_BYTES = 1024 * 1024
+"""Of files on their way: with little room the programs at both ends would wake each other for each piece."""
 POLL_SECONDS = 0.2
 MOUNT_SECONDS = 70.0
 """For a stick to be mounted, or to fail."""
@@ -179,7 +182,9 @@ def _connect(name: str, from_cell: IO[bytes], to_cell: IO[bytes]) -> subprocess.
 
 def _pipe(stack: contextlib.ExitStack) -> list[IO[bytes]]:
     """A pipe whose ends are closed at the end, if they are not by then."""
-    return [stack.enter_context(os.fdopen(end, mode, 0)) for end, mode in zip(os.pipe(), ("rb", "wb"), strict=True)]
+    ends = os.pipe()
+    fcntl.fcntl(ends[1], fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return [stack.enter_context(os.fdopen(end, mode, 0)) for end, mode in zip(ends, ("rb", "wb"), strict=True)]
 
 
 def _mounted(report: IO[bytes]) -> dict[str, Any]:

@@ -153,10 +153,10 @@ class LogIn:
 
         It looks for the user's other sessions by the way: each command is a time in which the user waits.
         """
-        command = ssh_command.by_sh(f"echo {SENTINEL}; {LOOK}")
+        command = ssh_command.by_sh(f"{LOOK}; echo {SENTINEL}")
         said = run(ssh_command.over_master(command, "-x", "-T"), self.display)
         self._looked = said.stdout
-        if SENTINEL in said.stdout.split():
+        if f"{SENTINEL}\n" in said.stdout:
             return None
         return login_failure.of_command(server.host, said.code, said.stdout, said.stderr)
 

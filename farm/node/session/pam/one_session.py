@@ -16,8 +16,8 @@ from farm.node.session.pam.login_failure import FailureKind, LoginFailure
 from farm.node.session.ssh_client.ssh_command import by_sh, over_master
 from farm.node.session.ssh_client.ssh_run import run
 
-LOOK = "grep -sazhoe '^FARM_NAME=.*' /proc/[0-9]*/environ | tr '\\0' '\\n' | sort -u | head -n 20"
-"""Of sh: prints a line for each machine at which the user sits: environments of others cannot be read."""
+LOOK = "grep -sazhoe '^FARM_NAME=.*' /proc/[0-9]*/environ"
+"""Of sh: prints at which machines the user sits, each ended by a NUL: environments of others cannot be read."""
 END = """
 tries=0
 while grep -sazqe '^FARM_NAME=' /proc/[0-9]*/environ; do
@@ -33,6 +33,8 @@ echo FARM-ENDED
 """
 """Ends them all, and waits until they are over."""
 ENDED = "FARM-ENDED"
+MAX_MACHINES = 20
+"""Of which a question tells."""
 _AGREED = {"y", "yes"}
 
 
@@ -59,5 +61,5 @@ def limit_to_one(
 
 def _machines(said: str) -> list[str]:
     """The names of the machines; what is none is not shown."""
-    names = (found[1] for line in said.splitlines() if (found := re.fullmatch("FARM_NAME=(.*)", line)))
-    return sorted({name if NAME.fullmatch(name) else "another machine" for name in names})
+    names = (found[1] for line in re.split("[\0\n]", said) if (found := re.fullmatch("FARM_NAME=(.*)", line)))
+    return sorted({name if NAME.fullmatch(name) else "another machine" for name in names})[:MAX_MACHINES]

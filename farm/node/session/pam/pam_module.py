@@ -14,6 +14,7 @@ import sys
 import syslog
 import traceback
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../../../..")))
@@ -35,6 +36,7 @@ from farm.node.session.pam.server_choice import choose
 from farm.node.session.pam.unattended import Nobody, Unattended, invitation, keep_trying, offered, read_last
 from farm.node.session.pam.user_name import why_not
 from farm.node.session.session_settings import SessionServer, SessionSettings, read_session
+from farm.node.session.ssh_client import ssh_options
 from farm.node.session.ssh_client.ssh_command import ALIVE_COUNT, FAT_ALIVE_COUNT, known_hosts
 
 _DISPLAY = re.compile(r":[0-9]{1,4}")
@@ -135,7 +137,9 @@ def _log_in(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outco
 
 def _log_in_alone(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
     client_account.make(log_in.user, known_hosts(servers))
-    outcome = log_in.try_all(by_rating(servers))
+    processor = read("/proc/cpuinfo")
+    quick = [replace(each, options=ssh_options.quick(each.options, processor)) for each in servers]
+    outcome = log_in.try_all(by_rating(quick))
     if isinstance(outcome, SessionServer) and session_kind.kind_of(told_values()) == session_kind.FAT:
         outcome = _let_in_here(pamh, log_in, outcome)
     if isinstance(outcome, SessionServer):

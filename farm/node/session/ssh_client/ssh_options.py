@@ -25,6 +25,8 @@ OPTIONS = {
     )
 }
 """By their names in lower case, as ssh takes any."""
+QUICK = "Ciphers=^aes128-gcm@openssh.com"
+"""Preferred where the processor has instructions for it: it takes less time of both ends than ssh's first choice."""
 SHORT = {"-C": "Compression=yes", "-4": "AddressFamily=inet", "-6": "AddressFamily=inet6"}
 SHORT_WITH_VALUE = {"-c": "Ciphers", "-m": "MACs"}
 MAX_OPTIONS = 16
@@ -47,6 +49,11 @@ def ssh_options(text: str) -> tuple[list[str], list[str]]:
         else:
             refused.append(written)
     return taken, refused
+
+
+def quick(options: tuple[str, ...], processor: str) -> tuple[str, ...]:
+    """The options, and the cipher that is quickest here, unless they say which; ``processor``: /proc/cpuinfo."""
+    return (*options, QUICK) if re.search(r"^flags\s*:.*\saes\s", processor, re.MULTILINE) else options
 
 
 def understood(option: str) -> bool:
