@@ -99,6 +99,8 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
     desks = any(node.session for node in nodes)
     screen = [">FREE", "SCREEN"] if desks else []
     table = plain_table("NODE", "STAGE", ">FOR", "ADDRESS", ">JOBS", ">DONE", ">CPU", "IMAGE", *screen)
+    # A name in two pieces is found by no grep, and a narrow terminal leaves other columns less.
+    table.columns[0].no_wrap = True
     for node in nodes:
         host = node.host
         table.add_row(
