@@ -12,8 +12,11 @@ rm -f /etc/xdg/autostart/{gnome-keyring-*,tracker-*,org.kde.kwalletd*,print-appl
 sed -i -e 's/^\*mode:.*/*mode: blank/' -e 's/^\*lock:.*/*lock: True/' -e 's/^\*splash:.*/*splash: False/' \
        -e 's/^\*newLoginCommand:.*/*newLoginCommand:/' /etc/X11/app-defaults/XScreenSaver-nogl
 
-# Of each language the locale in UTF-8 is enough; C.utf8 is libc's own.
-find /usr/lib/locale -mindepth 1 -maxdepth 1 ! -name "*.utf8" -exec rm -r {} +
+# Of each language the locale in UTF-8 is enough; some have no other, and no ".utf8" in their name.
+for folder in /usr/lib/locale/*/; do
+	locale=$(basename "$folder")
+	[ "$(LC_ALL=$locale locale charmap 2> /dev/null)" = UTF-8 ] || rm -r "$folder"
+done
 # Translations of what only programmers and administrators read.
 find /usr/share/locale -name "*.mo" \( -name "gtk*-properties.mo" -o -name "apt*.mo" -o -name "dpkg*.mo" -o -name "adduser.mo" \
      -o -name "shadow.mo" -o -name "iso_639*.mo" -o -name "iso_3166-2.mo" \) -delete
