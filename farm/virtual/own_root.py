@@ -31,6 +31,7 @@ cd root
 mount -t tmpfs -o mode=1777 none tmp
 mount -t tmpfs -o mode=755 none run
 mount --rbind /dev dev
+mount -t tmpfs -o mode=1777 none dev/shm
 mount -t proc proc proc
 mount --rbind /sys sys
 mkdir -p before

@@ -71,6 +71,16 @@ def test_a_folder_of_the_server_is_shared_by_its_group_and_seen_by_nobody_else(r
     assert not room.client.machine.path("/run/farm/shared").exists()
 
 
+def test_what_a_user_leaves_beside_them_takes_no_folder_from_the_next_one(room: LoginRoom) -> None:
+    assert room.client.log_in(USER, PASSWORD)[0]
+    as_user(room, "sh", "-c", "cd /run/farm/shared; echo x > a; mkdir -p b/c; ln -s /etc d")
+    room.client.log_out()
+    assert "srv-shared" not in mounts(room)
+
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert "exercises\n" == as_user(room, "cat", f"{SHARED}/monday")
+
+
 def test_lts_conf_names_the_folders(room: LoginRoom) -> None:
     room.client.set_lts(SHARED_FOLDERS="/srv/secret /etc/ssh /srv/nowhere /srv/../etc")
 

@@ -48,8 +48,14 @@ def test_nothing_is_left_of_a_session(room: LoginRoom) -> None:
     assert room.client.log_in(USER, PASSWORD)[0]
     room.client.machine.start("writer", *AS_USER, "sh", "-c", WRITER)
     until(lambda: room.server.machine.path(f"{HOME}/written").exists(), "nothing is written")
+    as_user(
+        room, "sh", "-c", "mkdir -p /tmp/mine/deep /dev/shm/mine; echo x > /var/tmp/mine; ln -s /etc /tmp/mine/link"
+    )
 
     room.client.log_out()
+
+    left = room.client.machine.run("sh", "-c", "ls -d /tmp/mine /var/tmp/mine /dev/shm/mine", check=False)
+    assert ("", True) == (left.stdout, room.client.machine.path("/etc/passwd").exists())
 
     assert ["last word"] == room.server.machine.path(f"{HOME}/written").read_text().splitlines()[-1:]
     assert not home_is_mounted(room.client)
@@ -181,15 +187,31 @@ def test_the_users_own_program_cannot_use_the_connection(room: LoginRoom) -> Non
 
 def test_the_key_of_a_session_stands_beside_the_users_own(room: LoginRoom) -> None:
     keys = room.server.machine.path(f"{HOME}/.ssh/authorized_keys")
-    lines = "ssh-ed25519 LEFT farm-session@pc99\\nssh-ed25519 OWN"
+    # The comment of a key may be in any encoding, and the server's language UTF-8.
+    lines = "ssh-ed25519 LEFT farm-session@pc99\\nssh-ed25519 OWN m\\374ller"
     own = f"mkdir -p {HOME}/.ssh; printf '{lines}' > {HOME}/.ssh/authorized_keys"
     room.server.machine.run("sh", "-c", f"{own}; chown -R {USER} {HOME}/.ssh")
     assert room.client.log_in(USER, PASSWORD)[0]
 
-    first, second = keys.read_text().splitlines()
-    assert "ssh-ed25519 OWN" == first
-    assert second.startswith(f'restrict,from="{CLIENT}",expiry-time="') and second.endswith(" farm-session@pc01")
+    first, second = keys.read_bytes().splitlines()
+    assert b"ssh-ed25519 OWN m\xfcller" == first
+    assert second.startswith(f'restrict,from="{CLIENT}",expiry-time="'.encode())
+    assert second.endswith(b" farm-session@pc01")
 
     room.client.log_out()
-    assert "ssh-ed25519 OWN\n" == keys.read_text()
+    assert b"ssh-ed25519 OWN m\xfcller\n" == keys.read_bytes()
+    assert ["authorized_keys"] == [each.name for each in keys.parent.iterdir()]
+    room.server.machine.run("rm", "-r", f"{HOME}/.ssh")
+
+
+def test_where_a_user_may_have_several_sessions_their_keys_stay(room: LoginRoom) -> None:
+    room.client.set_lts(LDM_LIMIT_ONE_SESSION="False")
+    keys = room.server.machine.path(f"{HOME}/.ssh/authorized_keys")
+    own = f"mkdir -p {HOME}/.ssh; echo ssh-ed25519 THERE farm-session@pc99 > {HOME}/.ssh/authorized_keys"
+    room.server.machine.run("sh", "-c", f"{own}; chown -R {USER} {HOME}/.ssh")
+
+    assert room.client.log_in(USER, PASSWORD)[0]
+    assert ["farm-session@pc99", "farm-session@pc01"] == [line.split()[-1] for line in keys.read_text().splitlines()]
+    room.client.log_out()
+    assert "ssh-ed25519 THERE farm-session@pc99\n" == keys.read_text()
     room.server.machine.run("rm", "-r", f"{HOME}/.ssh")

@@ -63,5 +63,6 @@ def test_slots_go_and_return_while_a_build_runs(client: Lab, server: OwnRoot, tm
         client.farm("node", "logout", NAME, "--yes")
         until(lambda: slots(client) == (2, False, True), "the slot does not return")
     found = json.loads((tmp_path / "record.json").read_text())
-    assert found["failed"] == 0
+    # What only waits for the spare slot at that moment is compiled by its submitter; nothing else fails.
+    assert found["failed"] == found["failed_over"] <= 2
     assert {NAME, f"{NAME}.spare"} <= {name for name, each in found["nodes"].items() if each["jobs"]}

@@ -15,7 +15,10 @@ from farm.node.session.fat.server_account import parse_account
 from farm.node.session.fat.session_keeper import mark_command
 from farm.node.session.fat.session_key import edit_command
 from farm.node.session.lts_values import LtsValues
+from farm.node.session.session_settings import SessionServer
 from tests.unit.test_server_account import SAID
+
+KEY = "ssh-ed25519 " + "A" * 68
 
 
 @given(st.text())
@@ -35,7 +38,8 @@ def test_a_name_that_is_none_marks_no_machine() -> None:
 
 
 def test_a_new_key_removes_those_of_all_machines_and_a_log_out_only_its_own() -> None:
-    assert "gone=farm-session@[a-z0-9-]*" in shlex.split(edit_command("ssh-ed25519 AAAA", "pc01"))
+    assert "gone=farm-session@[a-z0-9-]*" in shlex.split(edit_command("ssh-ed25519 AAAA", "pc01", alone=True))
+    assert "gone=farm-session@pc01" in shlex.split(edit_command("ssh-ed25519 AAAA", "pc01"))
     assert "gone=farm-session@pc01" in shlex.split(edit_command("", "pc01"))
 
 
@@ -65,3 +69,12 @@ def test_a_lock_without_a_valid_server_opens_to_nobody(text: str, tmp_path: Path
     (tmp_path / "lock").write_text(text)
 
     assert ("", None) == lock_server.told_server(str(tmp_path / "lock"))
+    assert not lock_server.opens_by_itself(str(tmp_path / "lock"))
+
+
+def test_a_lock_opens_by_itself_where_nobody_typed_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock_server, "FILE", str(tmp_path / "lock"))
+    for unattended in (True, False):
+        lock_server.tell("guest1", SessionServer("server", 22, (KEY,)), unattended)
+        assert lock_server.opens_by_itself(lock_server.FILE) is unattended
+        assert "guest1" == lock_server.told_server(lock_server.FILE)[0]

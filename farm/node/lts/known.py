@@ -231,7 +231,7 @@ TOPICS: dict[str, tuple[Variable, ...]] = {
         Variable("POST_INIT_*", TEXT, "RCFILE_n: a command to run as root at boot", "", LATER),
         Variable("PRE_INIT_*", TEXT, "the same, earlier", "", LATER),
         Variable("MULTISEAT", BOOLEAN, "two seats at one machine", "", LATER),
-        Variable("NFS_HOME", BOOLEAN, "homes by NFS instead of sshfs", "", LATER),
+        Variable("NFS_HOME", BOOLEAN, "homes by NFS instead of sshfs; they must be exported", "", WORKS),
         Variable("DEFAULT_IMAGE", TEXT, "the image that the machine boots", "`machines[].image` in farm.yaml", IGNORED),
         Variable("KERNEL_PARAMETERS", TEXT, "words for the kernel", "`kernel_options` in farm.yaml", IGNORED),
         Variable("MENU_TIMEOUT", NUMBER, "time of the boot menu", "the farm has no boot menu", IGNORED),

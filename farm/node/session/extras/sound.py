@@ -10,8 +10,11 @@ import contextlib
 import os
 import pwd
 import re
+import select
+import signal
 import subprocess
 import syslog
+import time
 from collections.abc import Iterator
 
 from farm.node.files import read, write
@@ -158,7 +161,7 @@ def _runtime(uid: int) -> str:
 def _dump(account: pwd.struct_passwd) -> str:
     """All that PipeWire tells of itself; empty when it does not answer. Asked as its own user, not as root."""
     with subprocess.Popen(
-        ["timeout", str(DUMP_SECONDS), "pw-dump", "--no-colors"],
+        ["timeout", "--foreground", str(DUMP_SECONDS), "pw-dump", "--no-colors"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
@@ -166,8 +169,21 @@ def _dump(account: pwd.struct_passwd) -> str:
         user=account.pw_uid,
         group=account.pw_gid,
         extra_groups=[],
+        start_new_session=True,
     ) as asked:
         assert asked.stdout
-        said = asked.stdout.read(MAX_DUMP).decode(errors="replace")
-        asked.stdout.close()
-    return said if asked.returncode == 0 else ""
+        said = _read_in_time(asked.stdout.fileno())
+        os.killpg(asked.pid, signal.SIGKILL)  # its user may have stopped both
+    return said.decode(errors="replace") if asked.returncode == 0 else ""
+
+
+def _read_in_time(descriptor: int) -> bytes:
+    """What comes to the end of it, to MAX_DUMP bytes, or until that takes too long."""
+    said, end = b"", time.monotonic() + DUMP_SECONDS + 1
+    while len(said) < MAX_DUMP:
+        if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0] or not (
+            more := os.read(descriptor, 1 << 16)
+        ):
+            break
+        said += more
+    return said[:MAX_DUMP]

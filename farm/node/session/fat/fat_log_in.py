@@ -22,8 +22,13 @@ FULL = ("No space left on device", "Disk quota exceeded")
 """Of a home in which nothing can be written: its user has to log in to change that."""
 
 
-def begin(user: str, server: SessionServer, display: str, lts: LtsValues) -> ServerAccount | LoginFailure:
-    """With the connection open, have the user's account and home here; what is left of a failure, `clear` removes."""
+def begin(
+    user: str, server: SessionServer, display: str, lts: LtsValues, unattended: bool
+) -> ServerAccount | LoginFailure:
+    """With the connection open, have the user's account and home here; what is left of a failure, `clear` removes.
+
+    ``unattended``: nobody has typed a password, and the same user may be at other machines.
+    """
     said = run(over_master(f"exec sh -c {shlex.quote(SAY)}", "-x", "-T"), display).stdout
     account = parse_account(user, said)
     if account is None:
@@ -41,8 +46,8 @@ def begin(user: str, server: SessionServer, display: str, lts: LtsValues) -> Ser
         return LoginFailure(FailureKind.HOME, server.host, str(error))
     client_account.adopt(account)
     shared_folders.mount(account, display, lts)
-    lock_server.tell(user, server)
-    session_key.make(server, user)
+    lock_server.tell(user, server, unattended)
+    session_key.make(server, user, alone=not unattended and lts.is_on("LDM_LIMIT_ONE_SESSION", True))
     return account
 
 

@@ -13,10 +13,18 @@ from farm.node.session.ssh_client.ssh_command import RUN
 FILE = f"{RUN}/lock-server.json"
 
 
-def tell(user: str, server: SessionServer) -> None:
-    """Leave it for the lock, as root at a log-in."""
+def tell(user: str, server: SessionServer, unattended: bool) -> None:
+    """Leave it for the lock, as root at a log-in; ``unattended``: nobody there has a password."""
     told = {"host": server.host, "port": server.port, "host_keys": server.host_keys}
-    write(FILE, json.dumps({"user": user, "options": server.options, "servers": [told]}))
+    write(FILE, json.dumps({"user": user, "options": server.options, "servers": [told], "open": unattended}))
+
+
+def opens_by_itself(file: str = FILE) -> bool:
+    """Whether a locked screen asks nobody: the password of a guest, or of the machine itself, is known to no person."""
+    try:
+        return json.loads(read(file))["open"] is True
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def told_server(file: str = FILE) -> tuple[str, SessionServer | None]:

@@ -36,33 +36,38 @@ REOPEN_SECONDS, REOPEN_PAUSES = 600.0, (1.0, 10.0)
 _EDIT = """
 umask 077
 mkdir -p ~/.ssh && cd ~/.ssh && [ ! -h authorized_keys ] || exit 1
-trap 'rm -f .farm-keys' EXIT
+new=$(mktemp .farm-keys-XXXXXXXX) || exit 1
+trap 'rm -f "$new"' EXIT
 if [ -e authorized_keys ]; then
-	cp -p authorized_keys .farm-keys || exit 1
-	grep -v " $gone$" authorized_keys > .farm-keys
+	cp -p authorized_keys "$new" || exit 1
+	LC_ALL=C grep -av " $gone$" authorized_keys > "$new"
 	[ "$?" -le 1 ] || exit 1
 fi
 if [ -n "$key" ]; then
 	ends=$(date -d "+$hours hours" +%Y%m%d%H%M) || exit 1
 	only=restrict,from=\\"${SSH_CONNECTION%% *}\\",expiry-time=\\"$ends\\"
-	echo "$only $key $mark" >> .farm-keys || exit 1
+	echo "$only $key $mark" >> "$new" || exit 1
 fi
-if [ -s .farm-keys ]; then
-	mv .farm-keys authorized_keys
+if [ -s "$new" ]; then
+	mv "$new" authorized_keys
 else
 	rm -f authorized_keys
 fi
 """
-"""Runs on the server. A new key is the only one of a session: a machine that was cut off before does not come back."""
+"""Runs on the server. Where a user has one session, a new key is the only one of a session: a machine that was cut off
+before does not come back."""
 
 
-def make(server: SessionServer, user: str) -> None:
-    """Make the key, and have the server take it; without one a lost connection is the end of the session."""
+def make(server: SessionServer, user: str, alone: bool) -> None:
+    """Make the key, and have the server take it; without one a lost connection is the end of the session.
+
+    ``alone``: the user has no other session, so that other machines' keys are removed.
+    """
     with contextlib.suppress(FileNotFoundError):
         os.unlink(COMMAND)  # of a session that was lost
     try:
         _run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", KEY])
-        _edit(" ".join(read(f"{KEY}.pub").split()[:2]))
+        _edit(" ".join(read(f"{KEY}.pub").split()[:2]), alone)
     except (OSError, subprocess.SubprocessError) as error:
         _say(f"no key of this session is on the server: {error}")
     else:
@@ -74,7 +79,7 @@ def remove() -> None:
     if os.path.exists(COMMAND):
         os.unlink(COMMAND)
         try:
-            _edit("", REMOVE_SECONDS)
+            _edit("", seconds=REMOVE_SECONDS)
         except (OSError, subprocess.SubprocessError):
             _say(f"the key of the session is still on the server, where it ends within {HOURS} hours")
 
@@ -102,16 +107,19 @@ def reopen(wanted: Callable[[], bool]) -> bool:
     return False
 
 
-def edit_command(key: str, name: str) -> str:
-    """What the user's shell on the server runs to have this key, or none, of the machine with this name."""
+def edit_command(key: str, name: str, alone: bool = False) -> str:
+    """What the user's shell on the server runs to have this key, or none, of the machine with this name.
+
+    ``alone``: and no other machine's.
+    """
     mark = f"farm-session@{name if NAME.fullmatch(name) else 'unnamed'}"
-    gone = "farm-session@[a-z0-9-]*" if key else mark
+    gone = "farm-session@[a-z0-9-]*" if alone else mark
     words = (f"key={key}", f"mark={mark}", f"gone={gone}", f"hours={HOURS}")
     return f"exec env {shlex.join(words)} sh -c {shlex.quote(_EDIT)}"
 
 
-def _edit(key: str, seconds: float = SECONDS) -> None:
-    _run(over_master(edit_command(key, os.uname().nodename), "-T", "-x"), seconds)
+def _edit(key: str, alone: bool = False, seconds: float = SECONDS) -> None:
+    _run(over_master(edit_command(key, os.uname().nodename, alone), "-T", "-x"), seconds)
 
 
 def _run(argv: list[str], seconds: float = SECONDS) -> None:

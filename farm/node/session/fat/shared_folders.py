@@ -12,6 +12,7 @@ import re
 import shlex
 import subprocess
 import syslog
+import time
 from collections.abc import Iterable
 
 from farm.node.session.fat import fat_home
@@ -48,11 +49,17 @@ def unmount(lts: LtsValues) -> None:
     for folder in wanted(lts):
         if os.path.islink(folder) and os.readlink(folder).startswith(f"{PLACE}/"):
             os.unlink(folder)
-    with contextlib.suppress(OSError):  # there is none, or one that could not be taken away
-        for name in os.listdir(PLACE):
-            fat_home.take_away(os.path.join(PLACE, name))
-            os.rmdir(os.path.join(PLACE, name))
+    for name in os.listdir(PLACE) if os.path.isdir(PLACE) else ():
+        path = os.path.join(PLACE, name)
+        fat_home.take_away(path)
+        with contextlib.suppress(OSError):  # of the user's own: the folder is theirs
+            os.rmdir(path)
+    try:
         os.rmdir(PLACE)
+    except FileNotFoundError:
+        pass
+    except OSError:  # never emptied by force: a mount that stays is the server's folder
+        os.rename(PLACE, f"{PLACE}-left-{time.monotonic_ns()}")
 
 
 def look_command(folders: Iterable[str]) -> str:

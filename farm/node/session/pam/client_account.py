@@ -7,6 +7,7 @@ server's uid instead (`adopt`), and the connection is not for it to use.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -25,6 +26,7 @@ DEVICES = ("audio", "video", "plugdev")
 """Groups of this machine whose members use its sound, cameras and sticks."""
 RESTING = f"{RUN}/resting-account"
 """What is there instead while nobody is logged in: a guest's account, which the greeter offers."""
+LEFT_IN = ("/tmp", "/var/tmp", "/dev/shm")
 STUCK_SECONDS = 3.0
 """After which programs that cannot be killed are taken to wait for their home, and the home is given up."""
 
@@ -88,17 +90,32 @@ def clear() -> str:
     uid = sitting()[1]
     if uid != session_uid() and not user_processes.end(uid, STUCK_SECONDS):
         fat_home.end_program()
-        user_processes.end(uid)
+        user_processes.end(uid, STUCK_SECONDS)
     shared_folders.unmount(told_values())
     said = fat_home.unmount()
-    write(EXTRAUSERS, read(RESTING))
-    write(EXTRAGROUPS, "")
     end_processes()
     os.makedirs(RUN, exist_ok=True)
     for folder in (FOLDER, HOME):
         if os.path.lexists(folder):
             shutil.rmtree(folder)
+    _remove_left_by(uid)
+    # Last, as the file system may be full of what has just been removed.
+    write(EXTRAUSERS, read(RESTING))
+    write(EXTRAGROUPS, "")
     return said
+
+
+def _remove_left_by(uid: int) -> None:
+    """What a user leaves where all may write: it fills the RAM, and the next one could read it."""
+    for folder in LEFT_IN:
+        for entry in os.scandir(folder) if os.path.isdir(folder) else ():
+            with contextlib.suppress(OSError):
+                if entry.stat(follow_symlinks=False).st_uid != uid:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
 
 
 def end_processes() -> None:

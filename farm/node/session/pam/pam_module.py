@@ -155,7 +155,7 @@ def _log_in_alone(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) ->
 def _let_in_here(pamh: Any, log_in: LogIn, server: SessionServer) -> Outcome:
     """Have the user's account and home on this machine, where the session is to run."""
     log_in.person.tell("Opening your home …")
-    account = fat_log_in.begin(log_in.user, server, log_in.display, told_values())
+    account = fat_log_in.begin(log_in.user, server, log_in.display, told_values(), isinstance(log_in.person, Nobody))
     if isinstance(account, LoginFailure):
         log_in.note(account)
         return account
