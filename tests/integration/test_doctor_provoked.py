@@ -338,6 +338,7 @@ PROVOKED = {
     "session-sshd-settings": "test_session_server.py",
     "session-host-keys": "test_session_server.py",
     "session-desktop": "test_session_server.py",
+    "desk-printing": "test_printers.py",
     "print-queues": "test_printers.py",
     "farm-status": "test_doctor_server.py",
     "nodes-image": "../unit/test_doctor.py",

@@ -114,7 +114,8 @@ def test_a_node_becomes_what_the_server_says(lab: tuple[Namespace, Namespace], s
     told = json.loads((root / "run/farm/node.json").read_text())
     expected = {"mac": MAC, "nic": "lab0", "address": NODE, "name": "pc01", "image": "v1", "farm": "lab"}
     assert {key: told[key] for key in expected} == expected
-    assert {"compile": {key: SETTINGS[key] for key in ("netname", "scheduler", "slots")}} == told["roles"]
+    of_a_desk = {"when_used": "half", "free_after": 10}
+    assert {"compile": {key: SETTINGS[key] for key in ("netname", "scheduler", "slots")} | of_a_desk} == told["roles"]
     access = Home.at(server.folder).logs / "nginx-access.log"
     until(lambda: access.read_text().endswith("\n"), "nginx does not log")  # it does after it has answered
     assert json.loads(access.read_text())["uri"].startswith(
