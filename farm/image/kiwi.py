@@ -146,13 +146,13 @@ def _follow(log: Path, start: int, progress: Progress, stop: threading.Event) ->
 
 def _unknown(names: Sequence[str], whole: str) -> FarmError:
     """That there are no such packages; Debian keeps firmware in a component that an installation may leave out."""
-    mend = "Correct `packages` in farm.yaml, or the description of the image."
+    fix = "Correct `packages` in farm.yaml, or the description of the image."
     if any(name.startswith("firmware-") for name in names):
-        mend = "Add non-free-firmware to the sources of this computer, and run: sudo apt-get update."
+        fix = "Add non-free-firmware to the sources of this computer, and run: sudo apt-get update."
     return FarmError(
         f"The sources of this computer have no package {', '.join(names)}.",
         "An image takes its packages from the sources in /etc/apt of the computer that builds it.",
-        f"{mend} {whole}",
+        f"{fix} {whole}",
     )
 
 
@@ -167,11 +167,11 @@ def failure(text: str, code: int, log: Path) -> FarmError:
     unfetched = [match for line in lines if (match := _UNFETCHED.match(line))]
     if unfetched:
         why = dict.fromkeys(f"{urlsplit(match['url']).netloc or match['url']}: {match['why']}" for match in unfetched)
-        mend = f"Check whether the mirror can be reached: sudo apt-get update. {whole}"
-        return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), mend)
+        fix = f"Check whether the mirror can be reached: sudo apt-get update. {whole}"
+        return FarmError("The image's packages could not be fetched.", "\n".join([*why][-LINES:]), fix)
     if invalid := dict.fromkeys(match["why"] for line in lines if (match := _INVALID.match(line))):
-        mend = f"Correct the description of the image, and compare it with the examples in docs/own-images.md. {whole}"
-        return FarmError("KIWI does not understand the image's description.", "\n".join([*invalid][:LINES]), mend)
+        fix = f"Correct the description of the image, and compare it with the examples in docs/own-images.md. {whole}"
+        return FarmError("KIWI does not understand the image's description.", "\n".join([*invalid][:LINES]), fix)
     if names := dict.fromkeys(match["name"] or match["empty"] for line in lines if (match := _UNKNOWN.match(line))):
         return _unknown(list(names), whole)
     errors = dict.fromkeys(_LOG_STAMP.sub("", line) for line in lines if _ERROR.match(line))

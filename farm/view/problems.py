@@ -123,7 +123,7 @@ def _is_full(node: Node) -> bool:
 
 
 def _crowded_desks(farm: Farm) -> Iterator[Finding]:
-    """Desks in use whose RAM is nearly used up: whoever sits there is told so as well, as long as that helps."""
+    """Desks in use whose RAM is nearly used up: who sits there is told so as well, as long as that helps."""
     for node in farm.nodes.values():
         told = node.telemetry if node.verified and not node.silent else None
         in_use = node.told and node.told.session and node.told.session.users

@@ -1,4 +1,4 @@
-"""Whether whoever sits at a fat client notices that it compiles, and what it compiles when nobody sits there.
+"""Whether who sits at a fat client notices that it compiles, and what it compiles when nobody sits there.
 
 Emulated machines of two processors each. Keys are timed on the machine itself, by turns without jobs and with jobs in
 all slots (`nodes.when_used: full`); throughput is that of the same build on a compile node, booted after it.

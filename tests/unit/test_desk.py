@@ -160,7 +160,7 @@ def test_the_spare_daemon_is_closed_when_its_jobs_have_ended(tmp_path: Path) -> 
     assert (spare.state, spare.jobs) == ("closing", 2)
     children.write_text("")
     spare.follow(True, 101.0)
-    assert (spare.state, spare.jobs, orders[-1]) == ("open", 0, "start"), "whoever came has gone again"
+    assert (spare.state, spare.jobs, orders[-1]) == ("open", 0, "start"), "the one who came has gone again"
     spare.follow(False, 102.0)
     assert spare.state == "closing", "the scheduler does not know yet"
     spare.follow(False, 102.0 + NOTICE_SECONDS)

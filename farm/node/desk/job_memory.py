@@ -81,7 +81,7 @@ class ShownMemory:
         os.makedirs(os.path.dirname(self.path), exist_ok=True)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT, 0o644)
         try:
-            # Always of one length, and in one piece: whoever reads it sees the old text or the new one.
+            # Always of one length, and in one piece: who reads it sees the old text or the new one.
             os.pwrite(descriptor, text, 0)
         finally:
             os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Tell whoever works at this machine that its RAM is nearly used up, before programs fail or are ended."""
+"""Tell the one who works at this machine that its RAM is nearly used up, before programs fail or are ended."""
 
 from __future__ import annotations
 

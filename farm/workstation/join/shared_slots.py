@@ -123,7 +123,7 @@ def remove(service: str) -> bool:
 
 
 def notes(share: Share) -> tuple[str, ...]:
-    """What whoever shares has to know and to do."""
+    """What who shares has to know and to do."""
     ports = f"{ICECCD_PORT} and {SPARE_ICECCD_PORT}"
     return (
         f"This machine offers {share.stay} of its {share.slots} slots while somebody uses it, otherwise all of them.",

@@ -84,7 +84,7 @@ def unmount() -> str:
 
 
 def end_program() -> None:
-    """End what serves the home by sshfs: whoever waits for a server that does not answer is told so."""
+    """End what serves the home by sshfs: who waits for a server that does not answer is told so."""
     for pid in user_processes.of_account(pwd.getpwnam(SESSION_USER).pw_uid, "sshfs"):
         user_processes.tell(pid, signal.SIGKILL)
 

@@ -20,7 +20,7 @@ HELPERS = {"nfs": "nfs-common", "nfs4": "nfs-common", "cifs": "cifs-utils", "ntf
 """Type → the package that mounts it."""
 OVER_THE_NETWORK = ("nfs", "nfs4", "cifs", "fuse.sshfs")
 MOUNT_SECONDS = 15
-"""For a server to answer; then whoever looks is told that there is nothing, and may look again."""
+"""For a server to answer; then who looks is told that there is nothing, and may look again."""
 LATER = ("_netdev", "x-systemd.automount", f"x-systemd.mount-timeout={MOUNT_SECONDS}")
 SWAP_RULE = """\
 # USE_LOCAL_SWAP of lts.conf: the partitions of built-in disks that have the signature of swap.

@@ -26,7 +26,7 @@ DOMAIN = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63}){0,10}")
 
 
 def main(root: str = "/") -> int:
-    """Write the file anew if it is to be another one."""
+    """Write the file again if it is to be another one."""
     path = os.path.join(root, FILE)
     text = resolv_conf(told_values(root), "".join(read(each) for each in sorted(glob.glob(f"{root}/{LEASES}/*"))))
     if text and text != read(path):
