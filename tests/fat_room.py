@@ -35,6 +35,13 @@ def fat_room() -> Iterator[LoginRoom]:
         yield room
 
 
+def emptied(room: LoginRoom) -> LoginRoom:
+    """The room of several tests for the next one: nobody is logged in, and lts.conf is empty."""
+    room.client.log_out()
+    room.client.set_lts()
+    return room
+
+
 def home_is_mounted(client: ThinClient, home: str = HOME) -> bool:
     """Whether the user's home is on the client."""
     return f" {home} " in client.machine.run("cat", "/proc/self/mounts").stdout

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fat_room import as_user, fat_room
+from tests.fat_room import as_user, emptied, fat_room
 from tests.login_room import PASSWORD, SERVER, USER, LoginRoom
 
 SHARED = "/srv/shared"
@@ -41,10 +41,7 @@ def shared() -> Iterator[LoginRoom]:
 
 @pytest.fixture
 def room(shared: LoginRoom) -> LoginRoom:
-    """Nobody is logged in, and lts.conf is empty."""
-    shared.client.log_out()
-    shared.client.set_lts()
-    return shared
+    return emptied(shared)
 
 
 def mounts(room: LoginRoom) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.fat_room import AS_USER, HOME, as_user, fat_room, home_is_mounted
+from tests.fat_room import AS_USER, HOME, as_user, emptied, fat_room, home_is_mounted
 from tests.lab import until
 from tests.login_room import CLIENT, PASSWORD, USER, LoginRoom
 
@@ -21,10 +21,7 @@ def shared() -> Iterator[LoginRoom]:
 
 @pytest.fixture
 def room(shared: LoginRoom) -> LoginRoom:
-    """Nobody is logged in, and lts.conf is empty."""
-    shared.client.log_out()
-    shared.client.set_lts()
-    return shared
+    return emptied(shared)
 
 
 def test_the_user_has_the_servers_numbers_and_home(room: LoginRoom) -> None:
