@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from farm.config import VirtualConfig
 from farm.errors import FarmError
@@ -58,27 +57,24 @@ class Measured:
 def measure(rounds: int = ROUNDS) -> Measured:
     """Boot both in turns, with nothing else running on the two machines' computer by us."""
     root = ltsp_root()
-    pairs = [(boot_ours(), boot_ltsp(root)) for _ in range(rounds)]
-    memory = median(memory for (_, memory), _ in pairs)
-    return Measured([ours for (ours, _), _ in pairs], [ltsp for _, ltsp in pairs], memory)
-
-
-def boot_ours() -> tuple[Greeter, float]:
-    """One thin client of a virtual lab; its greeter, and MB of RAM in use."""
     with _folder() as folder:
         (folder / "farm.yaml").write_text(
             f"name: bench\nmtu: 1500\nvirtual: {{memory: {MEMORY}}}\nnodes: {{image: thin-client}}\n"
         )
-        farm = [sys.executable, "-m", "farm", "--home", str(folder)]
-        options: dict[str, Any] = {"check": True, "capture_output": True, "stdin": subprocess.DEVNULL}
-        subprocess.run([*farm, "image", "build", "thin-client"], **options)
-        try:
-            with subprocess.Popen([*farm, "up", "--virtual", "1"], stdout=subprocess.DEVNULL) as coming_up:
-                greeter = _wait(Home.at(folder), "farm-bench", lambda: coming_up.poll() in (None, 0))
-            told = subprocess.run([*farm, "node", "ssh", NAME, "--", "cat /proc/meminfo"], **options).stdout.decode()
-        finally:
-            subprocess.run([*farm, "down"], **options)
-    return greeter, used(told)
+        _farm(folder, "image", "build", "thin-client")
+        pairs = [(boot_ours(folder), boot_ltsp(root)) for _ in range(rounds)]
+    memory = median(memory for (_, memory), _ in pairs)
+    return Measured([ours for (ours, _), _ in pairs], [ltsp for _, ltsp in pairs], memory)
+
+
+def boot_ours(folder: Path) -> tuple[Greeter, float]:
+    """One thin client of the virtual lab in a folder; its greeter, and MB of RAM in use."""
+    try:
+        with subprocess.Popen(_farm_argv(folder, "up", "--virtual", "1"), stdout=subprocess.DEVNULL) as coming_up:
+            greeter = _wait(Home.at(folder), "farm-bench", lambda: coming_up.poll() in (None, 0))
+        return greeter, used(_farm(folder, "node", "ssh", NAME, "--", "cat /proc/meminfo"))
+    finally:
+        _farm(folder, "down")
 
 
 def used(meminfo: str) -> float:
@@ -106,6 +102,16 @@ def boot_ltsp(root: Path) -> Greeter:
 def _folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="farm-bench-", dir="/var/tmp") as folder:
         yield Path(folder)
+
+
+def _farm_argv(folder: Path, *words: str) -> list[str]:
+    return [sys.executable, "-m", "farm", "--home", str(folder), *words]
+
+
+def _farm(folder: Path, *words: str) -> str:
+    """What a command of the farm in that folder prints."""
+    argv = _farm_argv(folder, *words)
+    return subprocess.run(argv, check=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True).stdout
 
 
 def _wait(home: Home, namespace: str, alive: Callable[[], bool]) -> Greeter:

@@ -1,23 +1,29 @@
-"""A stick at a thin client beside scp: 64 MB each way between the machine and its server, on one connection."""
+"""A stick at a thin client beside scp: 64 MB each way between the machine and its server, on one connection.
+
+Once as a lab is wired, and once without any wire, where only the processors limit both.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.stick_room import AS_SESSION, StickRoom, stick_room
 
 ROUNDS = 9
 MEGABYTES = 64
+LAB_NETWORK = ("tbf", "rate", "1gbit", "burst", "256kb", "latency", "5ms")
+"""Of tc(8): Gigabit Ethernet, as most labs have it."""
 PLACE = "/srv"
 SCP = ("scp", "-q", "-F", "none", "-o", "ControlPath=/run/farm/login/ctl")
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(NamedTuple):
     """Megabytes per second of one round, by way of the stick and by scp."""
 
     stick: float
@@ -37,9 +43,13 @@ def ratio(rounds: list[Copied]) -> float:
     return statistics.median(each.stick / each.scp for each in rounds)
 
 
-def measure() -> Sticks:
-    """Takes about half a minute."""
+def measure(network: tuple[str, ...] = ()) -> Sticks:
+    """Takes about half a minute. ``network``: what limits both directions, by tc(8); empty: nothing."""
     with stick_room() as room:
+        for machine in (room.logins.client.machine, room.logins.server.machine):
+            if network:
+                limited = ["tc", "-n", machine.namespace.name, "qdisc", "add", "dev", "lab0", "root", *network]
+                subprocess.run(limited, check=True)
         for name in ("stick", "beside"):
             room.make(name, label="STICK", megabytes=4 * MEGABYTES)
         room.log_in()

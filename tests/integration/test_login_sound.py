@@ -147,6 +147,14 @@ def test_it_is_told_how_sound_does(session: LoginRoom) -> None:
     assert {**expected, "volume": 35, "muted": True} == look(session)
 
 
+def test_what_told_of_sound_may_take_its_time_to_end(session: LoginRoom) -> None:
+    machine = session.client.machine
+    machine.run("mv", "/usr/bin/timeout", "/usr/bin/timeout-itself")
+    machine.write("/usr/bin/timeout", '#!/bin/sh\ntimeout-itself "$@"\nexec >&-\nsleep 1\n', 0o755)
+    assert look(session)["running"]
+    machine.run("mv", "/usr/bin/timeout-itself", "/usr/bin/timeout")
+
+
 @pytest.fixture(scope="module")
 def connected() -> Iterator[LoginRoom]:
     """A room whose server forwards no sockets, to which a user has connected."""
