@@ -37,7 +37,7 @@ TERMINAL = (
     f"-E XAUTHORITY=/home/{USER}/.Xauthority "
     "xfce4-terminal --disable-server --hide-menubar --geometry=80x20+0+150 -x cat"
 )
-PART = "0 200 600 100"
+PART = "8 182 600 100"
 """Of the screen: the terminal's first lines, below the panel with its clock."""
 PROBE = Path(__file__).with_name("key_echo.py")
 
@@ -129,7 +129,7 @@ def _keys(lab: Lab, sources: Path, folder: Path) -> tuple[list[float], list[floa
 
 def _type(lab: Lab) -> list[float]:
     shell = "DISPLAY=:0 XAUTHORITY=/run/lightdm/root/:0 python3 /run/key_echo.py"
-    taken: list[float] = json.loads(_on_node(lab, f"{shell} {KEYS} {PART}"))
+    taken: list[float] = json.loads(lab.farm("node", "ssh", NAME, "--", f"{shell} {KEYS} {PART}").stdout)
     return taken
 
 

@@ -1,7 +1,7 @@
 """Runs on the machine that is measured: how long a key takes from the keyboard to the screen, through a terminal there.
 
-`python3 key_echo.py COUNT X Y WIDTH HEIGHT`: types into the window that has the focus, and watches that part of the
-screen, which nothing else may change. Prints the seconds of each key as JSON. Standard library and X's own libraries.
+`python3 key_echo.py COUNT X Y WIDTH HEIGHT`: clicks into the window in that part of the screen, types, and watches the
+part, which nothing else may change. Prints the seconds of each key as JSON. Standard library and X's own libraries.
 """
 
 import ctypes
@@ -49,6 +49,14 @@ class Screen:
         self._x11.XFree(image)
         return picture
 
+    def click(self) -> None:
+        """Give the focus to the window there: a window manager gives it to none that somebody else has opened."""
+        x, y, width, height = self._part
+        self._test.XTestFakeMotionEvent(self._display, -1, x + width // 2, y + height // 2, ctypes.c_ulong(0))
+        for down in (1, 0):
+            self._test.XTestFakeButtonEvent(self._display, 1, down, ctypes.c_ulong(0))
+        self._x11.XFlush(self._display)
+
     def press(self) -> None:
         """Press the key and let it go."""
         for down in (1, 0):
@@ -70,6 +78,7 @@ def main(argv: list[str]) -> None:
     """Type so many keys, one after the other."""
     count, *part = map(int, argv)
     screen = Screen(*part)
+    screen.click()
     taken = []
     for _ in range(count):
         before = screen.settled()
