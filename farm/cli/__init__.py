@@ -36,6 +36,8 @@ COMMANDS = {
     "session": "farm.cli.session",
     "machine": "farm.cli.machines:machine",
     "logs": "farm.cli.logs",
+    "backup": "farm.cli.backup_restore",
+    "restore": "farm.cli.backup_restore",
     "init": "farm.cli.config",
     "config": "farm.cli.config",
     "lts": "farm.cli.lts",

@@ -34,6 +34,14 @@ def with_machine(text: str, mac: str, name: str, values: Values) -> str:
     return text
 
 
+def with_top_value(text: str, key: str, value: str) -> str:
+    """The text of a farm.yaml that loads with another value of a key at the top, which must be in it."""
+    root = yaml.compose(text, yaml.SafeLoader)
+    assert isinstance(root, MappingNode)
+    key_node, value_node = next(pair for pair in root.value if pair[0].value == key)
+    return _replaced(text, key_node, value_node, value)
+
+
 def _with_value(text: str, mac: str, key: str, value: str | int | None) -> str:
     listed = _value(yaml.compose(text, yaml.SafeLoader), "machines")
     assert isinstance(listed, SequenceNode)

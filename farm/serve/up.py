@@ -32,6 +32,7 @@ from farm.netboot import agreement, render
 from farm.nodes.power import jobs_by_node, jobs_under_way, who_sits_there
 from farm.nodes.ssh import farm_key
 from farm.serve import firewall, health, preflight
+from farm.serve.backup.swap import require_no_interrupted
 from farm.serve.healing import Report, wait_until_healthy
 from farm.serve.image_transfer import publish_again, pull_images
 from farm.serve.mirror import mirror
@@ -78,6 +79,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
     Repeating it converges: what is as it should be is left alone. Raises FarmError.
     """
     with exclusive(home):
+        require_no_interrupted(home)
         supervisor = Supervisor(home)
         supervisor.resume()
         old = Instance.known(home)

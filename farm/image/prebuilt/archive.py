@@ -19,9 +19,9 @@ from farm.image.prebuilt import signature
 from farm.image.prebuilt.signature import Signer, signer_of
 from farm.image.prebuilt.statement import MOST_BYTES, NAMESPACE, label, read_statement, require_checked, statement
 from farm.image.store import FILES, FileEntry, Manifest, Store
+from farm.plain_tar import read_member
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
-_CHUNK = 1 << 20
 
 Believe = Callable[[Manifest, Signer, bytes, bytes], None]
 """Raises FarmError unless a statement's signer is believed; gets the statement's bytes and those of its signature."""
@@ -76,39 +76,22 @@ def read_archive(file: Path, scratch: Path, believe: Believe, progress: Progress
         with open(file, "rb") as raw:
             yield folder, _unpack(raw, file, folder, believe, progress)
     except tarfile.TarError as error:
-        raise _broken(file, f"No file that an export writes comes next in it: {error}.") from None
+        raise _broken(file, f"What an export writes does not come next in it: {error}.") from None
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 def _unpack(raw: IO[bytes], file: Path, folder: Path, believe: Believe, progress: Progress) -> Manifest:
-    stated = b"".join(_member(raw, file, MANIFEST, MOST_BYTES))
-    signed = b"".join(_member(raw, file, SIGNATURE, signature.MOST_BYTES))
+    stated = b"".join(read_member(raw, MANIFEST, MOST_BYTES))
+    signed = b"".join(read_member(raw, SIGNATURE, signature.MOST_BYTES))
     manifest = read_statement(stated, f"{file}")
     signer = signer_of(stated, signed, NAMESPACE, f"{label(manifest)} in {file}")
     believe(manifest, signer, stated, signed)
     for name in FILES:
         entry = manifest.files[name]
         progress(f"reading {file.name}", f"{name}, {entry.size >> 20} MiB")
-        _write(_member(raw, file, name, entry.size), folder / name, entry, file)
+        _write(read_member(raw, name, entry.size), folder / name, entry, file)
     return msgspec.structs.replace(manifest, signer=signer.fingerprint)
-
-
-def _member(raw: IO[bytes], file: Path, name: str, most: int) -> Iterator[bytes]:
-    """The content of the next member, which must have this name and at most this size. Raises FarmError, TarError.
-
-    Only plain files are read: tarfile's own reader takes long names and extended headers of any size into memory.
-    """
-    info = tarfile.TarInfo.frombuf(raw.read(tarfile.BLOCKSIZE), "ascii", "replace")
-    if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.name != name or not 0 <= info.size <= most:
-        raise _broken(file, f"{name} should come next in it, with at most {most} bytes.")
-    remaining = info.size
-    while remaining:
-        if not (chunk := raw.read(min(_CHUNK, remaining))):
-            raise _broken(file, f"The file ends in {name}.")
-        remaining -= len(chunk)
-        yield chunk
-    raw.read(-info.size % tarfile.BLOCKSIZE)
 
 
 def _write(chunks: Iterator[bytes], target: Path, entry: FileEntry, file: Path) -> None:
