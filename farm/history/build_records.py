@@ -91,8 +91,18 @@ class Wait(Struct, frozen=True):
     seconds: float
 
 
+class Curve(Struct, frozen=True):
+    """How many jobs of a build ran at a time: one value for each step, from Unix time ``begin``."""
+
+    begin: float = 0.0
+    step: float = 1.0
+    """Seconds for which each value stands."""
+    running: tuple[float, ...] = ()
+    """Means of the steps, of jobs that have ended; there are none for builds that were kept by earlier releases."""
+
+
 class BuildDetail(Struct, frozen=True, kw_only=True):
-    """One build with its nodes, slowest files, failures and waits."""
+    """One build with its nodes, slowest files, failures, waits, and how many of its jobs ran when."""
 
     build: Build
     nodes: list[NodeShare]
@@ -100,6 +110,7 @@ class BuildDetail(Struct, frozen=True, kw_only=True):
     slowest: list[FileTime]
     failures: list[FileTime]
     waits: list[Wait]
+    curve: Curve = Curve()
 
 
 class NodeHour(Struct, frozen=True):

@@ -13,7 +13,8 @@ from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, Curve, FileTime, NodeShare, Wait
+from farm.history.curve import rounded, with_job
 from farm.printable import printable
 from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobState
 
@@ -50,6 +51,7 @@ class Burst(Struct, frozen=True):
     failures: tuple[FileTime, ...] = ()
     """The last files that failed to compile."""
     waits: Map[str, float] = Map()
+    curve: Curve = Curve()
 
     def detail(self) -> BuildDetail:
         """All of it, in order."""
@@ -60,6 +62,7 @@ class Burst(Struct, frozen=True):
             slowest=list(self.slowest),
             failures=list(self.failures),
             waits=sorted(waits, key=lambda wait: (-wait.seconds, wait.holder)),
+            curve=rounded(self.curve),
         )
 
 
@@ -142,7 +145,8 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
             slowest = tuple(sorted((*slowest, file), key=lambda each: -each.real_ms)[:MAX_SLOWEST])
         if failed:
             failures = (*failures[1 - MAX_BUILD_FAILURES :], file)
-    return Burst(build, max(burst.last, job.ended), nodes, slowest, failures, burst.waits)
+    curve = with_job(burst.curve, job.begun, job.ended)
+    return Burst(build, max(burst.last, job.ended), nodes, slowest, failures, burst.waits, curve)
 
 
 def _with_job(share: NodeShare, job: Job) -> NodeShare:
@@ -388,6 +392,7 @@ def resumed(ledger: Ledger, left: Iterable[BuildDetail], time: float) -> Ledger:
             tuple(detail.slowest),
             tuple(detail.failures),
             Map((wait.holder, wait.seconds) for wait in detail.waits),
+            detail.curve,
         )
         ledger = replace(ledger, open=ledger.open.set(key, burst))
     return ledger

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import astuple
 
 from farm.errors import NOT_JSON, FarmError
-from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, Curve, FileTime, NodeHour, NodeShare, Wait
 
 DATABASE_SCHEMA = 1
 MAX_WAL = 4 * 1024 * 1024
@@ -53,6 +53,7 @@ class _Lists(Struct, frozen=True):
     slowest: list[FileTime]
     failures: list[FileTime]
     waits: list[Wait]
+    curve: Curve = Curve()
 
 
 class NewerError(sqlite3.Error):
@@ -168,7 +169,7 @@ def write(db: sqlite3.Connection, builds: Iterable[BuildDetail], hours: Iterable
 
 
 def _row(detail: BuildDetail) -> tuple[object, ...]:
-    lists = _Lists(detail.nodes, detail.slowest, detail.failures, detail.waits)
+    lists = _Lists(detail.nodes, detail.slowest, detail.failures, detail.waits, detail.curve)
     return (*astuple(detail.build), msgspec.json.encode(lists))
 
 
@@ -233,7 +234,12 @@ def read_build(db: sqlite3.Connection, id: int) -> BuildDetail | None:
     except NOT_JSON as error:
         raise FarmError(f"The record of build {id} cannot be read.", str(error)) from None
     return BuildDetail(
-        build=_build(row[:-1]), nodes=lists.nodes, slowest=lists.slowest, failures=lists.failures, waits=lists.waits
+        build=_build(row[:-1]),
+        nodes=lists.nodes,
+        slowest=lists.slowest,
+        failures=lists.failures,
+        waits=lists.waits,
+        curve=lists.curve,
     )
 
 

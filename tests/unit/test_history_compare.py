@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import math
+
 import pytest
+from msgspec.structs import replace
 
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
 from farm.history.compare import compare, ratio
@@ -41,7 +44,7 @@ def test_ratio(a: float, b: float, text: str) -> None:
 
 
 def test_builds_side_by_side() -> None:
-    rows = {row.label: row[1:] for row in compare(SLOW, SLOW)}
+    rows = {row.label: row[1:4] for row in compare(SLOW, SLOW)}
 
     assert ("3m20s", "3m20s", "=") == rows["took"]
     assert ("100", "100", "=") == rows["jobs"]
@@ -49,6 +52,23 @@ def test_builds_side_by_side() -> None:
     assert ("4.0 s", "4.0 s", "=") == rows["time of a job"]
     assert ("4.5 s", "4.5 s", "=") == rows["for other submitters"]
     assert ("1", "1", "=") == rows["nodes used"]
+
+
+def test_better_and_worse() -> None:
+    faster = replace(SLOW, build=replace(SLOW.build, ended=200.0, remote=100, local=0, failed=2, out_bytes=4096))
+    rows = {row.label: row for row in compare(SLOW, faster)}
+
+    assert 1 == rows["took"].verdict == rows["jobs a second"].verdict
+    assert -1 == rows["failed"].verdict
+    assert 0 == rows["objects written"].verdict == rows["jobs"].verdict == rows["local"].verdict, "it may have had more"
+    assert math.isinf(rows["failed"].change)
+    assert math.isclose(rows["took"].change, compare(faster, SLOW)[0].change)
+    assert rows["objects written"].change > rows["took"].change > rows["jobs"].change == 0
+
+
+def test_small_differences_are_none() -> None:
+    little = replace(SLOW, build=replace(SLOW.build, ended=SLOW.build.ended + 3))
+    assert {0} == {row.verdict for row in compare(SLOW, little)}
 
 
 def test_a_build_that_has_just_begun_can_be_compared() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from farm.history.build_records import Build, BuildDetail, FileTime, NodeShare, Wait
+from farm.history.build_records import Build, BuildDetail, Curve, FileTime, NodeShare, Wait
 from farm.history.log_in_records import LogInRecord
 from farm.watch.activity import Job, JobPlace, JobState, Sample, Totals
 
@@ -143,7 +143,16 @@ def build_detail(id: int) -> BuildDetail:
         slowest=[FileTime("src/core/huge.cpp", "node-a2", "remote", 48_000, 0, build.ended - 9)],
         failures=[FileTime("src/core/bad.cpp", "node-a1", "remote", 900, 1, build.ended - 20)],
         waits=[Wait("bob-pc", 12.5)],
+        curve=curve(build),
     )
+
+
+def curve(build: Build) -> Curve:
+    """Rises, stands still once, and ends in a tail of one job, which is that of the slowest file."""
+    steps = 100
+    step = (build.ended - build.started) / steps
+    begins = [min(build.most, 2.0 * i) * (0.8 + 0.2 * (i * build.id % 5 > 1)) for i in range(55)]
+    return Curve(build.started, step, tuple([*begins, *[0.0] * 8, *[build.most * 0.7] * 22, *[1.0] * 15]))
 
 
 def log_ins() -> list[LogInRecord]:
