@@ -167,7 +167,6 @@ class JobsView(View):
         self._predicate: terms.Predicate | None = None
         self._wrong = ""
         self._said = ""
-        self._wide = True
         self._stream = self._make_stream()
 
     def compose(self) -> ComposeResult:
@@ -186,8 +185,9 @@ class JobsView(View):
                     width=26,
                     min_width=10,
                     elastic=True,
-                    cell=self._file,
-                    value=self._file_order,
+                    path=True,
+                    cell=lambda j: j.file,
+                    value=lambda j: j.file,
                 ),
                 Column[Job](name="lang", title="Lang", width=6, min_width=3, cell=_language, value=_language),
                 Column[Job](
@@ -243,7 +243,7 @@ class JobsView(View):
                     cell=lambda j: _bytes(j.out_bytes),
                     value=lambda j: j.out_bytes,
                 ),
-                Column[Job](name="exit", title="Exit", width=22, min_width=7, cell=exit_cell, value=lambda j: j.exit),
+                Column[Job](name="exit", title="Exit", width=19, min_width=7, cell=exit_cell, value=lambda j: j.exit),
                 Column[Job](name="when", title="When", width=8, cell=_clock, value=_moment, descending=True),
             ],
             key=job_key,
@@ -251,14 +251,6 @@ class JobsView(View):
             limit=MAX_RECORDS,
             empty=EMPTY,
         )
-
-    def _file(self, job: Job) -> Cell:
-        """Where there is little room, the folders are left out rather than the name."""
-        return job.file if self._wide else job.file.rpartition("/")[2]
-
-    def _file_order(self, job: Job) -> tuple[Cell, str]:
-        """By what can be read, then by the folders."""
-        return self._file(job), job.file
 
     def _took_cell(self, job: Job) -> Cell:
         seconds = took(job, self._now)
@@ -297,9 +289,8 @@ class JobsView(View):
     def on_resize(self) -> None:
         """Show as many columns as can be read."""
         width = self.size.width
-        self._wide = width >= WIDE_CELLS
         self._stream.show_columns(
-            NARROW if width < NARROW_SCREEN else WIDE if self._wide else MEDIUM if width < 100 else LARGE
+            NARROW if width < NARROW_SCREEN else WIDE if width >= WIDE_CELLS else MEDIUM if width < 100 else LARGE
         )
 
     def enter(self) -> None:

@@ -94,8 +94,8 @@ async def test_the_order_is_called_what_it_is() -> None:
         assert "by State, ascending" == await order("s")
         assert "by File, ascending" == await order("s")
         files = [line.split()[2] for line in app.text().splitlines()[2:20]]
-        assert sorted(files) == files, "by what can be read"
-        assert len({*files}) > 1 and not any("/" in file for file in files)
+        assert sorted(files) == files
+        assert len({*files}) > 1
         assert "by File, descending" == await order("S")
         assert "by Took, descending" == await order("s", "s", "s", "s")
         assert "newest first" == await order("s", "s"), "as it was at first"

@@ -10,16 +10,18 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 
-from tui.widgets.safe_text import Align, clean, fit
+from tui.widgets.safe_text import Align, clean, fit, fit_path
 
 Part = tuple[str, Style]
 
 
-def fitted(parts: Sequence[Part], width: int, align: Align) -> Sequence[Part]:
-    """The parts of a cell cleaned and together exactly ``width`` cells wide."""
+def fitted(parts: Sequence[Part], width: int, align: Align, *, path: bool = False) -> Sequence[Part]:
+    """The parts of a cell cleaned and together exactly ``width`` cells wide; of a ``path`` the last part is one."""
     if len(parts) == 1:
         text, style = parts[0]
-        return ((fit(text, width, align), style),)
+        return (((fit_path if path else fit)(text, width, align), style),)
+    if path:
+        return _with_path(parts, width)
     out: list[Part] = []
     left = width
     for position, (text, style) in enumerate(parts):
@@ -34,6 +36,17 @@ def fitted(parts: Sequence[Part], width: int, align: Align) -> Sequence[Part]:
         left -= length
     space = (" " * left, Style.null())
     return [space, *out] if align == "right" else [*out, space]
+
+
+def _with_path(parts: Sequence[Part], width: int) -> Sequence[Part]:
+    """What stands before the path keeps its place."""
+    out: list[Part] = []
+    for text, style in parts[:-1]:
+        text = fit(text, min(width, cell_len(clean(text))))
+        width -= cell_len(text)
+        out.append((text, style))
+    text, style = parts[-1] if parts else ("", Style.null())
+    return [*out, (fit_path(text, width), style)]
 
 
 def joined(pieces: Iterable[Part]) -> list[Segment]:

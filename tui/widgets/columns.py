@@ -36,6 +36,8 @@ class Column(Struct, Generic[Row], frozen=True, kw_only=True):
     """How narrow it may become before the table scrolls sideways; ``width`` unless given."""
     elastic: bool = False
     """Takes the room that is left. The last visible column does if none says so."""
+    path: bool = False
+    """Its texts are paths of files: they are cut on the left."""
     descending: bool = False
     """Sorting by it begins with the greatest."""
     visible: bool = True
@@ -51,8 +53,9 @@ def number_column(
 def layout(columns: Sequence[Column[Any]], available: int) -> list[int]:
     """The width of each column when there are ``available`` cells.
 
-    What is missing is taken from the widest that may shrink; what is left goes to the elastic ones. The sum with
-    the gaps is greater than ``available`` only when every column is at its least.
+    What is missing is taken from the widest that may shrink, from elastic ones only when no other can; what is left
+    goes to the elastic ones. The sum with the gaps is greater than ``available`` only when every column is at its
+    least.
     """
     widths = [column.width for column in columns]
     spare = available - sum(widths) - GAP * (len(columns) - 1)
@@ -63,10 +66,10 @@ def layout(columns: Sequence[Column[Any]], available: int) -> list[int]:
             widths[i] += share + (position < rest)
     least = [column.width if column.min_width is None else min(column.min_width, column.width) for column in columns]
     while spare < 0:
-        slack = [(width - least[i], i) for i, width in enumerate(widths)]
-        room, widest = max(slack, default=(0, 0))
-        if room <= 0:
+        slack = [(not columns[i].elastic, width - least[i], i) for i, width in enumerate(widths) if width > least[i]]
+        if not slack:
             break
+        widest = max(slack)[-1]
         widths[widest] -= 1
         spare += 1
     return widths

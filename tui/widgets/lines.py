@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias, get_args
 
 from rich.segment import Segment
 from rich.style import Style
@@ -14,13 +14,17 @@ from textual.strip import Strip
 
 from tui.widgets.safe_text import fit
 
-Tone = Literal["good", "warn", "bad", "accent", "strong", "muted"]
+Hue = Literal["hue1", "hue2", "hue3", "hue4", "hue5", "hue6", "hue7", "hue8"]
+"""Tells things of one kind apart, such as submitters, and means nothing else."""
+Tone = Literal["good", "warn", "bad", "accent", "strong", "muted"] | Hue
 """What a text means; the theme says how that looks. A reader without colour must not need it."""
 Paint: TypeAlias = Tone | Style | None
-Cell: TypeAlias = Text | str | tuple[str, Paint]
-"""What a cell callable may give. Never parsed as markup; what is not printable is replaced."""
+Cell: TypeAlias = Text | str | tuple[str, Paint] | list[tuple[str, Paint]]
+"""What a cell callable may give: a text, one with its tone, or several. Never parsed as markup; what is not printable
+is replaced."""
 
-TONES: tuple[Tone, ...] = ("good", "warn", "bad", "accent", "strong", "muted")
+HUES: tuple[Hue, ...] = get_args(Hue)
+TONES: tuple[Tone, ...] = ("good", "warn", "bad", "accent", "strong", "muted", *HUES)
 
 
 class LineView(ScrollView, can_focus=True):
@@ -43,6 +47,22 @@ class LineView(ScrollView, can_focus=True):
         & > .tone--accent { color: $text-accent; }
         & > .tone--strong { text-style: bold; }
         & > .tone--muted { color: $foreground-muted; }
+        & > .tone--hue1 { color: #5AB0F0; }
+        & > .tone--hue2 { color: #C792EA; }
+        & > .tone--hue3 { color: #4EC9A5; }
+        & > .tone--hue4 { color: #F29BC1; }
+        & > .tone--hue5 { color: #A8C76A; }
+        & > .tone--hue6 { color: #8A9CF5; }
+        & > .tone--hue7 { color: #C9B48A; }
+        & > .tone--hue8 { color: #8FB8C4; }
+        &:light > .tone--hue1 { color: #0B6AA8; }
+        &:light > .tone--hue2 { color: #7A3DB8; }
+        &:light > .tone--hue3 { color: #0A7560; }
+        &:light > .tone--hue4 { color: #A8326E; }
+        &:light > .tone--hue5 { color: #4F6B12; }
+        &:light > .tone--hue6 { color: #3A50C2; }
+        &:light > .tone--hue7 { color: #6E5A2A; }
+        &:light > .tone--hue8 { color: #3F6470; }
     }
     """
 
@@ -143,4 +163,6 @@ class LineView(ScrollView, can_focus=True):
             return ((cell, Style.null()),)
         if isinstance(cell, tuple):
             return ((cell[0], self.paint(cell[1])),)
+        if isinstance(cell, list):
+            return [(text, self.paint(tone)) for text, tone in cell]
         return [(segment.text, segment.style or Style.null()) for segment in cell.render(self.app.console, end="")]

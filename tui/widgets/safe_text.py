@@ -46,3 +46,17 @@ def fit(text: str, width: int, align: Align = "left") -> str:
         return set_cell_size(text, width - 1) + "…"
     space = " " * (width - length)
     return text + space if align == "left" else space + text
+
+
+@lru_cache(maxsize=16384)
+def fit_path(path: str, width: int, align: Align = "left") -> str:
+    """The same for the path of a file, which is cut before its name: ``…/net/socket.cpp``, at a folder where it can."""
+    if width <= 0:
+        return ""
+    tail = path[-(width + 1) * (MAX_COMBINING + 1) :]  # no more than this can be seen
+    whole, path = len(tail) == len(path), clean(tail)
+    if whole and cell_len(path) <= width:
+        return fit(path, width, align)
+    cut = next(i for i in range(len(path) + 1) if cell_len(path[i:]) < width)
+    folder = path.find("/", cut, -1)
+    return fit("…" + path[cut if folder < 0 else folder :], width, align)

@@ -383,7 +383,7 @@ class LiveTable(RowView, Generic[Row]):
         for column, width in zip(self._visible, self._widths, strict=True):
             if pieces:
                 pieces.append((" " * GAP, base))
-            for text, style in fitted(self.parts(column.cell(row)), width, column.align):
+            for text, style in fitted(self.parts(column.cell(row)), width, column.align, path=column.path):
                 # On the cursor's colour no other can be trusted to be legible.
                 pieces.append((text, base if chosen else base + style))
         line = joined(pieces)
