@@ -241,12 +241,13 @@ class Mask(Pseudonyms):
         return masked if isinstance(masked, Snapshot) else replace(masked, gone=[self.key(key) for key in masked.gone])
 
     def build(self, build: Build) -> Build:
-        """A build with its submitter and its tag replaced."""
+        """A build with its submitter and its names replaced."""
         return replace(
             build,
             submitter=self.name(build.submitter),
             address=self.address(build.address),
             tag="build" if build.tag else "",
+            name="build" if build.name else "",
         )
 
     def share(self, share: NodeShare) -> NodeShare:

@@ -25,7 +25,7 @@ from tui.widgets.table import LiveTable
 DATED_SECONDS = 86400.0
 """Older builds are shown with their date."""
 NARROW = ("mark", "started", "submitter", "jobs", "took", "failed")
-MEDIUM = ("mark", "started", "submitter", "tag", "jobs", "took", "most", "failed", "state")
+MEDIUM = ("mark", "started", "submitter", "name", "jobs", "took", "most", "failed", "state")
 COMPARE_MARKS = "ab"
 
 
@@ -102,13 +102,13 @@ class BuildsView(View):
                 value=lambda b: b.submitter or b.address,
             ),
             column(
-                name="tag",
+                name="name",
                 title="Name",
                 width=14,
                 min_width=4,
                 elastic=True,
-                cell=lambda b: b.tag,
-                value=lambda b: b.tag or None,
+                cell=lambda b: b.name or b.tag,
+                value=lambda b: b.name or b.tag or None,
             ),
             number_column("jobs", "Jobs", 6, lambda b: f"{b.jobs}", lambda b: b.jobs),
             number_column("took", "Took", 7, lambda b: duration(b.seconds), lambda b: b.seconds),
@@ -166,7 +166,7 @@ class BuildsView(View):
 
     def _called(self, id: int) -> str:
         build = self._table.rows[id]
-        return f"{build.tag or build.submitter} {when(build.started, self._now)}"
+        return f"{build.name or build.tag or build.submitter} {when(build.started, self._now)}"
 
     def on_resize(self) -> None:
         """Show as many columns as can be read."""

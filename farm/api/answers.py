@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from farm.history.build_records import Build, NodeHour
-from farm.history.builds import MAX_TAG
 from farm.history.log_in_history import MOST
 from farm.history.log_in_records import LogInRecord
+from farm.history.runs import MAX_TAG
 from farm.view.status import STATUS_SCHEMA, HostStatus, NodeStatus, SchedulerStatus
 from farm.watch.activity import Job, Sample, Totals
 from farm.watch.state import Reading
@@ -124,7 +124,7 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 class Tag(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a build is called in the history."""
+    """What a build outside of `farm run` is called in the history."""
 
     submitter: Annotated[str, Meta(min_length=1, max_length=256)]
     """The name with which the submitter's daemon logs in."""

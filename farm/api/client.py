@@ -20,6 +20,7 @@ import msgspec
 from farm.api.answers import Builds, Done, Images, Jobs, LogIns, NodeHours, Readings, Refused, Tag
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import BuildDetail
+from farm.history.runs import RunNews
 from farm.home import Home
 from farm.unix_http import UnixHTTPConnection
 from farm.view.status import Status
@@ -102,6 +103,11 @@ def order(key: str, action: str) -> ApiQuestion[Done]:
 def tag(given: Tag) -> ApiQuestion[Done]:
     """Give a build its name."""
     return ApiQuestion("/builds/tag", Done, "POST", msgspec.json.encode(given))
+
+
+def run_news(given: RunNews) -> ApiQuestion[Done]:
+    """Tell of a `farm run`."""
+    return ApiQuestion("/runs", Done, "POST", msgspec.json.encode(given))
 
 
 def no_answer(where: str, why: str) -> FarmError:

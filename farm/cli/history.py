@@ -21,16 +21,17 @@ from farm.attach.choice import attached
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
-from farm.errors import FarmError
 from farm.errors.hints import hint
 from farm.history.build_records import Build, BuildDetail, FileTime, NodeHour, NodeShare, Wait
+from farm.history.build_words import find_builds, is_number
 from farm.history.compare import Row, compare
 from farm.home import Home
 from farm.view.wording import count, exit_words, milliseconds, rate, size
 
 HISTORY_SCHEMA = 1
+VERDICTS = {-1: "red", 0: "dim", 1: "green"}
+"""Styles of what is worse, neither or better."""
 UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
-LAST = re.compile(r"last(?:-([0-9]{1,3}))?")
 
 
 def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
@@ -41,15 +42,6 @@ def span(ctx: click.Context, param: click.Parameter, value: str | None) -> float
     if found is None:
         raise click.BadParameter(f"{value!r} is not a time span; write it like 30m, 12h, 2d or 1w.")
     return float(int(found[1]) * UNITS[found[2]])
-
-
-def build_id(ctx: click.Context, param: click.Parameter, value: str) -> int:
-    """A build's number, or ``last``, ``last-1``…, which become 0, -1…. Raises click.BadParameter."""
-    if found := LAST.fullmatch(value):
-        return -int(found[1] or 0)
-    if not re.fullmatch(r"[1-9][0-9]{0,8}", value):
-        raise click.BadParameter(f"{value!r} is not a build; use its number, or last, last-1 and so on.")
-    return int(value)
 
 
 @click.group(cls=SuggestingGroup, invoke_without_command=True)
@@ -83,12 +75,12 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
 
 
 @history.command()
-@click.argument("id", metavar="ID|last", callback=build_id, default="last")
+@click.argument("build", metavar="NAME|ID|last", default="last")
 @click.option("--json", "as_json", is_flag=True, help="Print the build as JSON (docs/history.md).")
 @click.pass_obj
-def show(home: Home, id: int, as_json: bool) -> None:
+def show(home: Home, build: str, as_json: bool) -> None:
     """Show one build: figures, nodes, failures, slowest files, and for whom it waited."""
-    (found,) = asyncio.run(fetch(attached(home), id))
+    (found,) = asyncio.run(fetch(attached(home), build))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, **plain_detail(found)})
     else:
@@ -96,17 +88,20 @@ def show(home: Home, id: int, as_json: bool) -> None:
 
 
 @history.command(name="compare")
-@click.argument("a", metavar="A", callback=build_id)
-@click.argument("b", metavar="B", callback=build_id)
+@click.argument("a", metavar="A")
+@click.argument("b", metavar="B")
 @click.option("--json", "as_json", is_flag=True, help="Print both builds as JSON (docs/history.md).")
 @click.pass_obj
-def compare_(home: Home, a: int, b: int, as_json: bool) -> None:
-    """Compare two builds: `farm history compare last-1 last`."""
+def compare_(home: Home, a: str, b: str, as_json: bool) -> None:
+    """Compare two builds, each a name, a number or `last`: `farm history compare zstd/make zstd/make`.
+
+    A name means its latest build; twice the same name means its last two.
+    """
     first, second = asyncio.run(fetch(attached(home), a, b))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
     else:
-        out.print(compare_table(first.build, second.build, compare(first, second)))
+        out.print(comparison(first.build, second.build, compare(first, second)))
 
 
 @history.command()
@@ -133,20 +128,10 @@ def nodes(home: Home, hours: int, as_json: bool) -> None:
 # -- what is asked
 
 
-async def fetch(attachment: Attachment, *ids: int) -> list[BuildDetail]:
-    """Builds by number; 0 is the newest, -1 the one before. Raises FarmError when there is none."""
-    numbers = list(ids)
-    if any(id <= 0 for id in ids):
-        newest = await attachment.builds(1 - min(ids))
-        for place, id in enumerate(ids):
-            if id <= 0 and -id >= len(newest):
-                raise FarmError(
-                    "There is no such build." if newest else "There is no build yet.",
-                    f"The history has {len(newest)}.",
-                    "List them: farm history" if newest else "Start one: farm run -- make",
-                )
-            numbers[place] = newest[-id].id if id <= 0 else id
-    return [await attachment.build(number) for number in numbers]
+async def fetch(attachment: Attachment, *words: str) -> list[BuildDetail]:
+    """Builds by what names them on the command line. Raises FarmError when there is none."""
+    newest = [] if all(map(is_number, words)) else await attachment.builds(MAX_BUILDS)
+    return [await attachment.build(number) for number in find_builds(words, newest)]
 
 
 def added_up(hours: Sequence[NodeHour]) -> list[NodeShare]:
@@ -187,10 +172,12 @@ def plain_detail(detail: BuildDetail) -> dict[str, object]:
 
 def builds_table(builds: Sequence[Build], now: float) -> Table:
     """A line for each; one that still runs has dots after its time."""
-    table = plain_table(">ID", "SUBMITTER", "BEGAN", ">TOOK", ">JOBS", ">NODES", ">MEAN", ">MOST", ">FAILED")
+    table = plain_table(">ID", "NAME", "SUBMITTER", "BEGAN", ">TOOK", ">JOBS", ">NODES", ">MOST", ">FAILED")
+    table.padding = (0, 1, 0, 0)  # fits in 80 letters with names of usual length
     for build in builds:
         table.add_row(
             str(build.id),
+            Text(build.name) if build.name else Text("–", style="dim"),
             Text(build.submitter or "unknown"),
             when(build.started, now),
             Text(f"{milliseconds(build.seconds * 1000)}…", style="green")
@@ -198,7 +185,6 @@ def builds_table(builds: Sequence[Build], now: float) -> Table:
             else Text(milliseconds(build.seconds * 1000)),
             str(build.jobs),
             share_of(build.remote, build.jobs),
-            rate(build.parallelism),
             str(build.most),
             Text(str(build.failed), style="bold red") if build.failed else Text("0", style="dim"),
         )
@@ -239,7 +225,8 @@ def summary(build: Build, now: float) -> Text:
     ended = "still running" if build.open else f"ended {when(build.ended, now)}"
     lines = Text.assemble(
         (f"Build {build.id}", "bold"),
-        f"{f' ({build.tag})' if build.tag else ''} of {build.submitter or 'unknown'}"
+        f"{f' {build.name}' if build.name else ''}{f' ({build.tag})' if build.tag not in ('', build.name) else ''}"
+        f" of {build.submitter or 'unknown'}"
         f", began {when(build.started, now)}, {ended}\n",
         (milliseconds(build.seconds * 1000), "bold"),
         f" for {count(build.jobs, 'job')} with {milliseconds(build.real_ms)} in total:"
@@ -294,12 +281,37 @@ def files_table(files: Sequence[FileTime]) -> Table:
     return table
 
 
-def compare_table(a: Build, b: Build, rows: Sequence[Row]) -> Table:
-    """Both, and how much the second is of the first."""
-    table = plain_table("", f">BUILD {a.id}", f">BUILD {b.id}", ">")
-    table.add_row("submitter", Text(a.submitter or "unknown"), Text(b.submitter or "unknown"), "")
+def comparison(a: Build, b: Build, rows: Sequence[Row]) -> RenderableType:
+    """Both side by side, how much the second is of the first, and in a sentence which was faster."""
     now = time.time()
-    table.add_row("began", when(a.started, now), when(b.started, now), "")
+    table = plain_table("", f">BUILD {a.id}", f">BUILD {b.id}", ">")
+    for label, words in {
+        "name": (a.name, b.name),
+        "submitter": (a.submitter or "unknown", b.submitter or "unknown"),
+        "began": (when(a.started, now), when(b.started, now)),
+    }.items():
+        if any(words):
+            table.add_row(label, *(Text(word or "–") for word in words), "")
     for row in rows:
-        table.add_row(row.label, row.a, row.b, Text(row.ratio, style="dim" if row.ratio == "=" else "bold"))
-    return table
+        if row.ratio == "=" and not row.a.strip("0. msB"):
+            continue  # nothing in both
+        table.add_row(row.label, row.a, row.b, Text(row.ratio, style=VERDICTS[row.verdict]))
+    return Group(table, Text(), Text(verdict(a, b)))
+
+
+def verdict(a: Build, b: Build) -> str:
+    """Which of two builds was faster, and whether they are worth comparing."""
+    if a.id == b.id:
+        return "Both are the same build."
+    faster, slower = (a, b) if a.seconds < b.seconds else (b, a)
+    told = f"Builds {a.id} and {b.id} took equally long."
+    if faster.seconds < slower.seconds:
+        share = round(100 * (1 - faster.seconds / slower.seconds))
+        took = f"{milliseconds(faster.seconds * 1000)} instead of {milliseconds(slower.seconds * 1000)}"
+        told = f"Build {faster.id} was {share}% shorter: {took}."
+    running = [build.id for build in (a, b) if build.open]
+    if running:
+        told += " Both are still running." if len(running) > 1 else f" Build {running[0]} is still running."
+    elif max(a.jobs, b.jobs) > 2 * min(a.jobs, b.jobs):
+        told += f" They did not do the same work: {count(a.jobs, 'job')} and {count(b.jobs, 'job')}."
+    return told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import importlib
 import os
 import shlex
@@ -27,7 +26,7 @@ from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.wording import count, milliseconds
+from farm.view.wording import count, milliseconds, size
 from farm.virtual import namespace
 from farm.workstation.env.variables import (
     Slots,
@@ -43,14 +42,14 @@ from farm.workstation.explain.reasons import machine
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.join.restart import renew, restart_or_say
 from farm.workstation.membership import Membership, find, home_folder
+from farm.workstation.run.announcing import Announcer, command_line, usual_name
 from farm.workstation.run.execution import Command, given_environment, leave, working_folder
 from farm.workstation.run.live_line import LiveLine, marked, terminal
-from farm.workstation.run.tagging import default_tag, tag_build
 from farm.workstation.run.watched_run import Ran, acting_as, as_user, run_here, sudo_caller
 from farm.workstation.run.watched_run import run as run_command
 
 if TYPE_CHECKING:
-    from farm.workstation.run.summary import Summary
+    from farm.workstation.run.summary import SentEnvironment, Summary
 
 SHOWN_REASONS = 6
 MAX_REASON = 1000
@@ -65,8 +64,18 @@ class RunOptions:
     jobs: int | None
     json_file: Path | None
     trace_file: Path | None
-    tag: str | None
+    name: str | None
     live: bool
+
+
+def build_name(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """What a build is to be called. Raises click.BadParameter."""
+    from farm.history.build_words import fit_name
+
+    try:
+        return None if value is None else fit_name(legible(value))
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 @click.command(context_settings={"allow_interspersed_args": False})
@@ -84,7 +93,10 @@ class RunOptions:
     "--trace", "trace_file", type=click.Path(path_type=Path, dir_okay=False),
     help="File to write a Chrome trace of the jobs to, for https://ui.perfetto.dev.",
 )  # fmt: skip
-@click.option("--tag", help="Name of the build in the farm's history (default: CMD).")
+@click.option(
+    "--name", "--tag", "name", callback=build_name, metavar="NAME",
+    help="Name of the build in the farm's history (default: FOLDER/COMMAND).",
+)  # fmt: skip
 @click.option("--live/--no-live", default=True, help="Show the jobs in a line at the bottom of the terminal.")
 @click.argument("argv", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- CMD...")
 @click.pass_obj
@@ -139,12 +151,13 @@ def _run(
 ) -> int:
     """Run it and tell; what it ended with, or 1 when it went well but what was asked for cannot be written."""
     obstacle = slots.obstacle
-    tag = legible(options.tag or default_tag(command.argv))
-    with _recorded(command, membership, obstacle) as (command, log, ended):
+    name = options.name or usual_name(command.argv, working_folder())
+    tag = options.name or command_line(command.argv)
+    with _recorded(command, membership, obstacle, name) as (command, log, ended):
         if obstacle:
             ran = run_here(command)
         else:
-            telling = functools.partial(tag_build, membership, home, tag, os.environ)
+            announcer = Announcer(membership, home, name, tag, os.environ, claims=log is not None)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(
                 command,
@@ -153,16 +166,16 @@ def _run(
                 names=slots.names,
                 from_start=options.trace_file is not None,
                 line=line,
-                tag=telling,
+                announcer=announcer,
             )
         ended(ran, None)
-        from farm.workstation.run.summary import summarise, tell
+        from farm.workstation.run.summary import BuildName, summarise, tell
 
         told = tell(None if obstacle else log, membership, icecc_settings(command.environment))
         if told.kept:
             ended(ran, told.kept)
     words = list(map(legible, command.argv))
-    summary = summarise(ran, words, membership.farm, tag, obstacle, told)
+    summary = summarise(ran, words, membership.farm, BuildName(name, tag), obstacle, told)
     _show(summary)
     if any(reason.code == machine.OUTDATED for reason in summary.reasons):
         restart_or_say("iceccd no longer packs a compiler.", membership, home, _say)
@@ -186,7 +199,7 @@ def _run(
 
 @contextlib.contextmanager
 def _recorded(
-    command: Command, membership: Membership, obstacle: str
+    command: Command, membership: Membership, obstacle: str, name: str
 ) -> Iterator[tuple[Command, Path | None, Callable[[Ran, GivenBack | None], None]]]:
     """Keep a record for `farm explain --last`: the command told of icecc's log, that log, and what to call at the end.
 
@@ -205,10 +218,11 @@ def _recorded(
         farm=membership.farm,
         obstacle=obstacle,
         settings=icecc_settings(environment),
+        name=name,
     )
     try:
         with acting_as(command.user):
-            record, log = last_run.begin(folder, record)
+            record, log, lock = last_run.begin(folder, record)
     except OSError as error:
         _say(f"The reasons for local compilation cannot be recorded: {folder}: {error.strerror}.")
         yield command, None, lambda _, __: None
@@ -219,7 +233,10 @@ def _recorded(
             last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names, kept=kept))
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
-    yield Command(command.argv, logging, command.user), log, end
+    try:
+        yield Command(command.argv, logging, command.user), log, end
+    finally:
+        os.close(lock)
 
 
 def _say(text: str) -> None:
@@ -249,6 +266,8 @@ def _show(summary: Summary) -> None:
         err.print("  Jobs that failed on a node were compiled here again.")
     if summary.saved_seconds is not None:
         err.print(f"  {_saved(summary.saved_seconds)}, by estimate: see docs/compiling.md")
+    if summary.environment.bytes:
+        err.print(f"  {_sent(summary.environment)}", soft_wrap=True)
     if not summary.complete:
         err.print("  The connection to the scheduler was interrupted: there may have been more jobs.")
     elif not total and not summary.local:
@@ -273,6 +292,15 @@ def _show_reasons(summary: Summary) -> None:
         err.print(f"  and {count(len(summary.reasons) - SHOWN_REASONS, 'more reason')}")
     if any(reason.mend for reason in summary.reasons):
         err.print(hint("  For what to do: farm explain --last"))
+
+
+def _sent(sent: SentEnvironment) -> str:
+    """Why a first build is slow, where that is so."""
+    where = "to the node" if sent.nodes == 1 else f"to each of {sent.nodes} nodes"
+    each = size(sent.bytes / sent.nodes)
+    packed = f"packed ({milliseconds(sent.packed_ms)}) and " if sent.packed_ms else ""
+    sent_words = f"The compiler was {packed}sent {where} ({each}, {milliseconds(sent.ms)})"
+    return f"{sent_words}, once: the next build will be quicker."
 
 
 def _saved(seconds: float) -> str:

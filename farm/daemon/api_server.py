@@ -18,7 +18,7 @@ from farm.daemon.door import Busy, Door
 from farm.daemon.routes import ROUTES, WATCHING, Watching
 
 MAX_BODY = 4096
-"""Bytes; the only request with a body tags a build."""
+"""Bytes; what `farm run` tells of itself is the longest."""
 IDLE_CONNECTION_SECONDS = 30.0
 """So long may a connection say nothing between requests, or before its first."""
 

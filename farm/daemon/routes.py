@@ -6,7 +6,7 @@ import asyncio
 import functools
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -36,6 +36,7 @@ from farm.errors import NOT_JSON, FarmError
 from farm.history.build_history import BuildHistory
 from farm.history.build_records import BuildDetail
 from farm.history.log_in_history import LogInHistory
+from farm.history.runs import RunNews
 from farm.home import Home
 from farm.image.store import Store
 from farm.instance import Instance
@@ -50,6 +51,7 @@ from farm.watch.state import Farm, own_keys
 
 DIGITS = 10
 RESUMES = "it gets jobs again within a minute, when the scheduler next tries to reach it"
+Body = TypeVar("Body", bound=Struct)
 TEXT = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -223,13 +225,24 @@ async def _log_ins(request: web.Request) -> web.Response:
     return answer(LogIns(log_ins=request.app[WATCHING].log_ins.newest(*asked)))
 
 
-async def _tag(request: web.Request) -> web.Response:
+async def _told(request: web.Request, kind: type[Body], otherwise: str) -> Body:
+    """The body of a request. Raises ApiError, ``otherwise`` what is wrong."""
     try:
-        tag = msgspec.json.decode(await request.read(), type=Tag)
+        return msgspec.json.decode(await request.read(), type=kind)
     except NOT_JSON as error:
-        raise ApiError(400, "Invalid tag.", str(error), "See docs/api.md.") from None
+        raise ApiError(400, otherwise, str(error), "See docs/api.md.") from None
+
+
+async def _tag(request: web.Request) -> web.Response:
+    tag = await _told(request, Tag, "Invalid tag.")
     request.app[WATCHING].history.tag(tag.submitter, tag.text)
     return answer(Done(done=f"The build of {tag.submitter} is called {tag.text}."))
+
+
+async def _run_told(request: web.Request) -> web.Response:
+    news = await _told(request, RunNews, "Invalid news of a run.")
+    request.app[WATCHING].history.run_told(news)
+    return answer(Done(done=f"The run is known as {news.name}."))
 
 
 async def _images(request: web.Request) -> web.Response:
@@ -342,8 +355,12 @@ ROUTES: tuple[Route, ...] = (
         parameters=(BUILD,), errors=(404,),
     ),
     Route(
-        method="POST", path="/builds/tag", name="tag", text="Name a submitter's current build, as farm run does.",
+        method="POST", path="/builds/tag", name="tag", text="Name a submitter's current build outside of farm run.",
         handler=_tag, body=Tag, answer=Done, errors=(400,),
+    ),
+    Route(
+        method="POST", path="/runs", name="run", text="Tell of a farm run: its name, its jobs, its end.",
+        handler=_run_told, body=RunNews, answer=Done, errors=(400,),
     ),
     Route(
         path="/log-ins", name="log-ins", text="Log-ins at the machines' screens, newest first.", handler=_log_ins,

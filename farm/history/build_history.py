@@ -20,10 +20,12 @@ from msgspec.structs import replace
 
 from farm.config import HistoryConfig as Limits
 from farm.errors import FarmError
-from farm.history import builds, database
+from farm.history import builds, database, node_hours, stored_builds
 from farm.history.build_records import Build, BuildDetail, NodeHour
-from farm.history.builds import HOUR, MAX_CLOSED, Burst, Ledger
-from farm.watch.activity import Activity, HostKey
+from farm.history.builds import MAX_CLOSED, Burst, Ledger
+from farm.history.node_hours import HOUR
+from farm.history.runs import BuildKey, RunNews
+from farm.watch.activity import Activity
 
 DAYS, MEGABYTES = Limits().days, Limits().megabytes
 """As farm.yaml has them unless set."""
@@ -57,7 +59,7 @@ class BuildHistory:
         """Held while the database is used."""
         self._db: sqlite3.Connection | None = None
         self._writable = self._checked = self._numbered = False
-        self._written: Map[HostKey, Burst] = Map()
+        self._written: Map[BuildKey, Burst] = Map()
         """Open builds as they were last written."""
         self._aside: Path | None = None
         self._next_try = self._next_forget = 0.0
@@ -88,6 +90,11 @@ class BuildHistory:
         """Call a submitter's build (by the name of its daemon) that; the next one, when none has been seen yet."""
         with self._changes:
             self._ledger = builds.tagged(self._ledger, submitter, text, clock.time())
+
+    def run_told(self, news: RunNews) -> None:
+        """A `farm run` tells of itself: it is one build."""
+        with self._changes:
+            self._ledger = builds.run_told(self._ledger, news, clock.time())
 
     def flush(self) -> None:
         """Write what is new. Nothing is lost, and nothing raised, when that fails: ``problem`` tells."""
@@ -144,7 +151,7 @@ class BuildHistory:
         shares = {(each.hour, each.share.node): each.share for each in stored}
         for key, share in fresh.items():
             if key[0] >= since:
-                shares[key] = builds.joined(shares[key], share) if key in shares else share
+                shares[key] = node_hours.joined(shares[key], share) if key in shares else share
         found = [NodeHour(hour, share) for (hour, _), share in shares.items()]
         return sorted(found, key=lambda each: (-each.hour, -each.share.jobs, each.share.node))
 
@@ -202,7 +209,7 @@ class BuildHistory:
         if not self._numbered:
             self._numbered = True
             with self._changes:
-                self._ledger = builds.resumed(builds.renumbered(self._ledger, last), left, clock.time())
+                self._ledger = stored_builds.resumed(stored_builds.renumbered(self._ledger, last), left, clock.time())
 
     def _write(self) -> None:
         db = self._opened()
@@ -218,11 +225,11 @@ class BuildHistory:
                 database.write(db, (burst.detail() for burst in (*now.closed, *changed)), hours)
         except BaseException:
             with self._changes:
-                self._ledger = replace(self._ledger, hours=builds.add_hours(now.hours, self._ledger.hours))
+                self._ledger = replace(self._ledger, hours=node_hours.add_hours(now.hours, self._ledger.hours))
             raise
         self._written = now.open
         with self._changes:
-            self._ledger = builds.without_written(self._ledger, now)
+            self._ledger = stored_builds.without_written(self._ledger, now)
         if clock.monotonic() >= self._next_forget:
             self._next_forget = clock.monotonic() + HOUR
             database.forget(db, clock.time() - self._days * DAY)

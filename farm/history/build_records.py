@@ -9,7 +9,7 @@ from msgspec import Struct
 
 
 class Build(Struct, frozen=True, kw_only=True):
-    """A submitter's burst of jobs: it ends when none has come or run for QUIET_SECONDS."""
+    """A `farm run`, or a submitter's burst of jobs, which ends when none has come or run for QUIET_SECONDS."""
 
     id: int
     submitter: str
@@ -21,7 +21,11 @@ class Build(Struct, frozen=True, kw_only=True):
     open: bool
     """Whether further jobs may still belong to this build."""
     tag: str = ""
-    """What `farm run` calls it."""
+    """The command, where `farm run` or somebody else told of it."""
+    name: str = ""
+    """What `farm run` calls it, and the next build like it; empty for jobs outside of `farm run`."""
+    run: str = ""
+    """Id of the `farm run`."""
     remote: int = 0
     """Jobs that ended on nodes, failed ones included."""
     own: int = 0

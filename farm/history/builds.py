@@ -1,27 +1,27 @@
 """Builds from what the scheduler tells: ended jobs and moments, folded into a ledger by pure functions.
 
-A submitter's jobs belong to one build until none of them has come or run for QUIET_SECONDS. Everything is bounded: a
-flood of host names ends up in one build and one node called OTHERS.
+A `farm run` is a build; a submitter's other jobs belong to one until none of them has come or run for QUIET_SECONDS.
+Everything is bounded: a flood of host names ends up in one build and one node called OTHERS.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 
 from immutables import Map
 from msgspec import Struct
 from msgspec.structs import replace
 
+from farm.history import runs
 from farm.history.build_records import Build, BuildDetail, Curve, FileTime, NodeShare, Wait
 from farm.history.curve import rounded, with_job
+from farm.history.node_hours import OTHERS, Hours, share_with, with_hour
+from farm.history.runs import MAX_TAG, QUIET_SECONDS, UNDECIDED_SECONDS, BuildKey, RunNews, Runs
 from farm.printable import printable
 from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobState
 
-QUIET_SECONDS = 30.0
 LONGEST_MOMENT = 5.0
 """After a longer pause (of the process, of the clock) nobody is blamed for all of it."""
-HOUR = 3600
 MAX_OPEN = 256
 MAX_CLOSED = 1000
 """Closed builds that wait to be written."""
@@ -32,10 +32,8 @@ MAX_BUILD_NODES = 1024
 MAX_HOLDERS = 256
 MAX_BLAMED = 32
 """At one moment; the rest are OTHERS."""
-MAX_NODE_HOURS = 16_384
-"""Hours of nodes that wait to be written."""
-MAX_TAG = 200
-OTHERS = "(others)"
+MAX_UNDECIDED = 4096
+"""Ended jobs of which is not known to which build they belong."""
 
 _LOCAL = (JobPlace.LOCAL, JobPlace.FALLBACK)
 
@@ -69,15 +67,23 @@ class Burst(Struct, frozen=True):
 class Ledger(Struct, frozen=True):
     """What is not in the database yet, or may still change there."""
 
-    open: Map[HostKey, Burst] = Map()
+    open: Map[BuildKey, Burst] = Map()
     closed: tuple[Burst, ...] = ()
     """To be written, oldest first."""
-    hours: Map[tuple[int, str], NodeShare] = Map()
+    hours: Hours = Map()
     """What nodes did since it was last written."""
     next: int = 1
     """The id that the next build gets."""
     tags: Map[str, tuple[str, float]] = Map()
     """For submitters' next builds, and since when."""
+    runs: Runs = Runs()
+    undecided: tuple[Job, ...] = ()
+    """Ended jobs that may be of several builds."""
+
+    def last(self, key: BuildKey) -> float | None:
+        """When a job of an open build was last seen; None when no such build is open."""
+        burst = self.open.get(key)
+        return None if burst is None else burst.last
 
 
 # -- ended jobs
@@ -87,29 +93,72 @@ def ended(ledger: Ledger, job: Job) -> Ledger:
     """The ledger after a job's end. One that was asked for before the watching began may belong to nobody's build."""
     job = job if job.real >= 0 else replace(job, real=0)  # of a local job, when the clock was set back
     if job.place not in _LOCAL and job.node[0]:
-        ledger = replace(ledger, hours=_with_hour(ledger.hours, int(job.ended // HOUR) * HOUR, job))
+        ledger = replace(ledger, hours=with_hour(ledger.hours, job))
     if job.submitter == NOBODY:
         return ledger
+    key = runs.owner(ledger.runs, job, ledger.last, job.ended)
+    if key is None:
+        if len(ledger.undecided) < MAX_UNDECIDED:
+            return replace(ledger, undecided=(*ledger.undecided, job))
+        key = runs.likely_owner(ledger.runs, job, ledger.last, job.ended)
+    return _put(ledger, key, job)
+
+
+def _put(ledger: Ledger, key: BuildKey, job: Job) -> Ledger:
+    """Count a job in."""
     began = min(job.requested or job.begun or job.ended, job.ended)
-    ledger, key, burst = _burst(ledger, job.submitter, began)
+    ledger, key, burst = _burst(ledger, key, began)
     return replace(ledger, open=ledger.open.set(key, _counted(burst, job, began)))
 
 
-def _burst(ledger: Ledger, submitter: HostKey, time: float) -> tuple[Ledger, HostKey, Burst]:
+def run_told(ledger: Ledger, news: RunNews, time: float) -> Ledger:
+    """The ledger after a `farm run` has told something of itself at ``time``."""
+    return _decided(replace(ledger, runs=runs.told(ledger.runs, news, time)), time)
+
+
+def _decided(ledger: Ledger, time: float) -> Ledger:
+    """Ended jobs find their builds: by a claim that has come since, or by likelihood when none has."""
+    waiting, ledger = ledger.undecided, replace(ledger, undecided=())
+    for job in waiting:
+        key = runs.owner(ledger.runs, job, ledger.last, time)
+        if key is None and abs(time - job.ended) > UNDECIDED_SECONDS:
+            key = runs.likely_owner(ledger.runs, job, ledger.last, time)
+        ledger = replace(ledger, undecided=(*ledger.undecided, job)) if key is None else _put(ledger, key, job)
+    return ledger
+
+
+def _burst(ledger: Ledger, key: BuildKey, time: float) -> tuple[Ledger, BuildKey, Burst]:
     """The open build to which what came at ``time`` belongs, begun if there is none."""
-    if submitter not in ledger.open and len(ledger.open) >= MAX_OPEN:
-        submitter = (OTHERS, "")
-    burst = ledger.open.get(submitter)
-    if burst is not None and time - burst.last > QUIET_SECONDS:
-        ledger, burst = _close(ledger, submitter), None
+    if key not in ledger.open and len(ledger.open) >= MAX_OPEN:
+        key = (OTHERS, "")
+    burst = ledger.open.get(key)
+    if burst is not None and time - burst.last > QUIET_SECONDS and not ledger.runs.going(key, time):
+        ledger, burst = _close(ledger, key), None
     if burst is None:
-        ledger, tag = _take_tag(ledger, submitter[0], time)
-        build = Build(
-            id=ledger.next, submitter=submitter[0], address=submitter[1], started=time, ended=time, open=True, tag=tag
-        )
+        ledger, build = _begun(ledger, key, time)
         burst = Burst(build, time)
-        ledger = replace(ledger, open=ledger.open.set(submitter, burst), next=ledger.next + 1)
-    return ledger, submitter, burst
+        ledger = replace(ledger, open=ledger.open.set(key, burst), next=ledger.next + 1)
+    return ledger, key, burst
+
+
+def _begun(ledger: Ledger, key: BuildKey, time: float) -> tuple[Ledger, Build]:
+    """A build without jobs, with the name that its run has, or else the tag that waits for it."""
+    run = ledger.runs.find(key)
+    tag = run.text if run else ""
+    if run is None:
+        ledger, tag = _take_tag(ledger, key[0], time)
+    build = Build(
+        id=ledger.next,
+        submitter=key[0],
+        address=key[1],
+        started=time,
+        ended=time,
+        open=True,
+        tag=tag,
+        name=run.name if run else "",
+        run=key[2] if run else "",
+    )
+    return ledger, build
 
 
 def _counted(burst: Burst, job: Job, began: float) -> Burst:
@@ -137,7 +186,7 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
         share = nodes.get(name)
         if share is None and len(nodes) >= MAX_BUILD_NODES:
             name, share = OTHERS, nodes.get(OTHERS)
-        nodes = nodes.set(name, _with_job(share or NodeShare(name, 0, 0, 0, 0), job))
+        nodes = nodes.set(name, share_with(share or NodeShare(name, 0, 0, 0, 0), job))
     slow = len(slowest) < MAX_SLOWEST or job.real > slowest[-1].real_ms
     if slow or failed:
         file = FileTime(job.file, job.node[0], job.place.value, job.real, job.exit, job.ended)
@@ -149,89 +198,37 @@ def _counted(burst: Burst, job: Job, began: float) -> Burst:
     return Burst(build, max(burst.last, job.ended), nodes, slowest, failures, burst.waits, curve)
 
 
-def _with_job(share: NodeShare, job: Job) -> NodeShare:
-    return NodeShare(
-        share.node,
-        share.jobs + 1,
-        share.failed + (job.state is JobState.FAILED),
-        share.real_ms + job.real,
-        share.out_bytes + job.out_bytes,
-    )
-
-
-def _with_hour(hours: Map[tuple[int, str], NodeShare], hour: int, job: Job) -> Map[tuple[int, str], NodeShare]:
-    key = hour, job.node[0]
-    share = hours.get(key)
-    if share is None:
-        hours, key = _room_for_hour(hours, key)
-        share = hours.get(key) or NodeShare(key[1], 0, 0, 0, 0)
-    return hours.set(key, _with_job(share, job))
-
-
-def _room_for_hour(
-    hours: Map[tuple[int, str], NodeShare], key: tuple[int, str]
-) -> tuple[Map[tuple[int, str], NodeShare], tuple[int, str]]:
-    """Forget the oldest hour when there are too many; within one hour, names beyond the limit are OTHERS."""
-    if len(hours) < MAX_NODE_HOURS:
-        return hours, key
-    oldest = min(hour for hour, _ in hours)
-    if oldest >= key[0]:
-        return hours, (key[0], OTHERS)
-    return Map((each, share) for each, share in hours.items() if each[0] != oldest), key
-
-
-def add_hours(
-    hours: Map[tuple[int, str], NodeShare], more: Map[tuple[int, str], NodeShare]
-) -> Map[tuple[int, str], NodeShare]:
-    """The sum of two tables of hours and nodes."""
-    for key, share in more.items():
-        old = hours.get(key)
-        if old is None:
-            hours, key = _room_for_hour(hours, key)
-            old = hours.get(key) or NodeShare(key[1], 0, 0, 0, 0)
-        hours = hours.set(key, joined(old, share))
-    return hours
-
-
-def joined(first: NodeShare, second: NodeShare) -> NodeShare:
-    """What one node did in both."""
-    return NodeShare(
-        first.node,
-        first.jobs + second.jobs,
-        first.failed + second.failed,
-        first.real_ms + second.real_ms,
-        first.out_bytes + second.out_bytes,
-    )
-
-
 # -- moments
 
 
 def moment(ledger: Ledger, before: Activity, after: Activity, since: float, time: float) -> Ledger:
     """The ledger after the time from ``since`` (when ``before`` was) to ``time``: what ran, waited, is over."""
-    first: dict[HostKey, float] = {}
-    pending: Counter[HostKey] = Counter()
+    ledger = _decided(ledger, time)
+    first: dict[BuildKey, float] = {}
+    pending: Counter[BuildKey] = Counter()
     holding: Counter[HostKey] = Counter()
     for job in after.jobs.values():
-        key = job.submitter
-        began = job.requested or job.begun or time
-        first[key] = min(began, first.get(key, began))
-        if job.state is JobState.PENDING:
-            pending[key] += 1
-        elif job.place not in _LOCAL:
-            holding[key] += 1
+        key = runs.owner(ledger.runs, job, ledger.last, time)
+        if key is not None:
+            began = job.requested or job.begun or time
+            first[key] = min(began, first.get(key, began))
+            pending[key] += job.state is JobState.PENDING
+        if job.state is not JobState.PENDING and job.place not in _LOCAL:
+            holding[job.submitter] += 1
     first.pop(NOBODY, None)
     for key, began in first.items():
         ledger = _running(ledger, key, min(began, time), time)
     if after.totals.lost != before.totals.lost:
-        ledger = _count_lost(ledger, before, after)
+        ledger = _count_lost(ledger, before, after, time)
     ledger = _count_peaks(ledger, before, after, since)
     ledger = _blame(ledger, pending, holding, min(max(0.0, time - since), LONGEST_MOMENT))
-    return _close_quiet(ledger, time)
+    ledger = _close_quiet(ledger, time)
+    going_on = {(key[0], key[2]) for key in ledger.open if len(key) > 2}
+    return replace(ledger, runs=runs.forgotten(ledger.runs, going_on, time))
 
 
-def _running(ledger: Ledger, submitter: HostKey, began: float, time: float) -> Ledger:
-    ledger, key, burst = _burst(ledger, submitter, began)
+def _running(ledger: Ledger, key: BuildKey, began: float, time: float) -> Ledger:
+    ledger, key, burst = _burst(ledger, key, began)
     old = burst.build
     build = replace(old, started=min(old.started, began), ended=max(old.ended, time))
     return replace(ledger, open=ledger.open.set(key, replace(burst, build=build, last=time)))
@@ -242,9 +239,13 @@ def _ended_since(before: Activity, after: Activity) -> list[Job]:
     return [job for number in range(first, after.count + 1) if (job := after.ended.get(number))]
 
 
-def _count_lost(ledger: Ledger, before: Activity, after: Activity) -> Ledger:
+def _count_lost(ledger: Ledger, before: Activity, after: Activity, time: float) -> Ledger:
     told = {job.id for job in _ended_since(before, after)}
-    lost = Counter(job.submitter for id, job in before.jobs.items() if id not in after.jobs and id not in told)
+    lost = Counter(
+        runs.likely_owner(ledger.runs, job, ledger.last, time)
+        for id, job in before.jobs.items()
+        if id not in after.jobs and id not in told
+    )
     for key, number in lost.items():
         if burst := ledger.open.get(key):
             build = replace(burst.build, lost=burst.build.lost + number)
@@ -253,21 +254,18 @@ def _count_lost(ledger: Ledger, before: Activity, after: Activity) -> Ledger:
 
 
 def _count_peaks(ledger: Ledger, before: Activity, after: Activity, since: float) -> Ledger:
-    changes: defaultdict[HostKey, list[tuple[float, int]]] = defaultdict(list)
-    ran: Counter[HostKey] = Counter()
-    for job in _ended_since(before, after):
+    changes: defaultdict[BuildKey, list[tuple[float, int]]] = defaultdict(list)
+    ran: Counter[BuildKey] = Counter()
+    running = [job for job in after.jobs.values() if job.state is JobState.RUNNING]
+    for job in (*_ended_since(before, after), *running):
         if job.begun:
-            changes[job.submitter].append((job.ended, -1))
+            key = runs.likely_owner(ledger.runs, job, ledger.last, since)
+            if job.ended:
+                changes[key].append((job.ended, -1))
             if job.begun > since:
-                changes[job.submitter].append((job.begun, 1))
+                changes[key].append((job.begun, 1))
             else:
-                ran[job.submitter] += 1
-    for job in after.jobs.values():
-        if job.state is JobState.RUNNING:
-            if job.begun > since:
-                changes[job.submitter].append((job.begun, 1))
-            else:
-                ran[job.submitter] += 1
+                ran[key] += 1
     for key in changes.keys() | ran.keys():
         if (burst := ledger.open.get(key)) and (most := peak(ran[key], changes[key])) > burst.build.most:
             build = replace(burst.build, most=most)
@@ -284,17 +282,18 @@ def peak(running: int, changes: list[tuple[float, int]]) -> int:
     return most
 
 
-def _blame(ledger: Ledger, pending: Counter[HostKey], holding: Counter[HostKey], seconds: float) -> Ledger:
+def _blame(ledger: Ledger, pending: Counter[BuildKey], holding: Counter[HostKey], seconds: float) -> Ledger:
     slots = holding.total()
     most = dict(holding.most_common(MAX_BLAMED))
     rest = slots - sum(most.values())
     for key, waiting in pending.items():
         burst = ledger.open.get(key)
-        if burst is None or not slots:
+        if burst is None or not slots or not waiting:
             continue
-        shares = Counter({OTHERS: rest if key in most else rest - holding[key]})
+        submitter = key[0], key[1]
+        shares = Counter({OTHERS: rest if submitter in most else rest - holding[submitter]})
         for holder, held in most.items():
-            if holder != key:
+            if holder != submitter:
                 name = holder[0] or OTHERS
                 shares[name if name in burst.waits or len(burst.waits) < MAX_HOLDERS else OTHERS] += held
         waits = burst.waits.update(
@@ -309,12 +308,12 @@ def _blame(ledger: Ledger, pending: Counter[HostKey], holding: Counter[HostKey],
 def _close_quiet(ledger: Ledger, time: float) -> Ledger:
     """Close what has been quiet, also what lies in the future since the clock was set back."""
     for key, burst in ledger.open.items():
-        if abs(time - burst.last) > QUIET_SECONDS:
+        if abs(time - burst.last) > QUIET_SECONDS and not ledger.runs.going(key, time):
             ledger = _close(ledger, key)
     return ledger
 
 
-def _close(ledger: Ledger, key: HostKey) -> Ledger:
+def _close(ledger: Ledger, key: BuildKey) -> Ledger:
     burst = ledger.open[key]
     burst = replace(burst, build=replace(burst.build, open=False))
     return replace(ledger, open=ledger.open.delete(key), closed=(*ledger.closed[1 - MAX_CLOSED :], burst))
@@ -324,12 +323,16 @@ def _close(ledger: Ledger, key: HostKey) -> Ledger:
 
 
 def tagged(ledger: Ledger, submitter: str, text: str, time: float) -> Ledger:
-    """The ledger after someone said at ``time`` what ``submitter`` (a name) is building.
+    """The ledger after someone said at ``time`` what ``submitter`` (a name) is building outside of `farm run`.
 
     A build may get several: two may go on at once. The news of its first job may be slower than the tag.
     """
     text = printable(text, MAX_TAG, inert=" ").strip()
-    keys = [key for key, burst in ledger.open.items() if key[0] == submitter and abs(time - burst.last) < QUIET_SECONDS]
+    keys = [
+        key
+        for key, burst in ledger.open.items()
+        if key[0] == submitter and not burst.build.run and abs(time - burst.last) < QUIET_SECONDS
+    ]
     for key in keys:
         burst = ledger.open[key]
         build = replace(burst.build, tag=_with_tag(burst.build.tag, text))
@@ -354,45 +357,3 @@ def _take_tag(ledger: Ledger, submitter: str, time: float) -> tuple[Ledger, str]
         return ledger, ""
     text, since = ledger.tags[submitter]
     return replace(ledger, tags=ledger.tags.delete(submitter)), text if abs(time - since) < QUIET_SECONDS else ""
-
-
-# -- what was written
-
-
-def without_written(ledger: Ledger, written: Ledger) -> Ledger:
-    """Those closed builds are in the database now."""
-    ids = {burst.build.id for burst in written.closed}
-    return replace(ledger, closed=tuple(burst for burst in ledger.closed if burst.build.id not in ids))
-
-
-def renumbered(ledger: Ledger, last: int) -> Ledger:
-    """All builds get ids beyond ``last``, which the database turned out to hold."""
-
-    def moved(burst: Burst) -> Burst:
-        return replace(burst, build=replace(burst.build, id=burst.build.id + last))
-
-    return replace(
-        ledger,
-        open=Map((key, moved(burst)) for key, burst in ledger.open.items()),
-        closed=tuple(map(moved, ledger.closed)),
-        next=ledger.next + last,
-    )
-
-
-def resumed(ledger: Ledger, left: Iterable[BuildDetail], time: float) -> Ledger:
-    """The ledger with builds that an earlier process left open, as far as they may go on at ``time``."""
-    for detail in left:
-        key = detail.build.submitter, detail.build.address
-        if key in ledger.open or len(ledger.open) >= MAX_OPEN or abs(time - detail.build.ended) > QUIET_SECONDS:
-            continue
-        burst = Burst(
-            replace(detail.build, open=True),
-            detail.build.ended,
-            Map((share.node, share) for share in detail.nodes),
-            tuple(detail.slowest),
-            tuple(detail.failures),
-            Map((wait.holder, wait.seconds) for wait in detail.waits),
-            detail.curve,
-        )
-        ledger = replace(ledger, open=ledger.open.set(key, burst))
-    return ledger

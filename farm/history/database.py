@@ -22,6 +22,11 @@ FORGET_STEPS = 60
 """A tenth is forgotten at each."""
 
 _COLUMNS = ", ".join(Build.__struct_fields__)
+_LATER = ("name", "run")
+"""Columns of text that earlier versions of this program do not write; a file of theirs gets them when it is opened.
+
+The schema stays 1: those versions go on working with the file, should an update be undone.
+"""
 _TABLES = """
 CREATE TABLE IF NOT EXISTS builds (
     id INTEGER PRIMARY KEY, submitter TEXT NOT NULL, address TEXT NOT NULL,
@@ -153,8 +158,21 @@ def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
         db.execute("BEGIN IMMEDIATE")
         for statement in _TABLES.split(";"):
             db.execute(statement)
+        for column in _missing(db):
+            db.execute(f"ALTER TABLE builds ADD COLUMN {column} TEXT NOT NULL DEFAULT ''")
         db.execute(f"PRAGMA user_version = {DATABASE_SCHEMA}")
     return db
+
+
+def _missing(db: sqlite3.Connection) -> list[str]:
+    known = {name for (name,) in db.execute("SELECT name FROM pragma_table_info('builds')")}
+    return [column for column in _LATER if column not in known]
+
+
+def _readable(db: sqlite3.Connection) -> str:
+    """What to select for the fields of a build, also of an earlier version's file that cannot be written."""
+    missing = _missing(db)
+    return ", ".join(f"'' AS {field}" if field in missing else field for field in Build.__struct_fields__)
 
 
 # -- writing
@@ -217,7 +235,7 @@ def last_id(db: sqlite3.Connection) -> int:
 def read_builds(db: sqlite3.Connection, limit: int, submitter: str | None, since: float | None) -> list[Build]:
     """The stored builds that match, the newest first."""
     rows = db.execute(
-        f"SELECT {_COLUMNS} FROM builds WHERE (?1 IS NULL OR submitter = ?1) AND (?2 IS NULL OR ended >= ?2)"
+        f"SELECT {_readable(db)} FROM builds WHERE (?1 IS NULL OR submitter = ?1) AND (?2 IS NULL OR ended >= ?2)"
         " ORDER BY id DESC LIMIT ?3",
         (submitter, since, limit),
     )
@@ -226,7 +244,7 @@ def read_builds(db: sqlite3.Connection, limit: int, submitter: str | None, since
 
 def read_build(db: sqlite3.Connection, id: int) -> BuildDetail | None:
     """One with its lists. Raises FarmError when those cannot be read."""
-    row = db.execute(f"SELECT {_COLUMNS}, detail FROM builds WHERE id = ?", (id,)).fetchone()
+    row = db.execute(f"SELECT {_readable(db)}, detail FROM builds WHERE id = ?", (id,)).fetchone()
     if row is None:
         return None
     try:

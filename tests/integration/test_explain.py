@@ -244,11 +244,12 @@ def test_it_is_said_in_words_and_output_and_exit_code_are_passed_on(farm: Farm) 
 def test_a_whole_run_is_explained(farm: Farm) -> None:
     folder = last_run_folder({"HOME": str(farm.sources)})
     run = LastRun(command=["make"], directory=str(farm.sources), start=time.time(), farm="test")
-    _, log = begin(folder, run)
+    _, log, lock = begin(folder, run)
     script = "gcc -c a.c; gcc -c b.c; gcc -E a.c >/dev/null; gcc -E b.c > /dev/null; gcc main.c -o main"
     # What `farm run` does: the log is where `begin` says.
     inside = f"export ICECC_LOGFILE={log} ICECC_DEBUG=debug; {script}"
     assert farm.say("--json", "--", "sh", "-c", inside, **PC01)[0] == 0
+    os.close(lock)
     told = json.loads(farm.say("--last", "--json")[1])
     assert [(each["code"], each["count"], each["files"]) for each in told["reasons"]] == [
         ("preprocess-only", 2, ["a.c", "b.c"]),

@@ -56,7 +56,9 @@ def test_objects_are_compiled_on_the_node(farm_with_node: Farm, tmp_path: Path) 
     assert (found["schema"], found["exit"], found["failed"], found["complete"]) == (1, 0, 0, True)
     assert (found["nodes"]["pc01"]["jobs"], found["local"]) == (4, 0)
     assert "4 jobs on 1 node, 0 here" in done.stderr
-    kept = json.loads((farm_with_node.state / "farm" / "last-run.json").read_text())
+    (path,) = (farm_with_node.state / "farm").glob("run-*.json")
+    kept = json.loads(path.read_text())
+    assert kept["name"] == "sources/make"
     assert kept["nodes"] == {farm_with_node.node.address: "pc01"}  # farm explain --last may come when it is gone
     assert farm_with_node.node.log("pc01").count("Remote compilation completed with exit code 0") == 4
 

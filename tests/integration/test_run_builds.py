@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+from click.testing import CliRunner
 
-from farm.api.answers import Builds
 from farm.api.client import fetch_status
+from farm.cli import cli
 from farm.errors import FarmError
-from farm.history.build_records import Build
-from farm.unix_http import UnixHTTPConnection
+from farm.virtual.namespace import icecc_folder
 from tests.lab import PATIENCE, namespaces, until
 from tests.run_lab import Farm, add_node, farm_of_two
 from tests.workstation import workstation
@@ -44,17 +44,19 @@ def start(farm: Farm, *argv: str, **environment: str) -> subprocess.Popen[str]:
     )
 
 
-def run_both(farm: Farm, folder: Path, scripts: Sequence[str]) -> list[dict[str, Any]]:
+def run_both(
+    farm: Farm, folder: Path, scripts: Sequence[str], names: Sequence[str] = ("first", "second")
+) -> list[dict[str, Any]]:
     """What two runs at a time wrote."""
     with contextlib.ExitStack() as stack:
         runs = [
             stack.enter_context(
                 start(
                     farm, "--require-remote", "--json", f"{folder}/{n}.json", "--trace", f"{folder}/{n}.trace",
-                    "--", "sh", "-c", script,
+                    "--name", name, "--", "sh", "-c", script,
                 )
             )
-            for n, script in enumerate(scripts, start=1)
+            for n, (name, script) in enumerate(zip(names, scripts, strict=True), start=1)
         ]  # fmt: skip
         said = [run.communicate(timeout=PATIENCE)[1] for run in reversed(runs)]
     assert [run.returncode for run in runs] == [0, 0], said
@@ -99,17 +101,9 @@ def test_objects_are_those_of_a_local_build(farm: Farm) -> None:
         assert (farm.sources / f"here/part{n}.o").read_bytes() == (farm.sources / f"there/part{n}.o").read_bytes()
 
 
-def builds(farm: Farm) -> list[Build]:
-    with contextlib.closing(UnixHTTPConnection(farm.home.farmd_socket, PATIENCE)) as connection:
-        connection.request("GET", "/builds")
-        return msgspec.json.decode(connection.getresponse().read(), type=Builds).builds
-
-
-def compiled(farm: Farm, *options: str) -> None:
-    farm.run(*options, "--", "gcc", "-c", "part0.c", "-o", "a b.o", ICECC_PREFERRED_HOST="pc01")
-
-
-def test_the_history_has_a_name_for_the_build(farm: Farm) -> None:
+@pytest.fixture(scope="module")
+def history(farm: Farm) -> Iterator[Callable[..., Any]]:
+    """`farm history` of the farm's farmd."""
     process = farm.server.start("farmd", sys.executable, "-m", "farm.daemon", "--home", str(farm.home.directory))
 
     def up() -> bool:
@@ -117,23 +111,77 @@ def test_the_history_has_a_name_for_the_build(farm: Farm) -> None:
             return fetch_status(farm.home).scheduler.up
         return False
 
-    try:
-        until(up, "farmd does not see the scheduler")
-        compiled(farm)
-        until(lambda: [build.tag for build in builds(farm)] == ["gcc -c part0.c -o 'a b.o'"], "it has no tag")
+    def ask(*words: str) -> Any:
+        done = CliRunner().invoke(cli, ["--home", str(farm.home.directory), "history", *words])
+        assert done.exit_code == 0, done.output
+        return json.loads(done.output) if "--json" in words else done.output
 
-        def both() -> bool:
-            """Unless so much time passes between the two that they are two builds."""
-            compiled(farm)
-            compiled(farm, "--tag", "nightly")
-            until(lambda: "nightly" in builds(farm)[0].tag, "it has no other tag")
-            return builds(farm)[0].tag.endswith("; nightly")
+    until(up, "farmd does not see the scheduler")
+    yield ask
+    farm.server.stop(process)
 
-        until(both, "two tags are not those of one build")
-        farm.run("--tag", "nothing", "--", "true")
-        assert builds(farm)[0].tag.endswith("; nightly")
-    finally:
-        farm.server.stop(process)
+
+Builds = dict[str, tuple[int, int]]
+
+
+def builds(history: Callable[..., Any], *names: str) -> Builds:
+    """Name → jobs on nodes and here, of the latest builds of these names, which exist."""
+    found: dict[str, tuple[int, int]] = {}
+    for build in history("--json")["builds"]:
+        if build["name"] in names:
+            found.setdefault(build["name"], (build["remote"], build["own"] + build["local"]))
+    return found
+
+
+def test_each_run_is_a_build_with_a_name(farm: Farm, history: Callable[..., Any]) -> None:
+    """Also two within the half minute that ends a build of another kind; what follows a run is part of it."""
+
+    def compiled(*options: str) -> None:
+        done = farm.run(*options, "--", "gcc", "-c", "part0.c", "-o", "a b.o", ICECC_PREFERRED_HOST="pc01")
+        assert "1 job on 1 node" in done.stderr
+
+    compiled()
+    compiled("--name", "nightly")
+    compiled("--tag", "nightly")
+    farm.run("--name", "nothing", "--", "true")
+    wanted: Builds = {"nightly": (1, 0), "sources/gcc": (1, 0)}
+    names = (*wanted, "nothing")
+    until(lambda: builds(history, *names) == wanted, "a run is not a build")
+    newest = history("--json")["builds"]
+    assert [("nightly", "nightly"), ("nightly", "nightly"), ("sources/gcc", "gcc -c part0.c -o 'a b.o'")] == [
+        (build["name"], build["tag"]) for build in newest
+    ]
+    outside = {"PATH": f"/usr/lib/icecc/bin:{os.environ['PATH']}", "ICECC_PREFERRED_HOST": "pc01"}
+    environment = farm.environment(ICECC_TEST_SOCKET=str(icecc_folder(farm.home) / "iceccd.socket"), **outside)
+    farm.server.run("gcc", "-c", "part1.c", "-o", "outside.o", cwd=farm.sources, env=environment)
+    until(lambda: builds(history, "nightly") == {"nightly": (2, 0)}, "what follows a run is not part of it")
+    told = history("compare", "nightly", "nightly", "--json")
+    assert [build["id"] for build in newest[1::-1]] == [told["a"]["build"]["id"], told["b"]["build"]["id"]]
+    lines = [line.split() for line in history("compare", "nightly", "nightly").splitlines()]
+    assert ["name", "nightly", "nightly"] in lines
+    assert "nightly" in history("show", "nightly")
+
+
+def test_two_runs_that_make_the_same_files_at_the_same_time(
+    farm: Farm, history: Callable[..., Any], tmp_path: Path
+) -> None:
+    """One user, one folder, the same names: each counts its own, and so does the history."""
+    (farm.sources / "main.c").write_text("int main(void) { return 0; }\n")
+
+    def script(mine: str, other: str, parts: str) -> str:
+        wait = f"touch begun; n=0; until [ -e ../{other}/begun ] || [ $n -gt 900 ]; do sleep 0.1; n=$((n + 1)); done"
+        make = "gcc -c ../part$n.c -o part.o && gcc ../main.c -o prog"
+        return f"mkdir {mine} && cd {mine}; {wait}; for n in {parts}; do {make} || exit 1; done"
+
+    found = run_both(
+        farm, tmp_path, (script("left", "right", "0 1 2"), script("right", "left", "0")), ("left", "right")
+    )
+    assert [(3, 3), (1, 1)] == [(each["nodes"]["pc01"]["jobs"], each["local"]) for each in found]
+    for number, jobs in ((1, 6), (2, 2)):
+        events: list[dict[str, Any]] = json.loads((tmp_path / f"{number}.trace").read_text())["traceEvents"]
+        command = (0, 0)
+        assert jobs == sum(event["ph"] == "X" and (event["pid"], event["tid"]) != command for event in events), events
+    until(lambda: builds(history, "left", "right") == {"left": (3, 3), "right": (1, 1)}, "the history mixes two runs")
 
 
 def test_a_log_of_the_users_own_is_left_alone(farm: Farm, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from functools import reduce
 from pathlib import Path
 
 from farm.history.build_history import BuildHistory
-from farm.history.builds import QUIET_SECONDS
+from farm.history.runs import QUIET_SECONDS
 from farm.scheduler import protocol
 from farm.watch.activity import Activity, Said, fold
 from tests.scheduler_says import done, stats

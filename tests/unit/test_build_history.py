@@ -13,7 +13,8 @@ from farm.errors import FarmError
 from farm.history import database
 from farm.history.build_history import BuildHistory
 from farm.history.build_records import NodeShare, Wait
-from farm.history.builds import HOUR, QUIET_SECONDS
+from farm.history.node_hours import HOUR
+from farm.history.runs import QUIET_SECONDS, RunNews
 from farm.watch.activity import Activity
 from tests.unit.history_jobs import FARM, START, asked, begun, burst, compiled, local, opened
 
@@ -195,3 +196,54 @@ def test_only_what_is_new_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyP
         history.tick(Activity(), START + 1)
         history.flush()
     assert [1] == written
+
+
+# -- a file of an earlier version
+
+EARLIER = """
+CREATE TABLE builds (
+    id INTEGER PRIMARY KEY, submitter TEXT NOT NULL, address TEXT NOT NULL,
+    started REAL NOT NULL, ended REAL NOT NULL, open INTEGER NOT NULL, tag TEXT NOT NULL,
+    remote INTEGER NOT NULL, own INTEGER NOT NULL, local INTEGER NOT NULL, fallback INTEGER NOT NULL,
+    failed INTEGER NOT NULL, lost INTEGER NOT NULL, real_ms INTEGER NOT NULL, user_ms INTEGER NOT NULL,
+    waited_ms INTEGER NOT NULL, in_bytes INTEGER NOT NULL, out_bytes INTEGER NOT NULL, most INTEGER NOT NULL,
+    detail BLOB NOT NULL
+);
+CREATE TABLE node_hours (
+    hour INTEGER NOT NULL, node TEXT NOT NULL, jobs INTEGER NOT NULL, failed INTEGER NOT NULL,
+    real_ms INTEGER NOT NULL, out_bytes INTEGER NOT NULL, PRIMARY KEY (hour, node)
+) WITHOUT ROWID;
+PRAGMA user_version = 1;
+"""
+PUT_EARLIER = """
+INSERT OR REPLACE INTO builds (id, submitter, address, started, ended, open, tag, remote, own, local, fallback, failed,
+    lost, real_ms, user_ms, waited_ms, in_bytes, out_bytes, most, detail)
+VALUES (?, 'ws01', '10.77.0.1', 1700000000, 1700000009, 0, 'make', 7, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1,
+    '{"nodes":[],"slowest":[],"failures":[],"waits":[]}')
+"""
+
+
+def test_a_file_of_an_earlier_version_goes_on(tmp_path: Path) -> None:
+    """Also with that version: what has come since it passes over."""
+    path = tmp_path / "history.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(EARLIER)
+        db.execute(PUT_EARLIER, (1,))
+        db.commit()
+    reader = database.open_to_read(path)
+    assert reader is not None
+    with closing(reader):
+        assert [("make", "")] == [(build.tag, build.name) for build in database.read_builds(reader, 9, None, None)]
+    with closing(opened(path)) as history:
+        since = time.time() - START + 9
+        news = RunNews(submitter="ws02", run="00112233", name="zstd/make", seconds=since, jobs=[0, 1, 2])
+        history.run_told(news)
+        burst(history, START + 100, 2)
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(PUT_EARLIER, (3,))
+        db.commit()
+    with closing(opened(path)) as history:
+        assert [(3, "", "", 7), (2, "zstd/make", "00112233", 3), (1, "", "", 7)] == [
+            (build.id, build.name, build.run, build.jobs) for build in history.builds()
+        ]
+        assert "make" == history.build(1).build.tag

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -151,11 +152,12 @@ def test_the_record_of_the_last_run(tmp_path: Path) -> None:
     with pytest.raises(FarmError, match="No run is recorded yet"):
         last_run.read(folder)
     (tmp_path / "farm").mkdir()
-    stale = folder / "run-4194305.log"
-    stale.touch()
-    run, log = last_run.begin(folder, LastRun(command=["make"], directory="/src", start=1.0))
+    stale = [folder / name for name in ("run-4194305.log", "last-run.json", "run-00ff.json", "run-00ff.lock")]
+    for path in stale:
+        path.touch()
+    run, log, lock = last_run.begin(folder, LastRun(command=["make"], directory="/src", start=1.0))
     assert log.read_bytes() == b""
-    assert not stale.exists()
+    assert not any(path.exists() for path in stale)
     assert (folder.stat().st_mode | log.stat().st_mode) & 0o022 == 0
     last_run.end(folder, replace(run, end=2.0, exit=0))
     again, same = last_run.read(folder)
@@ -163,11 +165,31 @@ def test_the_record_of_the_last_run(tmp_path: Path) -> None:
     log.unlink()
     with pytest.raises(FarmError, match="is missing"):
         last_run.read(folder)
+    os.close(lock)
+
+
+def test_runs_at_the_same_time_keep_what_is_theirs(tmp_path: Path) -> None:
+    """Whatever their process numbers are: one home may be used on two machines."""
+    first = last_run.begin(tmp_path, LastRun(command=["first"], directory="/", start=1.0))
+    second = last_run.begin(tmp_path, LastRun(command=["second"], directory="/", start=2.0))
+    first.log.write_text("first")
+    last_run.end(tmp_path, replace(first.record, end=9.0, exit=0))
+    run, log = last_run.read(tmp_path)
+    assert (["second"], second.log, None) == (run.command, log, run.end)
+    os.close(first.lock)
+    third = last_run.begin(tmp_path, LastRun(command=["third"], directory="/", start=3.0))
+    assert (False, True) == (first.log.exists(), second.log.exists())
+    last_run.end(tmp_path, replace(second.record, end=9.0, exit=0))
+    assert ["third"] == last_run.read(tmp_path)[0].command
+    assert 6 == len(list(tmp_path.iterdir()))
+    for begun in (second, third):
+        os.close(begun.lock)
 
 
 def test_a_record_cannot_name_a_file_elsewhere(tmp_path: Path) -> None:
-    last_run.end(tmp_path, LastRun(command=[], directory="", start=0.0, log="../../etc/passwd"))
-    with pytest.raises(FarmError):
+    record = LastRun(command=[], directory="", start=0.0, log="../../etc/passwd")
+    (tmp_path / "run-1.json").write_bytes(msgspec.json.encode(record))
+    with pytest.raises(FarmError, match="is missing"):
         last_run.read(tmp_path)
 
 

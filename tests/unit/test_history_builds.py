@@ -8,20 +8,18 @@ from msgspec.structs import replace
 from farm.history import builds
 from farm.history.build_records import NodeShare, Wait
 from farm.history.builds import (
-    HOUR,
     MAX_BUILD_FAILURES,
     MAX_BUILD_NODES,
     MAX_CLOSED,
-    MAX_NODE_HOURS,
     MAX_OPEN,
     MAX_SLOWEST,
-    OTHERS,
-    QUIET_SECONDS,
     Burst,
     Ledger,
     moment,
     peak,
 )
+from farm.history.node_hours import HOUR, MAX_NODE_HOURS, OTHERS
+from farm.history.runs import QUIET_SECONDS
 from farm.scheduler.monitor import Disconnected
 from farm.watch.activity import NOBODY, Activity, Job, JobPlace, JobState, fold
 from tests.unit.history_jobs import START, asked, begun, compiled, daemons, ended, local
@@ -242,7 +240,7 @@ def test_jobs_of_unknown_submitters_hold_slots_as_others() -> None:
 
     burst = moment(Ledger(), activity, activity, START, START + 1).open[WS01]
 
-    assert [Wait(builds.OTHERS, 1.0)] == burst.detail().waits
+    assert [Wait(OTHERS, 1.0)] == burst.detail().waits
 
 
 def test_who_is_alone_waits_for_nobody() -> None:

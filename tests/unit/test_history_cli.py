@@ -60,20 +60,20 @@ def test_builds_fit_a_terminal() -> None:
         filled(history)
         lines = shown(builds_table(history.builds(), START + 1e6)).splitlines()
 
-    assert ["ID", "SUBMITTER", "BEGAN", "TOOK", "JOBS", "NODES", "MEAN", "MOST", "FAILED"] == lines[0].split()
+    assert ["ID", "NAME", "SUBMITTER", "BEGAN", "TOOK", "JOBS", "NODES", "MOST", "FAILED"] == lines[0].split()
     assert 4 == len(lines)
     assert "50m04s…" in lines[1]
 
 
-async def test_builds_are_named_by_number_or_from_the_end() -> None:
+async def test_builds_are_known_by_number_or_from_the_end() -> None:
     attachment = Direct("10.99.0.1", 1)
     filled(attachment._history)
 
-    assert [3, 1, 2] == [found.build.id for found in await fetch(attachment, 0, 1, -1)]
+    assert [3, 1, 2] == [found.build.id for found in await fetch(attachment, "last", "1", "last-1")]
     with pytest.raises(FarmError, match="no such build"):
-        await fetch(attachment, -3)
+        await fetch(attachment, "last-3")
     with pytest.raises(FarmError, match="no build yet"):
-        await fetch(Direct("10.99.0.1", 1), 0)
+        await fetch(Direct("10.99.0.1", 1), "last")
 
 
 def test_hours_are_added_up() -> None:
@@ -99,7 +99,7 @@ def test_a_time_of_another_day_has_its_date() -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [["--since", "yesterday"], ["show", "first"], ["show", "0"], ["compare", "1"], ["nodes", "--hours", "0"]],
+    [["--since", "yesterday"], ["compare", "1"], ["nodes", "--hours", "0"]],
 )
 def test_wrong_words_are_wrong_usage(words: Sequence[str]) -> None:
     assert 2 == CliRunner().invoke(cli, ["history", *words]).exit_code

@@ -2,7 +2,8 @@ from immutables import Map
 
 from farm.history import builds
 from farm.history.build_history import BuildHistory
-from farm.history.builds import MAX_OPEN, MAX_TAG, QUIET_SECONDS, Ledger, tagged
+from farm.history.builds import MAX_OPEN, Ledger, tagged
+from farm.history.runs import MAX_TAG, QUIET_SECONDS
 from tests.unit.history_jobs import START
 from tests.unit.test_history_builds import job
 

@@ -1,11 +1,12 @@
 import itertools
 import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.workstation.run.own_calls import FollowedLog, OwnCalls
+from farm.workstation.run.own_calls import FollowedLog, HereCall, OwnCalls
 
 CLOCK = "2026-11-23 09:29:11"
 
@@ -47,6 +48,18 @@ def test_what_went_where() -> None:
     assert calls.remote == {1: "10.99.47.2", 4: "10.99.47.2"}
     assert (calls.here, calls.here_ms, calls.fallen) == (4, 88, {4})
     assert calls.names == {"a.c", "b.c", "c.c", "prog", "b.o", "c.o", "d.o"}
+    second = datetime.fromisoformat(CLOCK).timestamp()
+    assert calls.made == [HereCall("prog", second, 69), HereCall("b.o", second, 19), HereCall("c.c", second)]
+
+
+def test_a_long_text_that_another_follows_at_once() -> None:
+    """icecc writes the end of its line apart."""
+    long = said(20, "invoked as: gcc -c x.c " + "-Dx " * 400).removesuffix(b"\n")
+    begun = said(21, "invoked as: gcc -c a.c -o a.o", "preparing a.c to be compiled for x86_64")
+    calls = fed(begun + long + said(21, HOST.format(9)) + b"\n")
+    assert {9: "10.99.47.2"} == calls.remote
+    invoking = said(22, "<building_local>", "invoking: /usr/bin/gcc a.o -o prog").removesuffix(b"\n")
+    assert ["prog"] == [call.name for call in fed(invoking + said(23, "invoked as: gcc") + b"\n").made]
 
 
 def test_blanks_in_names() -> None:
@@ -140,4 +153,7 @@ def test_halves_of_lines_in_the_old_and_the_new_log(old: int, new: int) -> None:
                 fresh.write(OWN[new:])
             followed.read()
         followed.close()
-    assert calls == fed(REMOTE, LINK, FALLBACK, OWN)
+    whole = fed(REMOTE, LINK, FALLBACK, OWN)
+    for each in (calls, whole):
+        each.made.sort(key=lambda call: call.name)
+    assert calls == whole

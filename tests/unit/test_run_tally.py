@@ -10,7 +10,7 @@ from farm.scheduler.protocol import (
     NodeOffline,
     NodeStats,
 )
-from farm.workstation.run.own_calls import OwnCalls
+from farm.workstation.run.own_calls import HereCall, OwnCalls
 from farm.workstation.run.tally import NodeTally, Now, Tally
 
 ME, OTHER, PC01 = 1, 2, 3
@@ -125,7 +125,7 @@ def test_of_two_builds_on_a_machine_each_counts_its_own() -> None:
         LocalDone(4),
         JobRequested(5, ME, "other/c.c", 0),
     )
-    own = OwnCalls(remote={1: "10.77.0.3"}, here=1, here_ms=70, names={"prog"})
+    own = OwnCalls(remote={1: "10.77.0.3"}, here=1, here_ms=70, made=[HereCall("prog", 8.0)])
     counts = result.counts(own)
     assert counts.nodes == {"pc01": NodeTally(jobs=1, failed=0, mean_ms=100)}
     assert (counts.local, counts.local_ms, counts.fallen) == (1, 70, 0)
@@ -149,9 +149,27 @@ def test_a_load_that_is_told_again_and_the_jobs_of_others_are_passed_over() -> N
 def test_a_file_with_a_long_path_is_known_by_its_name() -> None:
     file = "a" * 200 + "/" + "b" * 200 + "/prog"
     result = tally(LocalBegun(1, ME, 0, file), LocalDone(1), LocalBegun(2, ME, 0, "x" * 300), LocalDone(2))
-    assert [1] == [job.id for job in result.jobs(OwnCalls(here=1, names={"prog"}))]
+    assert [1] == [job.id for job in result.jobs(OwnCalls(here=1, made=[HereCall("prog", 0.0)]))]
 
 
 def test_a_node_that_cannot_be_believed_has_no_name() -> None:
     result = tally(NodeForged(9), JobRequested(1, ME, "a.c", 0), JobBegun(1, 9, 0), done(1))
     assert {"unknown": NodeTally(jobs=1, failed=0, mean_ms=100)} == result.counts(None).nodes
+
+
+def test_of_two_files_of_one_name_each_build_has_its_own() -> None:
+    """Two builds link `prog` at a time: the log says when, and how long it took."""
+    result = tally(
+        LocalBegun(1, ME, 0, "/home/me/one/prog"),
+        LocalBegun(2, ME, 0, "/home/me/two/prog"),
+        LocalDone(1),
+        LocalDone(2),
+        LocalBegun(3, ME, 0, "/home/me/one/prog"),
+        LocalDone(3),
+    )
+    first = OwnCalls(here=2, made=[HereCall("prog", 0.0, 2000), HereCall("prog", 4.0, 1000)])
+    second = OwnCalls(here=1, made=[HereCall("prog", 1.0, 2000)])
+    assert [1, 3] == [job.id for job in result.jobs(first)]
+    again = tally(*[LocalBegun(n, ME, 0, "prog") for n in (1, 2)], LocalDone(1), LocalDone(2))
+    assert {2} == again.claims(second)
+    assert set() == tally(LocalBegun(1, ME, 0, "prog")).claims(OwnCalls(made=[HereCall("prog", 50.0)]))

@@ -59,6 +59,8 @@ PHASES = {
     "building_local": "here",
 }
 """icecc's names for what it measures, and ours."""
+PACKING, PACKED = "asking for native environment for ", "native "
+"""icecc's words before and after iceccd packs a compiler, which it does once."""
 NOTED = ("connected to ", "connect failed on ")
 CLANG_HEADER = "-include-pch"
 KEPT_BY_COMMAND = frozenset(reason.code for reason in COMMAND)
@@ -109,7 +111,7 @@ class Call(Struct, frozen=True, kw_only=True):
     sent: int = 0
     got: int = 0
     milliseconds: dict[str, int] = {}
-    """environment, send, preprocess, node, here: how long each took."""
+    """pack, environment, send, preprocess, node, here: how long each took."""
     evidence: tuple[str, ...] = ()
 
 
@@ -125,6 +127,8 @@ class _Open(Struct):
     host: str = ""
     port: int = 0
     job: int = 0
+    packing: float = 0.0
+    """Unix time since which iceccd packs the compiler; 0: it does not."""
     asked: bool = False
     """It looked for the daemon."""
     local: bool = False
@@ -164,6 +168,7 @@ def parse(lines: Iterable[bytes]) -> list[Call]:
         known = by_pid.get(pid)
         if known is not None and not text.startswith(OF_CHILD):
             _take(known, text)
+            _time_packing(known, text, time)
     return [_close(call) for call in begun]
 
 
@@ -218,6 +223,16 @@ def _take(call: _Open, text: str) -> None:
         pass
     elif (reason := recognise(text)) is not None:
         _add(call, reason, text)
+
+
+def _time_packing(call: _Open, text: str, time: Clock) -> None:
+    """Take in how long the compiler was packed, as far as whole seconds tell."""
+    if text.startswith(PACKING):
+        call.packing = _unix(time)
+    elif text.startswith(PACKED) and call.packing:
+        if took := round(_unix(time) - call.packing):
+            call.milliseconds["pack"] = max(0, took) * 1000
+        call.packing = 0.0
 
 
 def _measure(call: _Open, text: str) -> bool:

@@ -1,17 +1,22 @@
 """What is kept of a user's last `farm run`: a record of it, and what icecc wrote about each call.
 
-`farm run` names the log in ICECC_LOGFILE; `farm explain --last` reads both.
+`farm run` names the log in ICECC_LOGFILE; `farm explain` reads both. Several runs may go on at a time, also on several
+machines with one home: each has files of its own, and holds a lock that tells the others that it is not over.
 """
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import fcntl
 import os
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-import psutil
 from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
@@ -19,9 +24,9 @@ from farm.home import write_atomic
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.membership import user_folder
 
-LAST_RUN_FILE = "last-run.json"
-LOG = re.compile(r"run-(\d+)\.log")
-"""Named for the process of `farm run`, so that two at a time do not mix."""
+FILE = re.compile(r"run-[0-9a-f]+\.(?:json|log|lock)")
+LOG = re.compile(r"run-[0-9a-f]+\.log")
+OF_EARLIER_VERSIONS = "last-run.json"
 
 
 class LastRun(Struct, frozen=True, kw_only=True):
@@ -44,6 +49,8 @@ class LastRun(Struct, frozen=True, kw_only=True):
     """Why the farm gave jobs back, asked as the run ended; None when it gave none, or nobody asked."""
     log: str = ""
     """Name of icecc's log, in the same folder; set by `begin`."""
+    name: str = ""
+    """What the build is called in the farm's history."""
     schema: int = 1
 
 
@@ -62,39 +69,71 @@ def legible(word: str) -> str:
     return os.fsencode(word).decode(errors="replace")
 
 
-def begin(folder: Path, run: LastRun) -> tuple[LastRun, Path]:
-    """Write down that a run begins; the record, and the empty log that icecc is to write to (ICECC_DEBUG=debug).
+class Begun(NamedTuple):
+    """A run that goes on until ``lock``, a descriptor, is closed."""
 
-    Logs of runs that are over go. Raises OSError: a run goes on without.
-    """
+    record: LastRun
+    log: Path
+    """Empty; icecc is to write to it (ICECC_DEBUG=debug)."""
+    lock: int
+
+
+def begin(folder: Path, run: LastRun) -> Begun:
+    """Write down that a run begins. What is kept of runs that are over goes. Raises OSError: a run goes on without."""
     _make(folder)
-    for old in folder.glob("run-*.log"):
-        match = LOG.fullmatch(old.name)
-        if match and (int(match[1]) == os.getpid() or not psutil.pid_exists(int(match[1]))):
-            old.unlink(missing_ok=True)
-    log = folder / f"run-{os.getpid()}.log"
-    os.close(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    _remove_old(folder)
+    stem = f"run-{secrets.token_hex(8)}"
+    log, unlocked = folder / f"{stem}.log", folder / f".{stem}.lock"
+    lock = _create(unlocked)
+    with contextlib.suppress(OSError):  # a file system without locks
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    unlocked.rename(folder / f"{stem}.lock")
+    os.close(_create(log))
     run = msgspec.structs.replace(run, log=log.name)
     end(folder, run)
-    return run, log
+    return Begun(run, log, lock)
+
+
+def _create(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+
+
+def _remove_old(folder: Path) -> None:
+    files = [path for path in folder.glob("run-*") if FILE.fullmatch(path.name)]
+    going = {path.stem for path in files if path.suffix == ".lock" and _locked(path)}
+    for path in files:
+        if path.stem not in going:
+            path.unlink(missing_ok=True)
+    (folder / OF_EARLIER_VERSIONS).unlink(missing_ok=True)
+
+
+def _locked(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError), path.open("r+b") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno in (errno.EWOULDBLOCK, errno.EACCES)
+    return False
 
 
 def end(folder: Path, run: LastRun) -> None:
-    """Write the record anew, with what is known by now."""
-    write_atomic(folder / LAST_RUN_FILE, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
+    """Write the record again, with what is known by now."""
+    path = (folder / Path(run.log).name).with_suffix(".json")
+    write_atomic(path, msgspec.json.format(msgspec.json.encode(run)) + b"\n", 0o600)
 
 
 def read(folder: Path) -> tuple[LastRun, Path]:
-    """The last run, and icecc's log of it. Raises FarmError when there is none."""
+    """The run that began last, and icecc's log of it. Raises FarmError when there is none."""
     mend = "Build something first: farm run -- make"
-    try:
-        run = msgspec.json.decode((folder / LAST_RUN_FILE).read_bytes(), type=LastRun)
-    except FileNotFoundError:
-        raise FarmError("No run is recorded yet.", f"There is no {folder / LAST_RUN_FILE}.", mend) from None
-    except (OSError, *NOT_JSON) as error:
-        raise FarmError(
-            "The record of the last run cannot be read.", f"{folder / LAST_RUN_FILE}: {error}", mend
-        ) from error
+    runs, unread = [], FarmError("No run is recorded yet.", f"There is no record in {folder}.", mend)
+    for path in folder.glob("run-*.json"):
+        try:
+            runs.append(msgspec.json.decode(path.read_bytes(), type=LastRun))
+        except (OSError, *NOT_JSON) as error:
+            unread = FarmError("The record of the last run cannot be read.", f"{path}: {error}", mend)
+    if not runs:
+        raise unread
+    run = max(runs, key=lambda run: run.start)
     log = folder / run.log
     if LOG.fullmatch(run.log) is None or not log.is_file():
         raise FarmError("icecc's log of the last run is missing.", f"There is no {log}.", mend)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,7 +26,7 @@ MAX_FILE_NAME = 255
 LOG_CHUNK = 1 << 20
 
 _LINE = re.compile(
-    rb"^ICECC\[(\d+)\] [^\n]{19}: (?:"
+    rb"ICECC\[(\d+)\] (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d): (?:"
     rb"(?P<begin>invoked as: )"
     rb"|preparing (?P<source>[^\n]+) to be compiled "
     rb"|Have to use host (?P<host>\S+):\d+ - Job ID: (?P<job>\d{1,10}) "
@@ -34,10 +35,21 @@ _LINE = re.compile(
     rb"|(?P<here><building_local>)"
     rb"|</building_local: (?P<ms>\d{1,10})ms>"
     rb"|(?P<alone>no local daemon found)"
-    rb"|invoking: (?P<invoked>[^\n]+)"
-    rb")",
-    re.MULTILINE,
+    rb"|invoking: (?P<invoked>[^\n]+?)(?=ICECC\[\d+\] \d{4}-|\n|\Z)"
+    rb")"
 )
+"""A long text is written apart from its line's end, so that another process's line may follow it at once."""
+
+
+@dataclass
+class HereCall:
+    """What this machine did itself of a run, as far as the scheduler hears of it too."""
+
+    name: str
+    """Of its file, as the scheduler's job has it, without folders."""
+    second: float
+    """Unix time at which it began; icecc's clock has whole seconds."""
+    ms: int | None = None
 
 
 @dataclass
@@ -55,6 +67,12 @@ class OwnCalls:
     """Job ids of what no node could try, since this machine's own preprocessor failed."""
     names: set[str] = field(default_factory=set)
     """Of the files that were compiled or made here, without folders, as the scheduler's jobs have them."""
+    made: list[HereCall] = field(default_factory=list)
+    """What this machine did, in the order in which it began."""
+    _sources: dict[bytes, str] = field(default_factory=dict)
+    """Process → the source that it prepared."""
+    _making: dict[bytes, HereCall] = field(default_factory=dict)
+    """Process → what it does here."""
     _present: dict[bytes, int] = field(default_factory=dict)
     """Process → the job that it sent away."""
     _local: set[bytes] = field(default_factory=set)
@@ -69,7 +87,8 @@ class OwnCalls:
         process, said = match[1], match.lastgroup
         match said:
             case "begin":
-                self._present.pop(process, None)
+                for table in (self._present, self._sources, self._making):
+                    table.pop(process, None)
                 self._local.discard(process)
             case "job":
                 if len(self.remote) < MAX_REMEMBERED:
@@ -78,22 +97,45 @@ class OwnCalls:
             case "spoilt" if process in self._present:
                 self.spoilt.add(self._present.pop(process))
             case "own" | "here" | "alone":
+                if said == "alone":
+                    self._making[process] = HereCall("", 0.0)  # nobody hears of it
                 self.here += process not in self._local
                 self._local.add(process)
                 if process in self._present:
                     self.fallen.add(self._present.pop(process))
+                if said == "own" and process in self._sources:
+                    self._make(match, self._sources[process])
             case "ms":
                 self.here_ms += int(match["ms"])
+                if call := self._making.get(process):
+                    call.ms = int(match["ms"])
             case "source":
-                self._name(os.fsdecode(match["source"]))
+                self._sources[process] = self._named(os.fsdecode(match["source"]))
             case "invoked" if process in self._local:
-                self._name(parse(os.fsdecode(match["invoked"])).output or "a.out")
+                name = self._named(parse(os.fsdecode(match["invoked"])).output or "a.out")
+                if process not in self._making:
+                    self._make(match, name)
             case _:
                 pass
 
-    def _name(self, path: str) -> None:
+    def _make(self, match: re.Match[bytes], name: str) -> None:
+        """A process begins to do something here."""
+        call = HereCall(name, _unix(match[2].decode()))
+        self._making[match[1]] = call
+        if len(self.made) < MAX_REMEMBERED:
+            self.made.append(call)
+
+    def _named(self, path: str) -> str:
+        name = printable(os.fsencode(os.path.basename(path)).decode(errors="replace"), MAX_FILE_NAME)
         if len(self.names) < MAX_REMEMBERED:
-            self.names.add(printable(os.fsencode(os.path.basename(path)).decode(errors="replace"), MAX_FILE_NAME))
+            self.names.add(name)
+        return name
+
+
+def _unix(clock: str) -> float:
+    with contextlib.suppress(ValueError, OverflowError, OSError):
+        return datetime.fromisoformat(clock).timestamp()
+    return 0.0
 
 
 @dataclass

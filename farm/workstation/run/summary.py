@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import Struct
 
 from farm.workstation.explain import explained_calls, icecc_log
 from farm.workstation.explain.explained_calls import ReasonCount, Told
+from farm.workstation.explain.icecc_log import Call
 from farm.workstation.membership import Membership
 from farm.workstation.run.execution import working_folder
 from farm.workstation.run.tally import NodeTally
 from farm.workstation.run.watched_run import Ran
+
+
+class BuildName(NamedTuple):
+    """What a build is called, and the command or again the name."""
+
+    name: str
+    tag: str
+
+
+class SentEnvironment(Struct, frozen=True):
+    """The compiler, as far as it was sent to nodes that did not have it: they keep it for later builds."""
+
+    nodes: int = 0
+    bytes: int = 0
+    ms: int = 0
+    """The longest that a node took to get it."""
+    packed_ms: int = 0
+    """The time that iceccd took to pack it; 0 when it had done so before."""
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -30,8 +50,10 @@ class Summary(Struct, frozen=True, kw_only=True):
     complete: bool
     """False when the scheduler was not watched all the time: jobs or their times may be missing."""
     command: list[str]
+    name: str
+    """What the farm's history calls the build, and the next one like it."""
     tag: str
-    """What the farm's history calls the build."""
+    """The command, or the name if one was given."""
     farm: str
     obstacle: str = ""
     """Why everything was compiled here; empty when the farm could be used."""
@@ -48,6 +70,7 @@ class Summary(Struct, frozen=True, kw_only=True):
     """Number of processors of this machine."""
     saved_seconds: float | None = None
     """Estimated; negative when it took longer than here alone. None when nothing ran on a node."""
+    environment: SentEnvironment = SentEnvironment()
     reasons: list[ReasonCount] = []
     """Why calls were not compiled on a node, or not there alone; the most frequent first."""
 
@@ -80,7 +103,22 @@ def tell(log: Path | None, membership: Membership, settings: Mapping[str, str]) 
     return explained_calls.tell(calls, membership if unclear else None, settings, working_folder())
 
 
-def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, told: Told) -> Summary:
+def _longest(calls: Iterable[Call], phase: str) -> int:
+    return max((call.milliseconds.get(phase, 0) for call in calls), default=0)
+
+
+def sent_environment(calls: Sequence[Call]) -> SentEnvironment:
+    """How much of the compiler was sent, to how many nodes, and how long it took."""
+    sending = [call for call in calls if call.environment_sent]
+    return SentEnvironment(
+        nodes=len({call.host for call in sending}),
+        bytes=sum(call.environment_sent for call in sending),
+        ms=_longest(sending, "environment"),
+        packed_ms=_longest(calls, "pack"),
+    )
+
+
+def summarise(ran: Ran, command: list[str], farm: str, named: BuildName, obstacle: str, told: Told) -> Summary:
     """All that is known of a command that has ended."""
     counts, processors = ran.counts, len(os.sched_getaffinity(0))
     return Summary(
@@ -90,7 +128,8 @@ def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, 
         failed=counts.failed if counts else 0,
         complete=ran.complete,
         command=command,
-        tag=tag,
+        name=named.name,
+        tag=named.tag,
         farm=farm,
         obstacle=obstacle,
         started=ran.started,
@@ -100,5 +139,6 @@ def summarise(ran: Ran, command: list[str], farm: str, tag: str, obstacle: str, 
         local_ms=counts.local_ms if counts else 0,
         processors=processors,
         saved_seconds=estimate_saved(ran, processors),
+        environment=sent_environment(told.calls),
         reasons=explained_calls.summarise(told.calls),
     )

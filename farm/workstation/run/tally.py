@@ -15,11 +15,15 @@ from farm.scheduler.monitor import Disconnected, Watched
 from farm.scheduler.protocol import JobBegun, JobDone, JobRequested, LocalBegun, LocalDone, NodeStats
 from farm.watch.activity import NOBODY, Activity, HostKey, Job, JobPlace, JobState, fold
 from farm.watch.activity.jobs import SELF_MADE
-from farm.workstation.run.own_calls import OwnCalls
+from farm.workstation.run.own_calls import HereCall, OwnCalls
 
 MAX_TIMED = 500_000
 """Jobs whose times are kept."""
 MAX_STRAYS = 10_000
+CLOSE_SECONDS = 2.0
+"""By which a job's begin may be off from icecc's clock, for two builds at a time to know theirs while they go on."""
+LATE_SECONDS = 60.0
+"""The same when all is over."""
 UNKNOWN = "unknown"
 """Stands for a node of which the scheduler has told nothing that can be believed."""
 
@@ -80,6 +84,13 @@ class Tally:
     done_local: int = 0
     gaps: int = 0
     """How often the connection was lost, or was not to be had."""
+    mine: set[int] = field(default_factory=set)
+    """Ids of the submitter's own jobs that icecc's log turned out to tell of."""
+    _unmatched: dict[int, Job] = field(default_factory=dict)
+    """Jobs that the submitter has done itself, by whichever build."""
+    _calls: list[HereCall] = field(default_factory=list)
+    """What icecc's log tells of, and no job has been found for."""
+    _calls_seen: int = 0
 
     def __post_init__(self) -> None:
         self._name = printable(self.submitter)
@@ -135,6 +146,8 @@ class Tally:
             self.ended.append(job)
             self.over.add(job.id)
             self.done_local += self._here(job)
+            if self._here(job) and job.id not in self.mine and len(self._unmatched) < MAX_TIMED:
+                self._unmatched[job.id] = job
             self.done_remote += not self._here(job)
         self.changes += 1
 
@@ -145,7 +158,41 @@ class Tally:
 
     def jobs(self, own: OwnCalls | None) -> Iterator[Job]:
         """Those that have ended."""
-        return filter(_belongs(self._name, own), self.ended)
+        if own is None:
+            return iter(self.ended)
+        self._match(own)
+        return (job for job in self.ended if job.id in own.remote or job.id in self.mine)
+
+    def claims(self, own: OwnCalls) -> set[int]:
+        """Ids of jobs that are certainly the run's own, those that run included."""
+        self._match(own, CLOSE_SECONDS)
+        return own.remote.keys() | self.mine
+
+    def _match(self, own: OwnCalls, within: float = LATE_SECONDS) -> None:
+        """Find the jobs of what icecc's log says was done here.
+
+        The log has no ids for these, and another build may make a file of the same name at the time. So of the jobs
+        with that name each call gets the one that began and took most nearly as it says, ``within`` some seconds.
+        """
+        self._calls += own.made[self._calls_seen :]
+        self._calls_seen = len(own.made)
+        running = {id: job for id, job in self.pending.items() if job.begun and self._here(job) and id not in self.mine}
+        by_name: dict[str, list[Job]] = {}
+        for job in (self._unmatched | running).values():
+            by_name.setdefault(PurePath(job.file).name, []).append(job)
+        pairs = sorted(
+            (distance, number, job.id)
+            for number, call in enumerate(self._calls)
+            for job in by_name.get(call.name, ())
+            if (distance := _distance(call, job)) <= within
+        )
+        done = set[int]()
+        for _, number, id in pairs:
+            if number not in done and id not in self.mine:
+                done.add(number)
+                self.mine.add(id)
+                self._unmatched.pop(id, None)
+        self._calls = [call for number, call in enumerate(self._calls) if number not in done]
 
     def open(self, own: OwnCalls | None) -> bool:
         """Whether an end is still to be reported."""
@@ -193,6 +240,12 @@ class Tally:
         if told := self.strays.get(id):
             job = replace(job, exit=told.exit, real=told.real, user=told.user, system=told.system)
         return job
+
+
+def _distance(call: HereCall, job: Job) -> float:
+    """Seconds by which what icecc's log says of a call is off from a job."""
+    off = abs(job.begun - call.second)
+    return off if call.ms is None or not job.ended else off + abs(job.real - call.ms) / 1000
 
 
 def node_name(job: Job) -> str:

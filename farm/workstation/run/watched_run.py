@@ -17,6 +17,7 @@ from farm.scheduler.monitor import watch_batches
 from farm.view.wording import count
 from farm.watch.activity import Job
 from farm.workstation.membership import Membership
+from farm.workstation.run.announcing import Announcer
 from farm.workstation.run.execution import Command, execute, shell_code
 from farm.workstation.run.live_line import LiveLine
 from farm.workstation.run.own_calls import FollowedLog, OwnCalls
@@ -29,8 +30,10 @@ SETTLE_OWN_SECONDS = 1.0
 LOG_QUIET_SECONDS = 0.3
 LINE_SECONDS = 1.0
 """Between two looks at icecc's log, and two pictures of the live line."""
-TAG_SECONDS = 10.0
-"""While jobs come; farmd takes half a minute without any for a build's end."""
+STILL_GOING_SECONDS = 10.0
+"""Between two messages to farmd without news, or after one that nobody heard; it forgets a run after half a minute."""
+FIRST_WORD_SECONDS = 0.5
+"""So long does the command wait at most, so that farmd knows the run before it hears of its jobs."""
 
 
 @dataclass(frozen=True)
@@ -106,17 +109,16 @@ def run(
     names: Mapping[str, str] | None = None,
     from_start: bool = False,
     line: LiveLine | None = None,
-    tag: Callable[[], object] = lambda: None,
+    announcer: Announcer | None = None,
 ) -> Ran:
     """Run a command to its end, and count its jobs.
 
     ``log``: the one that icecc writes; without it all jobs of this machine's iceccd count. ``names``: of nodes by
     address, in case the command ends before the scheduler has told. ``from_start``: wait for the scheduler, which may
-    take two seconds, so that no job's time is missed. ``tag`` is called now and
-    then, in a thread, when jobs have come. Raises like `execute`.
+    take two seconds, so that no job's time is missed. ``announcer`` tells farmd of the run. Raises like `execute`.
     """
     tally = Tally(membership.submitter, names or {})
-    watched = _Watched(command, membership, log, tally, line, tag)
+    watched = _Watched(command, membership, log, tally, line, announcer)
     return asyncio.run(watched.run(from_start or log is None))
 
 
@@ -137,15 +139,18 @@ class _Watched:
         log: Path | None,
         tally: Tally,
         line: LiveLine | None,
-        tag: Callable[[], object],
+        announcer: Announcer | None,
     ) -> None:
         self._command, self._membership, self.tally = command, membership, tally
-        self._line, self._tag = line, tag
+        self._line, self._announcer = line, announcer
         self._own = OwnCalls() if log else None
         self._log = FollowedLog(log, self._own) if log and self._own else None
         self._news = asyncio.Event()
         """Something has been folded."""
-        self._tagged = 0
+        self._heard = False
+        """farmd has heard the last message."""
+        self._next_word = 0.0
+        """When farmd is told at the latest that the run goes on."""
         self._started = 0.0
 
     async def run(self, from_start: bool) -> Ran:
@@ -154,13 +159,16 @@ class _Watched:
             if from_start:
                 await self._until(lambda: self.tally.ready, SCHEDULER_SILENCE_SECONDS)
             seen_from_start = self._own is not None or self.tally.ready
+            first_word = asyncio.create_task(self._tell())
+            await asyncio.wait([first_word], timeout=FIRST_WORD_SECONDS)
             self._started = time.time()
             code = await self._accompanied()
             ended = time.time()
             _ignore_keys()
             self._look()
-            await asyncio.gather(asyncio.to_thread(self._tag_news), self._settle(from_start))
+            await self._settle(from_start)
         finally:
+            await self._tell(going=False)
             watcher.cancel()
             await asyncio.wait([watcher])
             if self._log:
@@ -192,14 +200,11 @@ class _Watched:
             self._erase()
 
     async def _keep_looking(self) -> None:
-        next_tag = time.monotonic() + TAG_SECONDS
         while True:
             await asyncio.sleep(LINE_SECONDS)
             self._look()
             self._draw()
-            if time.monotonic() > next_tag:
-                await asyncio.to_thread(self._tag_news)
-                next_tag = time.monotonic() + TAG_SECONDS
+            await self._tell_news()
 
     def _look(self) -> None:
         if self._log:
@@ -227,11 +232,17 @@ class _Watched:
         running = f"{now.remote} on {nodes}, {now.local} here, {now.waiting} waiting"
         return f"farm: {running}; done {max(0, on_nodes)} on nodes, {max(0, here)} here; {minutes}:{seconds:02}"
 
-    def _tag_news(self) -> None:
-        seen = len(self._own.remote) + self._own.here if self._own else self.tally.changes
-        if seen != self._tagged:
-            self._tagged = seen
-            self._tag()
+    async def _tell_news(self) -> None:
+        """Tell farmd which jobs are the run's, or now and then that it goes on."""
+        due, announcer = time.monotonic() > self._next_word, self._announcer
+        if due or (self._heard and announcer and self._own and announcer.news(self.tally.claims(self._own))):
+            await self._tell()
+
+    async def _tell(self, *, going: bool = True) -> None:
+        if self._announcer and self._announcer.able:
+            jobs = self.tally.claims(self._own) if self._own else set[int]()
+            self._heard = await asyncio.to_thread(self._announcer.tell, jobs, going=going)
+            self._next_word = time.monotonic() + STILL_GOING_SECONDS
 
     async def _settle(self, times: bool) -> None:
         """Wait for the last jobs' ends, but not for ever; longer where their ``times`` are wanted."""
