@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -44,20 +45,39 @@ def install_debian(root: Path, *packages: str) -> None:
     subprocess.run(argv, input=sources, text=True, check=True)
 
 
+def kept_debian(name: str, *packages: str) -> Path:
+    """Such a root, made when it is not there yet (one to two minutes) and kept, in a folder of that name."""
+    images = Path(os.environ.get("FARM_TEST_IMAGES", "/var/cache/icecream-farm/images"))
+    cache = images.parent / name
+    root = cache / hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    if not root.exists():
+        cache.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=cache) as scratch:
+            new = Path(scratch) / "root"
+            install_debian(new, *packages)
+            new.rename(root)
+    return root
+
+
+def settle(root: Path) -> None:
+    """Let a root find this host's package registries."""
+    for setting in map(Path, HOST_SETTINGS):
+        target = root / setting.relative_to("/")
+        if setting.is_dir():
+            shutil.copytree(setting, target)
+        elif setting.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            shutil.copy(setting, target)
+
+
 @pytest.fixture(scope="module")
 def clean_machine() -> Iterator[Path]:
     """A minimal Debian with a fresh clone of this checkout in /src; what comes first installs the packages there."""
     root = Path(tempfile.mkdtemp(prefix="farm-clean-", dir="/var/tmp"))
     try:
         install_debian(root, "ca-certificates", "debian-archive-keyring")
-        for setting in map(Path, HOST_SETTINGS):
-            target = root / setting.relative_to("/")
-            if setting.is_dir():
-                shutil.copytree(setting, target)
-            elif setting.exists():
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.unlink(missing_ok=True)
-                shutil.copy(setting, target)
+        settle(root)
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", CHECKOUT, root / "src"], check=True)
         yield root
     finally:

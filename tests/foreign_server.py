@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.clean_machine import install_debian
+from tests.clean_machine import kept_debian
 from tests.diskless import Diskless
 from tests.login_room import PASSWORD, USER
 
 PACKAGES = ("openssh-server", "xauth", "x11-common", "openbox", "xterm", "ltsp")
-CACHE = Path(os.environ.get("FARM_TEST_IMAGES", "/var/cache/icecream-farm/images")).parent / "foreign-server"
 AUTOSTART = "xterm -title 'Far Away' -e sh -c 'env > ~/new && mv ~/new ~/session-environment; exec sleep 10000' &\n"
 WINDOW = "Far Away"
 
 
 def debian() -> Path:
     """Its root, made when it is not there yet (one to two minutes) and kept."""
-    root = CACHE / hashlib.sha256(" ".join(PACKAGES).encode()).hexdigest()[:12]
-    if not root.exists():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            new = Path(scratch) / "root"
-            install_debian(new, *PACKAGES)
-            new.rename(root)
-    return root
+    return kept_debian("foreign-server", *PACKAGES)
 
 
 @dataclass

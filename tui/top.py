@@ -163,7 +163,7 @@ def _serve(home: Home, port: int, options: dict[str, Any]) -> None:
         raise FarmError(
             "The browser view is not installed.",
             f"The Python package {(error.name or 'textual-serve').replace('_', '-')} is missing.",
-            "Install it: pip install 'icecream-farm[web]'",
+            "Install it: pipx install --force 'icecream-farm[web]' (Debian's packages have it)",
         ) from error
     _application(home, options)  # what is wrong is said here, not in the browser
     words = [sys.executable, "-P", "-m", "farm", *home.options, "top", "--refresh", str(options["refresh"])]

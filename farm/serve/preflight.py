@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import socket
@@ -44,8 +45,19 @@ def require_root(what: str) -> None:
         )
 
 
+def require_server_package() -> None:
+    """Raises FarmError where only what a developer's machine needs is installed."""
+    if importlib.util.find_spec("supervisor") is None:
+        raise FarmError(
+            "This machine has only the part of the farm that developers' machines need.",
+            "A server also needs supervisor, KIWI and programs of Debian's.",
+            "Install the server's package: sudo apt-get install icecream-farm; or with pip: 'icecream-farm[server]'",
+        )
+
+
 def require_programs(virtual: bool, exports: Iterable[str]) -> None:
     """Raises FarmError that names all missing Debian packages at once; ``exports``: those that are to run."""
+    require_server_package()
     missing = []
     exporters = {program: package for export in chosen(exports) for program, package in export.programs.items()}
     for program in (*SERVER_PROGRAMS, *exporters, *(VIRTUAL_PROGRAMS if virtual else ())):

@@ -26,8 +26,8 @@ def wanted() -> Iterator[str]:
     """The names of all that the package, its tests and its build want, on any Python that is supported."""
     tables = tomllib.loads((TOP / "pyproject.toml").read_text())
     extras = tables["project"]["optional-dependencies"]
-    todo = [*tables["project"]["dependencies"], *extras["dev"], *extras["web"], *tables["build-system"]["requires"]]
-    requirements = [Requirement(each) for each in todo]
+    todo = [*tables["project"]["dependencies"], *tables["build-system"]["requires"]]
+    requirements = [Requirement(each) for each in (*todo, *extras["server"], *extras["dev"], *extras["web"])]
     seen: set[tuple[str, frozenset[str]]] = set()
     while requirements:
         requirement = requirements.pop()

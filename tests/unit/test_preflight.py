@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,15 @@ def test_all_missing_packages_are_named_at_once(monkeypatch: pytest.MonkeyPatch,
     packages = caught.value.fix.removeprefix("Install them: sudo apt-get install ").split()
     expected = "dnsmasq-base icecc iproute2 nftables nginx-light openssh-client qemu-system-x86 socat util-linux vblade"
     assert expected.split() == packages
+
+
+def test_a_developers_machine_is_told_how_to_become_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "supervisor", None)
+
+    with pytest.raises(FarmError, match="only the part of the farm that developers' machines need") as caught:
+        preflight.require_programs(True, ["aoe"])
+
+    assert "sudo apt-get install icecream-farm;" in caught.value.fix
 
 
 def test_a_real_lab_needs_no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

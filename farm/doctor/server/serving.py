@@ -36,7 +36,7 @@ JUMP_SECONDS = 1.0
 MAX_LTS_FLAWS = 12
 """Of the warnings about lts.conf; `farm lts check` shows all."""
 
-MISSING = Cause("Programs are missing.", "Install them", "sudo script/bootstrap")
+MISSING = Cause("Programs are missing.", "Install the packages that the message names")
 NO_ADDRESS = Cause(
     "The interface {interface} lacks the server's address {address}.", "Bring the farm up again", "sudo farm up"
 )
