@@ -72,11 +72,18 @@ class Instance(Struct, frozen=True, kw_only=True):
         except PermissionError:
             raise FarmError("The farm's state cannot be read.", str(path), "Try again with sudo.") from None
         except NOT_JSON as error:
+            _require_own_release(path)
             raise FarmError(
                 "The record of the running farm cannot be read.",
                 f"{path}: {error}",
                 "Write it again: sudo farm up",
             ) from error
+
+    @staticmethod
+    def require_own_release(home: Home) -> None:
+        """Raise FarmError when a later release brought the farm up, of which this one does not know what it made."""
+        for path in (Instance.path(home), _copy(home)):
+            _require_own_release(path)
 
     def save(self, home: Home) -> None:
         """Write it for others to read, and once more where it stays if the runtime folder is emptied."""
@@ -120,7 +127,7 @@ def encode(instance: Instance) -> bytes:
         record["image"] = image
         for section in (written["nodes"], *written["machines"]):
             del section["image"]
-    for section in ("images", "groups"):
+    for section in ("images", "groups", "alerts"):
         if not written[section]:
             del written[section]
     if config.image.root == FIRST_ROOT and all(machine.root is None for machine in config.machines):
@@ -138,6 +145,34 @@ def decode(content: bytes) -> Instance:
     if isinstance(record, dict) and "images" not in record and "image" in record:
         record["images"] = {FIRST_KIND: record["image"]}
     return msgspec.convert(record, Instance)
+
+
+def _require_own_release(path: Path) -> None:
+    """Raise FarmError for a record of this boot that is whole, but has keys that this release does not know."""
+    try:
+        content = path.read_bytes()
+        record = msgspec.json.decode(content, type=_AnyRelease)
+    except (OSError, *NOT_JSON):
+        return
+    try:
+        decode(content)
+    except NOT_JSON as error:
+        if record.boot == boot_id():
+            raise FarmError(
+                "Another release of the farm's programs brought the farm up, a later one probably.",
+                f"Its record {path} says what this release does not know: {error}.",
+                "Go on with that release. Or take the farm down and bring it up with this one; nodes that are on wait: "
+                "sudo farm down --keep-nodes, then sudo farm up",
+            ) from None
+
+
+class _AnyRelease(Struct, frozen=True):
+    """What the records of all releases have in common."""
+
+    config: dict[str, object]
+    interface: str
+    started: float
+    boot: str
 
 
 def _copy(home: Home) -> Path:

@@ -19,6 +19,7 @@ from farm.config.sections import BUILT_IN as BUILT_IN
 from farm.config.sections import FIRST_KIND as FIRST_KIND
 from farm.config.sections import FIRST_ROOT as FIRST_ROOT
 from farm.config.sections import TREE_ROOT as TREE_ROOT
+from farm.config.sections import AlertConfig as AlertConfig
 from farm.config.sections import ApiConfig as ApiConfig
 from farm.config.sections import DhcpConfig as DhcpConfig
 from farm.config.sections import ExportConfig as ExportConfig
@@ -110,6 +111,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     history: Annotated[HistoryConfig, Meta(description="the history of builds (`farm history`)")] = field(
         default_factory=HistoryConfig
     )
+
+    alerts: Annotated[
+        list[AlertConfig], Meta(description="who is told when something happens in the farm (docs/server.md)")
+    ] = field(default_factory=list)
 
     @property
     def netname(self) -> str:

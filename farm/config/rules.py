@@ -44,6 +44,7 @@ def check(config: Config) -> list[Problem]:
         *_images(config),
         *_groups(config),
         *_files(config),
+        *_alerts(config),
     ]
     try:
         server = IPv4Interface(config.address)
@@ -284,6 +285,18 @@ def _files(config: Config) -> Iterator[Problem]:
             text = f"{machine.name if machine else 'every node'} would get {len(given)} files."
             yield Problem(("nodes", "files"), text, f"A node accepts at most {contract.MAX_FILES}.", "Remove some.")
             return
+
+
+def _alerts(config: Config) -> Iterator[Problem]:
+    """Receivers that are no one, or two at once."""
+    for index, alert in enumerate(config.alerts):
+        place: Place = ("alerts", index)
+        if bool(alert.command) == bool(alert.url):
+            text = "this receiver has both a command and a url." if alert.url else "there is no command and no url."
+            yield Problem(place, text, "A receiver is one of the two.", "Keep one of them, or add one.")
+        elif alert.command and not alert.command[0].startswith("/"):
+            text = f"{alert.command[0]} is no absolute path."
+            yield Problem((*place, "command"), text, "farmd has no PATH of yours.", "Write it with its folder.")
 
 
 def _kernel_options(config: Config) -> Iterator[Problem]:

@@ -8,6 +8,9 @@ from msgspec import Meta, Struct, field
 
 from farm.config.values import (
     Address,
+    AlertAddress,
+    AlertEvent,
+    AlertWord,
     Compression,
     DesktopName,
     DomainName,
@@ -333,6 +336,32 @@ class VirtualConfig(Struct, frozen=True, forbid_unknown_fields=True):
     sound: Annotated[
         Literal["silent", "recorded"], Meta(description="what becomes of the sound of machines at which people sit")
     ] = "silent"
+
+
+class AlertConfig(Struct, frozen=True, forbid_unknown_fields=True):
+    """One receiver of alerts: a command, or an address of HTTP."""
+
+    command: Annotated[
+        list[AlertWord],
+        Meta(
+            description=(
+                "program with its arguments, each an item; it gets the event as JSON on its standard input, and no "
+                "shell reads anything of it"
+            ),
+            examples=[["/usr/local/bin/tell-admins"]],
+        ),
+    ] = field(default_factory=list)
+    url: Annotated[AlertAddress, Meta(description="address to which the event is sent as JSON (POST)")] = ""
+    events: Annotated[
+        list[AlertEvent],
+        Meta(description="events that it gets, see docs/server.md; none: all", examples=[["node-lost"]]),
+    ] = field(default_factory=list)
+    user: Annotated[
+        str,
+        Meta(pattern=r"^[a-z_][a-z0-9_-]{0,31}$", description="the name of a user of this server (nobody)"),
+        Meta(description="the user as whom the command runs"),
+    ] = "nobody"
+    seconds: Annotated[int, Meta(ge=1, le=60, description="time limit of an attempt in seconds")] = 10
 
 
 class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True):

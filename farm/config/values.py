@@ -86,6 +86,13 @@ Member = Annotated[
         ),
     ),
 ]
+AlertEvent = Literal["node-lost", "node-back", "drain-ended", "image-built", "image-failed", "problem", "problem-over"]
+"""What farmd tells receivers of alerts; docs/server.md says when."""
+AlertWord = Annotated[str, Meta(pattern=r"^[^\x00]{1,4096}$", description="a word (/usr/local/bin/tell-admins)")]
+AlertAddress = Annotated[
+    str,
+    Meta(pattern=r"^(https?://[!-~]{1,1024})?$", description="an address of HTTP or HTTPS (https://hooks.lan/farm)"),
+]
 Compression = Literal["fast", "small"]
 DesktopName = Literal["xfce", "lxqt", "none"]
 """A desktop that machines can run themselves; each but none is a layer, images/desktop-NAME."""

@@ -17,6 +17,8 @@ from immutables import Map
 from msgspec.structs import replace
 
 from farm.daemon import access, guard, memory, printing, sources, telemetry_polls, watchdog
+from farm.daemon.alerting.alert_events import OWN_CODE
+from farm.daemon.alerting.dispatcher import Dispatcher
 from farm.daemon.api_server import Serving, serving
 from farm.daemon.door import raise_open_files
 from farm.daemon.hub import Hub
@@ -75,6 +77,7 @@ class Daemon:
         """The number of the last ended job that the history was told of."""
         self._port_problem = self._memory_problem = ""
         self._logs = sources.BootLogs(home)
+        self._alerts = Dispatcher(home, config.alerts, self.status)
         self._memory = home.runtime / "farmd.json"
 
     def publish(self, event: Event) -> None:
@@ -138,6 +141,7 @@ class Daemon:
             ("memory", self._memory_problem),
             ("boot-logs", self._logs.problem),
             ("api-port", self._port_problem),
+            (OWN_CODE, self._alerts.problem),
         )
         own = [Finding(code, text, hint("Its log: farm logs farmd"), "farmd") for code, text in troubles if text]
         sentences = [*shown.problems, *(each.sentence for each in own)]
@@ -194,6 +198,7 @@ class Daemon:
             "memory": self._write_down,
             "history": self._keep_history,
             "live": self.hub.run,
+            **({"alerts": self._alerts.run} if config.alerts else {}),
         }
         try:
             async with serving(self) as api, asyncio.TaskGroup() as group:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 FARM_COMMANDS = (
     *("up", "down", "status", "top", "run", "env", "doctor", "explain", "jobs", "scheduler"),
     *("history", "image", "node", "session", "machine", "logs", "init", "config", "lts"),
-    *("backup", "restore"),
+    *("backup", "restore", "disk", "service", "alerts"),
 )
 """The commands of the command line (farm/cli) that are about the farm of a home."""
 HOMELESS = ("join", "leave", "simulate")

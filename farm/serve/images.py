@@ -16,7 +16,7 @@ from farm.image.recipe import names, recipe
 from farm.image.store import Manifest, Store
 from farm.image.uses import note_user, noted
 from farm.instance import Instance
-from farm.serve import preflight
+from farm.serve import notices, preflight
 from farm.serve.healing import Report
 from farm.serve.service_list import services
 from farm.serve.up import exclusive, instance_or_none, unverified, write_files
@@ -46,15 +46,21 @@ def build_image(
     """Build an image unless it is up to date, and let a farm that is up serve it to next boots."""
     home.create()
     wanted = recipe(config, name, home.config.parent)
-    manifest, built = build(
-        home,
-        wanted,
-        report,
-        in_use=lambda: versions_in_use(home),
-        require_room=require_room,
-        force=force,
-        refresh=refresh,
-    )
+    try:
+        manifest, built = build(
+            home,
+            wanted,
+            report,
+            in_use=lambda: versions_in_use(home),
+            require_room=require_room,
+            force=force,
+            refresh=refresh,
+        )
+    except FarmError as error:
+        notices.leave(home, "image-failed", name, f"The image {name} was not built. {error.what}", error.fix)
+        raise
+    if built:
+        notices.leave(home, "image-built", manifest.image, f"The image {manifest.image} was built; next boots get it.")
     with exclusive(home, wait=True):
         _serve_selected(home)
     return manifest, built

@@ -80,6 +80,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
     """
     with exclusive(home):
         require_no_interrupted(home)
+        Instance.require_own_release(home)
         supervisor = Supervisor(home)
         supervisor.resume()
         old = Instance.known(home)

@@ -53,7 +53,13 @@ DHCP = DhcpConfig("10.77.0.50", "10.77.0.52")
 
 def test_every_problem_is_documented() -> None:
     sources = "".join(path.read_text() for path in (ROOT / "farm").rglob("*.py"))
-    codes = set(re.findall(r'Finding\(\s*"([a-z-]+)"', sources)) | {"history", "memory", "boot-logs", "api-port"}
+    codes = set(re.findall(r'Finding\(\s*"([a-z-]+)"', sources)) | {
+        "history",
+        "memory",
+        "boot-logs",
+        "api-port",
+        "alerts",
+    }
     page = (ROOT / "docs" / "status-json.md").read_text()
     assert len(codes) > 10
     assert [] == sorted(code for code in codes if f"| `{code}` |" not in page)

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from farm.doctor.check import Check
-from farm.doctor.server import client_printing, fleet, log_in_servers, other_server, serving, session_needs
+from farm.doctor.server import (
+    alert_receivers,
+    client_printing,
+    fleet,
+    log_in_servers,
+    other_server,
+    serving,
+    session_needs,
+)
 from farm.doctor.server.serving import ServerFacts
 
 CHECKS: tuple[Check[ServerFacts], ...] = (
@@ -13,4 +21,5 @@ CHECKS: tuple[Check[ServerFacts], ...] = (
     *fleet.CHECKS,
     *session_needs.CHECKS,
     *client_printing.CHECKS,
+    *alert_receivers.CHECKS,
 )

@@ -73,7 +73,7 @@ def _require_room(index: BackupIndex, wanted: Callable[[BackupEntry], bool], pla
             raise FarmError(
                 "There is not enough disk space to restore this backup, so nothing was changed.",
                 f"{folder.parent} has {free >> 20} MiB free; {(size + SPARE_BYTES) >> 20} MiB are needed.",
-                f"Free some space: df -h {folder.parent}",
+                "See what can go: farm disk",
             )
 
 
