@@ -75,7 +75,12 @@ def objection(node: NodeStatus, action: Action) -> str:
 
 SHELL: tuple[Binding, ...] = (
     Binding(
-        "question_mark", "help", "Help", key_display="?", tooltip="All keys, and what this tab shows", id="top.help"
+        "question_mark",
+        "help",
+        "Help",
+        key_display="?",
+        tooltip="What this shows, and the keys that work here",
+        id="top.help",
     ),
     *(
         Binding(
@@ -85,18 +90,10 @@ SHELL: tuple[Binding, ...] = (
             ("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler", "Sessions"), 1
         )
     ),
-    Binding(
-        "left,left_square_bracket",
-        "turn(-1)",
-        "Previous tab",
-        show=False,
-        tooltip="Go to the previous tab",
-        id="top.before",
-    ),
-    Binding(
-        "right,right_square_bracket", "turn(1)", "Next tab", show=False, tooltip="Go to the next tab", id="top.next"
-    ),
+    Binding("H", "turn(-1)", "Previous tab", show=False, tooltip="Go to the previous tab", id="top.before"),
+    Binding("L", "turn(1)", "Next tab", show=False, tooltip="Go to the next tab", id="top.next"),
     Binding("a", "node_menu", "Actions", tooltip="Actions for the node under the cursor", id="node.menu"),
+    Binding("y", "copy", "Copy", show=False, tooltip="Copy the name under the cursor", id="top.copy"),
     Binding("p", "pause", "Pause", tooltip="Pause the display, or continue; nothing is lost meanwhile", id="top.pause"),
     *(each.binding for each in NODE_ACTIONS.values()),
     Binding("i", "image", "Image", show=False, tooltip="Choose the image for next boots", id="top.image"),

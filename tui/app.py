@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import ClassVar, cast
+from pathlib import Path
+from typing import Any, ClassVar, cast
 
 from textual import events, work
 from textual.app import App, ComposeResult
@@ -38,10 +39,11 @@ from tui.node_detail import NodeDetail
 from tui.nodes import NodesView
 from tui.overview import OverviewView
 from tui.page import Page
+from tui.remembered import PreferenceMemory
 from tui.scheduler import SchedulerView
 from tui.sessions import SessionsView
 from tui.tabs import TabBar
-from tui.themes import DEFAULT, OWN
+from tui.themes import OWN
 from tui.timeline import TimelineView
 from tui.widgets.gantt import Gantt
 from tui.widgets.safe_text import clean
@@ -79,10 +81,14 @@ NO_NODE = "Move the cursor to a node first, for example in the tab Nodes."
 
 
 def key_sections() -> dict[str, list[Binding]]:
-    """All keys by where they hold; what help shows and what can be remapped."""
+    """All keys by where they hold; what can be remapped."""
     sections = {"everywhere": [*SHELL]}
     sections |= {kind.TITLE: own_bindings(kind) for kind in VIEWS}
     return sections | {f"in {name}": own_bindings(kind) for name, kind in PARTS.items()}
+
+
+def _has(place: DOMNode, kind: type[DOMNode]) -> bool:
+    return any(isinstance(each, kind) for each in place.walk_children())
 
 
 class FarmTop(App[None]):
@@ -92,9 +98,10 @@ class FarmTop(App[None]):
         attachment: what is watched.
         refresh: seconds between two drawings.
         anonymize: pseudonyms for names, addresses and files.
-        theme: its name.
+        theme: its name; empty for the one that was chosen last.
         keymap: binding id → keys, checked already (`tui.keys`).
         view: title of the tab that is shown at first.
+        memory: a file in which theme, columns and orders are kept from one time to the next.
         clock: monotonic seconds.
     """
 
@@ -110,9 +117,10 @@ class FarmTop(App[None]):
         *,
         refresh: float = 0.5,
         anonymize: bool = False,
-        theme: str = DEFAULT,
+        theme: str = "",
         keymap: Mapping[str, str] | None = None,
         view: str = "",
+        memory: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__()
@@ -136,7 +144,8 @@ class FarmTop(App[None]):
         self.set_keymap(self.remapped)
         for each in OWN:
             self.register_theme(each)
-        self.theme = theme
+        self.memory = PreferenceMemory(memory)
+        self.theme = self.memory.begun_with(theme, self.available_themes)
 
     def get_driver_class(self) -> type[Driver]:
         """Ours instead of Textual's choice, if there is one."""
@@ -153,6 +162,7 @@ class FarmTop(App[None]):
 
     def on_mount(self) -> None:
         """Begin to watch and to draw."""
+        self.memory.restore(self._views)
         self.action_view(self._first)
         self.app_resume_signal.subscribe(self, lambda _: self.refresh(layout=True))
         self.run_worker(self._watch(), name="watch")
@@ -263,13 +273,23 @@ class FarmTop(App[None]):
         self.flush()
 
     def action_help(self) -> None:
-        """What is seen here, and all keys."""
+        """What is seen here, and the keys that work here."""
         shown = self.screen if isinstance(self.screen, Detail) else self.view
-        self.push_screen(HelpScreen(shown.TITLE, shown.ABOUT, key_sections(), self.remapped))
+        here = {shown.TITLE: own_bindings(type(shown))} | {
+            f"in {name}": own_bindings(kind)
+            for name, kind in PARTS.items()
+            if (isinstance(shown, kind) and kind is not type(shown)) or _has(shown, kind)
+        }
+        self.push_screen(HelpScreen(shown.TITLE, shown.ABOUT, here, SHELL, self.remapped))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Above the help there is nothing that could be acted on or held."""
         return not (isinstance(self.screen, HelpScreen) and action in NOT_IN_HELP) if self.screen_stack else True
+
+    def exit(self, *args: Any, **options: Any) -> None:
+        """End it; what was chosen until now is known while the tables are still there."""
+        self.memory.note(self._views, self.theme)
+        super().exit(*args, **options)
 
     # -- what can be done
 
@@ -277,6 +297,15 @@ class FarmTop(App[None]):
     def chosen(self) -> NodeStatus | None:
         """The node that actions are for."""
         return self.screen.chosen if isinstance(self.screen, Detail) else self.view.chosen
+
+    def action_copy(self) -> None:
+        """Copy a name, by way of the terminal."""
+        name = clean((self.screen if isinstance(self.screen, Detail) else self.view).name_here)
+        if name:
+            self.copy_to_clipboard(name)
+            self.notify(f"Copied: {name}", markup=False)
+        else:
+            self.notify("There is no name under the cursor.", severity="warning")
 
     def action_node(self, action: Action) -> None:
         """Do something to the node under the cursor, after a question."""

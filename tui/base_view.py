@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -48,6 +49,19 @@ class View(Vertical):
     def chosen(self) -> NodeStatus | None:
         """The node that actions are for; None when there is none under the cursor."""
         return None
+
+    @property
+    def name_here(self) -> str:
+        """The name of what is under the cursor, which can be copied; empty when there is none."""
+        return self.chosen.name if self.chosen else ""
+
+    @property
+    def own_columns(self) -> Mapping[str, Sequence[str]]:
+        """Table's id → the columns that the user has chosen for it."""
+        return {}
+
+    def show_own_columns(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Show the columns that were chosen another time."""
 
     def enter(self) -> None:
         """Take the focus when the view comes to the front: its first widget that can have it."""
@@ -102,3 +116,8 @@ class Detail(Screen[None]):
     def chosen(self) -> NodeStatus | None:
         """The node that orders go to; None: there is none."""
         return None
+
+    @property
+    def name_here(self) -> str:
+        """The name of what it is about, which can be copied; empty when there is none."""
+        return self.chosen.name if self.chosen else ""

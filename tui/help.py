@@ -1,13 +1,14 @@
-"""The help screen: what this view shows, every key with what it does, and the id by which it can be remapped."""
+"""The help screen: what this view shows, and the keys that work here with what they do."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Container
 from textual.content import Content
 from textual.dom import DOMNode
 from textual.keys import format_key
@@ -19,11 +20,14 @@ from tui.page import Page
 
 KEY_WIDTH = 10
 TITLE_WIDTH = 14
+PAGE_EDGES = 3
+"""Cells at the sides of the page, the scroll bar's included."""
 NARROWEST = 20
 """Cells that a text has at least."""
+TWO_COLUMNS = 100
+"""Cells of a screen from which on the keys of this view stand beside those that hold everywhere."""
 KEYS_FILE = """\
-You can change keys in ~/.config/farm/keys.toml, or another file with --keys; use the command names in brackets:
-top.pause = "space". Separate several keys with commas."""
+You can change keys: farm top --list-keys > ~/.config/farm/keys.toml writes a file with all of them to begin with."""
 SIGNS_TEXT = """\
 ● up, ready   ◔ ◑ ◕ booting   ○ off   ✖ lost, down   ⊘ blocked   ▲ needs attention   ▸ running   ⌂ running locally"""
 
@@ -43,18 +47,12 @@ def keys_shown(binding: Binding, keymap: Mapping[str, str]) -> str:
 
 def section(title: str, bindings: Sequence[Binding], keymap: Mapping[str, str], width: int) -> Content:
     """A group of keys in lines of so many cells; what is longer goes on below itself."""
-    lines = [Content.styled(title, "bold underline")]
+    lines = [Content.styled(f"Keys: {title}", "bold underline")]
     indent = KEY_WIDTH + TITLE_WIDTH + 2
     room = max(NARROWEST, width - indent)
     for binding in bindings:
         tip = binding.tooltip if binding.tooltip and binding.tooltip != binding.description else ""
-        name = f"[{binding.id}]" if binding.id else ""
-        *above, last = textwrap.wrap(tip, room) or [""]
-        if last and len(last) + 2 + len(name) > room:
-            above, last = [*above, last], ""
-        said = Content(f"\n{' ' * indent}").join(
-            [*map(Content, above), Content.assemble(f"{last}  " if last else "", (name, "$foreground-muted"))]
-        )
+        said = f"\n{' ' * indent}".join(textwrap.wrap(tip, room))
         keys = (f"{keys_shown(binding, keymap):<{KEY_WIDTH}} ", "bold $text-accent")
         lines.append(Content.assemble(keys, f"{binding.description:<{TITLE_WIDTH}} ", said))
     return Content("\n").join(lines)
@@ -66,7 +64,8 @@ class HelpScreen(Screen[None]):
     Args:
         title: of the view it was asked for from.
         about: what that view shows.
-        sections: all keys by where they hold.
+        here: the keys of that view and of its parts, by where they hold.
+        everywhere: the keys that hold in all views.
         keymap: what was remapped.
     """
 
@@ -75,21 +74,34 @@ class HelpScreen(Screen[None]):
     ]
     DEFAULT_CSS = """
     HelpScreen Page { padding: 0 1; height: 1fr; }
-    HelpScreen Static { height: auto; }
+    HelpScreen Static { height: auto; margin-bottom: 1; }
+    HelpScreen #keys { height: auto; layout: vertical; }
+    HelpScreen #keys.wide { layout: horizontal; }
+    HelpScreen #keys.wide Static { width: 1fr; }
     """
 
     def __init__(
-        self, title: str, about: str, sections: Mapping[str, Sequence[Binding]], keymap: Mapping[str, str]
+        self,
+        title: str,
+        about: str,
+        here: Mapping[str, Sequence[Binding]],
+        everywhere: Sequence[Binding],
+        keymap: Mapping[str, str],
     ) -> None:
         super().__init__()
         self._heading, self._about = title, about
-        self._sections, self._remapped = sections, keymap
-        self._width = 0
+        self._here, self._everywhere, self._remapped = here, everywhere, keymap
 
     def compose(self) -> ComposeResult:
         """What is seen, then the keys, those of this view first."""
         with Page():
-            yield Static(self._text(self.app.size.width))
+            if self._about:
+                yield Static(Content.assemble((self._heading, "bold underline"), "\n", self._about))
+            with Container(id="keys"):
+                yield Static(id="here")
+                yield Static(id="everywhere")
+            yield Static(Content.assemble(("Signs", "bold underline"), "\n", SIGNS_TEXT))
+            yield Static(Content.assemble(("Other keys", "bold underline"), "\n", KEYS_FILE))
         yield KeyBar()
 
     def on_mount(self) -> None:
@@ -97,22 +109,11 @@ class HelpScreen(Screen[None]):
         self.query_one(Page).focus()
 
     def on_resize(self) -> None:
-        """Wrap it for this width."""
-        if self.size.width != self._width:
-            self.query_one(Static).update(self._text(self.size.width))
-
-    def _text(self, width: int) -> Content:
-        """All of it, for a screen of this width."""
-        self._width = width
-        return Content("\n\n").join(self._parts(width - 3))
-
-    def _parts(self, width: int) -> Iterator[Content]:
-        if self._about:
-            yield Content.assemble((self._heading, "bold underline"), "\n", self._about)
-        own = (self._heading, f"in {self._heading[:1].lower()}{self._heading[1:]}")
-        here = [title for title in self._sections if title in own]
-        for title in [*here, *(title for title in self._sections if title not in here)]:
-            if self._sections[title]:
-                yield section(f"Keys: {title}", self._sections[title], self._remapped, width)
-        yield Content.assemble(("Signs", "bold underline"), "\n", SIGNS_TEXT)
-        yield Content.assemble(("Other keys", "bold underline"), "\n", KEYS_FILE)
+        """Wrap the keys for this width."""
+        width = self.size.width - PAGE_EDGES
+        wide = self.size.width >= TWO_COLUMNS
+        self.query_one("#keys").set_class(wide, "wide")
+        room = width // 2 - 1 if wide else width
+        here = [section(title, bindings, self._remapped, room) for title, bindings in self._here.items() if bindings]
+        self.query_one("#here", Static).update(Content("\n\n").join(here))
+        self.query_one("#everywhere", Static).update(section("everywhere", self._everywhere, self._remapped, room))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import string
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -51,6 +52,18 @@ def read_keys(path: Path | None, sections: Mapping[str, Iterable[Binding]]) -> d
     return keymap
 
 
+def keys_text(sections: Mapping[str, Iterable[Binding]]) -> str:
+    """A file of keys that changes nothing, with what each command does; for people to begin with."""
+    lines = []
+    for place, bindings in sections.items():
+        lines.append(f"\n# {place[0].upper()}{place[1:]}")
+        lines += [
+            f"{binding.id} = {json.dumps(binding.key)}  # {binding.tooltip or binding.description}"
+            for binding in bindings
+        ]
+    return "\n".join(lines).strip()
+
+
 def _flat(table: Mapping[str, Any], place: str = "") -> Iterable[tuple[str, Any]]:
     for name, value in table.items():
         if isinstance(value, dict):
@@ -65,7 +78,7 @@ def _checked(file: Path, name: str, keys: object, sections: Mapping[str, Iterabl
         raise ConfigError(
             f"{file}: there is no command {name!r}.",
             _near(name, ids),
-            "The help in farm top (?) shows the name of every command.",
+            "To see the names of all commands: farm top --list-keys",
         )
     if not isinstance(keys, str) or not keys.strip():
         raise ConfigError(f"{file}: {name} needs a key.", f"The value is {keys!r}.", f"For example: {name} = 'ctrl+x'")

@@ -1,7 +1,11 @@
-"""Which nodes are shown: a text that is searched for, and marks by state, stage, platform and image."""
+"""Which nodes are shown: a line such as ``state:busy,booting -lab2``, and marks by state, stage, platform and image.
+
+Terms and words of the line are joined by "and", the values of one term by "or"; ``-`` turns one round.
+"""
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Iterable
 
@@ -12,6 +16,26 @@ from farm.watch.events import Stage
 from tui import state_words
 
 MARK_KINDS = ("state", "stage", "platform", "image")
+HINT = "name, address, reason…; state: stage: platform: image:; - for not"
+
+
+class NodeTerm(Struct, frozen=True):
+    """One term of a line, or one word of it."""
+
+    kind: str
+    """One of MARK_KINDS; empty: a word, which is searched for."""
+    values: tuple[str, ...]
+    """Folded; of a kind, beginnings of what a node may have."""
+    negated: bool
+
+    def keeps(self, node: NodeStatus, why: str) -> bool:
+        """Whether a node passes."""
+        if self.kind:
+            own = value_of(self.kind, node).casefold()
+            found = any(own.startswith(value) for value in self.values)
+        else:
+            found = self.values[0] in searched(node, why)
+        return found is not self.negated
 
 
 class NodeFilter(Struct, frozen=True):
@@ -40,7 +64,29 @@ class NodeFilter(Struct, frozen=True):
                 return False
         if "state" not in kinds and state_words.state(node) == state_words.SUBMITS and not self.text:
             return False
-        return not self.text or self.text.casefold() in searched(node, why)
+        return all(term.keeps(node, why) for term in terms(self.text))
+
+    @property
+    def searched_words(self) -> str:
+        """What is to be marked where it is found; empty when there are several words or terms."""
+        only = terms(self.text)
+        return only[0].values[0] if len(only) == 1 and not only[0].kind and not only[0].negated else ""
+
+
+@functools.lru_cache(maxsize=32)
+def terms(text: str) -> tuple[NodeTerm, ...]:
+    """What a line asks for. What has a colon but none of the kinds before it is a word: MAC addresses are searched."""
+    found = []
+    for word in text.casefold().split():
+        body = word.removeprefix("-") or word
+        kind, colon, value = body.partition(":")
+        values = tuple(filter(None, value.split(",")))
+        if colon and kind in MARK_KINDS:
+            if values:  # or it is half typed
+                found.append(NodeTerm(kind, values, word != body))
+        else:
+            found.append(NodeTerm("", (body,), word != body))
+    return tuple(found)
 
 
 def value_of(kind: str, node: NodeStatus) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any, ClassVar
 
@@ -22,7 +22,7 @@ from tui import state_words
 from tui.base_view import NARROW_SCREEN, View
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
-from tui.node_filter import NodeFilter, values
+from tui.node_filter import HINT, NodeFilter, values
 from tui.widgets.columns import Column, number_column
 from tui.widgets.lines import Cell
 from tui.widgets.table import LiveTable
@@ -47,11 +47,9 @@ class NodesView(View):
         "enter for the full text. Click on a title to sort by it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(
-            "slash", "search", "Search", key_display="/", tooltip="Show nodes that match a text", id="nodes.search"
-        ),
-        Binding("f", "filter", "Filter", tooltip="Filter by state, stage, platform and image", id="nodes.filter"),
-        Binding("c", "columns", "Columns", tooltip="Choose columns", id="nodes.columns"),
+        Binding("slash", "search", "Filter", key_display="/", tooltip=f"Words and terms: {HINT}", id="nodes.search"),
+        Binding("F", "filter", "Show only", tooltip="Choose states, stages, platforms and images", id="nodes.filter"),
+        Binding("C", "columns", "Columns", tooltip="Choose columns", id="nodes.columns"),
         Binding("escape", "clear", "Show all", show=False, tooltip="Clear search and filter", id="nodes.clear"),
     ]
     DEFAULT_CSS = """
@@ -84,7 +82,7 @@ class NodesView(View):
     def compose(self) -> ComposeResult:
         """What is shown in words, the search when it is wanted, the table."""
         yield Static("", id="nodes-line", markup=False)
-        yield Input(placeholder="name, address, image, reason…", id="nodes-search", compact=True, max_length=100)
+        yield Input(placeholder=HINT, id="nodes-search", compact=True, max_length=100)
         yield self._table
 
     def _make_columns(self) -> list[Column[NodeStatus]]:
@@ -153,7 +151,7 @@ class NodesView(View):
         if self._filter.shown:
             said = f"{shown} of {known} are {self._filter.shown} · escape shows all"
         elif known > shown:
-            said += f" · {count(known - shown, 'daemon only submits', 'daemons only submit')} (f)"
+            said += f" · {count(known - shown, 'daemon only submits', 'daemons only submit')} (F)"
         if said != self._said:
             self._said = said
             self.query_one("#nodes-line", Static).update(said, layout=False)
@@ -184,7 +182,7 @@ class NodesView(View):
     def set_filter(self, new: NodeFilter) -> None:
         """Show only the nodes that pass a filter."""
         self._filter = new
-        self._table.highlight = new.text
+        self._table.highlight = new.searched_words
         self._table.filter = self._keeps
         self._tell()
 
@@ -231,8 +229,18 @@ class NodesView(View):
         choices = [Choice(each.name, each.title, chosen=each.name in visible) for each in self._columns]
         chosen = await self.app.push_screen_wait(ChooseMany("Columns", choices))
         if chosen:
+            self.show_own_columns({"nodes-table": chosen})
+
+    @property
+    def own_columns(self) -> Mapping[str, Sequence[str]]:
+        """Those that were chosen, or none."""
+        return {"nodes-table": [column.name for column in self._table.columns]} if self._own_columns else {}
+
+    def show_own_columns(self, columns: Mapping[str, Sequence[str]]) -> None:
+        """Show these, however wide the screen is."""
+        if known := set(columns.get("nodes-table", ())) & {column.name for column in self._columns}:
             self._own_columns = True
-            self._table.show_columns(chosen)
+            self._table.show_columns(each for each in columns["nodes-table"] if each in known)
 
 
 def cpu(node: NodeStatus) -> float | None:

@@ -16,13 +16,13 @@ LABEL_CELLS = 11
 
 
 class Page(VerticalScroll, inherit_bindings=False):
-    """Scrolls up and down; left and right are not its own, they change the tab."""
+    """Scrolls up and down; left and right are not its own."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "scroll_up", "Up", show=False, id="page.up"),
         Binding("down,j", "scroll_down", "Down", show=False, id="page.down"),
         Binding("pageup", "page_up", "Page up", show=False, id="page.pageup"),
-        Binding("pagedown,space", "page_down", "Page down", show=False, id="page.pagedown"),
+        Binding("pagedown", "page_down", "Page down", show=False, id="page.pagedown"),
         Binding("home", "scroll_home", "Top", show=False, id="page.home"),
         Binding("end", "scroll_end", "Bottom", show=False, id="page.end"),
     ]

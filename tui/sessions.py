@@ -61,14 +61,14 @@ class SessionsView(View):
         "or why the log-in failed. Of a session that lasts there is more. Kind: a fat client's programs run on the "
         "machine itself, a thin client's on the server. Round trip: the time to that server and back, as the machine "
         "measures it on the session's connection. Jobs: how many the machine compiles, of those that it takes now. "
-        "CPU% and Left: how busy its processors are, and the memory that programs can still have. Press f to show only "
+        "CPU% and Left: how busy its processors are, and the memory that programs can still have. Press F to show only "
         "who is there now, or only failures; press enter for the machine's page. Times are by the machine's clock."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding(
-            "f",
+            "F",
             "filter",
-            "Filter",
+            "Show only",
             tooltip="Show all, only who is there now, or only log-ins that failed",
             id="sessions.filter",
         ),

@@ -57,6 +57,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
     metavar="FILE",
     help="Key bindings to use instead of ~/.config/farm/keys.toml.",
 )
+@click.option("--list-keys", is_flag=True, help="Print all keys as a file for --keys, and exit.")
 @click.option("--view", metavar="NAME", default="", help="First tab to show, such as nodes.")
 @click.option("--web", is_flag=True, help="Serve the dashboard to a browser on this machine.")
 @click.option(
@@ -69,17 +70,28 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 @click.option("--press", metavar="KEYS", default="", help="With --screenshot: keys to press first, such as down,enter.")
 @click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot: terminal size.  [default: 120x36]")
 @click.pass_obj
-def top(home: Home, /, web: bool, port: int, screenshot: Path | None, **options: Any) -> None:
+def top(home: Home, /, web: bool, port: int, list_keys: bool, **options: Any) -> None:
     """Show the dashboard of a farm or of any icecream scheduler."""
+    if list_keys:
+        from tui.app import key_sections
+        from tui.keys import keys_text
+
+        click.echo(keys_text(key_sections()))
+        return
     if web:
         _serve(home, port, options)
         return
+    screenshot: Path | None = options["screenshot"]
     if screenshot is None and "TEXTUAL_DRIVER" not in os.environ:
         _require_terminal()
     app = _application(home, options)
     if screenshot is None:
         app.collector.begin()
         app.run()
+        if why := app.memory.write():
+            from tui.remembered import remembered_file
+
+            click.echo(f"What you chose is not kept: {remembered_file()}: {why}", err=True)
     else:
         _write(screenshot, asyncio.run(_picture(app, options["after"], options["press"], options["size"])))
     if app.failure is not None:
@@ -110,9 +122,10 @@ def _application(home: Home, options: dict[str, Any]) -> FarmTop:
     from farm.attach.choice import attachment
     from tui.app import VIEWS, FarmTop, key_sections
     from tui.keys import read_keys
-    from tui.themes import DEFAULT, theme_named
+    from tui.remembered import remembered_file
+    from tui.themes import theme_named
 
-    theme = theme_named(options["theme"]) if options["theme"] else DEFAULT
+    theme = theme_named(options["theme"]) if options["theme"] else ""
     keymap = read_keys(options["keys"], key_sections())
     titles = [view.TITLE.lower() for view in VIEWS]
     if options["view"] and options["view"].lower() not in titles:
@@ -124,6 +137,7 @@ def _application(home: Home, options: dict[str, Any]) -> FarmTop:
         theme=theme,
         keymap=keymap,
         view=options["view"],
+        memory=None if options["screenshot"] else remembered_file(),
     )
 
 

@@ -68,9 +68,9 @@ async def test_tabs_by_number_arrow_and_mouse() -> None:
     async with running(size=(120, 30)) as (app, pilot):
         await press(app, pilot, "2")
         assert app.view.TITLE == "Nodes"
-        await press(app, pilot, "right_square_bracket")
+        await press(app, pilot, "L")
         assert app.view.TITLE == "Jobs"
-        await press(app, pilot, "left_square_bracket", "left_square_bracket")
+        await press(app, pilot, "H", "H")
         assert app.view.TITLE == "Overview"
         await press(app, pilot, "right", "right", "left", "left")
         assert app.view.TITLE == "Overview"
@@ -104,7 +104,7 @@ async def test_hostile_names_are_inert() -> None:
             assert "\u202e" not in screen(app)
         await press(app, pilot, "2")
         assert "[bold red]evil[/]" in screen(app)
-        for keys in (("enter", "escape"), ("a", "escape"), ("b", "y"), ("f", "escape"), ("question_mark", "escape")):
+        for keys in (("enter", "escape"), ("a", "escape"), ("b", "y"), ("F", "escape"), ("question_mark", "escape")):
             await press(app, pilot, *keys)
             assert "\x1b" not in screen(app)
         await press(app, pilot, "ctrl+p", *"evil")

@@ -52,7 +52,7 @@ async def test_a_question_that_was_covered_has_to_be_seen_again() -> None:
         await app.push_screen(question)
         await pilot.pause()
         assert question.is_answer(Key("y", "y"))
-        await app.push_screen(HelpScreen("", "", {}, {}))
+        await app.push_screen(HelpScreen("", "", {}, (), {}))
         await pilot.pause()
         early = Key("y", "y")
         assert not question.is_answer(early)

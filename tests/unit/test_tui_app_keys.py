@@ -6,6 +6,7 @@ import gc
 import importlib
 import pkgutil
 from collections.abc import Iterable
+from pathlib import Path
 
 from textual.dom import DOMNode
 from textual.widget import Widget
@@ -15,17 +16,21 @@ import tui
 from tests.unit.tui_driving import press, running, screen
 from tui.app import key_sections
 from tui.dialogs import Confirm
-from tui.help import HelpScreen
+from tui.help import HelpScreen, keys_shown
 from tui.keybar import KeyBar
+from tui.keys import keys_text, read_keys
 
 
-async def test_help_names_every_key() -> None:
+async def test_help_names_the_keys_that_work_here_and_no_others() -> None:
     async with running() as (app, pilot):
         await press(app, pilot, "2", "question_mark")
         text = "\n".join(str(part.content) for part in app.screen.query(Static))
-        for bindings in key_sections().values():
-            for binding in bindings:
-                assert f"[{binding.id}]" in text
+        sections = key_sections()
+        for binding in (*sections["Nodes"], *sections["in a table"], *sections["everywhere"]):
+            assert f"{keys_shown(binding, {}):<10} {binding.description}" in text
+        assert text.index("Keys: Nodes") < text.index("Keys: everywhere")
+        assert "Keys: Jobs" not in text
+        assert "in a stream" not in text
         assert "Load is reported by the daemon" in text
         await press(app, pilot, "escape")
         assert app.view.TITLE == "Nodes"
@@ -57,6 +62,25 @@ def test_every_key_has_an_id_of_its_own() -> None:
     assert len(ids) == len(set(ids))
 
 
+def test_a_key_means_the_same_wherever_it_works() -> None:
+    meanings: dict[str, set[str]] = {}
+    for place, bindings in key_sections().items():
+        if place not in ("in a question", "in a choice of one", "in a choice of many", "in this help"):
+            for binding in bindings:
+                for key in binding.key.split(","):
+                    meanings.setdefault(key, set()).add(binding.description)
+    # What moves, opens and leads back is called after what it moves to, opens and leaves.
+    moves = {"up", "down", "k", "j", "pageup", "pagedown", "home", "end", "left", "right", "enter", "escape"}
+    assert {} == {key: said for key, said in meanings.items() if len(said) > 1 and key not in moves}
+
+
+def test_the_file_that_lists_all_keys_changes_none(tmp_path: Path) -> None:
+    file = tmp_path / "keys.toml"
+    file.write_text(keys_text(key_sections()))
+    keys = {binding.id: binding.key for bindings in key_sections().values() for binding in bindings}
+    assert keys == read_keys(file, key_sections())
+
+
 def _classes(kind: type[DOMNode]) -> Iterable[type[DOMNode]]:
     for module in pkgutil.walk_packages(tui.__path__, "tui."):
         importlib.import_module(module.name)
@@ -83,7 +107,7 @@ async def test_footer_says_what_keys_do() -> None:
     async with running(size=(120, 30)) as (app, pilot):
         await press(app, pilot, "2")
         last = screen(app).splitlines()[-1]
-    for part in ("/ Search", "f Filter", "c Columns", "? Help", "a Actions"):
+    for part in ("/ Filter", "F Show only", "C Columns", "? Help", "a Actions"):
         assert part in last
 
 

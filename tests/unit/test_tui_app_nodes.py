@@ -47,6 +47,11 @@ async def test_search_is_live() -> None:
         ("booting", ["node-b1"]),
         ("alice", ["alice-pc"]),
         ("nobody at all", []),
+        ("b load-1000", []),
+        ("node-b -b2", ["node-b1"]),
+        ("state:booting", ["node-b1"]),
+        ("STATE:boot,submits", ["alice-pc", "bob-pc", "node-b1"]),
+        ("52:54:00:12:34:0c1", []),
     ],
 )
 async def test_search_looks_at_everything(text: str, found: list[str]) -> None:
@@ -66,11 +71,11 @@ async def test_digits_go_into_the_search() -> None:
 
 async def test_filter_by_state() -> None:
     async with running(size=WIDE) as (app, pilot):
-        await press(app, pilot, "2", "f")
+        await press(app, pilot, "2", "F")
         assert "[ ] state: busy  2" in screen(app)
         await press(app, pilot, "space", "enter")
         assert names(app.view) == ["node-a1", "oldbox"]
-        await press(app, pilot, "f", "x", "escape")
+        await press(app, pilot, "F", "x", "escape")
         assert names(app.view) == ["node-a1", "oldbox"]
 
 
@@ -80,7 +85,7 @@ async def test_columns_to_choose() -> None:
         table = app.view.query_one(LiveTable)
         before = [column.name for column in table.columns]
         assert "address" not in before
-        await press(app, pilot, "c", "down", "down", "down", "space", "enter")
+        await press(app, pilot, "C", "down", "down", "down", "space", "enter")
         assert {column.name for column in table.columns} == {*before, "address"}
         await pilot.resize_terminal(200, 40)
         await settle(app, pilot)

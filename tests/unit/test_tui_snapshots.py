@@ -61,7 +61,7 @@ CASES = {
     "scheduler-large": Case(("7",), LARGE),
     "sessions": Case(("8",), updates=(*WHOLE, with_desks())),
     "sessions-large": Case(("8",), LARGE, updates=(*WHOLE, with_desks())),
-    "sessions-failed": Case(("8", "f", "f"), USUAL, "farm-light", (*WHOLE, with_desks())),
+    "sessions-failed": Case(("8", "F", "F"), USUAL, "farm-light", (*WHOLE, with_desks())),
     "desk": Case(("8", "enter"), updates=(*WHOLE, with_desks())),
     "desk-large": Case(("8", "enter"), LARGE, updates=(*WHOLE, with_desks())),
     "fat-desk": Case(("8", "down", "down", "enter"), updates=(*WHOLE, with_desks())),

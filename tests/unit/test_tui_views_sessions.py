@@ -56,15 +56,15 @@ async def test_the_key_shows_who_is_there_then_what_failed_then_all() -> None:
     app = stage()
     async with app.run_test(size=(120, 12)) as pilot:
         await settle(app, pilot)
-        await pilot.press("f")
+        await pilot.press("F")
         text = await settle(app, pilot)
         assert "who is there now: 2 of 4" in text
         assert "dave" not in text
-        await pilot.press("f")
+        await pilot.press("F")
         text = await settle(app, pilot)
         assert "log-ins that failed: 1 of 4" in text
         assert "● there" not in text
-        await pilot.press("f")
+        await pilot.press("F")
         assert "dave" in await settle(app, pilot)
 
 

@@ -72,7 +72,7 @@ class Gantt(RowView):
         Binding("left", "time(-1)", "Earlier", show=False, id="gantt.earlier"),
         Binding("right", "time(1)", "Later", show=False, id="gantt.later"),
         Binding("home", "first", "First bar", show=False, id="gantt.first"),
-        Binding("end,f", "follow", "Now", tooltip="Follow the present", id="gantt.follow"),
+        Binding("end,f", "follow", "Follow", tooltip="Follow the present", id="gantt.follow"),
         Binding("plus,equals_sign", "zoom(-1)", "Zoom in", key_display="+", id="gantt.in"),
         Binding("minus", "zoom(1)", "Zoom out", key_display="-", id="gantt.out"),
         Binding("left_square_bracket", "bar(-1)", "Previous bar", key_display="[", show=False, id="gantt.before"),

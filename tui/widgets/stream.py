@@ -48,7 +48,7 @@ class LiveStream(LiveTable[Row]):
             return self.stream
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("f,space", "follow", "Follow/pause", tooltip="Follow the newest, or stop", id="stream.follow")
+        Binding("f", "follow", "Follow", tooltip="Follow the newest, or stop", id="stream.follow")
     ]
 
     def __init__(

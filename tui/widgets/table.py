@@ -200,6 +200,10 @@ class LiveTable(RowView, Generic[Row]):
         """The column that is sorted by, None for the owner's order; and whether the greatest comes first."""
         return self._sort, self._reverse
 
+    def can_sort_by(self, name: str) -> bool:
+        """Whether there is such a column, with an order."""
+        return name in self._columns and self._columns[name].value is not None
+
     def sort_by(self, name: str | None, reverse: bool | None = None) -> None:
         """Sort by this column, in its own direction unless one is given; None is the owner's order.
 
