@@ -157,6 +157,7 @@ class Mask(Pseudonyms):
                 replace(each, user=self.person(each.user), server=self.server(each.server), failed=self.failed(each))
                 for each in told.log_ins
             ],
+            unsaved=told.unsaved and replace(told.unsaved, user=self.person(told.unsaved.user), said="hidden"),
             extras={name: self._hardware(value) for name, value in told.extras.items()},
         )
         return replace(session, agent=told)

@@ -126,6 +126,8 @@ def screen_lines(told: SessionTold, now: float) -> Iterable[Line]:
     if told.round_trip is not None:
         yield "round trip", f"{round_trip_words(told.round_trip)} to the server and back"
     yield from extra_lines(told.extras)
+    if lost := told.unsaved:
+        yield "log-out", f"{clock_words(lost.at, now)} {lost.user}: {lost.said}"
     for each in reversed(told.log_ins[-SHOWN_LOG_INS:]):
         yield "log-in", f"{clock_words(each.at, now)} {each.user or 'no name'}: {each.failed or 'succeeded'}"
 

@@ -232,6 +232,8 @@ def _session(told: SessionTold, now: float) -> list[tuple[str, str | Text]]:
     if told.round_trip is not None:
         facts.append(("round trip", f"{round_trip_words(told.round_trip)} to the server and back"))
     facts += extra_lines(told.extras)
+    if lost := told.unsaved:
+        facts.append(("log-out", Text(f"{clock_words(lost.at, now)}  {lost.user}: {lost.said}", style="yellow")))
     facts += [("log-in", _log_in(each, now)) for each in reversed(told.log_ins[-SHOWN_LOG_INS:])]
     return facts
 

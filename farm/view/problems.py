@@ -12,7 +12,7 @@ from farm.node.environments import ROOM_PER_SLOT
 from farm.node.scarcity import scarce
 from farm.printable import printable
 from farm.view.refused import refused
-from farm.view.session_words import log_in_problems
+from farm.view.session_words import log_in_problems, unsaved_problems
 from farm.view.strangers import stranger_problems
 from farm.view.wording import NAMED, few, size
 from farm.watch.activity import Scheduler
@@ -42,6 +42,7 @@ def problems(farm: Farm, instance: Instance, farmd_why: str = "") -> list[Findin
         *_crowded_desks(farm),
         *_missing_files(farm),
         *log_in_problems(farm),
+        *unsaved_problems(farm),
         *_same_name(farm),
         *_forged(farm),
     ]

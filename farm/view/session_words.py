@@ -27,6 +27,7 @@ _OWN = (
     FailureKind.LOGGED_IN,
     FailureKind.NOT_ENDED,
     FailureKind.NOT_ALONE,
+    FailureKind.SOMEBODY_HERE,
 )
 """What is the user's own matter, or that of the account."""
 _KEYS = (
@@ -93,6 +94,16 @@ def log_in_problems(farm: Farm) -> Iterator[Finding]:
         if sum(why.times for _, why in each) >= LEAST_FAILURES:
             why = each[0][1]
             yield Finding("log-ins-fail", f"Log-ins at {few(names)} fail: {why.sentence}", why.fix(names[0]), names[0])
+
+
+def unsaved_problems(farm: Farm) -> Iterator[Finding]:
+    """Log-outs in the last hour at which something may not have been written: its user may not have seen that."""
+    for node in farm.nodes.values():
+        told = node.told.session if node.told and node.telemetry else None
+        if told and (lost := told.unsaved) and node.telemetry_time - lost.at < PROBLEM_SECONDS:
+            what = f"Something may not have been written when {lost.user or 'somebody'} logged out at {node.name}."
+            fix = f"See what the greeter said, and tell the user: farm node show {node.name}"
+            yield Finding("log-out-unsaved", what, fix, node.name)
 
 
 def failed_lately(told: SessionTold, now: float) -> LogInTold | None:

@@ -121,6 +121,16 @@ class LogInTold(Struct, frozen=True):
     """Why it failed, a sentence; empty: it succeeded."""
 
 
+class UnsavedTold(Struct, frozen=True):
+    """A log-out at which something may not have been written, as the machine noted it."""
+
+    at: Seconds
+    """Unix time, by the machine's clock."""
+    user: Text
+    said: Annotated[str, Meta(max_length=1024)]
+    """What the next greeter showed."""
+
+
 class SessionTold(Struct, frozen=True):
     """Of the role session; ``ready``: somebody is logged in, or can be."""
 
@@ -136,6 +146,8 @@ class SessionTold(Struct, frozen=True):
     """Seconds from the machine to that server and back, as its kernel measures them on the connection."""
     log_ins: Annotated[list[LogInTold], Meta(max_length=64)] = []
     """The last ones in this boot, those that failed included, the oldest first."""
+    unsaved: UnsavedTold | None = None
+    """The last log-out in this boot at which something may not have been written."""
     extras: Annotated[dict[Annotated[str, Meta(max_length=32)], Any], Meta(max_length=16)] = {}
     """What its sessions have besides windows (sound, sticks, printers), by name; bounded by `plain_value`."""
 
@@ -180,6 +192,8 @@ def _printable(session: SessionTold) -> SessionTold:
             LogInTold(each.at, printable(each.user), printable(each.server, MAX_TEXT), printable(each.failed, MAX_TEXT))
             for each in session.log_ins
         ],
+        unsaved=session.unsaved
+        and UnsavedTold(session.unsaved.at, printable(session.unsaved.user), printable(session.unsaved.said, MAX_TEXT)),
         extras={printable(name): plain_value(value) for name, value in session.extras.items()},
     )
 

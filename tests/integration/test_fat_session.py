@@ -12,6 +12,9 @@ from tests.fat_room import AS_USER, HOME, as_user, fat_room, home_is_mounted, ma
 from tests.lab import until
 from tests.login_room import CLIENT, PASSWORD, USER, WINDOW, LoginRoom, ThinClient
 
+LOST, BACK = "The connection to the server is lost.", "The server is back:"
+LIGHTDM = "org.freedesktop.DisplayManager"
+
 
 @pytest.fixture
 def room() -> Iterator[LoginRoom]:
@@ -75,6 +78,28 @@ def test_a_guest_has_a_session_there_too(room: LoginRoom) -> None:
     assert any("xev" in each for each in room.client.machine.processes(USER))
 
 
+def test_nobody_elses_log_in_at_the_machine_ends_the_session(room: LoginRoom) -> None:
+    room.server.add_user("carol", "pw")
+    room.client.start_greeter()
+    sit_down(room)
+
+    # A second greeter, by the display manager's own orders, which everybody can give it.
+    for path, order in (("", ".AddLocalXSeat int32:0"), ("/Seat0", ".Seat.SwitchToGreeter")):
+        ask = f"--dest={LIGHTDM} /org/freedesktop/DisplayManager{path} {LIGHTDM}{order}".split()
+        said = as_user(room, "dbus-send", "--system", "--print-reply", *ask, check=False)
+        assert "AccessDenied" in said or "Failed to switch to greeter" in said
+
+    # And at one that there is all the same.
+    for password in ("wrong", "pw"):
+        entered, said = room.client.log_in("carol", password)
+        assert not entered
+        assert "Somebody is logged in at this machine, and has to log out first." in said
+    assert 0 == room.server.tries()
+    until(lambda: WINDOW in room.client.screen(), "the session is gone")
+    assert home_is_mounted(room.client)
+    assert 1 == room.client.machine.log("lightdm").count("Greeter connected")
+
+
 def test_who_logs_in_elsewhere_ends_the_session_and_finds_all_files(room: LoginRoom) -> None:
     other = ThinClient(room.second.machine)
     other.set_up()
@@ -97,21 +122,46 @@ def test_who_logs_in_elsewhere_ends_the_session_and_finds_all_files(room: LoginR
 
 
 def test_a_server_that_starts_again_does_not_end_the_session(room: LoginRoom) -> None:
+    room.client.patch("fat/session_key.py", "TELL_SECONDS = 10.0", "TELL_SECONDS = 0.0")
     room.client.start_greeter()
     sit_down(room)
     assert "restrict,from=" in room.server.machine.path(f"{HOME}/.ssh/authorized_keys").read_text()
 
-    room.server.stop()
-    room.server.machine.run("pkill", "-KILL", "-x", "sshd")
-    until(lambda: not room.client.connected(), "the connection is not lost")
-    room.server.start()
+    start_again_without_homes(room)
+    until(lambda: LOST in room.client.screen(), "the user is not told")
+    mount_homes(room)
+    until(room.client.connected, "the session is not taken back")
     as_user(room, "sh", "-c", "echo later > ~/later")
 
     assert "later" in room.server.machine.path(f"{HOME}/later").read_text()
     assert WINDOW in room.client.screen()
+    until(lambda: BACK in room.client.screen(), "the user is not told of the server")
     room.client.machine.run("pkill", "-x", "xev")
     room.client.wait_for_greeter(times=2)
     assert not room.server.machine.path(f"{HOME}/.ssh/authorized_keys").exists()
+
+    # A server that refuses the key for good.
+    room.client.patch("fat/session_key.py", "REFUSED_SECONDS = 120.0", "REFUSED_SECONDS = 0.5")
+    sit_down(room, attempts=2)
+    start_again_without_homes(room)
+    room.client.wait_for_greeter(times=3)
+    until(lambda: room.client.said_width() > 350, "why the session is over is not on the screen")
+
+
+def start_again_without_homes(room: LoginRoom) -> None:
+    """Start sshd again, and wait until it has refused the session's key twice: there is no home yet."""
+    room.server.machine.run("mount", "-t", "tmpfs", "none", "/home")
+    room.server.stop()
+    room.server.machine.run("pkill", "-KILL", "-x", "sshd")
+    until(lambda: not room.client.connected(), "the connection is not lost")
+    room.server.start()
+    before = room.server.visits()
+    until(lambda: room.server.visits() >= before + 2, "the key is not tried")
+
+
+def mount_homes(room: LoginRoom) -> None:
+    """What happens late when the server starts."""
+    room.server.machine.run("umount", "/home")
 
 
 def test_a_cable_that_is_out_for_a_moment_is_waited_for(room: LoginRoom) -> None:

@@ -18,11 +18,20 @@ from farm.errors import NOT_JSON
 from farm.history.log_in_records import LogInRecord
 from farm.node.roles.session import MAX_LOG_INS, SessionProbe, server_of
 from farm.node.session import round_trip
+from farm.node.session.pam import unsaved
 from farm.node.session.pam.log_ins import LogInNoted, note
 from farm.node.session.pam.login_failure import FailureKind, LoginFailure
 from farm.view.boot import marks
 from farm.view.idle import idle_reason
-from farm.view.session_words import extra_lines, failed_lately, failing, kind_of, log_in_problems, round_trip_words
+from farm.view.session_words import (
+    extra_lines,
+    failed_lately,
+    failing,
+    kind_of,
+    log_in_problems,
+    round_trip_words,
+    unsaved_problems,
+)
 from farm.watch.events import Stage
 from farm.watch.node_telemetry import LoggedIn, LogInTold, SessionTold, parse, plain_value
 from tests.unit.test_session_role import MAC, NOBODY, shown, state_of
@@ -49,6 +58,28 @@ def test_the_last_log_ins_are_told(tmp_path: Path) -> None:
     assert (MAX_LOG_INS, f"user{MAX_LOG_INS + 4}", SERVER) == (len(told), told[-1]["user"], told[-1]["server"])
     assert DOWN == told[-2]["failed"]
     assert [LogInTold(**each) for each in told] == taken(log_ins=told).log_ins
+
+
+def test_what_may_not_have_been_written_is_told_and_a_problem_for_an_hour(tmp_path: Path) -> None:
+    file = str(tmp_path / "unsaved.json")
+    probe = SessionProbe(str(tmp_path), "", "no-such-greeter", log_outs=file)
+    assert "unsaved" not in probe.look()
+    unsaved.note("alice", "A stick was in use.", file)
+    told = taken(unsaved=probe.look()["unsaved"])
+    assert told.unsaved
+    assert ("alice", "A stick was in use.") == (told.unsaved.user, told.unsaved.said)
+
+    state = state_of(replace(told, unsaved=replace(told.unsaved, at=136.0)))
+    (problem,) = unsaved_problems(state)
+    assert ("log-out-unsaved", "pc01") == (problem.code, problem.about)
+    assert "Something may not have been written when alice logged out at pc01." == problem.what
+    assert [] == [*unsaved_problems(state_of(replace(told, unsaved=replace(told.unsaved, at=136.0 - 4000))))]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"at": "x"}', '{"at": 1}', "{" * 5000])
+def test_a_note_of_a_log_out_that_cannot_be_read_is_none(tmp_path: Path, content: str) -> None:
+    (tmp_path / "unsaved.json").write_text(content)
+    assert None is unsaved.noted(str(tmp_path / "unsaved.json"))
 
 
 def test_where_somebody_logged_in_is_told_by_the_log_in_that_succeeded() -> None:

@@ -155,17 +155,20 @@ class SessionProbe(Probe):
         has_log_in: Callable[[], bool] = _has_log_in,
         kind: Callable[[], str] | None = None,
         room: RoomWatch | None = None,
+        log_outs: str = "",
     ) -> None:
         from farm.node.process import Process  # psutil is not for the boot
         from farm.node.session import room_warning, round_trip, session_kind
         from farm.node.session.extras import look_all
-        from farm.node.session.pam import log_ins
+        from farm.node.session.pam import log_ins, unsaved
 
         self._extras = look_all
         self._round_trip = round_trip.measured
         self._kind = kind or session_kind.settled
         self._room = room or room_warning.RoomWatch()
         self._noted = log_ins.noted
+        self._unsaved = unsaved.noted
+        self.log_outs = log_outs or unsaved.FILE
         self._has_log_in = has_log_in
         self.mark = mark
         self.log_ins = noted or log_ins.FILE
@@ -198,6 +201,7 @@ class SessionProbe(Probe):
             "users": users,
             **({"kind": kind} if kind else {}),
             **({"log_ins": [each._asdict() for each in noted]} if noted else {}),
+            **({"unsaved": unsaved._asdict()} if (unsaved := self._unsaved(self.log_outs)) else {}),
         }
         if users:
             section |= {"server": server_of(users[0]["name"], noted), "round_trip": self._round_trip()}

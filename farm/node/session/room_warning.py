@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-import threading
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +11,6 @@ from farm.node.files import read
 from farm.node.scarcity import FILES, MEMORY, scarce
 
 OVERLAY = "/run/farm/upper"
-SENDER = "This computer"
 _LINE = re.compile("^(MemTotal|MemAvailable): *([0-9]{1,12}) kB$", re.MULTILINE)
 
 
@@ -80,15 +77,6 @@ def _megabytes(number: int) -> str:
 
 
 def _in_a_window(text: str) -> None:
-    """Show it on the screen; nobody waits until the window is there."""
-    sys.stderr.write(f"farm-node: {text}\n")
-    threading.Thread(target=_show, args=(text,), daemon=True).start()
-
-
-def _show(text: str) -> None:
     from farm.node.session.on_screen import message  # with what starts programs, which is not for the boot
 
-    try:
-        message.show(text, SENDER)
-    except (OSError, KeyError) as error:
-        sys.stderr.write(f"farm-node: it could not be shown on the screen: {error}\n")
+    message.show_soon(text)

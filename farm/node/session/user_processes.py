@@ -10,26 +10,58 @@ import time
 from farm.node.files import read
 
 TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
+STUCK_SECONDS = 3.0
+"""After which programs that cannot be killed are taken to wait for a disk or a server."""
+GROUPS = "/sys/fs/cgroup"
 
 
-def end(uid: int, patience: float | None = None) -> bool:
+def end(uid: int, patience: float = STUCK_SECONDS) -> bool:
     """End all processes of an account, kill those that do not listen; whether all are gone.
 
-    ``patience``: seconds to wait for those that cannot even be killed, as they wait for a server; None: for ever.
+    ``patience``: seconds to wait for those that cannot even be killed.
     """
     begin = time.monotonic()
-    word = signal.SIGTERM
-    sent: set[int] = set()
+    told: set[int] = set()
     while left := of_account(uid):
-        if time.monotonic() > begin + TERM_SECONDS:
-            word, sent = signal.SIGKILL, set()
-        if patience is not None and time.monotonic() > begin + TERM_SECONDS + patience:
+        waited = time.monotonic() - begin
+        if waited > TERM_SECONDS:
+            _kill_all(uid)
+        if waited > TERM_SECONDS + patience:
             return False
-        for pid in left - sent:
-            tell(pid, word)
-        sent |= left
+        for pid in left - told:
+            tell(pid, signal.SIGTERM)
+        told |= left
         time.sleep(POLL_SECONDS)
+    _kill_all(uid)
     return True
+
+
+def _kill_all(uid: int) -> None:
+    """In one step of the kernel: programs that start new ones all the time are never all in a list."""
+    assert uid
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.setgroups([])
+            os.setresuid(uid, uid, uid)
+            os.kill(-1, signal.SIGKILL)
+        finally:
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def leave_control_group() -> None:
+    """Have this process, which ends a session, counted as its parent's: of a session's own there may be no more."""
+    own, parent = (_control_group(pid) for pid in ("self", str(os.getppid())))
+    if own.startswith("/user.slice/") and parent and not parent.startswith("/user.slice/"):
+        with contextlib.suppress(OSError), open(f"{GROUPS}{parent}/cgroup.procs", "w") as file:
+            file.write(str(os.getpid()))
+
+
+def _control_group(pid: str) -> str:
+    """Of version 2, below GROUPS; empty when there is none."""
+    lines = read(f"/proc/{pid}/cgroup").splitlines()
+    return next((line.removeprefix("0::") for line in lines if line.startswith("0::")), "")
 
 
 def of_account(uid: int, name: str = "") -> set[int]:

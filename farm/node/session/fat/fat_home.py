@@ -7,18 +7,17 @@ in RAM, in a place with a bound, as the network is slow for them and a full RAM 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import pwd
 import signal
 import subprocess
-import syslog
 import tempfile
-import time
 
 from farm.node.files import read, write
 from farm.node.session import session_kind, user_processes
+from farm.node.session.fat import unmounting
 from farm.node.session.fat.server_account import ServerAccount
+from farm.node.session.fat.unmounting import Unmounted
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.ssh_client.ssh_command import HOME_ROAD, RUN, SESSION_USER
 
@@ -29,16 +28,18 @@ MAX_CACHE_MIB, CACHE_SHARE = 256, 8
 PLACE = f"{RUN}/fat-home"
 """A file: the folder in which the home is mounted now."""
 MOUNT_SECONDS = 30.0
-UMOUNT_SECONDS, POLL_SECONDS = 5.0, 0.1
-"""For programs that have ended to let go of it."""
-_FORCE, _DETACH = 1, 2
-"""The flags of umount2(2)."""
 SAFE = "nosuid,nodev"
 SSHFS = f"setuid={SESSION_USER},drop_privileges,allow_other,idmap=none,{SAFE},reconnect,ssh_command={HOME_ROAD}"
 """The program is the connection's owner's, without root's rights. Who may do what in a home, the kernel decides by
 the files' owners, which have the same numbers here. Nobody waits for ever on a server that went down and up
 (`home_road`)."""
 NFS = f"{SAFE},hard,vers=4,sec=sys"
+_LEFT = {
+    Unmounted.WHOLE: "",
+    Unmounted.IN_USE: "Your home was still in use when you were logged out: look whether your last changes are there.",
+    Unmounted.BEING_WRITTEN: "Your last changes were not all on the server when you were logged out: they arrive if it "
+    "answers again while this machine stays on.",
+}
 
 
 class MountError(Exception):
@@ -68,16 +69,15 @@ def mount_command(account: ServerAccount, host: str, lts: LtsValues) -> list[str
     return ["mount.fuse3", "sshfs#server:", account.home, "-o", f"{SSHFS},default_permissions"]
 
 
-def unmount() -> str:
+def unmount(seconds: float = unmounting.SECONDS) -> str:
     """Take the home and the caches away; what there is to say of it, empty when all went well.
 
     Nothing is lost that programs have written: each waits for the server when it closes a file.
     """
     place = read(PLACE)
-    said = ""
-    for folder in filter(None, (CACHE, place)):
-        said = take_away(folder) or said
-    if place and not _mounted(place):
+    unmounting.unmount(CACHE, seconds)
+    said = _LEFT[unmounting.unmount(place, seconds)] if place else ""
+    if place and not unmounting.is_mounted(place):
         os.unlink(PLACE)
         _remove_empty(place)
     return said
@@ -89,35 +89,10 @@ def end_program() -> None:
         user_processes.tell(pid, signal.SIGKILL)
 
 
-def take_away(folder: str) -> str:
-    """Unmount a folder that no program should be using any more; what there is to say of that, or empty."""
-    end = time.monotonic() + UMOUNT_SECONDS
-    while _mounted(folder):
-        if _umount(folder):
-            continue
-        if time.monotonic() > end:
-            _umount(folder, _FORCE | _DETACH)
-            syslog.syslog(syslog.LOG_AUTH | syslog.LOG_WARNING, f"{folder} was in use when it was taken away")
-            return "Your home was still in use when you were logged out: look whether your last changes are there."
-        time.sleep(POLL_SECONDS)
-    return ""
-
-
-def _umount(folder: str, flags: int = 0) -> bool:
-    """By the kernel's call alone: umount(8) looks at the folder first, and waits for a server that is gone."""
-    done: int = ctypes.CDLL(None).umount2(folder.encode(), flags)
-    return done == 0
-
-
 def _check(account: ServerAccount) -> None:
     found = os.stat(account.home)
     if found.st_uid != account.uid:
         raise MountError(f"it belongs to the user with the number {found.st_uid}")
-
-
-def _mounted(folder: str) -> bool:
-    with open("/proc/self/mounts", errors="replace") as file:
-        return any(line.split()[1:2] == [folder] for line in file)
 
 
 def _remove_empty(folder: str) -> None:

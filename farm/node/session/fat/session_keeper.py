@@ -18,7 +18,7 @@ from collections.abc import Iterator
 
 from farm.node.contract import NAME
 from farm.node.session.fat import session_key
-from farm.node.session.on_screen import log_out
+from farm.node.session.on_screen import log_out, message
 from farm.node.session.pam import client_account, notice
 from farm.node.session.ssh_client.ssh_command import FOLDER, SESSION_USER, over_master
 
@@ -54,8 +54,10 @@ def main() -> None:
                 elif word == END and _log_in() == this:
                     # While the mark is there, the log-in elsewhere waits.
                     _end_session(notice.ENDED)
-        if _log_in() == this and not session_key.reopen(lambda: _log_in() == this):
-            _end_session(notice.LOST)
+        if _log_in() == this and not session_key.reopen(lambda: _log_in() == this, message.show_soon):
+            # It may be over meanwhile, and another one be there.
+            if _log_in() == this:
+                _end_session(notice.LOST)
             return
 
 

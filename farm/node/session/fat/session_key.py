@@ -20,7 +20,7 @@ from farm.node.contract import NAME
 from farm.node.files import read, write
 from farm.node.retry import pauses
 from farm.node.session.pam import login_failure
-from farm.node.session.pam.login_failure import ELSEWHERE, FailureKind
+from farm.node.session.pam.login_failure import FailureKind
 from farm.node.session.session_settings import SessionServer
 from farm.node.session.ssh_client.ssh_command import CONTROL, FOLDER, RUN, SESSION_USER, master_by_key, over_master
 
@@ -33,6 +33,18 @@ SECONDS, REMOVE_SECONDS = 8.0, 3.0
 """In which the server does something; in which it removes the key, as somebody waits for the greeter."""
 REOPEN_SECONDS, REOPEN_PAUSES = 600.0, (1.0, 10.0)
 """For so long a server may be away; seconds between tries."""
+REFUSED_SECONDS = 120.0
+"""For so long a server may refuse the key."""
+FINAL = {FailureKind.CHANGED_KEY, FailureKind.UNKNOWN_KEY, FailureKind.ASKPASS}
+"""With which no further try is made: it is not the server of the log-in, or this machine is at fault."""
+TELL_SECONDS = 10.0
+"""After which who works here is told why programs stand still."""
+WAITING = (
+    "The connection to the server is lost. Leave all open: programs that need your files stand still, and go on when "
+    f"the server is back. If it is not back in {REOPEN_SECONDS / 60:.0f} minutes, or does not accept this session "
+    "again, the session ends."
+)
+BACK = "The server is back: programs have your files again. What they could not save meanwhile, save again."
 _EDIT = """
 umask 077
 mkdir -p ~/.ssh && cd ~/.ssh && [ ! -h authorized_keys ] || exit 1
@@ -84,27 +96,47 @@ def remove() -> None:
             _say(f"the key of the session is still on the server, where it ends within {HOURS} hours")
 
 
-def reopen(wanted: Callable[[], bool]) -> bool:
-    """Open the connection again, as long as that is wanted; whether it is there."""
+def reopen(wanted: Callable[[], bool], tell: Callable[[str], None]) -> bool:
+    """Open the connection again, as long as that is wanted; whether it is there.
+
+    A server that has just started may refuse the key until it has mounted the homes: a refusal counts when it lasts.
+    ``tell``: shows a sentence to the one who works here.
+    """
     argv = json.loads(read(COMMAND) or "[]")
-    end = time.monotonic() + REOPEN_SECONDS
+    begin = time.monotonic()
+    refused_since, told = None, False
     for pause in pauses(*REOPEN_PAUSES):
-        if not argv or not wanted() or time.monotonic() > end:
+        now = time.monotonic()
+        if not argv or not wanted() or now > begin + REOPEN_SECONDS:
             return False
-        if os.path.lexists(CONTROL):
-            os.unlink(CONTROL)
-        try:
-            _run(argv)
-        except subprocess.CalledProcessError as error:
-            kind = login_failure.of_connection("", error.stderr.decode(errors="replace")).kind
-            if kind not in ELSEWHERE - {FailureKind.CHANGED_KEY, FailureKind.UNKNOWN_KEY}:
-                return False
-        except subprocess.TimeoutExpired:
-            pass
-        else:
+        why = _try_again(argv)
+        if why is None:
+            if told:
+                tell(BACK)
             return True
+        if why in FINAL:
+            return False
+        refused_since = (refused_since or now) if why is FailureKind.PASSWORD else None
+        if refused_since is not None and now > refused_since + REFUSED_SECONDS:
+            return False
+        if not told and now > begin + TELL_SECONDS:
+            tell(WAITING)
+            told = True
         time.sleep(pause)
     return False
+
+
+def _try_again(argv: list[str]) -> FailureKind | None:
+    """Try once to open the connection; why it is not there, or None."""
+    if os.path.lexists(CONTROL):
+        os.unlink(CONTROL)
+    try:
+        _run(argv)
+    except subprocess.CalledProcessError as error:
+        return login_failure.of_connection("", error.stderr.decode(errors="replace")).kind
+    except subprocess.TimeoutExpired:
+        return FailureKind.SILENT
+    return None
 
 
 def edit_command(key: str, name: str, alone: bool = False) -> str:

@@ -15,8 +15,9 @@ import syslog
 import time
 from collections.abc import Iterable
 
-from farm.node.session.fat import fat_home
+from farm.node.session.fat import fat_home, unmounting
 from farm.node.session.fat.server_account import ServerAccount
+from farm.node.session.fat.unmounting import Unmounted
 from farm.node.session.lts_values import LtsValues
 from farm.node.session.ssh_client.ssh_command import RUN, over_master
 from farm.node.session.ssh_client.ssh_run import run
@@ -25,6 +26,7 @@ PLACE = f"{RUN}/shared"
 DEFAULT = "/srv/shared"
 MAX_FOLDERS = 6
 """sshd takes ten sessions by one connection (MaxSessions): the home is one, and short commands need some."""
+IN_USE = "A folder of the server was still in use when you were logged out: look whether your last changes are there."
 _FOLDER = re.compile("/(srv|mnt|media|opt)(/[A-Za-z0-9_][A-Za-z0-9._-]{0,63}){1,4}")
 
 
@@ -44,14 +46,16 @@ def mount(account: ServerAccount, display: str, lts: LtsValues) -> None:
             _say(f"{folder} of the server is not here: {error}")
 
 
-def unmount(lts: LtsValues) -> None:
-    """Take them away, when no program of the session is left."""
+def unmount(lts: LtsValues, seconds: float) -> str:
+    """Take them away, when no program of the session is left; what there is to say, empty when all went well."""
+    said = ""
     for folder in wanted(lts):
         if os.path.islink(folder) and os.readlink(folder).startswith(f"{PLACE}/"):
             os.unlink(folder)
     for name in os.listdir(PLACE) if os.path.isdir(PLACE) else ():
         path = os.path.join(PLACE, name)
-        fat_home.take_away(path)
+        if unmounting.unmount(path, seconds) is not Unmounted.WHOLE:
+            said = IN_USE
         with contextlib.suppress(OSError):  # of the user's own: the folder is theirs
             os.rmdir(path)
     try:
@@ -60,6 +64,7 @@ def unmount(lts: LtsValues) -> None:
         pass
     except OSError:  # never emptied by force: a mount that stays is the server's folder
         os.rename(PLACE, f"{PLACE}-left-{time.monotonic_ns()}")
+    return said
 
 
 def look_command(folders: Iterable[str]) -> str:

@@ -8,6 +8,7 @@ import pwd
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 
@@ -33,6 +34,19 @@ def show(text: str, sender: str = "Message from the administrator") -> list[str]
     if not shown and displays():
         raise OSError("the window did not appear")
     return shown
+
+
+def show_soon(text: str) -> None:
+    """Show what the machine itself has to say; nobody waits until the window is there."""
+    sys.stderr.write(f"farm-node: {text}\n")
+    threading.Thread(target=_show_own, args=(text,), daemon=True).start()
+
+
+def _show_own(text: str) -> None:
+    try:
+        show(text, "This computer")
+    except (OSError, KeyError) as error:
+        sys.stderr.write(f"farm-node: the message could not be shown on the screen: {error}\n")
 
 
 def displays(folder: str = AUTHORITIES, screens: str = FOLDER) -> dict[str, str]:

@@ -14,9 +14,10 @@ import shutil
 
 from farm.node.files import read, write
 from farm.node.session import user_processes
-from farm.node.session.fat import fat_home, shared_folders
+from farm.node.session.fat import fat_home, plugged_in, shared_folders, unmounting
 from farm.node.session.fat.server_account import ServerAccount, group_line, passwd_line
 from farm.node.session.lts_values import told_values
+from farm.node.session.pam import unsaved
 from farm.node.session.ssh_client.ssh_command import FOLDER, HOME, KNOWN_HOSTS, RUN, SESSION_USER
 
 EXTRAUSERS = "/var/lib/extrausers/passwd"
@@ -24,11 +25,15 @@ EXTRAUSERS = "/var/lib/extrausers/passwd"
 EXTRAGROUPS = "/var/lib/extrausers/group"
 DEVICES = ("audio", "video", "plugdev")
 """Groups of this machine whose members use its sound, cameras and sticks."""
+ENDED = f"{FOLDER}-ended"
+"""The log-in's folder while its connection ends."""
 RESTING = f"{RUN}/resting-account"
 """What is there instead while nobody is logged in: a guest's account, which the greeter offers."""
 LEFT_IN = ("/tmp", "/var/tmp", "/dev/shm")
-STUCK_SECONDS = 3.0
-"""After which programs that cannot be killed are taken to wait for their home, and the home is given up."""
+STUCK_SECONDS = 1.0
+"""For each folder to be unmounted, where programs that cannot be ended may use it."""
+MAX_NAMED = 5
+"""Programs of which the names are said."""
 
 
 def local_names() -> set[str]:
@@ -85,24 +90,54 @@ def session_uid() -> int:
 def clear() -> str:
     """End what the session runs, put its home away, end its connection, and remove its name and files.
 
-    Returns what there is to say of the home; empty when all went well.
+    Returns what there is to say of what may not have been written; empty when all went well.
     """
-    uid = sitting()[1]
-    if uid != session_uid() and not user_processes.end(uid, STUCK_SECONDS):
-        fat_home.end_program()
-        user_processes.end(uid, STUCK_SECONDS)
-    shared_folders.unmount(told_values())
-    said = fat_home.unmount()
-    end_processes()
+    name, uid = sitting()
+    said = []
+    seconds = unmounting.SECONDS
+    if uid != session_uid():
+        if left := _end_programs(uid):
+            said.append(f"These programs of yours could not be ended, and may not have written all: {left}.")
+            seconds = STUCK_SECONDS
+        said.append(plugged_in.unmount(name, seconds))
+    said += [shared_folders.unmount(told_values(), seconds), fat_home.unmount(seconds)]
     os.makedirs(RUN, exist_ok=True)
-    for folder in (FOLDER, HOME):
+    _end_log_in()
+    end_processes()
+    for folder in (ENDED, HOME):
         if os.path.lexists(folder):
             shutil.rmtree(folder)
     _remove_left_by(uid)
     # Last, as the file system may be full of what has just been removed.
     write(EXTRAUSERS, read(RESTING))
     write(EXTRAGROUPS, "")
-    return said
+    sentence = " ".join(filter(None, said))
+    if sentence:
+        unsaved.note(name, sentence)
+    return sentence
+
+
+def _end_log_in() -> None:
+    """From now on its connection is no loss to the one that keeps the session."""
+    if os.path.lexists(ENDED):
+        shutil.rmtree(ENDED)
+    if os.path.lexists(FOLDER):
+        os.rename(FOLDER, ENDED)
+
+
+def _end_programs(uid: int) -> str:
+    """End all that a user runs on this machine; the names of what can not be ended, or empty.
+
+    A program that waits for the home is told that there is none, and ends; one that waits for a disk which does not
+    answer stays, without a home and without its files, until the disk is pulled out.
+    """
+    if user_processes.end(uid):
+        return ""
+    fat_home.end_program()
+    if user_processes.end(uid):
+        return ""
+    names = sorted({user_processes.status(pid).get("Name", "") for pid in user_processes.of_account(uid)})
+    return ", ".join(filter(None, names[:MAX_NAMED]))
 
 
 def _remove_left_by(uid: int) -> None:

@@ -49,6 +49,8 @@ class FailureKind(Enum):
     """ssh on this machine can not ask for the password."""
     NOT_ALONE = "not alone"
     """Another log-in goes on at this machine."""
+    SOMEBODY_HERE = "somebody here"
+    """Somebody's session is on this machine."""
     OTHER = "other"
 
 
@@ -80,6 +82,7 @@ _SENTENCES = {
     FailureKind.HOME: "Your home on {host} can not be opened here.",
     FailureKind.ASKPASS: "The log-in failed because of this machine itself, where ssh can not ask for your password.",
     FailureKind.NOT_ALONE: "Somebody else is logging in at this machine; try again.",
+    FailureKind.SOMEBODY_HERE: "Somebody is logged in at this machine, and has to log out first.",
     FailureKind.OTHER: "The log-in on {host} failed.",
 }
 

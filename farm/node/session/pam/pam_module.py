@@ -21,9 +21,10 @@ sys.path.insert(0, os.path.abspath(os.path.join(os.path.dirname(__file__), "../.
 
 from farm.node.contract import SettingsError
 from farm.node.files import read
-from farm.node.session import direct_x, session_kind
+from farm.node.session import direct_x, session_kind, user_processes
 from farm.node.session.fat import fat_log_in, session_key
 from farm.node.session.lts_values import LtsValues, told_values
+from farm.node.session.on_screen import log_out
 from farm.node.session.pam import client_account, greeter_mark, log_ins, notice, one_at_a_time
 from farm.node.session.pam.conversation import Conversation
 from farm.node.session.pam.interview import PASSWORD
@@ -123,10 +124,12 @@ def _unattended(pamh: Any, own: Unattended, settings: SessionSettings, left: str
 
 
 def _log_in(pamh: Any, log_in: LogIn, servers: Sequence[SessionServer]) -> Outcome:
-    """Try the servers; without success nothing is left of it here."""
+    """Try the servers; without success nothing is left of it here. Nobody's session ends for another's log-in."""
     with one_at_a_time.turn() as mine:
         if not mine:
             return LoginFailure(FailureKind.NOT_ALONE, "")
+        if log_out.who():
+            return LoginFailure(FailureKind.SOMEBODY_HERE, "")
         try:
             return _log_in_alone(pamh, log_in, servers)
         except Exception:
@@ -186,6 +189,7 @@ def _allowed(lts: LtsValues) -> list[str]:
 
 
 def _close(pamh: Any) -> int:
+    user_processes.leave_control_group()
     notice.keep()
     session_key.remove()
     if said := client_account.clear():
@@ -199,7 +203,8 @@ def _guarded(pamh: Any, step: Callable[[], int]) -> int:
     try:
         return step()
     except pamh.exception:  # the greeter is gone
-        client_account.clear()
+        if not log_out.who():
+            client_account.clear()
         return int(pamh.PAM_CONV_ERR)
     except Exception:
         for line in traceback.format_exc().splitlines():
