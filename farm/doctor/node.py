@@ -58,6 +58,12 @@ CHECKS: tuple[Check[NodeFacts], ...] = (
         Cause("iceccd does not answer.", "Restart it, and look at its log", "systemctl restart iceccd"),
     ),
     _check(
+        "node-iceccd-spare",
+        "The spare iceccd answers",
+        "It runs the jobs that a machine with a desktop takes while nobody sits there.",
+        Cause("The spare iceccd does not answer.", "Restart it, and look at its log", "systemctl restart iceccd-spare"),
+    ),
+    _check(
         "node-folder",
         "The environment folder is iceccd's",
         "iceccd can unpack compilers only into a folder of its own user; otherwise it takes no jobs.",

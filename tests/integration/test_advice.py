@@ -398,6 +398,7 @@ SCENES = {
     "not-logged-in": "test_explain.py: test_the_daemon_is_logged_in_elsewhere",
     "no-eligible-node": "test_explain.py: test_no_node_can_take_it",
     "node-lost": "test_explain.py: test_a_node_lost_in_the_middle",
+    "slot-withdrawn": "test_explain.py: test_a_node_lost_in_the_middle",
     "killed-on-node": "test_explain.py: test_a_compiler_killed_on_a_node",
 }
 """What no single call provokes, and the test that does."""

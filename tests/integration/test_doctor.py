@@ -146,9 +146,9 @@ def test_an_unknown_code(healthy: Desk) -> None:
     assert "Unknown check for this machine: no-such" in done.stderr
 
 
-def drop(namespace: Namespace, source: str) -> None:
-    """Let nothing from there in at iceccd's port, as a firewall does."""
-    rule = f"type filter hook input priority 0; ip saddr {source} tcp dport 10245 drop"
+def drop(namespace: Namespace, source: str, port: int = 10245) -> None:
+    """Let nothing from there in at a port of iceccd's, as a firewall does."""
+    rule = f"type filter hook input priority 0; ip saddr {source} tcp dport {port} drop"
     rules = f"table inet doctor {{ chain in {{ {rule}; }}; }}"
     namespace.run("nft", rules)
 
@@ -205,6 +205,18 @@ def test_the_desk_does_not_reach_the_node(healthy: Desk) -> None:
         assert "perhaps because a firewall drops it" in found["node-port"]["cause"]
     finally:
         pass_again(healthy.node)
+
+
+def test_the_desk_does_not_reach_the_nodes_spare_daemon(healthy: Desk) -> None:
+    spare = healthy.node.iceccd("pc01.spare", SERVER, "-m", "1", "-p", "10246")
+    drop(healthy.node, DESK, 10246)
+    try:
+        until(lambda: "node-port" in healthy.faults("--only", "node-port"), "nothing is missed")
+        cause = healthy.faults("--only", "node-port")["node-port"]["cause"]
+        assert "This machine cannot connect to pc01.spare at TCP port 10246" in cause
+    finally:
+        pass_again(healthy.node)
+        healthy.node.stop(spare)
 
 
 def test_the_scheduler_does_not_reach_the_node(bare: Desk) -> None:

@@ -26,7 +26,7 @@ from farm.doctor.server import fleet, log_in_servers, serving
 from farm.doctor.server.clock import Jumps
 from farm.doctor.server.serving import ServerFacts
 from farm.doctor.workstation import compiling, icecream_network
-from farm.doctor.workstation.facts import WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts, listens_at
 from farm.errors import FarmError
 from farm.home import Home
 from farm.instance import Instance
@@ -226,7 +226,7 @@ def test_versions_that_differ() -> None:
 
 def test_no_slot_is_free() -> None:
     busy = Host(name="pc01", address="10.99.36.57", slots=2, running=2)
-    facts = workstation(peers=[busy], reachable={busy.address})
+    facts = workstation(peers=[busy], reachable={listens_at(busy)})
     found = look(compiling.CHECKS, "slots", facts)
     assert (found.state, found.cause) == (State.WARN, "No node has a free slot: builds will wait.")
 
@@ -254,6 +254,13 @@ class Booted:
     def configure(self, slots: int) -> None:
         roles = {"compile": {"slots": slots, "scheduler": self.scheduler}}
         (self.root / "run/farm/node.json").write_text(json.dumps({"name": "pc01", "farm": "lab", "roles": roles}))
+
+    def desk(self, in_use: bool) -> None:
+        """What a machine at which people sit notes of its four slots, of which two stay."""
+        told = {"settings": {"slots": 4, "stay": 2, "free_after": 600.0}, "state": {"in_use": in_use}}
+        for name, content in told.items():
+            (self.root / "run/farm/desk").mkdir(exist_ok=True)
+            (self.root / f"run/farm/desk/{name}.json").write_text(json.dumps(content))
 
     def look(self, code: str) -> Outcome:
         findings = fit.examine(str(self.root))
@@ -305,6 +312,20 @@ def test_who_does_not_answer_a_node(booted: Booted, monkeypatch: pytest.MonkeyPa
         assert [booted.look(code).state for code in ("node-iceccd", "node-scheduler")] == [State.OK] * 2
     until(lambda: booted.look("node-iceccd").state is State.FAIL, "it still answers")
     assert [booted.look(code).state for code in ("node-iceccd", "node-scheduler")] == [State.FAIL] * 2
+
+
+def test_the_spare_daemon_of_a_desk_is_missed_while_nobody_sits_there(
+    booted: Booted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    booted.configure(4)
+    assert booted.look("node-iceccd-spare").state is State.SKIPPED
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setattr("farm.node.roles.compile.SPARE_ICECCD_PORT", listening.getsockname()[1])
+        booted.desk(in_use=False)
+        assert booted.look("node-iceccd-spare").state is State.OK
+    until(lambda: booted.look("node-iceccd-spare").state is State.FAIL, "it still answers")
+    booted.desk(in_use=True)
+    assert booted.look("node-iceccd-spare").state is State.SKIPPED
 
 
 def test_a_machine_that_does_not_compile_is_not_asked_for_what_compiling_needs(booted: Booted) -> None:

@@ -88,6 +88,11 @@ def test_a_call_that_fell_back() -> None:
     )
 
 
+def test_a_call_that_waited_for_a_spare_slot() -> None:
+    call = one(entry.replace(b":10245 ", b":10246 ") for entry in entries(8, *FAILED))
+    assert ["slot-withdrawn"] == [cause.code for cause in call.causes]
+
+
 def test_a_nodes_own_words_come_before_its_number() -> None:
     words = "Remote status (compiled on n): /x/usr/bin/as is not executable, installed environment removed?"
     number = "got exception Error 23 - Remote status (compiled on n)"

@@ -12,10 +12,9 @@ from farm import command
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.workstation import canary
 from farm.doctor.workstation.environment import ENVIRONMENT_CHECK
-from farm.doctor.workstation.facts import Canary, WorkstationFacts
+from farm.doctor.workstation.facts import Canary, WorkstationFacts, listens_at
 from farm.doctor.workstation.farm_nodes import LOAD_PATIENCE, ask_until
 from farm.errors.hints import hint
-from farm.node.ports import ICECCD_PORT
 from farm.view.wording import count
 from farm.workstation.env.variables import Slots
 from farm.workstation.explain import reasons
@@ -74,8 +73,8 @@ def _given(facts: WorkstationFacts) -> Outcome:
     found = [fine(*(f"{each.node}: the scheduler assigned the test job to it." for each in given))]
     if returned:
         told = [f"{each.node}: requested by name, but the scheduler sent the job back at once." for each in returned]
-        first = returned[0]
-        found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=ICECCD_PORT, address=first.address))
+        address, port = next(listens_at(node) for node in facts.able if node.name == returned[0].node)
+        found.append(NOT_GIVEN.found(*told, nodes=_names(returned), port=port, address=address))
     if waited:
         found.append(WAITED.found(nodes=_names(waited), seconds=f"{canary.GIVEN_SECONDS:.0f}"))
     found.append(fine("This is inferred: the scheduler assigns jobs only to nodes it can connect to."))

@@ -10,7 +10,10 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from farm.doctor.workstation.peers import Target
 from farm.home import Home
+from farm.node.contract import SPARE
+from farm.node.ports import ICECCD_PORT, SPARE_ICECCD_PORT
 from farm.scheduler.discovery import FoundScheduler
 from farm.watch.activity import NO_JOBS, Host
 from farm.workstation.env.compilers import is_ccache, is_wrapper, real_compiler
@@ -44,6 +47,12 @@ class Canary(Struct, frozen=True):
     """The lines of icecc's log that say so."""
 
 
+def listens_at(node: Host) -> Target:
+    """Where it takes sources: the scheduler's monitor does not tell the port, but the name that of a spare one."""
+    spare = node.name.endswith(SPARE) and node.port == ICECCD_PORT
+    return node.address, SPARE_ICECCD_PORT if spare else node.port
+
+
 @dataclass
 class WorkstationFacts:
     """A machine on which compiler calls are made."""
@@ -64,8 +73,8 @@ class WorkstationFacts:
     """The daemons that are logged in at the scheduler."""
     free_known: bool = True
     """Their jobs are known too."""
-    reachable: set[str] = field(default_factory=set)
-    """Addresses of nodes that answer from here."""
+    reachable: set[Target] = field(default_factory=set)
+    """Nodes that answer from here."""
     canaries: list[Canary] | None = None
     """None: none were sent."""
 
@@ -77,7 +86,7 @@ class WorkstationFacts:
     @property
     def able(self) -> list[Host]:
         """Nodes that can be given a job now and be reached from here."""
-        return [node for node in self.nodes if node.load < NO_JOBS and node.address in self.reachable]
+        return [node for node in self.nodes if node.load < NO_JOBS and listens_at(node) in self.reachable]
 
     @property
     def login(self) -> str:

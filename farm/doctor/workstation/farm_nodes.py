@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
-from farm.doctor.workstation.facts import WorkstationFacts
+from farm.doctor.workstation.facts import WorkstationFacts, listens_at
 from farm.doctor.workstation.peers import peers, round_trips
 from farm.errors import NOT_JSON
 from farm.instance import Instance
@@ -94,19 +94,20 @@ def _nodes(facts: WorkstationFacts) -> Outcome:
 
 def _ports(facts: WorkstationFacts) -> Outcome:
     nodes = facts.nodes
-    answers = asyncio.run(round_trips({node.address: node.port for node in nodes}))
-    facts.reachable = {address for address, answer in answers.items() if isinstance(answer, float)}
+    answers = asyncio.run(round_trips({listens_at(node) for node in nodes}))
+    facts.reachable = {target for target, answer in answers.items() if isinstance(answer, float)}
     found = []
     for node in nodes:
-        answer = answers[node.address]
+        answer = answers[listens_at(node)]
         if isinstance(answer, float):
             found.append(fine(f"{node.name} ({node.address}): round trip {answer * 1000:.2f} ms"))
-    lost = [node for node in nodes if node.address not in facts.reachable]
+    lost = [node for node in nodes if listens_at(node) not in facts.reachable]
     if lost:
-        why = answers[lost[0].address]
-        told = [f"{node.name} ({node.address}:{node.port}): {answers[node.address]}" for node in lost]
+        told = [f"{node.name} ({node.address}:{listens_at(node)[1]}): {answers[listens_at(node)]}" for node in lost]
         names = ", ".join(node.name for node in lost[:8])
-        found.append(UNREACHABLE.found(*told, nodes=names, port=lost[0].port, why=why))
+        found.append(
+            UNREACHABLE.found(*told, nodes=names, port=listens_at(lost[0])[1], why=answers[listens_at(lost[0])])
+        )
     found.append(fine("Only connections from here are tested; nodes never connect to a machine that only submits."))
     return together(found)
 

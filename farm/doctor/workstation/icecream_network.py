@@ -183,7 +183,7 @@ def _scheduler(facts: WorkstationFacts) -> Outcome:
 
 def _tcp(host: str, port: int) -> str:
     """Why there is no TCP connection, or nothing."""
-    answer = asyncio.run(round_trips({host: port}))[host]
+    answer = asyncio.run(round_trips([(host, port)]))[host, port]
     return answer if isinstance(answer, str) else ""
 
 

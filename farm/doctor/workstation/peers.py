@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Collection
 
 from farm.errors import FarmError
 from farm.scheduler.monitor import listing
@@ -17,6 +17,8 @@ PEERS_QUIET_SECONDS = 1.0
 PEER_CONNECT_SECONDS = 3.0
 ROUNDS = 3
 AT_A_TIME = 32
+Target = tuple[str, int]
+"""An address and a TCP port."""
 
 
 async def peers(host: str, port: int) -> tuple[Activity, bool]:
@@ -31,11 +33,8 @@ async def peers(host: str, port: int) -> tuple[Activity, bool]:
         return activity, False
 
 
-async def round_trips(targets: Mapping[str, int]) -> dict[str, float | str]:
-    """Address → the quickest of three TCP connections from here to it in seconds, or why there is none.
-
-    ``targets``: address → port.
-    """
+async def round_trips(targets: Collection[Target]) -> dict[Target, float | str]:
+    """To each the quickest of three TCP connections from here in seconds, or why there is none."""
     turn = asyncio.Semaphore(AT_A_TIME)
 
     async def ask(address: str, port: int) -> float | str:
@@ -47,7 +46,7 @@ async def round_trips(targets: Mapping[str, int]) -> dict[str, float | str]:
             except OSError as error:
                 return (error.strerror or str(error)).lower()
 
-    answers = await asyncio.gather(*(ask(address, port) for address, port in targets.items()))
+    answers = await asyncio.gather(*(ask(*target) for target in targets))
     return dict(zip(targets, answers, strict=True))
 
 

@@ -19,10 +19,11 @@ from farm.node.contract import (
 from farm.node.desk import STATE
 from farm.node.files import read, write
 from farm.node.finding import finding, why_silent
-from farm.node.ports import ICECCD_PORT
+from farm.node.ports import ICECCD_PORT, SPARE_ICECCD_PORT
 from farm.node.roles import TYPE_CHECKING, Probe, Role
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from farm.node.metrics import Family
@@ -86,7 +87,8 @@ class Compile(Role):
     def examine(self, root: str, settings: dict[str, Any]) -> list[Finding]:
         """Whether this machine is fit to compile."""
         folder = os.path.join(root, FOLDER[1:])
-        return [_iceccd(), _owner(folder), _room(folder, slots(settings)), _scheduler(settings["scheduler"])]
+        iceccds = [_iceccd(), *_spare_iceccd(root)]
+        return [*iceccds, _owner(folder), _room(folder, slots(settings)), _scheduler(settings["scheduler"])]
 
 
 ROLE = Compile()
@@ -181,6 +183,18 @@ def _iceccd() -> Finding:
     why = why_silent("127.0.0.1", ICECCD_PORT)
     seen = why or f"iceccd answers on TCP port {ICECCD_PORT}."
     return finding("node-iceccd", not why, seen, "systemctl restart iceccd; journalctl -u iceccd")
+
+
+def _spare_iceccd(root: str) -> Iterator[Finding]:
+    """Of a machine at which people sit: the iceccd of the slots that it offers while nobody does."""
+    from farm.node.desk.keep_slots import SETTINGS
+
+    told, state = (_desk_state(os.path.join(root, file)) for file in (SETTINGS, STATE))
+    if told and told["stay"] < told["slots"] and not state.get("in_use", True):
+        why = why_silent("127.0.0.1", SPARE_ICECCD_PORT)
+        seen = why or f"The spare iceccd answers on TCP port {SPARE_ICECCD_PORT}."
+        order = "systemctl restart iceccd-spare; journalctl -u iceccd-spare"
+        yield finding("node-iceccd-spare", not why, seen, order)
 
 
 def _owner(folder: str) -> Finding:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
+from farm.node.ports import SPARE_ICECCD_PORT
 from farm.printable import printable
 from farm.workstation.explain.call_words import lost_dependencies, overlooks, side_file
 from farm.workstation.explain.call_words import parse as parse_words
@@ -32,7 +33,10 @@ from farm.workstation.explain.reasons.farm_side import (
     FILE_MISSING,
     HEADER_USED,
     LOOK_AT_STATUS,
+    LOST,
+    LOST_SENDING,
     NODE_REFUSED,
+    WITHDRAWN,
 )
 from farm.workstation.explain.reasons.machine import DAEMON_LOST, DISABLED, NO_DAEMON, PREPROCESSING
 
@@ -269,6 +273,8 @@ def _add(call: _Open, reason: Reason, text: str) -> None:
         return  # the node's own words have told already
     if code == FILE_MISSING and CLANG_HEADER in call.words.split(" "):
         code = HEADER_USED
+    if code in (LOST, LOST_SENDING) and call.port == SPARE_ICECCD_PORT:
+        code = WITHDRAWN  # its jobs that had begun go on to their end
     call.causes.setdefault(code, LoggedCause(code, text))
 
 

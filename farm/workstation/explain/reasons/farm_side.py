@@ -21,6 +21,8 @@ OUTPUT = "compiler-output"
 REFUSED = "compile-error"
 HEADER_USED = "precompiled-header-used"
 FILE_MISSING = "remote-file-missing"
+LOST_SENDING, LOST = "node-lost-sending", "node-lost"
+WITHDRAWN = "slot-withdrawn"
 
 LOOK_AT_STATUS = r"(?:Remote status \(compiled on [^)]*\)|remote status): "
 """Before the words of a node that refuses."""
@@ -67,7 +69,8 @@ SCHEDULER_REASONS = (
     Reason(
         PASSED_OVER,
         "Nodes look free, but the scheduler gave this job to none.",
-        "Check that the scheduler can connect to the nodes' TCP port 10245. If the nodes could not run this compiler "
+        "Check that the scheduler can connect to the nodes' TCP port 10245, and to 10246 where people sit at a node. "
+        "If the nodes could not run this compiler "
         "before, the scheduler uses them again only after their iceccd has logged in again.",
     ),
 )
@@ -76,7 +79,7 @@ NODE_REASONS = (
     Reason(
         "node-unreachable",
         "The node that the scheduler chose could not be reached within ten seconds.",
-        "Check that this machine can connect to the node's TCP port 10245.",
+        "Check that this machine can connect to the node's TCP port 10245, and to 10246 where people sit at the node.",
         says=(error(2),),
     ),
     Reason(
@@ -127,16 +130,21 @@ NODE_REASONS = (
         says=(error(26),),
     ),
     Reason(
-        "node-lost-sending",
+        LOST_SENDING,
         "The connection to the node was lost while the source was sent.",
         "Check whether the node is still up: farm status",
         says=(error(9), error(12), error(15)),
     ),
     Reason(
-        "node-lost",
+        LOST,
         "The node was lost while it compiled, or took longer than twelve minutes.",
         "Check whether the node is still up: farm status",
         says=(error(14), error(19)),
+    ),
+    Reason(
+        WITHDRAWN,
+        "The job waited for a spare slot of a machine at which somebody sat down, so it was compiled here.",
+        "Nothing is wrong. If nobody has sat down there, check whether the machine is still up: farm status",
     ),
     Reason(
         "node-protocol",
