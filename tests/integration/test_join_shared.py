@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -41,6 +42,8 @@ def test_a_workstation_shares_its_slots(room: tuple[Namespace, Workstation]) -> 
     assert "offers 2 of its 4 slots while somebody uses it" in said.stderr
     assert "TCP ports 10245 and 10246" in said.stderr
     until(lambda: slots(server) == {NAME: 2, f"{NAME}.spare": 2}, "not all slots are offered")
+    running = [words for words in desk.processes().values() if words[-1:] == ["desk"]]
+    assert [[os.path.realpath("/usr/bin/python3"), "-I", "/etc/farm/desk.pyz", "desk"]] == running
     again = desk.farm("join", SERVER, "--share", "half", "--accept-jobs=4", root=True)
     assert "Already joined" in again.stdout
 

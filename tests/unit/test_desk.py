@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from farm.errors import FarmError
 from farm.node.contract import SettingsError
 from farm.node.desk.input_watch import InputWatch
 from farm.node.desk.job_memory import ShownMemory, bounds, free_for_jobs
@@ -19,6 +22,7 @@ from farm.node.desk.presence import LogindSession, Presence, is_used, parse_sess
 from farm.node.desk.spare_daemon import AGAIN_SECONDS, NOTICE_SECONDS, SpareDaemon
 from farm.node.roles.compile import ROLE, iceccd_environment
 from farm.workstation.join.candidates import Target
+from farm.workstation.join.desk_program import PROGRAM, interpreter, packed
 from farm.workstation.join.shared_slots import DESK_FILE, SPARE_FILE, Share, contents, paths
 
 SAID = {"netname": "n", "scheduler": "10.0.0.1:8765", "slots": 4}
@@ -186,12 +190,30 @@ def test_a_spare_daemon_that_does_not_start_is_started_again(capsys: pytest.Capt
 def test_a_workstation_has_the_units_of_the_image() -> None:
     target = Target(farm="lab", netname="icecream-lab", scheduler="10.0.0.1", port=8765, protocol=43)
     files = contents(Share("none", 4, 3), target, "desk", "iceccd")
-    assert set(paths("iceccd")) == set(files)
+    assert set(paths("iceccd")) == {PROGRAM, *files}
     units = "".join(text for path, text in files.items() if path.suffix == ".service")
     assert "/run/farm/iceccd.env" not in units
     assert "farm-node-configure.service\n" not in "".join(re.findall("(?:Wants|PartOf)=.*\n", units))
     assert '{"slots": 4, "stay": 0, "free_after": 180.0}\n' == files[DESK_FILE]
     assert 'FARM_SPARE_NAME="desk.spare"\nFARM_SPARE_SLOTS="4"\n' in files[SPARE_FILE]
+
+
+def test_root_runs_no_program_that_others_can_change(tmp_path: Path) -> None:
+    system = os.path.realpath("/usr/bin/python3")
+    (tmp_path / "venv").symlink_to(system)
+    assert system == interpreter(str(tmp_path / "venv"))
+
+    own = tmp_path / "python3"
+    shutil.copy(system, own)
+    with pytest.raises(FarmError, match="Slots cannot be shared with this Python"):
+        interpreter(str(own))
+
+    assert packed() == packed()
+    (tmp_path / "desk.pyz").write_bytes(packed())
+    done = subprocess.run(
+        [system, "-I", tmp_path / "desk.pyz", "desk", "--root", tmp_path], capture_output=True, text=True, check=False
+    )
+    assert f"{tmp_path}/run/farm/desk/settings.json" in done.stderr
 
 
 def test_a_server_from_before_says_no_policy() -> None:

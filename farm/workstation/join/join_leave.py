@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from farm import command
 from farm.errors import FarmError
 from farm.home import write_atomic
-from farm.workstation.join import machine_undo, shared_slots
+from farm.workstation.join import desk_program, machine_undo, shared_slots
 from farm.workstation.join.candidates import Target, check_installed, own_name
 from farm.workstation.join.icecc_conf import LAYOUTS, Layout, assign, layout, override, wanted, without
 from farm.workstation.join.iceccd import (
@@ -72,6 +72,7 @@ def _join_system(target: Target, jobs: int | None, share: Share | None) -> Joine
     if share is not None:
         if not daemon.systemd:
             raise FarmError("Slots cannot be shared.", "systemd is not running.", "Try: farm join SERVER --accept-jobs")
+        desk_program.interpreter()
         jobs = share.stay or None
     before = load(SYSTEM)
     made = machine_undo.load(beside(SYSTEM))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -20,7 +20,9 @@ from farm.node.contract import SPARE
 from farm.node.desk.keep_slots import SETTINGS
 from farm.node.desk.policy import slots_when_used
 from farm.node.ports import ICECCD_PORT, SPARE_ICECCD_PORT
+from farm.workstation.join import desk_program
 from farm.workstation.join.candidates import Target
+from farm.workstation.join.desk_program import PROGRAM
 
 UNITS = Path("/etc/systemd/system")
 LAYER_UNITS = "root/etc/systemd/system"
@@ -77,22 +79,23 @@ def _unit(text: str) -> str:
         text = text.replace(line, "")
     text = text.replace("EnvironmentFile=/run/farm/iceccd.env", f"EnvironmentFile={SPARE_FILE}")
     take = f"ExecStartPre=/usr/bin/install -D -m 644 {DESK_FILE} /{SETTINGS}\n"
-    return text.replace("ExecStart=/usr/bin/python3 -I", f"{take}ExecStart={sys.executable} -P")
+    program = f"{take}ExecStart={desk_program.interpreter()} -I {PROGRAM}"
+    return text.replace("ExecStart=/usr/bin/python3 -I -m farm.node", program)
 
 
 def paths(service: str) -> tuple[Path, ...]:
     """All files that sharing makes; of a machine that does not share, none is there."""
     units = (UNITS / SLICE, UNITS / SPARE_UNIT, UNITS / DESK_UNIT, UNITS / f"{service}.service.d/farm-share.conf")
-    return (DESK_FILE, SPARE_FILE, *units)
+    return (PROGRAM, DESK_FILE, SPARE_FILE, *units)
 
 
-def write(files: dict[Path, str]) -> bool:
-    """Write the files; whether one of them was another before."""
+def write(files: Mapping[Path, str]) -> bool:
+    """Write the files, and the program; whether one of them was another before."""
     changed = False
-    for path, text in files.items():
-        if not path.exists() or path.read_text() != text:
+    for path, content in {PROGRAM: desk_program.packed(), **{path: files[path].encode() for path in files}}.items():
+        if not path.exists() or path.read_bytes() != content:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, text.encode(), mode=0o644)
+            write_atomic(path, content, mode=0o644)
             changed = True
     return changed
 
