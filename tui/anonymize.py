@@ -286,6 +286,11 @@ class Anonymous:
         return "anonymous farm"
 
     @property
+    def is_farm(self) -> bool:
+        """What the real attachment is."""
+        return self._real.is_farm
+
+    @property
     def actions(self) -> frozenset[Action]:
         """What the real attachment allows."""
         return self._real.actions

@@ -137,8 +137,11 @@ class FarmTop(App[None]):
         self._heard = clock()
         """When the last update came."""
         self._views = [kind(attachment, self.live) for kind in VIEWS]
+        self._left_out = frozenset(n for n, kind in enumerate(VIEWS) if kind.NEEDS_FARM and not attachment.is_farm)
         titles = [kind.TITLE.lower() for kind in VIEWS]
         self._first = titles.index(view.lower()) if view.lower() in titles else 0
+        if self._first in self._left_out:
+            self._first = 0
         self.remapped = dict(keymap or {})
         """Binding id → keys."""
         self.set_keymap(self.remapped)
@@ -155,7 +158,7 @@ class FarmTop(App[None]):
     def compose(self) -> ComposeResult:
         """Heading, tabs, the views one behind the other, and what the keys do."""
         yield Heading()
-        yield TabBar([view.TITLE for view in self._views])
+        yield TabBar([view.TITLE for view in self._views], self._left_out)
         with ContentSwitcher(initial=None):
             yield from self._views
         yield KeyBar()
@@ -253,6 +256,9 @@ class FarmTop(App[None]):
         """Bring a tab to the front, counted from 0."""
         if not 0 <= index < len(self._views):
             return
+        if index in self._left_out:
+            self.notify(f"{self._views[index].TITLE}: only a farm's server knows this.")
+            return
         while len(self.screen_stack) > 1:
             self.pop_screen()
         screen = self.screen_stack[0]
@@ -264,8 +270,9 @@ class FarmTop(App[None]):
 
     def action_turn(self, steps: int) -> None:
         """Go so many tabs on."""
-        current = self.screen_stack[0].query_one(TabBar).current
-        self.action_view((current + steps) % len(self._views))
+        shown = [index for index in range(len(self._views)) if index not in self._left_out]
+        current = shown.index(self.screen_stack[0].query_one(TabBar).current)
+        self.action_view(shown[(current + steps) % len(shown)])
 
     def action_pause(self) -> None:
         """Hold the picture, or go on; what happens meanwhile is not lost."""

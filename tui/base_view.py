@@ -32,6 +32,8 @@ class View(Vertical):
     """What its tab is called."""
     ABOUT = ""
     """What it shows and how its figures are defined; for the help screen, in plain text."""
+    NEEDS_FARM: ClassVar[bool] = False
+    """Without a farm there is nothing to show, and no tab: only a farm's machines boot, and have somebody at them."""
 
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(id=self.TITLE.lower())

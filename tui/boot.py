@@ -28,7 +28,6 @@ from tui.widgets.table import LiveTable
 NARROW = ("node", "stage", "for", "bar")
 WIDE = ("node", "stage", "for", "total", "bar")
 SEGMENT_TONES: tuple[Tone | None, ...] = ("accent", None)
-NO_MACHINES = "no machines: boots are known only in a farm"
 NONE_YET = "no machine has asked for an address yet"
 
 
@@ -122,6 +121,7 @@ class BootView(View):
     """Boots, stage by stage."""
 
     TITLE = "Boot"
+    NEEDS_FARM = True
     ABOUT = (
         "Each machine's boot from power-on until it takes jobs. The stage is the last one reached: powered (asked "
         "for an address), loader, kernel (fetched), root (mounted), agent (heard), registered at the scheduler, "
@@ -195,8 +195,6 @@ class BootView(View):
     def show(self, now: float) -> None:
         """Draw the boots as they are now."""
         self._now = now
-        overview = self.live.overview
-        self._table.empty = NO_MACHINES if overview is not None and not overview.farm else NONE_YET
         found = rows((node for node in self.live.nodes.values() if node.mac), now)
         self._across = scale(found)
         self._width = layout(self._table.columns, self._table.size.width)[-1]

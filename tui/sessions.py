@@ -56,6 +56,7 @@ class SessionsView(View):
     """Log-ins at the machines' screens, as the history has them."""
 
     TITLE = "Sessions"
+    NEEDS_FARM = True
     ABOUT = (
         "Each log-in at a desk, newest first: who, at which machine, on which server, and how long the session lasted, "
         "or why the log-in failed. Of a session that lasts there is more. Kind: a fat client's programs run on the "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from textual import events
 from textual.content import Content
@@ -27,17 +27,18 @@ class TabBar(Widget):
     """
     current: reactive[int] = reactive(0)
 
-    def __init__(self, titles: Sequence[str]) -> None:
+    def __init__(self, titles: Sequence[str], hidden: Collection[int] = ()) -> None:
         super().__init__()
-        self._titles = titles
+        self._titles, self._hidden = titles, hidden
 
     def labels(self) -> list[str]:
-        """What stands on each tab at the present width."""
-        labels = [f" {number} {title} " for number, title in enumerate(self._titles, 1)]
+        """What stands on each tab at the present width; nothing on those that are hidden, which keep their numbers."""
+        titles = ["" if i in self._hidden else title for i, title in enumerate(self._titles)]
+        labels = [f" {number} {title} " if title else "" for number, title in enumerate(titles, 1)]
         if sum(map(len, labels)) > self.size.width:
             labels = [label.rstrip() for label in labels]
         if sum(map(len, labels)) > self.size.width:
-            labels = [label if i == self.current else f" {i + 1} " for i, label in enumerate(labels)]
+            labels = [label if i == self.current else f" {i + 1} " * bool(label) for i, label in enumerate(labels)]
         return labels
 
     def render(self) -> Content:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from farm.choice import AttachTarget
+from farm.cli.attach_options import Sought, attach_options
 from farm.errors import FarmError, UsageError
 from farm.home import Home
 
@@ -42,10 +44,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 
 
 @click.command()
-@click.option(
-    "--scheduler", metavar="HOST[:PORT]", help="Address of any icecream scheduler; needs no farm and no root."
-)
-@click.option("--netname", metavar="NAME", help="Name of any icecream network, found by broadcast.")
+@attach_options
 @click.option(
     "--refresh", type=click.FloatRange(0.1, 60), default=0.5, show_default=True, help="Seconds between updates."
 )
@@ -70,7 +69,7 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 @click.option("--press", metavar="KEYS", default="", help="With --screenshot: keys to press first, such as down,enter.")
 @click.option("--size", type=Dimensions(), default=SIZE, help="With --screenshot: terminal size.  [default: 120x36]")
 @click.pass_obj
-def top(home: Home, /, web: bool, port: int, list_keys: bool, **options: Any) -> None:
+def top(home: Home, /, sought: Sought, web: bool, port: int, list_keys: bool, **options: Any) -> None:
     """Show the dashboard of a farm or of any icecream scheduler."""
     if list_keys:
         from tui.app import key_sections
@@ -78,13 +77,18 @@ def top(home: Home, /, web: bool, port: int, list_keys: bool, **options: Any) ->
 
         click.echo(keys_text(key_sections()))
         return
-    if web:
-        _serve(home, port, options)
-        return
     screenshot: Path | None = options["screenshot"]
-    if screenshot is None and "TEXTUAL_DRIVER" not in os.environ:
+    if not web and screenshot is None and "TEXTUAL_DRIVER" not in os.environ:
         _require_terminal()
-    app = _application(home, options)
+    os.environ.setdefault("ESCDELAY", ESCAPE_MILLISECONDS)  # Textual reads it when it is imported.
+    settings = _settings(options)  # what is wrong is said here, not in the browser
+    choice = sought.choice(home)
+    if web:
+        _serve(home, port, choice, options)
+        return
+    from tui.app import FarmTop
+
+    app = FarmTop(choice.attach(home, _of_farm), **settings)
     if screenshot is None:
         app.collector.begin()
         app.run()
@@ -116,29 +120,26 @@ def _require_terminal() -> None:
     raise UsageError("farm top needs a terminal.", why, mend)
 
 
-def _application(home: Home, options: dict[str, Any]) -> FarmTop:
-    """The dashboard as the options say. Raises FarmError for those that cannot be."""
-    os.environ.setdefault("ESCDELAY", ESCAPE_MILLISECONDS)  # Textual reads it when it is imported.
-    from farm.attach.choice import attachment
-    from tui.app import VIEWS, FarmTop, key_sections
+def _settings(options: dict[str, Any]) -> dict[str, Any]:
+    """What the dashboard is told besides its attachment. Raises FarmError for options that cannot be."""
+    from tui.app import VIEWS, key_sections
     from tui.keys import read_keys
     from tui.remembered import remembered_file
     from tui.themes import theme_named
 
+    titles = [view.TITLE.lower() for view in VIEWS]
     theme = theme_named(options["theme"]) if options["theme"] else ""
     keymap = read_keys(options["keys"], key_sections())
-    titles = [view.TITLE.lower() for view in VIEWS]
     if options["view"] and options["view"].lower() not in titles:
         raise UsageError(f"There is no view {options['view']!r}.", "", f"Take one of these: {', '.join(titles)}")
-    return FarmTop(
-        asyncio.run(attachment(home, options["scheduler"], options["netname"], _of_farm)),
-        refresh=options["refresh"],
-        anonymize=options["anonymize"],
-        theme=theme,
-        keymap=keymap,
-        view=options["view"],
-        memory=None if options["screenshot"] else remembered_file(),
-    )
+    return {
+        "refresh": options["refresh"],
+        "anonymize": options["anonymize"],
+        "theme": theme,
+        "keymap": keymap,
+        "view": options["view"],
+        "memory": None if options["screenshot"] else remembered_file(),
+    }
 
 
 def _of_farm(home: Home) -> Attachment:
@@ -169,7 +170,7 @@ def _write(file: Path, picture: str) -> None:
         raise FarmError(f"{file} cannot be written.", f"{error.strerror}.", mend) from error
 
 
-def _serve(home: Home, port: int, options: dict[str, Any]) -> None:
+def _serve(home: Home, port: int, choice: AttachTarget, options: dict[str, Any]) -> None:
     """Serve it in a browser; each that opens it gets a process of its own, which has the same options."""
     try:
         from tui.web import serve
@@ -179,9 +180,10 @@ def _serve(home: Home, port: int, options: dict[str, Any]) -> None:
             f"The Python package {(error.name or 'textual-serve').replace('_', '-')} is missing.",
             "Install it: pipx install --force 'icecream-farm[web]' (Debian's packages have it)",
         ) from error
-    _application(home, options)  # what is wrong is said here, not in the browser
     words = [sys.executable, "-P", "-m", "farm", *home.options, "top", "--refresh", str(options["refresh"])]
-    for name in ("scheduler", "netname", "theme", "keys", "view"):
+    if choice.how != "home":
+        words += ["--scheduler", choice.target]
+    for name in ("theme", "keys", "view"):
         if options[name]:
             words += [f"--{name}", str(options[name])]
     words += ["--anonymize"] * options["anonymize"]

@@ -33,6 +33,11 @@ class Attachment(Protocol):
         ...
 
     @property
+    def is_farm(self) -> bool:
+        """Whether it is a farm with machines that boot, and not just a scheduler."""
+        ...
+
+    @property
     def actions(self) -> frozenset[Action]:
         """What can be done to nodes here."""
         ...

@@ -32,6 +32,7 @@ UPDATE_SECONDS = 0.5
 class Direct:
     """A scheduler at ``host``:``port``; its history lasts as long as the watching does."""
 
+    is_farm = False
     actions: frozenset[Action] = frozenset(("block", "unblock", "kick"))
 
     def __init__(self, host: str, port: int, netname: str = "") -> None:

@@ -34,6 +34,8 @@ Orders = Mapping[Action, Callable[[NodeStatus], str]]
 class Farmd:
     """The farm of a home. ``orders`` and ``switch`` (takes and returns an image) do what farmd does not."""
 
+    is_farm = True
+
     def __init__(self, home: Home, orders: Orders | None = None, switch: Callable[[str], str] | None = None) -> None:
         self.home = home
         self.title = "farm"

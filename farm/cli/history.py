@@ -17,7 +17,7 @@ from rich.text import Text
 
 from farm.api.answers import MAX_BUILDS, MAX_HOURS
 from farm.attach import Attachment
-from farm.attach.choice import attached
+from farm.choice import remembering
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
@@ -65,7 +65,9 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
     home: Home = ctx.obj
     now = time.time()
     all_of_them = submitter is None and since is None
-    found = asyncio.run(attached(home).builds(limit, submitter, None if since is None else now - since))
+    found = asyncio.run(
+        remembering(home, "builds", "farm history").builds(limit, submitter, None if since is None else now - since)
+    )
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "builds": [plain(build) for build in found]})
     elif found:
@@ -80,7 +82,7 @@ def history(ctx: click.Context, limit: int, submitter: str | None, since: float 
 @click.pass_obj
 def show(home: Home, build: str, as_json: bool) -> None:
     """Show one build: figures, nodes, failures, slowest files, and for whom it waited."""
-    (found,) = asyncio.run(fetch(attached(home), build))
+    (found,) = asyncio.run(fetch(remembering(home, "builds", "farm history"), build))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, **plain_detail(found)})
     else:
@@ -97,7 +99,7 @@ def compare_(home: Home, a: str, b: str, as_json: bool) -> None:
 
     A name means its latest build; twice the same name means its last two.
     """
-    first, second = asyncio.run(fetch(attached(home), a, b))
+    first, second = asyncio.run(fetch(remembering(home, "builds", "farm history"), a, b))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "a": plain_detail(first), "b": plain_detail(second)})
     else:
@@ -116,7 +118,7 @@ def compare_(home: Home, a: str, b: str, as_json: bool) -> None:
 @click.pass_obj
 def nodes(home: Home, hours: int, as_json: bool) -> None:
     """Show what each node did in the last hours."""
-    told = asyncio.run(attached(home).node_hours(hours))
+    told = asyncio.run(remembering(home, "builds", "farm history").node_hours(hours))
     if as_json:
         show_json({"schema": HISTORY_SCHEMA, "hours": [msgspec.to_builtins(each) for each in told]})
     elif told:

@@ -15,8 +15,8 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from farm.attach.choice import attachment
-from farm.cli.attach_options import attach_options
+from farm.attach import Attachment
+from farm.cli.attach_options import Sought, attach_options
 from farm.cli.output import end_with_reader, err, out, show_json
 from farm.cli.status import plain_table
 from farm.cli.watching import Watch, watching
@@ -48,13 +48,15 @@ class JobFilter(Struct, frozen=True):
 
 
 def jobs_table(jobs: Iterable[Job], now: float) -> Table:
-    """Jobs, one a line."""
-    table = plain_table(">ID", "STATE", ">TIME", "SUBMITTER", "NODE", "FILE")
-    for job in jobs:
+    """Jobs, one a line; without times where none is known: of what was in flight before a scheduler was asked."""
+    listed = [(job, _took(job, now)) for job in jobs]
+    timed = any(took for _, took in listed)
+    table = plain_table(">ID", "STATE", *([">TIME"] if timed else []), "SUBMITTER", "NODE", "FILE")
+    for job, took in listed:
         table.add_row(
             str(job.id),
             Text(job.state, style=JOB_STYLES[job.state]),
-            _took(job, now),
+            *([took] if timed else []),
             Text(job.submitter[0]),
             Text(where(job)),
             Text(job.file + (f" ({exit_words(job.exit)})" if job.exit else "")),
@@ -130,8 +132,7 @@ def happenings(update: Update, known: dict[int, Job]) -> list[tuple[Happening, J
 @click.pass_obj
 def jobs(
     home: Home,
-    scheduler: str | None,
-    netname: str | None,
+    sought: Sought,
     as_json: bool,
     follow: bool,
     ended: int,
@@ -142,21 +143,20 @@ def jobs(
 ) -> None:
     """Show compile jobs: those in flight, and the last ended ones.
 
-    A scheduler does not remember ended jobs: with --scheduler or --netname, use --follow to see them.
+    A scheduler does not remember ended jobs: away from a farm's server, use --follow to see them.
     """
     wanted = frozenset(JobState(state) for state in (*states, *(["failed"] if failed else [])))
     chosen = JobFilter(node_name, submitter, wanted)
+    attachment = sought.choice(home).attach(home)
     if follow:
         end_with_reader()
-        asyncio.run(_follow(home, scheduler, netname, chosen, as_json))
+        asyncio.run(_follow(attachment, chosen, as_json))
     else:
-        asyncio.run(_show(home, scheduler, netname, chosen, ended, as_json))
+        asyncio.run(_show(attachment, chosen, ended, as_json))
 
 
-async def _show(
-    home: Home, scheduler: str | None, netname: str | None, chosen: JobFilter, ended: int, as_json: bool
-) -> None:
-    async with watching(await attachment(home, scheduler, netname)) as watch:
+async def _show(attachment: Attachment, chosen: JobFilter, ended: int, as_json: bool) -> None:
+    async with watching(attachment) as watch:
         live = watch.live
         flying = sorted((job for job in live.jobs.values() if chosen.passes(job)), key=lambda job: job.id)
         over = [job for job in live.ended if chosen.passes(job)][-ended:] if ended else []
@@ -169,13 +169,13 @@ async def _show(
         out.print("No job is in flight." if chosen == JobFilter() else "No matching job is in flight.")
 
 
-async def _follow(home: Home, scheduler: str | None, netname: str | None, chosen: JobFilter, as_json: bool) -> None:
+async def _follow(attachment: Attachment, chosen: JobFilter, as_json: bool) -> None:
     def tell(update: Update, live: Live) -> None:
         for happening, job in happenings(update, live.jobs):
             if chosen.passes(job):
                 _print(happening, job, update.time, as_json)
 
-    async with watching(await attachment(home, scheduler, netname), tell) as watch:
+    async with watching(attachment, tell) as watch:
         why = ""
         while True:
             await watch.until(partial(_says_else, watch, why), None)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import termios
 
 import msgspec
 import rich_click as click
-from rich.table import Table
 from rich.text import Text
 
+from farm.cli.attach_options import ask_which, can_ask, candidates_table
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
 from farm.errors.hints import hint
@@ -19,6 +18,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.node.contract import WHEN_USED
 from farm.printable import printable
+from farm.scheduler.discovery import MAX_NAMED_NETNAMES
 from farm.view.wording import count
 from farm.virtual import namespace
 from farm.workstation.join.candidates import Candidate, check_installed, check_netname, look_around, reach
@@ -38,7 +38,12 @@ SHARED = "half"
 
 @click.command()
 @click.argument("server", required=False)
-@click.option("--netname", metavar="NAME", help="Netname to use instead of the one the scheduler reports.")
+@click.option(
+    "--netname",
+    metavar="NAME",
+    help="Netname of the farm or scheduler to join, found by broadcast; with SERVER: to use instead of the one that it "
+    "reports.",
+)
 @click.option(
     "--accept-jobs",
     metavar="[=N]",
@@ -70,7 +75,7 @@ def join(
     status: bool,
     as_json: bool,
 ) -> None:
-    """Join a farm, so that this machine's compiler calls go there.
+    """Join a farm or any icecream scheduler, so that this machine's compiler calls go there.
 
     SERVER is an address, a host name, HOST:PORT, or the name of a farm. As root, this sets up the distribution's
     icecream service for all users; otherwise it starts an iceccd of your own, which takes no jobs. Without SERVER, it
@@ -87,7 +92,7 @@ def join(
     check_installed()
     if netname is not None:
         check_netname(netname)
-    target = asyncio.run(reach(server or _choose(), netname))
+    target = asyncio.run(reach(server, netname) if server else reach(_choose(netname)))
     if target.rivals:
         others = ", ".join(target.rivals[:8])
         _say(f"Other schedulers use netname {target.netname} too: {others}. This machine uses only yours.")
@@ -139,52 +144,41 @@ def _refuse_on_server(home: Home) -> None:
         )
 
 
-def _choose() -> str:
-    """Ask which one to join; without a terminal say how to name it. Raises FarmError."""
-    candidates = asyncio.run(look_around())
+def _choose(netname: str | None) -> str:
+    """The one that has this netname, or ask which one to join; without a terminal say how to name it.
+
+    Raises FarmError.
+    """
+    found = asyncio.run(look_around())
+    candidates = found if netname is None else [one for one in found if one.netname.lower() == netname.lower()]
     if not candidates:
+        others = ", ".join(sorted({printable(one.netname) for one in found})[:MAX_NAMED_NETNAMES])
         raise FarmError(
-            "No farm was found.",
-            "There was no answer by zeroconf or by icecream's own broadcast.",
+            f"No farm and no scheduler of netname {netname} was found." if found else "No farm was found.",
+            f"Netnames that answer: {others}."
+            if found
+            else "There was no answer by zeroconf or by icecream's own broadcast.",
             "If you know its address: farm join ADDRESS",
         )
-    if not (sys.stdin.isatty() and err.is_terminal):
+    if netname is not None and len(candidates) == 1:
+        return candidates[0].target
+    if not can_ask():
         _list(candidates, as_json=False)
         raise FarmError(
             "Name the farm to join.",
             "There is no terminal to ask on, and farm join does not choose by itself.",
             f"Try: farm join {candidates[0].target}",
         )
-    err.print(_table(candidates))
-    termios.tcflush(sys.stdin, termios.TCIFLUSH)  # what was typed before the table could be read chooses nothing
-    number = click.prompt("Join number", type=click.IntRange(1, len(candidates)), err=True)
-    return candidates[number - 1].target
+    return ask_which(candidates, "Join number").target
 
 
 def _list(candidates: list[Candidate], as_json: bool) -> None:
     if as_json:
         show_json({"schema": 1, "found": msgspec.to_builtins(candidates)})
     elif candidates:
-        out.print(_table(candidates))
+        out.print(candidates_table(candidates))
     else:
         err.print("No farm was found.")
-
-
-def _table(candidates: list[Candidate]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    for heading in ("", "FARM", "NETNAME", "SCHEDULER", "FOUND BY", ""):
-        table.add_column(heading, no_wrap=True)
-    for number, one in enumerate(candidates, 1):
-        silent = "" if one.protocol else "its scheduler does not answer from here"
-        table.add_row(
-            str(number),
-            Text(printable(one.farm) or "—", style="bold"),
-            Text(printable(one.netname)),
-            Text(f"{one.scheduler}:{one.port}"),
-            ", ".join(one.found),
-            silent,
-        )
-    return table
 
 
 def _json(membership: Membership, offer: Offer) -> dict[str, object]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import rich_click as click
 
@@ -10,7 +11,12 @@ from farm import command
 from farm.cli.output import end_with_reader, out
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.instance import Instance
 from farm.printable import printable, without_sequences
+from farm.workstation.join.iceccd import SYSTEM_LOG, user_daemon
+from farm.workstation.membership import Membership, joined
+
+JOURNAL = "iceccd's log is in the journal: journalctl -u iceccd"
 
 
 @click.command()
@@ -21,15 +27,24 @@ from farm.printable import printable, without_sequences
 )
 @click.pass_obj
 def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
-    """Show the log of SERVICE, or list all logs."""
-    known = {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
+    """Show the log of SERVICE, or list all logs: of a farm's services on its server, of iceccd where it was joined."""
+    member = joined() if home.directory is None and not Instance.path(home).exists() else None
+    known = _of_member(member) if member else _of_services(home)
     if service is None:
         for name, path in known.items():
             out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
         if not known:
-            out.print(f"There are no logs in {home.logs}: the farm has not been up yet.", markup=False, soft_wrap=True)
+            none = f"There are no logs in {home.logs}: the farm has not been up yet."
+            out.print(JOURNAL if member else none, markup=False, soft_wrap=True)
         return
     if service not in known:
+        if member:
+            raise FarmError(
+                f"There is no log of {printable(service)} on this machine.",
+                f"Services of farm {printable(member.farm)} run on its server {member.scheduler}; this machine runs "
+                "iceccd alone.",
+                f"On the server: farm logs {printable(service)}. Here: {'farm logs iceccd' if known else JOURNAL}",
+            )
         raise UsageError(
             f"There is no log {service}.", f"There are: {', '.join(known) or 'none'}.", "List the logs: farm logs"
         )
@@ -45,6 +60,16 @@ def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
         for line in command.output(argv):
             out.file.write(_shown(line))
             out.file.flush()
+
+
+def _of_services(home: Home) -> dict[str, Path]:
+    return {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
+
+
+def _of_member(member: Membership) -> dict[str, Path]:
+    """The log of the iceccd with which this machine has joined a farm, where that writes a file."""
+    path = user_daemon().log if member.how == "user" else SYSTEM_LOG
+    return {"iceccd": path} if path.is_file() else {}
 
 
 def _shown(line: bytes) -> str:

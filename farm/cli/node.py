@@ -12,11 +12,11 @@ import rich_click as click
 from rich.table import Table
 from rich.text import Text
 
-from farm.cli.attach_options import attach_options
+from farm.cli.attach_options import Sought, attach_options
 from farm.cli.lazy import LazyGroup
 from farm.cli.next_boot import NextBoot, next_boot, settings_table
 from farm.cli.output import out, show_json
-from farm.cli.status import load, nodes_table, plain_table, stage_text, state_text
+from farm.cli.status import look, nodes_table, plain_table, stage_text, state_text
 from farm.errors import FarmError
 from farm.errors.hints import hint
 from farm.home import Home
@@ -119,9 +119,9 @@ def node() -> None:
 @attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print the nodes as JSON (docs/status-json.md).")
 @click.pass_obj
-def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def list_nodes(home: Home, sought: Sought, as_json: bool) -> None:
     """List the nodes and their boot stages."""
-    status = load(home, scheduler, netname)
+    status = look(home, sought.choice(home))
     require_nodes(status)
     if as_json:
         show_json({"schema": STATUS_SCHEMA, "nodes": msgspec.to_builtins(status.nodes)})
@@ -138,14 +138,15 @@ def list_nodes(home: Home, scheduler: str | None, netname: str | None, as_json: 
 @attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print the node as JSON (docs/status-json.md).")
 @click.pass_obj
-def show(home: Home, name: str, scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def show(home: Home, name: str, sought: Sought, as_json: bool) -> None:
     """Show one node: its state, why it is idle, and the stages of its boot. NODE: name, MAC or address."""
-    status = load(home, scheduler, netname)
+    choice = sought.choice(home)
+    status = look(home, choice)
     require_nodes(status)
     nodes = everyone(status)
     found, now = pick(nodes, name), time.time()
     idle = idle_reason(found, nodes, status, now)
-    boots = next_boot(home, found, status.images) if status.farm and not (scheduler or netname) else None
+    boots = next_boot(home, found, status.images) if choice.how == "home" else None
     if as_json:
         more = {"idle": idle, "next_boot": boots}
         show_json({"schema": STATUS_SCHEMA, "node": {**msgspec.to_builtins(found), **msgspec.to_builtins(more)}})
@@ -174,7 +175,7 @@ def _facts(found: NodeStatus, idle: Idle | None, boots: NextBoot | None, now: fl
         facts += _images(found, boots)
         facts.append(("fetched", f"{size(found.fetched)} for booting"))
     if found.host:
-        facts += _host(found.host)
+        facts += _host(found.host, ours=bool(found.mac))
     if found.compile and found.compile.agent:
         facts += _iceccd(found.compile.agent)
     if offer := offer_words(found):
@@ -200,13 +201,18 @@ def _images(found: NodeStatus, boots: NextBoot | None) -> list[tuple[str, str | 
     return facts
 
 
-def _host(host: HostStatus) -> list[tuple[str, str | Text]]:
+def _host(host: HostStatus, ours: bool) -> list[tuple[str, str | Text]]:
+    """What the scheduler tells; what has ended is counted on a farm's server alone (``ours``)."""
     features = f" ({' '.join(host.features)})" if host.features else ""
+    jobs, requested = f"{host.jobs_running} running", f"{host.jobs_pending} waiting"
+    if ours:
+        jobs += f", {host.jobs_done} done, {host.jobs_failed} failed"
+        requested = f"{host.jobs_submitted}, {requested}, {host.jobs_local} compiled locally"
     slots = f"{host.slots}, load {host.load / 10:.0f}%, speed {host.speed:.0f}"
     return [
         ("slots", slots if host.online else "none: not logged in to the scheduler"),
-        ("jobs", f"{host.jobs_running} running, {host.jobs_done} done, {host.jobs_failed} failed"),
-        ("requested", f"{host.jobs_submitted}, {host.jobs_pending} waiting, {host.jobs_local} compiled locally"),
+        ("jobs", jobs),
+        ("requested", requested),
         *([("canary", CANARY_TEXTS[host.canary])] if host.canary else []),
         ("daemon", f"{host.platform}, protocol {host.protocol}{features}"),
     ]

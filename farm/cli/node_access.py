@@ -9,6 +9,7 @@ import rich_click as click
 
 from farm.cli.node import find_node
 from farm.cli.output import err, out
+from farm.cli.server_only import server_instance
 from farm.cli.status import load
 from farm.command import find
 from farm.errors import FarmError
@@ -16,7 +17,6 @@ from farm.home import Home
 from farm.instance import Instance, VirtualMachine
 from farm.nodes import ssh
 from farm.nodes.power import AT_ONCE, PAUSE, POWER_WORDS, PowerOrder, batches, for_each, power, who_sits_there
-from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus
 from farm.view.wording import count
 from farm.virtual.qemu import console_socket
@@ -70,8 +70,8 @@ def require_idle(nodes: Sequence[NodeStatus], order: PowerOrder) -> None:
 @click.pass_obj
 def ssh_(home: Home, name: str, command: tuple[str, ...]) -> None:
     """Open a root shell on NODE, or run COMMAND there, with the farm's own key."""
-    require_root("farm node ssh")
-    argv = ssh.argv(home, Instance.load(home), reachable(home, name).address, list(command))
+    instance = server_instance(home, "farm node ssh")
+    argv = ssh.argv(home, instance, reachable(home, name).address, list(command))
     os.execv(find(argv[0]), argv)
 
 
@@ -114,8 +114,7 @@ def _order(
 ) -> None:
     if everyone == bool(names):
         raise click.UsageError("Name nodes, or give --all.")
-    require_root(f"farm node {order}")
-    instance = Instance.load(home)
+    instance = server_instance(home, f"farm node {order}")
     status = load(home)
     nodes = (
         [node for node in status.nodes if node.verified] if everyone else [find_node(status, name) for name in names]
@@ -142,7 +141,7 @@ def _order(
 @click.pass_obj
 def console(home: Home, name: str) -> None:
     """Open the serial console of a virtual machine; leave it with Ctrl-]."""
-    require_root("farm node console")
+    server_instance(home, "farm node console")
     machine, _ = virtual_machine(home, name, "console")
     socket = console_socket(home, machine.name)
     if not socket.exists():

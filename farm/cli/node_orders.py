@@ -12,17 +12,17 @@ import rich_click as click
 from msgspec import Struct
 from rich.text import Text
 
-from farm.attach import Action
-from farm.attach.choice import attachment
-from farm.cli.attach_options import attach_options
+from farm.attach import Action, Attachment
+from farm.choice import AttachTarget
+from farm.cli.attach_options import Sought, attach_options
 from farm.cli.node import pick
 from farm.cli.output import Drawing, draws, err, error_json, out, show_error, show_json
+from farm.cli.server_only import server_instance
 from farm.cli.watching import Watch, watching
 from farm.errors import FarmError, PartialError
 from farm.home import Home
 from farm.instance import Instance
 from farm.nodes.drain import DRAIN_SECONDS, Then, drain_node
-from farm.serve.preflight import require_root
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.virtual import namespace
@@ -71,12 +71,12 @@ def carried_out(action: Action, before: NodeStatus, live: Live) -> bool:
 @attach_options
 @json_option
 @click.pass_obj
-def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def block(home: Home, names: tuple[str, ...], sought: Sought, as_json: bool) -> None:
     """Send nodes away from the scheduler and refuse their log-in, until they are unblocked or the scheduler ends.
 
     Their running jobs are lost to the farm, and the submitters compile them. To let jobs end first, drain the nodes.
     """
-    asyncio.run(_give(home, "block", names, scheduler, netname, as_json))
+    _order(home, "block", names, sought, as_json)
 
 
 @click.command()
@@ -84,9 +84,9 @@ def block(home: Home, names: tuple[str, ...], scheduler: str | None, netname: st
 @attach_options
 @json_option
 @click.pass_obj
-def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def unblock(home: Home, names: tuple[str, ...], sought: Sought, as_json: bool) -> None:
     """Let blocked or drained nodes log in again, which they try within a minute. Cancels a running drain."""
-    asyncio.run(_give(home, "unblock", names, scheduler, netname, as_json))
+    _order(home, "unblock", names, sought, as_json)
 
 
 @click.command()
@@ -94,9 +94,9 @@ def unblock(home: Home, names: tuple[str, ...], scheduler: str | None, netname: 
 @attach_options
 @json_option
 @click.pass_obj
-def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def kick(home: Home, names: tuple[str, ...], sought: Sought, as_json: bool) -> None:
     """Cut the nodes' connections to the scheduler; they log in again within a minute."""
-    asyncio.run(_give(home, "kick", names, scheduler, netname, as_json))
+    _order(home, "kick", names, sought, as_json)
 
 
 @click.command()
@@ -112,14 +112,17 @@ def kick(home: Home, names: tuple[str, ...], scheduler: str | None, netname: str
     help="Seconds to wait for running jobs.",
 )
 @click.option(
-    "--then", type=click.Choice(get_args(Then)), default="block", show_default=True, help="Action after the last job."
+    "--then",
+    type=click.Choice(get_args(Then)),
+    default="block",
+    show_default=True,
+    help="Action after the last job.",
 )
 @click.pass_obj
 def drain(
     home: Home,
     names: tuple[str, ...],
-    scheduler: str | None,
-    netname: str | None,
+    sought: Sought,
     as_json: bool,
     patience: float,
     then: str,
@@ -129,23 +132,23 @@ def drain(
     The scheduler takes up to 70 seconds to stop assigning jobs. Ctrl-C cancels the drain; `farm node unblock` removes
     the block.
     """
-    if scheduler is not None or netname is not None:
+    if sought.scheduler is not None or sought.netname is not None:
         raise FarmError(
             "A node can be drained only in a farm, not at any scheduler.",
             "icecream has no command for this; a farm keeps its scheduler from connecting to the node.",
             "On the farm's server: farm node drain NODE. Or end its jobs, which the submitters then compile: "
             "farm node block NODE --scheduler HOST",
         )
-    require_root("farm node drain")
-    instance = Instance.load(home)
+    instance = server_instance(home, "farm node drain")
     namespace.reenter(instance, home)
     asyncio.run(_drain(home, instance, names, as_json, patience, cast(Then, then)))
 
 
-async def _give(
-    home: Home, action: Action, names: Sequence[str], scheduler: str | None, netname: str | None, as_json: bool
-) -> None:
-    attached = await attachment(home, scheduler, netname)
+def _order(home: Home, action: Action, names: Sequence[str], sought: Sought, as_json: bool) -> None:
+    asyncio.run(_give(sought.choice_for_orders(home).attach(home), action, names, as_json))
+
+
+async def _give(attached: Attachment, action: Action, names: Sequence[str], as_json: bool) -> None:
     async with watching(attached) as watch:
         outcomes = await _all(watch, action, names, lambda found: attached.act(action, found), as_json)
     _conclude(action, outcomes, as_json)
@@ -155,7 +158,7 @@ async def _drain(
     home: Home, instance: Instance, names: Sequence[str], as_json: bool, patience: float, then: Then
 ) -> None:
     with _progress() as report:
-        async with watching(await attachment(home, None, None)) as watch:
+        async with watching(AttachTarget(how="home").attach(home)) as watch:
             action: Action = "drain" if then == "block" else then
             outcomes = await _all(
                 watch,

@@ -10,10 +10,10 @@ import rich_click as click
 
 from farm.cli.node_access import virtual_machine
 from farm.cli.output import err, out, show_json
+from farm.cli.server_only import server_instance
 from farm.command import find
 from farm.errors import FarmError
 from farm.home import Home
-from farm.serve.preflight import require_root
 from farm.virtual.keyboard import chords, named_chord, press
 from farm.virtual.qemu import qmp_socket, vnc_socket
 from farm.virtual.qmp import Qmp
@@ -40,7 +40,7 @@ def screen(home: Home, name: str, file: Path | None, vnc: bool, port: int | None
         raise click.UsageError("--vnc shows the screen, and saves no picture: leave out FILE.png and --json.")
     if port is not None and not vnc:
         raise click.UsageError("--port is for --vnc.")
-    require_root("farm node screen")
+    server_instance(home, "farm node screen")
     machine, number = virtual_machine(home, name, "screen")
     if vnc:
         _offer(machine.name, vnc_socket(home, machine.name), port or VNC_PORT + number)
@@ -105,7 +105,7 @@ def _require_listener(name: str, path: Path) -> None:
 def type_(home: Home, name: str, words: tuple[str, ...], keys: bool, enter: bool) -> None:
     """Type TEXT on the keyboard of a virtual machine, which has a US layout."""
     pressed = [named_chord(word) for word in words] if keys else chords(" ".join(words))
-    require_root("farm node type")
+    server_instance(home, "farm node type")
     machine, _ = virtual_machine(home, name, "keyboard")
     with Qmp(machine.name, qmp_socket(home, machine.name)) as connection:
         press(connection, [*pressed, *([("ret",)] if enter else [])])

@@ -12,12 +12,11 @@ from rich.text import Text
 
 from farm.cli.node import find_node, require_nodes
 from farm.cli.output import error_json, out, show_error, show_json
+from farm.cli.server_only import server_instance
 from farm.cli.status import load
 from farm.errors import FarmError, PartialError
 from farm.home import Home
-from farm.instance import Instance
 from farm.nodes.screens import ScreenOrder, check_text, order, require_screen
-from farm.serve.preflight import require_root
 from farm.view.status import NodeStatus
 
 AT_ONCE = 16
@@ -47,8 +46,8 @@ def message(home: Home, words: tuple[str, ...], everyone: bool, as_json: bool) -
     if everyone == bool(names):
         raise click.UsageError("Name nodes and then the text, or give --all and the text alone.")
     check_text(text)
-    require_root("farm node message")
-    instance, nodes = Instance.load(home), _chosen(home, names, everyone)
+    instance = server_instance(home, "farm node message")
+    nodes = _chosen(home, names, everyone)
     outcomes = _each(nodes, lambda node: order(home, instance, node, "message", text))
     for outcome in outcomes:
         if not as_json and outcome.error is None:
@@ -64,8 +63,8 @@ def message(home: Home, words: tuple[str, ...], everyone: bool, as_json: bool) -
 @click.pass_obj
 def logout(home: Home, names: tuple[str, ...], yes: bool, as_json: bool) -> None:
     """End the sessions at nodes, there and on their server; what is not saved there is lost."""
-    require_root("farm node logout")
-    instance, nodes = Instance.load(home), _chosen(home, names, everyone=False)
+    instance = server_instance(home, "farm node logout")
+    nodes = _chosen(home, names, everyone=False)
     if not yes:
         _ask(nodes)
     outcomes = _each(nodes, lambda node: order(home, instance, node, "logout"))

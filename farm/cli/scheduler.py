@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from farm.attach.choice import attachment
-from farm.cli.attach_options import attach_options
+from farm.choice import AttachTarget
+from farm.cli.attach_options import Sought, attach_options
 from farm.cli.node import everyone
 from farm.cli.output import out, show_json
 from farm.cli.status import load
@@ -68,18 +68,19 @@ def _features(hosts: Iterable[HostStatus]) -> Counter[str]:
 @attach_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/status-json.md).")
 @click.pass_context
-def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool) -> None:
+def scheduler(ctx: click.Context, sought: Sought, as_json: bool) -> None:
     """Show the scheduler, its network, rivals and daemons, and blocked names.
 
     Exits with 3 if the scheduler is down or another one answers for the same network.
     """
     home: Home = ctx.obj
-    if scheduler is None and netname is None:
+    choice = sought.choice(home)
+    if choice.how == "home":
         status = load(home)
         since = (service.since for service in status.services if service.name == "scheduler" and service.up)
         report = summarize(status, next(since, 0.0))
     else:
-        report = asyncio.run(_look(home, scheduler, netname))
+        report = asyncio.run(_look(home, choice))
     if as_json:
         show_json(msgspec.to_builtins(report, str_keys=True))
     else:
@@ -87,14 +88,13 @@ def scheduler(ctx: click.Context, scheduler: str | None, netname: str | None, as
     ctx.exit(0 if report.scheduler.up and not report.scheduler.rivals else EXIT_SCHEDULER_DOWN)
 
 
-async def _look(home: Home, scheduler: str | None, netname: str | None) -> SchedulerReport:
+async def _look(home: Home, choice: AttachTarget) -> SchedulerReport:
     """Of any scheduler; what it does not tell its monitors it tells whoever looks for schedulers."""
-    host, port = await discovery.resolve(scheduler, netname)
-    attached = await attachment(home, f"{host}:{port}", None)
+    host, port = choice.host, choice.port
     status, own, found = await asyncio.gather(
-        attached.status(), discovery.discover(port, NEARBY_SECONDS, host), discovery.discover(port)
+        choice.attach(home).status(), discovery.discover(port, NEARBY_SECONDS, host), discovery.discover(port)
     )
-    name, started = (own[0].netname, own[0].started) if own else (netname or "", 0)
+    name, started = (own[0].netname, own[0].started) if own else (choice.netname, 0)
     rivals = tuple(discovery.rivals([*own, *found], host, name)) if own else ()
     known = replace(status.scheduler, netname=name, rivals=rivals)
     return summarize(replace(status, scheduler=known), float(started))

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.api.answers import MAX_LOG_INS
-from farm.attach.choice import attached
+from farm.choice import remembering
 from farm.cli.history import span
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.node import require_nodes
@@ -52,7 +52,11 @@ def list_sessions(home: Home, past: bool, since: float | None, failed: bool, lim
     """List the machines at which people log in: who is there, since when, on which server."""
     now = time.time()
     if past:
-        found = asyncio.run(attached(home).log_ins(MAX_LOG_INS, 0.0 if since is None else now - since))
+        found = asyncio.run(
+            remembering(home, "log-ins", "farm session list --history").log_ins(
+                MAX_LOG_INS, 0.0 if since is None else now - since
+            )
+        )
         _tell_past([each for each in found if each.failed or not failed][:limit], now, as_json)
         return
     if since is not None or failed:

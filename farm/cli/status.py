@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.api.client import fetch_status
-from farm.attach.choice import attachment, instance_here
-from farm.cli.attach_options import attach_options
+from farm.choice import AttachTarget, instance_here
+from farm.cli.attach_options import Sought, attach_options
 from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
 from farm.home import Home
@@ -41,13 +41,11 @@ STAGE_STYLES = {
 """How a stage is shown; those on the way are yellow."""
 
 
-def load(home: Home, scheduler: str | None = None, netname: str | None = None) -> Status:
-    """The status of the farm, or of the scheduler that the options mean.
+def load(home: Home) -> Status:
+    """The status of the home's farm: from farmd, or without it what supervisord says.
 
-    The farm's is from farmd, or without it what supervisord says. Raises FarmError, also when the farm is not up.
+    Raises FarmError, also when the farm is not up.
     """
-    if scheduler is not None or netname is not None:
-        return asyncio.run(_look(home, scheduler, netname))
     instance = instance_here(home)
     try:
         return fetch_status(home)
@@ -56,8 +54,9 @@ def load(home: Home, scheduler: str | None = None, netname: str | None = None) -
         return build(farm, instance, farmd_why=error.what)
 
 
-async def _look(home: Home, scheduler: str | None, netname: str | None) -> Status:
-    return await (await attachment(home, scheduler, netname)).status()
+def look(home: Home, choice: AttachTarget) -> Status:
+    """The status of what a command looks at. Raises FarmError."""
+    return load(home) if choice.how == "home" else asyncio.run(choice.attach(home).status())
 
 
 def state_text(node: NodeStatus) -> Text:
@@ -94,7 +93,9 @@ def services_table(status: Status, now: float) -> Table:
 
 
 def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
-    """The nodes: how far each has come, and what it does."""
+    """The nodes: how far each has come, and what it does; of daemons at any scheduler what that tells of them."""
+    if not any(node.mac for node in nodes):
+        return _daemons_table(nodes)
     now = time.time()
     desks = any(node.session for node in nodes)
     screen = [">FREE", "SCREEN"] if desks else []
@@ -114,6 +115,20 @@ def nodes_table(nodes: Sequence[NodeStatus]) -> Table:
             Text("other", style="yellow") if node.outdated else Text("current" if node.image else "", style="dim"),
             *([Text(memory_left(node)), _screen_and_kind(node, now)] if desks else []),
         )
+    return table
+
+
+def _daemons_table(nodes: Sequence[NodeStatus]) -> Table:
+    table = plain_table("NODE", "STATE", "ADDRESS", ">JOBS", ">LOAD", ">SPEED", "PLATFORM")
+    table.columns[0].no_wrap = True
+    for node in nodes:
+        host = node.host if node.host and node.host.online else None
+        told = (
+            (f"{host.load / 10:.0f}%", f"{host.speed:.0f}" if host.speed else "", host.platform)
+            if host
+            else ("", "", "")
+        )
+        table.add_row(Text(node.name), state_text(node), Text(node.address), jobs_beside(node), *map(Text, told))
     return table
 
 
@@ -192,14 +207,15 @@ def view(status: Status, now: float) -> RenderableType:
 @click.option("--json", "as_json", is_flag=True, help="Print the status as JSON (docs/status-json.md).")
 @click.option("--watch", is_flag=True, help="Show the status continuously, until Ctrl-C.")
 @click.pass_context
-def status(ctx: click.Context, scheduler: str | None, netname: str | None, as_json: bool, watch: bool) -> None:
+def status(ctx: click.Context, sought: Sought, as_json: bool, watch: bool) -> None:
     """Show the farm's services and nodes. Exits with 3 if there are problems."""
     home: Home = ctx.obj
-    now = load(home, scheduler, netname)
+    choice = sought.choice(home)
+    now = look(home, choice)
     if as_json:
         show_json(msgspec.to_builtins(now))
     elif watch:
-        _watch(now, lambda: load(home, scheduler, netname))
+        _watch(now, lambda: look(home, choice))
     else:
         out.print(view(now, time.time()))
     ctx.exit(WRONG if now.problems else 0)

@@ -45,8 +45,7 @@ def here(home: Home, root: Path = Path("/")) -> Here:
             return Here(Place.WORKSTATION, f"This is a workstation of farm {found.farm} ({path}).", found)
     return Here(
         Place.UNKNOWN,
-        "This machine belongs to no farm, so its iceccd's own settings are used. Make it a server with `farm up`, or a "
-        "workstation with `farm join`.",
+        "This machine has joined no farm, so its iceccd is examined as it is set up. To join one: farm join",
     )
 
 

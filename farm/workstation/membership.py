@@ -1,4 +1,4 @@
-"""Which farm this machine's compiler calls go to: that of its own server, or the one it has joined."""
+"""Which farm this machine's compiler calls go to: that of its own server, the one it has joined, or its iceccd's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYSTEM = Path("/etc/farm/workstation.json")
 SYSTEM_SOCKET = "/run/icecc/iceccd.socket"
 """Where icecc finds the daemon of the system; that of a user is at ``~/.iceccd.socket`` (client/main.cpp)."""
 
-How = Literal["server", "system", "user"]
+How = Literal["server", "system", "user", "icecream"]
 
 
 class Membership(Struct, frozen=True, kw_only=True):
@@ -35,7 +35,8 @@ class Membership(Struct, frozen=True, kw_only=True):
     socket: str = SYSTEM_SOCKET
     """The socket on which its iceccd answers."""
     how: How
-    """The farm's own server; joined by root, iceccd as a service; joined by a user, iceccd as a process of theirs."""
+    """The farm's own server; joined by root, iceccd as a service; joined by a user, iceccd as a process of theirs; or
+    nothing was joined, and the iceccd that runs here is used as it is."""
     api: str = ""
     """Where farmd answers over HTTP; empty when it does not, or is asked over its own socket."""
     joined: float = 0.0
@@ -73,21 +74,29 @@ def of_server(instance: Instance) -> Membership:
 
 
 def find(home: Home) -> Membership:
-    """The farm that runs here, else the one that this user has joined, else the one that root has joined.
+    """The farm that runs here, else the one that was joined, else the scheduler that this machine's iceccd uses.
 
     Raises FarmError when there is none.
     """
     if Instance.path(home).exists():
         return of_server(Instance.load(home))
-    for path in (user_file(), SYSTEM):
-        found = load(path)
-        if found is not None:
-            return found
+    if found := joined():
+        return found
+    from farm.workstation import plain_icecream  # most machines that build have joined, and need none of it
+
+    if found := plain_icecream.membership(os.environ):
+        return found
     raise FarmError(
-        "This machine belongs to no farm.",
-        f"No farm is up here, and neither {user_file()} nor {SYSTEM} exists.",
-        "Join one: farm join (on a server: sudo farm up)",
+        "This machine belongs to no farm, and no iceccd answers here.",
+        f"No farm is up here, neither {user_file()} nor {SYSTEM} exists, and icecc would find no daemon.",
+        "Join a farm or any icecream scheduler: farm join. Or start the iceccd that is installed: "
+        "sudo systemctl start iceccd. On a server: sudo farm up",
     )
+
+
+def joined() -> Membership | None:
+    """The farm that this user has joined, else the one that root has joined, else None. Raises FarmError."""
+    return next(filter(None, map(load, (user_file(), SYSTEM))), None)
 
 
 def load(path: Path) -> Membership | None:

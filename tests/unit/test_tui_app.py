@@ -38,6 +38,19 @@ async def test_overview_says_how_much_is_going_on() -> None:
     assert "3 jobs wait while 1 node is idle (passed-over): node-a2." in text
 
 
+async def test_a_scheduler_without_a_farm_has_no_tabs_that_need_one() -> None:
+    async with running(FakeAttachment(is_farm=False), view="boot") as (app, pilot):
+        assert app.view.TITLE == "Overview"
+        assert not [word for word in ("Boot", "Sessions") if word in screen(app).splitlines()[1]]
+        assert "7 Scheduler" in screen(app).splitlines()[1], "the others keep their numbers"
+        await press(app, pilot, "5", "6")
+        assert app.view.TITLE == "Builds"
+        await press(app, pilot, "L")
+        assert app.view.TITLE == "Scheduler"
+        await press(app, pilot, "L")
+        assert app.view.TITLE == "Overview"
+
+
 @pytest.mark.parametrize("size", [(40, 10), (20, 4), (80, 24), (160, 50)])
 async def test_every_view_at_every_size(size: tuple[int, int]) -> None:
     async with running(size=size) as (app, pilot):

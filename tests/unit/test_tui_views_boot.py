@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farm.view.boot import Span, hanging, spans, usual
-from farm.view.live import Live
 from farm.view.status import CompileStatus, NodeStatus
 from farm.watch.events import BOOT_STAGES
 from farm.watch.events import Stage as BootStage
@@ -146,17 +145,6 @@ async def test_shows_machines_by_stage() -> None:
         assert "node-b1" == (app.shown.chosen and app.shown.chosen.name)
         await pilot.press("enter")
         assert isinstance(app.screen, NodeDetail)
-
-
-async def test_a_scheduler_without_a_farm_has_no_machines() -> None:
-    live = Live()
-    bare = fixtures.overview()
-    nodes = [node for node in fixtures.nodes() if not node.mac]
-    live.apply(replace(fixtures.snapshot(), overview=replace(bare, farm=""), nodes=nodes))
-    app = Stage(BootView, fixtures.FakeAttachment(), live)
-    async with app.run_test(size=(120, 16)) as pilot:
-        await pilot.pause()
-        assert "no machines: boots are known only in a farm" in app.text()
 
 
 def test_a_machine_without_the_role_compile_does_not_hang_for_want_of_a_login() -> None:

@@ -286,8 +286,9 @@ class FakeAttachment:
         *,
         actions: Iterable[Action] = ACTIONS,
         title: str = "farm lab",
+        is_farm: bool = True,
     ) -> None:
-        self.title = title
+        self.title, self.is_farm = title, is_farm
         self.actions = frozenset(actions)
         self.done: list[tuple[str, str]] = []
         """Action and node, or ``switch`` and image."""

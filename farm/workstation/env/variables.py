@@ -140,7 +140,12 @@ def survey_patiently(membership: Membership, say: Callable[[str], None]) -> Slot
     return slots
 
 
-_START = {"server": "sudo farm up", "system": "sudo farm join {}", "user": "farm join {}"}
+_START = {
+    "server": "sudo farm up",
+    "system": "sudo farm join {}",
+    "user": "farm join {}",
+    "icecream": "sudo systemctl start iceccd",
+}
 
 
 def uses_ccache(environment: Mapping[str, str]) -> bool:

@@ -33,6 +33,8 @@ UNIT = "farm-iceccd.service"
 SYSTEMD = Path("/run/systemd/system")
 """There when systemd is process 1 (sd_booted(3))."""
 INIT_SCRIPTS = Path("/etc/init.d")
+SYSTEM_LOG = Path("/var/log/iceccd.log")
+"""Of the distribution's service, where its start script has it write a file."""
 START_SECONDS = 15.0
 
 
@@ -81,7 +83,7 @@ class SystemService(Struct, frozen=True):
             raise FarmError(
                 "iceccd does not answer.",
                 f"The service {self.name} was started, but does not listen on {SYSTEM_SOCKET}.",
-                f"Look at its log: /var/log/iceccd.log, or journalctl -u {self.name}",
+                f"Look at its log: {SYSTEM_LOG}, or journalctl -u {self.name}",
             )
 
     def stop(self) -> None:

@@ -21,6 +21,7 @@ BY_HAND = {
     "server": "sudo farm doctor --fix --only environment",
     "system": "sudo systemctl restart iceccd",
     "user": "farm doctor --fix --only environment",
+    "icecream": "sudo systemctl restart iceccd",
 }
 
 
