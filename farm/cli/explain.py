@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import rich_click as click
@@ -14,35 +13,37 @@ from rich.console import Console
 from rich.text import Text
 
 from farm import command
+from farm.cli.explain_file import explain_one_file
+from farm.cli.explained_views import LONGEST_SHOWN, OUTCOMES, call_json, reason_json, show_call, show_causes
 from farm.cli.output import err, out, show_json
 from farm.errors import FarmError, UsageError
-from farm.errors.hints import hint
 from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable
-from farm.view.wording import count, duration, milliseconds, size
+from farm.view.wording import count, duration
 from farm.virtual import namespace
 from farm.workstation import membership
 from farm.workstation.explain import explained_calls as core
 from farm.workstation.explain.icecc_log import Call, CallOutcome, LoggedCause
 from farm.workstation.explain.last_run import LastRun
 from farm.workstation.explain.one_call import Trial, explain_call
-from farm.workstation.explain.reasons import GROUPS, REASONS, find
+from farm.workstation.explain.reasons import GROUPS, REASONS
 from farm.workstation.run.execution import given_environment, leave, shell_code, working_folder
 from farm.workstation.run.watched_run import as_user, sudo_caller
 
-LONGEST_SHOWN = 300
-"""Letters of a line of evidence."""
-OUTCOMES = {
-    CallOutcome.NODE: "on a node",
-    CallOutcome.HERE: "here",
-    CallOutcome.AGAIN: "here after a node",
-    CallOutcome.NOWHERE: "not compiled",
-    CallOutcome.UNFINISHED: "unfinished",
-}
+
+class WordsAfterDashes(click.RichCommand):
+    """Remembers whether its words were set apart by --: then they are a command, even if there is one word."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse them, -- included."""
+        dashes = "--" in args
+        rest = super().parse_args(ctx, args)
+        ctx.params["dashes"] = dashes
+        return rest
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=WordsAfterDashes, context_settings={"allow_interspersed_args": False})
 @click.option("--last", "of_last", is_flag=True, help="Explain all calls of the last `farm run`.")
 @click.option("--all", "each", is_flag=True, help="With --last: list every call.")
 @click.option("--reason", metavar="CODE", default="", help="With --last: list the calls with this reason.")
@@ -52,7 +53,7 @@ OUTCOMES = {
 @click.option("--evidence", is_flag=True, help="Show icecc's log of each call.")
 @click.option("--list", "listing", is_flag=True, help="List all reasons and their codes.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON (docs/explain.md).")
-@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[-- COMMAND...]")
+@click.argument("argv", nargs=-1, type=click.UNPROCESSED, metavar="[FILE | -- COMMAND...]")
 @click.pass_obj
 def explain(
     home: Home,
@@ -64,8 +65,11 @@ def explain(
     listing: bool,
     as_json: bool,
     argv: tuple[str, ...],
+    dashes: bool,
 ) -> None:
-    """Explain where a compiler call ran, and why not on a node.
+    """Explain why a file of the last build was slow, was compiled here, or failed; or where a command's calls ran.
+
+    FILE is the end of its path: farm explain src/foo.c
 
     COMMAND is one compiler call of a build. Its output and exit code are passed on, and the explanation goes to
     standard error: farm explain -- gcc -c foo.c
@@ -76,13 +80,15 @@ def explain(
         _list(as_json)
     elif of_last and not argv:
         _last(home, CallFilter(each, reason, part), evidence, as_json)
+    elif len(argv) == 1 and not (dashes or of_last or each or reason or part):
+        explain_one_file(home, argv[0], evidence, as_json)
     elif argv and not (of_last or each or reason or part):
         leave(_one(home, argv, evidence, as_json))
     else:
         raise UsageError(
-            "Nothing to explain: name a command.",
-            "farm explain needs either a command after --, or --last.",
-            "Try: farm explain -- gcc -c foo.c, or: farm explain --last",
+            "Nothing to explain: name a file or a command.",
+            "farm explain needs a file of the last build, a command after --, or --last.",
+            "Try: farm explain foo.c, or: farm explain -- gcc -c foo.c, or: farm explain --last",
         )
 
 
@@ -108,7 +114,7 @@ class CallFilter(msgspec.Struct, frozen=True):
 
 def _list(as_json: bool) -> None:
     if as_json:
-        groups = {title: [_reason(LoggedCause(each.code)) for each in group] for title, group in GROUPS.items()}
+        groups = {title: [reason_json(LoggedCause(each.code)) for each in group] for title, group in GROUPS.items()}
         show_json({"schema": 1, "reasons": groups})
         return
     for title, group in GROUPS.items():
@@ -135,8 +141,8 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
             "schema": 1,
             "command": list(argv),
             "exit": shell_code(code),
-            "reason": _reason(uncalled) if uncalled else None,
-            "calls": [_json(call, names, evidence) for call in calls],
+            "reason": reason_json(uncalled) if uncalled else None,
+            "calls": [call_json(call, names, evidence) for call in calls],
             "tried": msgspec.to_builtins(trials),
             "nodes": msgspec.to_builtins(nodes),
         }
@@ -144,9 +150,9 @@ def _one(home: Home, argv: tuple[str, ...], evidence: bool, as_json: bool) -> in
         return code
     if uncalled:
         err.print(Text.assemble(("farm: ", "bold"), f"icecc was not called by {printable(argv[0], LONGEST_SHOWN)}."))
-        _show_causes(err, (uncalled,))
+        show_causes(err, (uncalled,))
     for call in calls:
-        _show(err, call, names, evidence)
+        show_call(err, call, names, evidence)
     _show_trials(trials)
     _show_nodes(err, nodes)
     return code
@@ -166,7 +172,7 @@ def _last(home: Home, chosen: CallFilter, evidence: bool, as_json: bool) -> None
             "outcomes": _outcomes(calls),
             "reasons": msgspec.to_builtins(counted),
             "on": _per_node(calls, names),
-            "calls": [_json(call, names, evidence) for call in listed],
+            "calls": [call_json(call, names, evidence) for call in listed],
             "nodes": msgspec.to_builtins(nodes),
         }
         show_json(answer)
@@ -174,7 +180,7 @@ def _last(home: Home, chosen: CallFilter, evidence: bool, as_json: bool) -> None
     _heading(run, calls)
     if chosen.lists:
         for call in listed:
-            _show(out, call, names, evidence)
+            show_call(out, call, names, evidence)
         if not listed:
             out.print("No call matches.")
         return
@@ -218,19 +224,6 @@ def _per_node(calls: Iterable[Call], names: Mapping[str, str]) -> dict[str, int]
     return dict(sorted(counted.items()))
 
 
-def _reason(cause: LoggedCause) -> dict[str, str]:
-    reason = find(cause.code)
-    return {"code": reason.code, "sentence": reason.sentence, "mend": hint(reason.mend), "line": cause.line}
-
-
-def _json(call: Call, names: Mapping[str, str], evidence: bool) -> dict[str, Any]:
-    told: dict[str, Any] = msgspec.to_builtins(call)
-    del told["causes"]
-    if not evidence:
-        del told["evidence"]
-    return {**told, "node": names.get(call.host, ""), "reasons": [_reason(cause) for cause in call.causes]}
-
-
 def _heading(run: LastRun, calls: list[Call]) -> None:
     began = datetime.fromtimestamp(run.start).strftime("%Y-%m-%d %H:%M:%S")
     took = "" if run.end is None else f", took {duration(run.end - run.start)}"
@@ -245,51 +238,6 @@ def _heading(run: LastRun, calls: list[Call]) -> None:
     parts = [f"{counted[outcome]} {words}" for outcome, words in OUTCOMES.items() if counted[outcome]]
     calls_word = count(len(calls), "compiler call")
     out.print(f"{calls_word}: {', '.join(parts)}" if calls else "No compiler call reached icecc.")
-
-
-def _show(console: Console, call: Call, names: Mapping[str, str], evidence: bool) -> None:
-    """A call: where it ran, why, and how long it took."""
-    what = printable(call.file or call.command, LONGEST_SHOWN)
-    node = f"{printable(names[call.host])} ({printable(call.host)})" if call.host in names else printable(call.host)
-    match call.outcome:
-        case CallOutcome.NODE:
-            where = f"was compiled on {node}."
-        case CallOutcome.HERE:
-            where = "was not sent to a node."
-        case CallOutcome.AGAIN:
-            where = f"went to {node}, then was compiled here."
-        case CallOutcome.NOWHERE:
-            where = "was not compiled."
-        case CallOutcome.UNFINISHED:
-            where = "did not finish, as far as icecc's log shows."
-    console.print(Text.assemble(("farm: ", "bold"), f"{what} {where}"), soft_wrap=True)
-    if call.host:
-        console.print(Text(f"  {_figures(call)}", style="dim"), soft_wrap=True)
-    _show_causes(console, call.causes)
-    if evidence:
-        for line in call.evidence:
-            console.print(Text(f"    {printable(line, LONGEST_SHOWN)}", style="dim"), soft_wrap=True)
-
-
-def _figures(call: Call) -> str:
-    parts = [f"environment {size(call.environment_sent)} sent" if call.environment_sent else ""]
-    parts += [
-        f"source {size(call.sent)} sent" if call.sent else "",
-        f"object {size(call.got)} back" if call.got else "",
-    ]
-    parts += [f"{phase} {milliseconds(took)}" for phase, took in call.milliseconds.items()]
-    return ", ".join(part for part in parts if part)
-
-
-def _show_causes(console: Console, causes: Iterable[LoggedCause]) -> None:
-    for number, cause in enumerate(causes):
-        reason = find(cause.code)
-        also = "also " if number else ""
-        console.print(Text.assemble("  ", also, (reason.code, "cyan"), f"  {reason.sentence}"), soft_wrap=True)
-        if cause.line:
-            console.print(Text(f"    {printable(cause.line, LONGEST_SHOWN)}", style="dim"), soft_wrap=True)
-        if reason.mend:
-            console.print(Text.assemble(("  → ", "bold green"), hint(reason.mend)), soft_wrap=True)
 
 
 def _show_trials(trials: Iterable[Trial]) -> None:

@@ -37,7 +37,7 @@ from farm.workstation.env.variables import (
     uses_ccache,
 )
 from farm.workstation.explain import last_run
-from farm.workstation.explain.last_run import LastRun, icecc_settings, last_run_folder, legible
+from farm.workstation.explain.last_run import LastRun, icecc_settings, job_ends, last_run_folder, legible
 from farm.workstation.explain.reasons import machine
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.join.restart import renew, restart_or_say
@@ -230,7 +230,10 @@ def _recorded(
 
     def end(ran: Ran, kept: GivenBack | None) -> None:
         with contextlib.suppress(OSError), acting_as(command.user):
-            last_run.end(folder, replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names, kept=kept))
+            last_run.end(
+                folder,
+                replace(record, end=ran.ended, exit=ran.exit, nodes=ran.names, kept=kept, jobs=job_ends(ran.jobs)),
+            )
 
     logging = {**environment, "ICECC_DEBUG": "debug", "ICECC_LOGFILE": str(log)}
     try:

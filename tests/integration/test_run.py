@@ -104,7 +104,7 @@ def test_sudo_runs_the_command_as_the_caller(farm_with_node: Farm) -> None:
     assert (farm_with_node.sources / "mine.o").stat().st_uid == nobody.pw_uid
     assert "1 job on 1 node, 0 here" in done.stderr
     kept = [state / "farm", *(state / "farm").iterdir()]
-    assert len(kept) == 3
+    assert len(kept) == 4
     assert {(path.stat().st_uid, path.stat().st_mode & 0o077) for path in kept} == {(nobody.pw_uid, 0)}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from farm.api.client import fetch_status
 from farm.cli import cli
@@ -182,6 +183,36 @@ def test_two_runs_that_make_the_same_files_at_the_same_time(
         command = (0, 0)
         assert jobs == sum(event["ph"] == "X" and (event["pid"], event["tid"]) != command for event in events), events
     until(lambda: builds(history, "left", "right") == {"left": (3, 3), "right": (1, 1)}, "the history mixes two runs")
+
+
+def test_a_file_of_the_last_build_is_explained(farm: Farm, history: Callable[..., Any]) -> None:
+    """From icecc's log, what the scheduler told, and what the history remembers of the build before."""
+
+    def explain(*words: str) -> Result:
+        argv = ["--home", str(farm.home.directory), "explain", *words]
+        return CliRunner().invoke(cli, argv, env={"XDG_STATE_HOME": str(farm.state)})
+
+    (farm.sources / "linked.c").write_text("int main(void) { return 0; }\n")
+    script = "gcc -c broken.c; gcc -c part0.c -o part0.o; gcc linked.c -o linked"
+    wanted: Builds = {"explained": (2, 2)}
+    for _ in range(2):
+        farm.run("--name", "explained", "--", "sh", "-c", script, ICECC_PREFERRED_HOST="pc01")
+        until(lambda: builds(history, "explained") == wanted, "the build is not known")
+    told = explain("sources/part0.c").output
+    assert "part0.c was compiled on pc01 in " in told
+    assert "pc01 compiled it" in told
+    assert re.search(r"Build \d+ of explained \(.*\): it took .* on pc01", told), told
+    told = explain("broken.c").output
+    assert "broken.c went to pc01, then this machine did it again" in told
+    assert "compiler-output" in told
+    assert re.search(r"Build \d+ of explained \(.*\): it (failed on|went to) pc01", told), told  # who is heard first
+    assert "no-dash-c" in explain("./linked").output
+    found = json.loads(explain("--json", "part0.o").output)
+    assert [("part0.c", "pc01")] == [(each["call"]["file"], each["call"]["node"]) for each in found["calls"]]
+    assert ("explained", 1) == (found["run"]["name"], len(found["earlier"]))
+    missing = explain("make")
+    assert isinstance(missing.exception, FarmError)
+    assert "farm explain -- COMMAND" in missing.exception.fix
 
 
 def test_a_log_of_the_users_own_is_left_alone(farm: Farm, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import fcntl
 import os
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,12 +21,24 @@ from msgspec import Struct
 
 from farm.errors import NOT_JSON, FarmError
 from farm.home import write_atomic
+from farm.watch.activity import Job
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.membership import user_folder
 
 FILE = re.compile(r"run-[0-9a-f]+\.(?:json|log|lock)")
 LOG = re.compile(r"run-[0-9a-f]+\.log")
+MAX_JOBS = 5000
+"""Jobs of which is kept what the scheduler told."""
 OF_EARLIER_VERSIONS = "last-run.json"
+
+
+class JobEnd(Struct, frozen=True):
+    """What the scheduler told of a job, besides what icecc's log says."""
+
+    exit: int
+    """Of the compiler on the node."""
+    waited_ms: int
+    """Between the request and the begin."""
 
 
 class LastRun(Struct, frozen=True, kw_only=True):
@@ -49,6 +61,8 @@ class LastRun(Struct, frozen=True, kw_only=True):
     """Why the farm gave jobs back, asked as the run ended; None when it gave none, or nobody asked."""
     log: str = ""
     """Name of icecc's log, in the same folder; set by `begin`."""
+    jobs: Mapping[int, JobEnd] = {}
+    """By the scheduler's id: those that failed or waited, the longest first, within bounds."""
     name: str = ""
     """What the build is called in the farm's history."""
     schema: int = 1
@@ -76,6 +90,13 @@ class Begun(NamedTuple):
     log: Path
     """Empty; icecc is to write to it (ICECC_DEBUG=debug)."""
     lock: int
+
+
+def job_ends(jobs: Iterable[Job]) -> dict[int, JobEnd]:
+    """What is kept of a run's jobs on nodes."""
+    ends = {job.id: JobEnd(job.exit, round(job.waited * 1000)) for job in jobs}
+    kept = sorted(ends.items(), key=lambda each: (each[1].exit == 0, -each[1].waited_ms))[:MAX_JOBS]
+    return {id: end for id, end in kept if end.exit or end.waited_ms}
 
 
 def begin(folder: Path, run: LastRun) -> Begun:

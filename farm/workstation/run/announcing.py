@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import secrets
@@ -11,14 +10,12 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 
-from farm.errors import FarmError
 from farm.home import Home
+from farm.workstation import asking_farmd
 from farm.workstation.explain.last_run import legible
 from farm.workstation.membership import Membership
 
-TELLING_SECONDS = 2.0
 MAX_DEFAULT = 80
-TOKEN = "FARM_API_TOKEN"
 SHELLS = ("sh", "bash", "dash", "zsh")
 WORD = re.compile(r"[\w.+-]+")
 
@@ -54,7 +51,7 @@ class Announcer:
         self.id = secrets.token_hex(8)
         self._membership, self._home = membership, home
         self._name, self._text, self._claims = name, text, claims
-        self._token = environment.get(TOKEN, "")
+        self._environment = environment
         self._began = time.monotonic()
         self._told: set[int] = set()
         self._over = False
@@ -63,7 +60,7 @@ class Announcer:
     @property
     def able(self) -> bool:
         """Whether there is a farmd to tell."""
-        return self._membership.how == "server" or bool(self._membership.api and self._token)
+        return asking_farmd.within_reach(self._membership, self._environment)
 
     def news(self, jobs: Collection[int]) -> bool:
         """Whether farmd has yet to be told of any of these jobs."""
@@ -102,11 +99,4 @@ class Announcer:
             claims=self._claims,
             jobs=jobs,
         )
-        question = client.run_news(news)
-        with contextlib.suppress(FarmError):
-            if self._membership.how == "server":
-                client.ask(self._home, question, TELLING_SECONDS)
-            else:
-                client.ask_elsewhere(self._membership.api, self._token, question, TELLING_SECONDS)
-            return True
-        return False
+        return asking_farmd.ask(self._membership, self._home, self._environment, client.run_news(news)) is not None
