@@ -114,6 +114,20 @@ class Namespace:
         self, name: str, scheduler: str, *options: str, icecc_folder: Path | None = None
     ) -> subprocess.Popen[bytes]:
         """Start iceccd and wait until the scheduler at that address has it; it gets jobs some 3 s later."""
+        process = self.iceccd_behind_a_filter(name, scheduler, *options, icecc_folder=icecc_folder)
+
+        def listed() -> bool:
+            with contextlib.suppress(FarmError):
+                return name in [node.name for node in self.gather(list_nodes(scheduler, 8765))]
+            return False
+
+        until(listed, f"{name} is not logged in")
+        return process
+
+    def iceccd_behind_a_filter(
+        self, name: str, scheduler: str, *options: str, icecc_folder: Path | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Start iceccd and wait until it is connected; the scheduler's control port cannot be reached from here."""
         environments = self.folder / f"{name}-envs"
         environments.mkdir(exist_ok=True)
         shutil.chown(environments, "icecc", "icecc")
@@ -131,13 +145,7 @@ class Namespace:
             self.gather(poke(scheduler, 8765))
             return self._log_ins(name) > before
 
-        def listed() -> bool:
-            with contextlib.suppress(FarmError):
-                return name in [node.name for node in self.gather(list_nodes(scheduler, 8765))]
-            return False
-
         until(connected, f"{name} does not log in")
-        until(listed, f"{name} is not logged in")
         return process
 
     def _log_ins(self, name: str) -> int:

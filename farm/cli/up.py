@@ -49,10 +49,11 @@ def up(
     from farm.image.kinds import build_command
     from farm.serve.down import bring_down
     from farm.serve.images import outdated_images
-    from farm.serve.preflight import require_root
+    from farm.serve.preflight import require_root, require_server_package
     from farm.serve.up import Request, bring_up
 
     require_root("farm up")
+    require_server_package()
     if foreground:
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

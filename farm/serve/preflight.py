@@ -57,7 +57,6 @@ def require_server_package() -> None:
 
 def require_programs(virtual: bool, exports: Iterable[str]) -> None:
     """Raises FarmError that names all missing Debian packages at once; ``exports``: those that are to run."""
-    require_server_package()
     missing = []
     exporters = {program: package for export in chosen(exports) for program, package in export.programs.items()}
     for program in (*SERVER_PROGRAMS, *exporters, *(VIRTUAL_PROGRAMS if virtual else ())):

@@ -15,7 +15,7 @@ from tests.packaged_machines import APT, OLD_VERSION, SERVER, USER, Room, add_us
 
 CLIENT = "icecream-farm-client_*.deb"
 BOTH = "old/icecream-farm.deb", "old/icecream-farm-client.deb"
-NEW = "apt-get -qq install -y --no-download /packages/icecream-farm_*.deb /packages/icecream-farm-client_*.deb 2>&1"
+NEW = "apt-get -qq install -y /packages/icecream-farm_*.deb /packages/icecream-farm-client_*.deb 2>&1"
 SERVERS_ONLY = ("dnsmasq-base", "nginx", "vblade", "nbdkit", "qemu-system-x86", "squashfs-tools", "python3-venv")
 OURS = "find / -xdev -iname '*farm*' ! -path '/proc/*' ! -path '/packages*' ! -path '/var/lib/dpkg/*' ! -path '/home/*'"
 PIPX = """
@@ -164,7 +164,7 @@ def test_an_upgrade_touches_no_farm_and_no_build(lab: Room, desk_root: Path) -> 
 def test_removal_takes_the_farm_down_and_a_purge_leaves_nothing(lab: Room) -> None:
     run(lab.server, "apt-get -qq remove -y icecream-farm icecream-farm-client 2>&1")
 
-    assert "" == run(lab.server, "pgrep -f 'supervisord|nginx|dnsmasq|vblade|icecc'", check=False).stdout
+    assert "" == run(lab.server, "pgrep -f '[s]upervisord|[n]ginx|[d]nsmasq|[v]blade|[i]cecc'", check=False).stdout
     left = set(run(lab.server, OURS).stdout.split())
     assert "/etc/farm/farm.yaml" in left
     places = ("/etc/farm", "/etc/logrotate.d/icecream-farm", "/var/lib/farm", "/var/log/farm", "/run/farm")

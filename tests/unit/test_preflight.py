@@ -41,7 +41,7 @@ def test_a_developers_machine_is_told_how_to_become_a_server(monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "supervisor", None)
 
     with pytest.raises(FarmError, match="only the part of the farm that developers' machines need") as caught:
-        preflight.require_programs(True, ["aoe"])
+        preflight.require_server_package()
 
     assert "sudo apt-get install icecream-farm;" in caught.value.fix
 
