@@ -32,11 +32,12 @@ from tui.driver import DRIVERS
 from tui.garbage import KEY_ANSWER_SECONDS, Collector
 from tui.heading import Heading, Link
 from tui.help import HelpScreen, own_bindings
-from tui.job_detail import JobDetail
 from tui.jobs import JobsView
 from tui.keybar import KeyBar
+from tui.links import Follow, LinkLine
 from tui.node_detail import NodeDetail
 from tui.nodes import NodesView
+from tui.open_pages import open_target
 from tui.overview import OverviewView
 from tui.page import Page
 from tui.remembered import PreferenceMemory
@@ -68,7 +69,7 @@ PARTS: dict[str, type[DOMNode]] = {
     "a page of text": Page,
     "a detail": Detail,
     "a node": NodeDetail,
-    "a job": JobDetail,
+    "links": LinkLine,
     "a question": Confirm,
     "a choice of one": ChooseOne,
     "a choice of many": ChooseMany,
@@ -240,6 +241,14 @@ class FarmTop(App[None]):
     def on_detail_opened(self, event: Detail.Opened) -> None:
         """Draw it, also while the picture is held."""
         event.detail.show(self.now)
+
+    @work
+    async def on_follow(self, event: Follow) -> None:
+        """Go where a link leads."""
+        try:
+            await open_target(self, self.attachment, self.live, event.target)
+        except FarmError as error:
+            self._tell(error)
 
     # -- tabs
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, ClassVar
 
-from textual.app import ComposeResult
+from textual.app import App, ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.message import Message
@@ -14,6 +14,7 @@ from textual.screen import Screen
 from farm.attach import Attachment
 from farm.view.live import Live
 from farm.view.status import NodeStatus
+from tui.breadcrumb import Breadcrumb
 from tui.heading import Heading
 from tui.keybar import KeyBar
 
@@ -84,6 +85,9 @@ class Detail(Screen[None]):
         Binding("escape,backspace", "app.pop_screen", "Back", tooltip="Back to the view", id="detail.back")
     ]
 
+    subject: Hashable = None
+    """What the page is about; there is one page of a subject at a time. None: it may be there several times."""
+
     class Opened(Message):
         """It can be drawn; what has not been drawn once must not wait for the next drawing, nor be held."""
 
@@ -98,11 +102,13 @@ class Detail(Screen[None]):
 
     def on_mount(self) -> None:
         """Called besides its children's (Textual calls those of all classes)."""
+        self.query_one(Breadcrumb).tell(_trail(self.app))
         self.post_message(self.Opened(self))
 
     def compose(self) -> ComposeResult:
-        """The heading, what `body` gives, and the footer."""
+        """The heading, how one came here, what `body` gives, and the footer."""
         yield Heading()
+        yield Breadcrumb()
         yield from self.body()
         yield KeyBar()
 
@@ -115,6 +121,17 @@ class Detail(Screen[None]):
         raise NotImplementedError
 
     @property
+    def crumb(self) -> str:
+        """What it is called in the line that says how one came there."""
+        return self.TITLE
+
+    def on_breadcrumb_chosen(self, event: Breadcrumb.Chosen) -> None:
+        """Leave so many pages."""
+        event.stop()
+        for _ in range(event.pages):
+            self.app.pop_screen()
+
+    @property
     def chosen(self) -> NodeStatus | None:
         """The node that orders go to; None: there is none."""
         return None
@@ -123,3 +140,20 @@ class Detail(Screen[None]):
     def name_here(self) -> str:
         """The name of what it is about, which can be copied; empty when there is none."""
         return self.chosen.name if self.chosen else ""
+
+
+def _trail(app: App[Any]) -> list[str]:
+    """The tab at the front, and the pages above it."""
+    first, *above = app.screen_stack
+    tabs = [view.TITLE for view in first.query(View) if view.display]
+    return [*tabs[:1], *(page.crumb for page in above if isinstance(page, Detail))]
+
+
+def open_page(app: App[Any], page: Detail) -> None:
+    """Bring a page to the front: the one of its subject that is there already, or this one."""
+    for depth, other in enumerate(reversed(app.screen_stack)):
+        if isinstance(other, Detail) and page.subject is not None and other.subject == page.subject:
+            for _ in range(depth):
+                app.pop_screen()
+            return
+    app.push_screen(page)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import ClassVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
 from farm.attach import Attachment
@@ -25,11 +23,14 @@ from farm.view.wording import (
     milliseconds,
     size,
 )
-from farm.watch.activity import HostKey, Job, JobPlace, JobState, stem
+from farm.watch.activity import NOBODY, HostKey, Job, JobPlace, JobState, stem
 from farm.watch.activity.jobs import FALLBACK_SECONDS, SELF_MADE
 from tui.base_view import Detail
 from tui.filter import LOST_STATE, state_of
+from tui.job_phases import PHASES_ABOUT, phases
+from tui.links import BuildTarget, LinkLine, NodeTarget, PageLink
 from tui.page import Page, sheet
+from tui.widgets.share_bar import ShareBar
 
 RELATED_SECONDS = 3.0
 """So often are other jobs of the same file looked for."""
@@ -219,32 +220,64 @@ def related_facts(job: Job, found: Related, now: float) -> list[Fact]:
     return out
 
 
+def links(job: Job) -> list[PageLink]:
+    """Where one can go from a job."""
+    out = []
+    if job.begun and job.node != job.submitter:
+        out.append(PageLink("node", name(job.node), NodeTarget(job.node)))
+    if job.submitter != NOBODY:
+        out.append(PageLink("submitter", name(job.submitter), NodeTarget(job.submitter)))
+        out.append(PageLink("its", "build", BuildTarget(job)))
+    return out
+
+
 class JobDetail(Detail):
     """Shows one job, and goes on doing so while it runs."""
 
     TITLE = "A job"
     ABOUT = (
-        "Real time is measured by the node's clock, processor time by its kernel. If a job fails on a node, its "
-        "submitter compiles the file again, which is shown here too."
+        f"The bar shows where the time went. {PHASES_ABOUT} Real time is measured by the node's clock, processor time "
+        "by its kernel. If a job fails on a node, its submitter compiles the file again, which is shown here too. Left "
+        "and right choose a link, enter follows it: to the node, the submitter or the build."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "app.pop_screen", "Back", show=False, tooltip="Back to the view", id="job.back"),
-    ]
     DEFAULT_CSS = """
-    JobDetail > Page { padding: 0 1; background: $surface; }
+    JobDetail > Page {
+        padding: 0 1; background: $surface;
+        & > ShareBar { margin: 1 0; }
+        & > LinkLine { margin-bottom: 1; }
+    }
     """
 
     def __init__(self, attachment: Attachment, live: Live, job: Job) -> None:
         super().__init__(attachment, live)
+        self.subject = "job", job_key(job)
         self._job = job
         self._related = Related()
         self._looked = 0.0
         self._said: list[Fact] = []
+        self._bar = ShareBar()
+        self._links = LinkLine()
+
+    @property
+    def crumb(self) -> str:
+        """The file, without its folders."""
+        return self._job.file.rpartition("/")[2] or f"job {self._job.id}"
+
+    @property
+    def name_here(self) -> str:
+        """The file, with its folders."""
+        return self._job.file
 
     def body(self) -> ComposeResult:
-        """One table that scrolls."""
+        """Where the time went, where one can go, and one table; all of it scrolls."""
         with Page():
+            yield self._bar
+            yield self._links
             yield Static()
+
+    def on_mount(self) -> None:
+        """Enter follows a link."""
+        self._links.focus(scroll_visible=False)
 
     def show(self, now: float) -> None:
         """Tell what is known now."""
@@ -253,6 +286,10 @@ class JobDetail(Detail):
         if now - self._looked >= RELATED_SECONDS:
             self._looked = now
             self._related = related(self._job, [*self.live.ended, *self.live.jobs.values()])
+        shares = phases(self._job, now)
+        self._bar.display = bool(shares)
+        self._bar.tell(shares)
+        self._links.tell(links(self._job))
         said = [*facts(self._job, now), *related_facts(self._job, self._related, now)]
         if said != self._said:
             self._said = said

@@ -7,6 +7,7 @@ from itertools import pairwise
 from statistics import fmean
 
 from msgspec import Struct
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
@@ -27,10 +28,13 @@ from farm.watch.node_telemetry import SessionTold
 from farm.watch.state import NO_JOBS, Reading
 from tui import state_words
 from tui.base_view import Detail
+from tui.links import Follow, JobTarget
+from tui.node_jobs import NodeJobs
 from tui.page import Page, sheet
+from tui.submitters import sign
 from tui.widgets.columns import Column
 from tui.widgets.graph import Graph, Series
-from tui.widgets.lines import Cell
+from tui.widgets.lines import Cell, Tone
 from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
 
@@ -187,7 +191,8 @@ class NodeDetail(Detail):
 
     TITLE = "A node"
     ABOUT = (
-        "The slots and their files; of a desk who is logged in, the server and the time to it and back, sound, sticks "
+        "The slots and their files, the machine's part of the timeline, and its last jobs; enter or a click opens a "
+        "job. Of a desk who is logged in, the server and the time to it and back, sound, sticks "
         "and printers, and the last log-ins. Graphs of the measurements of the node's agent in the last 15 minutes "
         "(only nodes of a farm have an agent); how the node booted; and why it is idle, if it is."
     )
@@ -195,7 +200,7 @@ class NodeDetail(Detail):
     NodeDetail {
         background: $surface;
         & #why { height: auto; padding: 0 1; background: $surface; }
-        & #slots { height: auto; min-height: 3; max-height: 12; }
+        & NodeJobs { margin-bottom: 1; }
         & #graphs { height: 9; }
         & #graphs > Graph { width: 1fr; margin-right: 1; }
         & #graphs.-none { display: none; }
@@ -210,6 +215,7 @@ class NodeDetail(Detail):
 
     def __init__(self, attachment: Attachment, live: Live, key: str) -> None:
         super().__init__(attachment, live)
+        self.subject = "node", key
         self._key = key
         self._node = live.nodes.get(key)
         self._now = 0.0
@@ -218,6 +224,7 @@ class NodeDetail(Detail):
         self._readings: list[Reading] = []
         self._table = self._slot_table()
         self._table.display = self._node is None or self._node.session is None or self._node.compile is not None
+        self._jobs = NodeJobs(live, self._table)
         self._processor = Graph(span=READINGS_SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
         self._memory = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="memory")
         self._network = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="network")
@@ -226,8 +233,8 @@ class NodeDetail(Detail):
         return LiveTable(
             [
                 Column[Slot](name="slot", title="Slot", width=4, align="right", cell=_number, value=lambda s: s.number),
-                Column[Slot](name="file", title="File", width=24, min_width=10, cell=_file, elastic=True),
-                Column[Slot](name="submitter", title="For", width=14, min_width=6, cell=_submitter),
+                Column[Slot](name="file", title="File", width=24, min_width=10, cell=_file, elastic=True, path=True),
+                Column[Slot](name="submitter", title="For", width=14, min_width=6, cell=self._submitter),
                 Column[Slot](name="elapsed", title="Elapsed", width=8, align="right", cell=self._elapsed),
             ],
             key=lambda slot: slot.number,
@@ -235,11 +242,16 @@ class NodeDetail(Detail):
             id="slots",
         )
 
+    @property
+    def crumb(self) -> str:
+        """The name of the node."""
+        return self._node.name if self._node else self._key
+
     def body(self) -> ComposeResult:
         """Why it is idle first; it is what people look for."""
         yield Static(id="why", markup=False)
         with Page():
-            yield self._table
+            yield self._jobs
             with Horizontal(id="graphs", classes="-none"):
                 yield self._processor
                 yield self._memory
@@ -285,7 +297,7 @@ class NodeDetail(Detail):
         self._processor.series = {"CPU": Series([(r.time, r.cpu) for r in readings], "good", fill=True)}
         self._memory.series = {
             "memory free": Series([(r.time, float(r.available)) for r in readings], "accent", fill=True),
-            "written": Series([(r.time, float(r.overlay)) for r in readings], "warn"),
+            "written": Series([(r.time, float(r.overlay)) for r in readings], "hue2"),
         }
         self._network.series = {"network/s": Series(rates(readings), "accent", fill=True)}
 
@@ -298,10 +310,9 @@ class NodeDetail(Detail):
             return
         self._node = node = known
         reason = state_words.Reasons(self.live, now).of(node)
-        title = Content.assemble((clean(node.name), "bold reverse"), "  ")
-        self._write("why", title + idle_text(node, reason))
+        self._write("why", idle_text(node, reason))
         self._table.set_rows(slots(node, self.live))
-        self._table.styles.height = min(12, max(3, len(self._table.rows) + 1))
+        self._jobs.show(node, now)
         self._list("facts", facts(node, now))
         self._list("boot", boot_lines(node) or [("", "not booted from this server")])
 
@@ -314,6 +325,21 @@ class NodeDetail(Detail):
         if self._lists.get(name) != lines:
             self._lists[name] = lines
             self.query_one(f"#{name}", Static).update(sheet((label, text, "") for label, text in lines))
+
+    @on(LiveTable.Opened, "#slots")
+    def _opened(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        slot = self._table.cursor_row
+        if slot is not None and slot.job is not None:
+            self.post_message(Follow(JobTarget(slot.job)))
+
+    def _submitter(self, slot: Slot) -> Cell:
+        if slot.job is None:
+            return ""
+        if slot.job.place is not JobPlace.REMOTE:
+            return "itself"
+        letter, tone = sign(self.live, slot.job.submitter)
+        return [(letter, tone), (f" {slot.job.submitter[0]}", None)]
 
     def _elapsed(self, slot: Slot) -> Cell:
         if slot.job is None or not slot.job.begun:
@@ -329,12 +355,5 @@ def _number(slot: Slot) -> Cell:
 def _file(slot: Slot) -> Cell:
     if slot.job is None:
         return "– free", "muted"
-    return (
-        (f"▸ {slot.job.file}", "accent") if slot.job.place in (JobPlace.REMOTE, JobPlace.OWN) else f"⌂ {slot.job.file}"
-    )
-
-
-def _submitter(slot: Slot) -> Cell:
-    if slot.job is None:
-        return ""
-    return "itself" if slot.job.place is not JobPlace.REMOTE else slot.job.submitter[0]
+    tone: Tone | None = "accent" if slot.job.place in (JobPlace.REMOTE, JobPlace.OWN) else None
+    return [("▸ " if tone else "⌂ ", tone), (slot.job.file, tone)]

@@ -17,7 +17,7 @@ from farm.view.live import Update
 from tests.unit.tui_fixtures import FakeAttachment, scheduler_down, snapshot, with_desks
 from tui.app import FarmTop
 
-SMALL, USUAL, LARGE = (80, 24), (120, 36), (160, 50)
+SMALL, USUAL, LARGE, HUGE = (80, 24), (120, 36), (160, 50), (200, 60)
 WHOLE: tuple[Update | Lost, ...] = (snapshot(),)
 
 
@@ -42,19 +42,33 @@ CASES = {
     "nodes-colour-blind": Case(("2",), USUAL, "farm-colour-blind"),
     "node": Case(("2", "enter")),
     "node-large": Case(("2", "enter"), LARGE),
+    "node-huge": Case(("2", "enter"), HUGE),
+    "node-light": Case(("2", "enter"), USUAL, "farm-light"),
     "node-actions": Case(("2", "a")),
     "node-kick": Case(("2", "K")),
     "jobs": Case(("3",)),
     "jobs-large": Case(("3",), LARGE),
     "job": Case(("3", "end", "enter")),
+    "job-light": Case(("3", "end", "enter"), USUAL, "farm-light"),
+    "job-of-node": Case(("3", "end", "enter", "enter"), USUAL),
     "job-pending": Case(("3", "enter")),
     "timeline": Case(("4",)),
     "timeline-large": Case(("4",), LARGE),
+    "timeline-huge": Case(("4",), HUGE),
+    "timeline-folded": Case(("4", "Z"), SMALL),
+    "timeline-submitters": Case(("4", "w"), USUAL),
+    "timeline-submitters-light": Case(("4", "w"), USUAL, "farm-light"),
     "timeline-light": Case(("4",), USUAL, "farm-light"),
     "timeline-colour-blind": Case(("4",), USUAL, "farm-colour-blind"),
     "builds": Case(("5",)),
     "build": Case(("5", "enter")),
+    "build-ended": Case(("5", "down", "enter"), USUAL),
+    "build-huge": Case(("5", "down", "enter"), HUGE),
+    "build-light": Case(("5", "down", "enter"), USUAL, "farm-light"),
     "builds-compared": Case(("5", "space", "down", "space", "c"), USUAL),
+    "builds-compared-small": Case(("5", "space", "down", "space", "c"), SMALL),
+    "builds-compared-huge": Case(("5", "space", "down", "space", "c"), HUGE),
+    "builds-compared-colour-blind": Case(("5", "space", "down", "space", "c"), USUAL, "farm-colour-blind"),
     "boot": Case(("6",)),
     "boot-large": Case(("6",), LARGE),
     "scheduler": Case(("7",)),

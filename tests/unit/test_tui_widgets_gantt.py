@@ -11,8 +11,9 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 
 from tui.widgets.axis import clock
-from tui.widgets.gantt import ZOOMS, Gantt
-from tui.widgets.lanes import BAR_KINDS, Bar, Lane, Lanes, bar_text, cells, runs
+from tui.widgets.gantt import Gantt
+from tui.widgets.lanes import BAR_KINDS, Bar, Lane, Lanes, bar_text, by_kind, cells, legend, runs
+from tui.widgets.time_window import ZOOMS
 
 HOSTILE = "\x1b[31m[bold]\x07名前.c" + "x" * 300
 NOW = 1_000_000.0
@@ -63,8 +64,8 @@ def test_neighbours() -> None:
 
 def test_failures_are_never_hidden() -> None:
     bars = [job(1, 0, 9), job(2, 2.5, 2.6, "failed"), job(3, 2.7, 4)]
-    assert [-1, 0, 0, 1, 2, 0, 0, 0, 0, 0] == cells(bars, -1, 1, 10, 10, BAR_KINDS)
-    assert [(0, 2), (1, 1), (2, 1)] == runs(cells(bars[:3], 0, 1, 4, 10, BAR_KINDS))
+    assert [-1, 0, 0, 1, 2, 0, 0, 0, 0, 0] == cells(bars, -1, 1, 10, 10, by_kind(BAR_KINDS))
+    assert [(0, 2), (1, 1), (2, 1)] == runs(cells(bars[:3], 0, 1, 4, 10, by_kind(BAR_KINDS)))
     assert [] == runs([])
 
 
@@ -81,9 +82,15 @@ def test_bars_are_told_apart_without_colour() -> None:
     assert "██" == text(job(1, 0, None), 2, reaches_now=False)
     assert "✗░░" == text(job(1, 0, 9, "failed"), 3)
     assert "✗" == text(job(1, 0, 9, "failed"), 1)
-    assert "▒·[3…▒" == text(job(1, 0, 9, "local", label="\x1b[31m[b]"), 6)
+    assert "▒…[b]▒" == text(job(1, 0, 9, "local", label="\x1b[31m[b]"), 6)
     for length in range(1, 20):
         text(job(1, 0, None, label=HOSTILE), length, joint=True)
+
+
+def test_the_legend_has_the_colours_of_the_bars() -> None:
+    parts = legend(BAR_KINDS)
+    assert "██ remote  ▒▒ local  ▓▓ own  ✗░ failed  " == "".join(text for text, _ in parts)
+    assert ("✗░", "bad") in parts
 
 
 class Charts(App[None]):
@@ -142,7 +149,6 @@ async def test_shows_lanes_under_a_time_axis() -> None:
         app.gantt.set_lanes([("pc9", HOSTILE), ("pc2", "two")])
         await pilot.pause()
         assert app.lines()[2].startswith("two ")
-        assert "██ remote  ▒▒ local  ▓▓ own  ✗░ failed" == app.gantt.legend()
 
 
 async def test_scrolls_and_zooms_in_time() -> None:

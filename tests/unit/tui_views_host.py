@@ -10,6 +10,8 @@ from textual.app import App, ComposeResult
 from farm.attach import Attachment
 from farm.view.live import Live
 from tui.base_view import Detail, View
+from tui.links import Follow
+from tui.open_pages import open_target
 
 
 class Stage(App[None]):
@@ -36,6 +38,9 @@ class Stage(App[None]):
             self.screen.show(self.now)
         else:
             self.shown.show(self.now)
+
+    async def on_follow(self, event: Follow) -> None:
+        await open_target(self, self.shown.attachment, self.live, event.target)
 
     def text(self) -> str:
         """What a reader sees, line by line."""

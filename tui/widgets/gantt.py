@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -12,25 +12,27 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.geometry import Size
 
-from tui.widgets.axis import TIME_LABEL_CELLS, clock, duration, time_step
+from tui.widgets.axis import clock
 from tui.widgets.cells import Part, joined
-from tui.widgets.lanes import BAR_KINDS, UNKNOWN_KIND, Bar, BarKind, Lane, Lanes, bar_text, cells, runs
-from tui.widgets.rows import News, RowView
+from tui.widgets.lane_groups import Group, LaneName, LaneRow, levels, load, rows_of
+from tui.widgets.lanes import BAR_KINDS, Bar, BarKind, Lane, Lanes, Look, bar_text, by_kind, cells, runs
+from tui.widgets.lines import Paint
+from tui.widgets.rows import News
 from tui.widgets.safe_text import fit
+from tui.widgets.time_rows import TimeRows
 
-ZOOMS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0)
-"""Seconds that one cell stands for."""
 MAX_BARS = 20_000
 """Ended bars that are kept unless said otherwise."""
 
 
-class Gantt(RowView):
+class Gantt(TimeRows):
     """Lanes with bars, the present at the right edge until the reader scrolls back.
 
     ::
 
         gantt = Gantt(empty="no jobs yet")
-        gantt.set_lanes([(("pc7", 0), "pc7 1"), (("pc7", 1), "pc7 2")])  # or none: lanes in the order they come
+        gantt.set_groups([Group("pc7", "pc7", [(("pc7", 0), "1"), (("pc7", 1), "2")])])
+        gantt.set_lanes([(("pc7", 0), "pc7 1"), (("pc7", 1), "pc7 2")])  # or neither: lanes in the order they come
         gantt.put([Bar(17, ("pc7", 0), start, "remote", label="foo.c")], now=time.time())
         gantt.put([Bar(17, ("pc7", 0), start, "failed", end, "foo.c")])  # the id is known: it takes its place
         gantt.now = time.time()                                          # 2-4 times a second
@@ -42,7 +44,7 @@ class Gantt(RowView):
             message.bar
 
     Args:
-        kinds: how bars look, by their kind; each glyph must tell its kind without colour.
+        look: how each bar looks; by its kind unless given.
         per_cell: seconds a cell stands for at first.
         limit: ended bars kept; those that ended first leave first.
         tick: writes a time on the axis, given the seconds between two labels.
@@ -77,7 +79,9 @@ class Gantt(RowView):
         Binding("minus", "zoom(1)", "Zoom out", key_display="-", id="gantt.out"),
         Binding("left_square_bracket", "bar(-1)", "Previous bar", key_display="[", show=False, id="gantt.before"),
         Binding("right_square_bracket", "bar(1)", "Next bar", key_display="]", show=False, id="gantt.next"),
-        Binding("enter", "pick", "Open", id="gantt.open"),
+        Binding("enter", "pick", "Open", tooltip="Open the job, or fold or unfold the node", id="gantt.open"),
+        Binding("z", "fold", "Fold", tooltip="Fold or unfold the node under the cursor", id="gantt.fold"),
+        Binding("Z", "fold_all", "Fold all", show=False, tooltip="Fold all nodes, or unfold them", id="gantt.foldall"),
     ]
     DEFAULT_CSS = """
     Gantt {
@@ -89,7 +93,7 @@ class Gantt(RowView):
     def __init__(
         self,
         *,
-        kinds: Mapping[str, BarKind] = BAR_KINDS,
+        look: Look | None = None,
         per_cell: float = 1.0,
         limit: int = MAX_BARS,
         tick: Callable[[float, float], str] = clock,
@@ -99,113 +103,99 @@ class Gantt(RowView):
         classes: str | None = None,
         disabled: bool = False,
     ) -> None:
-        super().__init__(name=name, id=id, classes=classes, disabled=disabled)
-        self._kinds = kinds
+        super().__init__(per_cell, tick, name=name, id=id, classes=classes, disabled=disabled)
+        self._look = look or by_kind(BAR_KINDS)
         self._bars = Lanes(limit)
-        self._rows: list[tuple[Hashable, str]] = []
+        self._rows: list[LaneRow] = []
+        self._groups: list[Group] = []
+        self._folded: set[Hashable] = set()
         self._chosen_rows = False
-        self._label_width = 0
-        self._tick = tick
         self._empty = empty
-        self._now = 0.0
-        self._zoom = min(range(len(ZOOMS)), key=lambda i: abs(ZOOMS[i] - per_cell))
-        self._right: float | None = None
         self._bar: Hashable | None = None
+        self._at: float | None = None
+        """When the last bar under the cursor began: the cursor stays near, past lanes without a bar."""
         self._pointed: Hashable | None = None
         self._lines: dict[Hashable, tuple[object, list[Segment]]] = {}
-        self._styles: dict[str, tuple[Style, Style]] = {}
+        self._styles: dict[Paint, Style] = {}
 
     # -- contents
 
-    def set_lanes(self, lanes: Iterable[tuple[Hashable, str]]) -> None:
+    def set_lanes(self, lanes: Iterable[LaneName]) -> None:
         """Which lanes are shown, from top to bottom, with their labels. The cursor stays with its lane."""
-        at = self.lane
         self._chosen_rows = True
-        self._rows = list(lanes)
-        self._index = next((i for i, (key, _) in enumerate(self._rows) if key == at), self._index)
-        self._index = self._within(self._index)
+        self._groups = []
+        self._set_rows([LaneRow(key, label) for key, label in lanes])
+
+    def set_groups(self, groups: Iterable[Group]) -> None:
+        """The same, in groups; each has a header, and what was folded stays so."""
+        self._chosen_rows = True
+        self._groups = list(groups)
+        self._set_rows(rows_of(self._groups, self._folded))
+
+    def _set_rows(self, rows: list[LaneRow]) -> None:
+        at = self._row
+        self._rows = rows
+        places = {row.key: i for i, row in enumerate(rows)}
+        index = places.get(at.key, places.get(at.group)) if at else None
+        self._index = self._within(self._index if index is None else index)
         self._measure()
+        self.repaint()
+
+    @property
+    def look(self) -> Look:
+        """How each bar looks. Set it to have them look otherwise."""
+        return self._look
+
+    @look.setter
+    def look(self, look: Look) -> None:
+        self._look = look
+        self._lines.clear()
         self.repaint()
 
     def put(self, bars: Iterable[Bar], now: float | None = None) -> None:
         """Add bars, and draw them; one whose id is known takes the other's place."""
         self.add(bars)
-        self.now = self._now if now is None else now
+        self.now = self.now if now is None else now
 
     def add(self, bars: Iterable[Bar]) -> None:
         """The same, to be drawn when ``now`` is set."""
         self._bars.put(bars)
         if not self._chosen_rows:
-            known = {key for key, _ in self._rows}
-            if new := [(key, str(key)) for key in self._bars.lanes if key not in known]:
+            known = {row.key for row in self._rows}
+            if new := [LaneRow(key, str(key)) for key in self._bars.lanes if key not in known]:
                 self._rows += new
                 self._measure()
 
     @property
-    def now(self) -> float:
-        """The present: where bars that have not ended end."""
-        return self._now
-
-    @now.setter
-    def now(self, when: float) -> None:
-        self._now = when
-        self.repaint()
+    def _row(self) -> LaneRow | None:
+        return self._rows[self._index] if self._index < len(self._rows) else None
 
     @property
     def lane(self) -> Hashable | None:
-        """The key of the lane under the cursor."""
-        return self._rows[self._index][0] if self._index < len(self._rows) else None
+        """The key of the lane or group under the cursor."""
+        return self._row.key if self._row else None
 
     @property
     def bar(self) -> Bar | None:
         """The bar under the cursor."""
         return self._bars.get(self._bar)
 
-    def legend(self) -> str:
-        """What the glyphs mean, on one line."""
-        return "  ".join(f"{kind.head or kind.glyph}{kind.glyph} {name}" for name, kind in self._kinds.items())
+    # -- folding
 
-    # -- time
+    def action_fold(self) -> None:
+        """Fold the group under the cursor, or unfold it."""
+        if self._row is not None and self._row.group is not None:
+            self._fold({self._row.group})
 
-    @property
-    def per_cell(self) -> float:
-        """Seconds that a cell stands for."""
-        return ZOOMS[self._zoom]
+    def action_fold_all(self) -> None:
+        """Fold all groups, or unfold them if all are folded."""
+        every = {group.key for group in self._groups if len(group.lanes) != 1}
+        self._fold(every - self._folded or every)
 
-    @property
-    def following(self) -> bool:
-        """Whether the right edge is the present."""
-        return self._right is None
-
-    @property
-    def span(self) -> tuple[float, float]:
-        """The times at the left and the right edge."""
-        edge = self._now if self._right is None else self._right
-        # Whole cells, so that bars stand still between two steps of the clock.
-        right = math.ceil(edge / self.per_cell) * self.per_cell
-        return right - self._width * self.per_cell, right
-
-    def action_follow(self) -> None:
-        """Bring the present back into sight and stay with it."""
-        self._right = None
-        self.repaint()
-
-    def action_time(self, steps: int) -> None:
-        """Scroll in time by a quarter of the width."""
-        self._scroll_to_time(self.span[1] + steps * max(1, self._width // 4) * self.per_cell)
-
-    def action_zoom(self, steps: int) -> None:
-        """Zoom in or out, around the middle or, while following, the present."""
-        begin, end = self.span
-        self._zoom = max(0, min(len(ZOOMS) - 1, self._zoom + steps))
-        if self._right is not None:
-            # Of the future there is nothing to be seen.
-            self._right = min((begin + end) / 2 + self._width * self.per_cell / 2, max(end, self._now))
-        self.repaint()
-
-    def _scroll_to_time(self, right: float) -> None:
-        self._right = None if right >= self._now else right
-        self.repaint()
+    def _fold(self, groups: set[Hashable]) -> None:
+        self._folded ^= groups
+        self._set_rows(rows_of(self._groups, self._folded))
+        self._point(None)
 
     # -- cursor
 
@@ -213,11 +203,10 @@ class Gantt(RowView):
         """To the lane, and there to the bar nearest in time."""
         if not self._rows:
             return
-        at = self.bar
         self._index = self._within(index)
         self._reveal()
         begin, end = self.span
-        when = at.start if at else end
+        when = end if self._at is None else self._at
         near = self._lane(self.lane).between(begin, end)
         self._point(min(near, key=lambda bar: abs(bar.start - when), default=None))
 
@@ -236,18 +225,19 @@ class Gantt(RowView):
             self._show(first)
 
     def action_pick(self) -> None:
-        """Open the bar under the cursor."""
-        if (bar := self.bar) is not None:
+        """Open the bar under the cursor, or a folded group."""
+        if self._row is not None and self._row.lanes:
+            self.action_fold()
+        elif (bar := self.bar) is not None:
             self.post_message(self.Picked(self, bar))
 
     def _show(self, bar: Bar) -> None:
-        begin, end = self.span
-        if not begin <= bar.start < end:
-            self._scroll_to_time(bar.start + self._width * self.per_cell / 2)
+        self.show_time(bar.start)
         self._point(bar)
 
     def _point(self, bar: Bar | None) -> None:
         self._bar = bar.id if bar else None
+        self._at = bar.start if bar else self._at
         self._tell(bar)
         self.repaint()
 
@@ -264,7 +254,7 @@ class Gantt(RowView):
         column = x - self._label_width
         if index < 0 or not 0 <= column < self._width:
             return None
-        bars, owners, _ = self._cells(self._lane(self._rows[index][0]))
+        bars, owners, _ = self._cells(self._lane(self._rows[index].key))
         return bars[owners[column]] if owners[column] >= 0 else None
 
     def on_click(self, event: events.Click) -> None:
@@ -287,11 +277,6 @@ class Gantt(RowView):
     def _count(self) -> int:
         return len(self._rows)
 
-    @property
-    def _width(self) -> int:
-        """Cells of a line that are left for time, beside the label."""
-        return max(1, self.size.width - self._label_width)
-
     def _lane(self, key: Hashable) -> Lane:
         return self._bars.lanes.get(key) or Lane()
 
@@ -301,7 +286,7 @@ class Gantt(RowView):
         self.repaint()
 
     def _measure(self) -> None:
-        longest = max((len(label) for _, label in self._rows), default=0)
+        longest = max((len(row.label) for row in self._rows), default=0)
         self._label_width = min(longest + 1, self.size.width // 3)
         self._lines.clear()
         self.virtual_size = Size(self.size.width, len(self._rows) + 1)
@@ -316,43 +301,41 @@ class Gantt(RowView):
         """As it was told."""
         return self._empty
 
-    def draw_header(self) -> list[Segment]:
-        """The first line: the axis with its times."""
-        begin, end = self.span
-        step = time_step(self.per_cell, TIME_LABEL_CELLS + 3)
-        line = [" "] * self._width
-        state = f"█={duration(self.per_cell)}" + ("" if self.following else " held")
-        over = max(0, len(state) + 1 - self._label_width)  # cells of the axis that it takes besides
-        for count in range(math.ceil(begin / step), math.floor(end / step) + 1):
-            x = round((count * step - begin) / self.per_cell)
-            label = "╷" + self._tick(count * step, step)
-            if over <= x <= len(line) - len(label):
-                line[x : x + len(label)] = label
-        text = fit(state, self._label_width + over) + "".join(line[over:])
-        return [Segment(fit(text, self.size.width), self.get_component_rich_style("rows--header"))]
-
     def _cells(self, lane: Lane) -> tuple[list[Bar], list[int], float]:
         """The bars in sight, which of them each cell shows, and the time at the left edge."""
         begin, end = self.span
         bars = lane.between(begin, end)
         width = round((end - begin) / self.per_cell)
-        return bars, cells(bars, begin, self.per_cell, width, self._now, self._kinds), begin
+        return bars, cells(bars, begin, self.per_cell, width, self.now, self._look), begin
 
     def draw_row(self, index: int) -> list[Segment]:
-        """A lane: as it was kept, if nothing in it has changed."""
-        key, label = self._rows[index]
-        lane = self._lane(key)
+        """A lane or a group: as it was kept, if nothing in it has changed."""
+        row = self._rows[index]
+        lanes = [self._lane(key) for key in row.lanes or (row.key,)]
         chosen = index == self._index
         mark = self._bar if chosen else None
-        moment = math.ceil(self._now / self.per_cell) if lane.open else None
-        signature = (lane.version, self.span, self.size.width, label, chosen, mark, moment)
-        kept = self._lines.get(key)
+        moment = math.ceil(self.now / self.per_cell) if any(lane.open for lane in lanes) else None
+        signature = ([lane.version for lane in lanes], self.span, self.size.width, row.label, chosen, mark, moment)
+        kept = self._lines.get(row.key)
         if kept is not None and kept[0] == signature:
             return kept[1]
         style = self.get_component_rich_style("rows--cursor") if chosen else self.plain
-        pieces: list[Part] = [(fit(label, self._label_width - 1), style), (" " * bool(self._label_width), self.plain)]
+        label = [(fit(row.label, self._label_width - 1), style), (" " * bool(self._label_width), self.plain)]
+        pieces = self._draw_load(lanes) if row.lanes else self._draw_bars(lanes[0], mark)
+        line = joined((text, style) for text, style in (*label, *pieces) if text)
+        self._lines[row.key] = (signature, line)
+        return line
+
+    def _draw_load(self, lanes: list[Lane]) -> list[Part]:
+        """How many lanes of a group were busy."""
+        begin, end = self.span
+        bars = [lane.between(begin, end) for lane in lanes]
+        return [(levels(load(bars, begin, self.per_cell, self._width, self.now), len(lanes)), self._tone("muted"))]
+
+    def _draw_bars(self, lane: Lane, mark: Hashable | None) -> list[Part]:
         bars, owners, begin = self._cells(lane)
-        last: str | None = None
+        pieces: list[Part] = []
+        last: BarKind | None = None
         x = 0
         for owner, length in runs(owners):
             x += length
@@ -361,23 +344,26 @@ class Gantt(RowView):
                 last = None
             else:
                 bar = bars[owner]
-                reaches_now = begin + x * self.per_cell >= self._now
-                pieces += self._draw_bar(bar, length, bar.kind == last, reaches_now, bar.id == mark)
-                last = bar.kind
-        line = joined((text, style) for text, style in pieces if text)
-        self._lines[key] = (signature, line)
-        return line
+                kind = self._look(bar)
+                reaches_now = begin + x * self.per_cell >= self.now
+                pieces += self._draw_bar(bar, kind, length, kind == last, reaches_now, bar.id == mark)
+                last = kind
+        return pieces
 
-    def _draw_bar(self, bar: Bar, length: int, joint: bool, reaches_now: bool, marked: bool) -> list[Part]:
-        kind = self._kinds.get(bar.kind, UNKNOWN_KIND)
+    def _draw_bar(
+        self, bar: Bar, kind: BarKind, length: int, joint: bool, reaches_now: bool, marked: bool
+    ) -> list[Part]:
         head, label, tail = bar_text(bar, kind, length, joint=joint, reaches_now=reaches_now)
         if marked:
             text = head + label + tail
             text = f"[{text[1:-1]}]" if length > 1 else "◆"
             return [(text, self.get_component_rich_style("rows--cursor"))]
-        styles = self._styles.get(bar.kind)
-        if styles is None:
-            tone = self.plain + self.paint(kind.tone)
-            styles = self._styles[bar.kind] = (tone, Style(color=self.plain.bgcolor, bgcolor=tone.color))
-        outside, inside = styles
+        outside = self._tone(kind.tone)
+        inside = Style(color=self.plain.bgcolor, bgcolor=outside.color)
         return [(head, outside), (label, inside), (tail, outside)] if label else [(head, outside)]
+
+    def _tone(self, tone: Paint) -> Style:
+        style = self._styles.get(tone)
+        if style is None:
+            style = self._styles[tone] = self.plain + self.paint(tone)
+        return style

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections import OrderedDict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from itertools import count
 from operator import attrgetter
 
 from msgspec import Struct
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tui.widgets.lines import Paint
-from tui.widgets.safe_text import fit
+from tui.widgets.safe_text import fit_path
 
 LABELLED = 6
 """Cells a bar needs to carry its label."""
+TEXTURED = 3
+"""Cells a bar needs for its texture; a shorter one is solid, since texture would be noise."""
+SOLID = "█"
 JOINT = "▐"
 """First cell of a bar that follows another of its kind at once."""
 OPEN = "▸"
@@ -38,26 +42,46 @@ class Bar(Struct, frozen=True, gc=False):
     kind: str
     end: float | None = None
     label: str = ""
+    """Of a file: it is cut on the left."""
+    owner: Hashable = None
+    """Whose it is, for charts that show that."""
 
 
 class BarKind(Struct, frozen=True):
-    """How bars of one kind look; the glyph alone must tell them apart."""
+    """How bars of one kind look; where there is room, the glyph alone must tell them apart."""
 
     glyph: str
     tone: Paint
     head: str = ""
     """First cell, if it differs."""
+    sign: str = ""
+    """First cell of a bar that is too short for its texture; solid unless given."""
     loud: bool = False
     """Never hidden by other bars in the same cell."""
 
 
+Look = Callable[[Bar], BarKind]
+"""How a bar looks."""
 BAR_KINDS: Mapping[str, BarKind] = {
-    "remote": BarKind("█", "good"),
-    "local": BarKind("▒", "warn"),
-    "own": BarKind("▓", "accent"),
-    "failed": BarKind("░", "bad", head="✗", loud=True),
+    "remote": BarKind(SOLID, "good"),
+    "local": BarKind("▒", "hue8"),
+    "own": BarKind("▓", "hue1"),
+    "failed": BarKind("░", "bad", head="✗", sign="✗", loud=True),
 }
 UNKNOWN_KIND = BarKind("▚", "muted")
+
+
+def by_kind(kinds: Mapping[str, BarKind]) -> Look:
+    """Bars look by their kind."""
+    return lambda bar: kinds.get(bar.kind, UNKNOWN_KIND)
+
+
+def legend(kinds: Mapping[str, BarKind]) -> list[tuple[str, Paint]]:
+    """What the kinds look like and what they are called, for one line."""
+    parts: list[tuple[str, Paint]] = []
+    for name, kind in kinds.items():
+        parts += [(f"{kind.head or kind.glyph}{kind.glyph}", kind.tone), (f" {name}  ", None)]
+    return parts
 
 
 class Lane:
@@ -137,7 +161,7 @@ class Lanes:
                 continue
             self.drop(bar.id)
             if bar.end is not None and bar.end < bar.start:
-                bar = Bar(bar.id, bar.lane, bar.start, bar.kind, bar.start, bar.label)
+                bar = replace(bar, end=bar.start)
             self.lanes.setdefault(bar.lane, Lane()).add(bar)
             (self._open if bar.end is None else self._ended)[bar.id] = bar
         while len(self._ended) > self._limit:
@@ -153,9 +177,7 @@ class Lanes:
                 del self.lanes[bar.lane]
 
 
-def cells(
-    bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, kinds: Mapping[str, BarKind]
-) -> list[int]:
+def cells(bars: Sequence[Bar], begin: float, per_cell: float, width: int, now: float, look: Look) -> list[int]:
     """Which bar each of ``width`` cells shows, as its index; -1 for none. Later bars hide earlier ones, loud all."""
     out = [-1] * width
     loud: set[int] = set()
@@ -165,7 +187,7 @@ def cells(
         first, last = max(0, first), min(width, max(last, first + 1))
         if first >= last:
             continue
-        if kinds.get(bar.kind, UNKNOWN_KIND).loud:
+        if look(bar).loud:
             loud.add(i)
         if loud and i not in loud:
             for x in range(first, last):
@@ -197,10 +219,12 @@ def bar_text(bar: Bar, kind: BarKind, length: int, *, joint: bool, reaches_now: 
         joint: whether another of its kind ends where it begins.
         reaches_now: whether its visible end is the present.
     """
-    head = kind.head or (JOINT if joint and length > 1 else kind.glyph)
-    tail = "" if length == 1 else OPEN if bar.end is None and reaches_now else kind.glyph
+    short = length < TEXTURED
+    glyph = SOLID if short else kind.glyph
+    head = (kind.sign if short else kind.head) or (JOINT if joint and length > 1 else glyph)
+    tail = "" if length == 1 else OPEN if bar.end is None and reaches_now else glyph
     room = length - len(head) - len(tail)
     if length < LABELLED or not bar.label:
-        return head + kind.glyph * room + tail, "", ""
-    label = fit(bar.label, room).rstrip()
-    return head, label, kind.glyph * (room - cell_len(label)) + tail
+        return head + glyph * room + tail, "", ""
+    label = fit_path(bar.label, room).rstrip()
+    return head, label, glyph * (room - cell_len(label)) + tail
