@@ -30,11 +30,11 @@ from tui.command_palette import Commands
 from tui.dialogs import Answer, AskingScreen, Choice, ChooseMany, ChooseOne, Confirm
 from tui.driver import DRIVERS
 from tui.garbage import KEY_ANSWER_SECONDS, Collector
-from tui.heading import Heading, Link
+from tui.heading import Heading, HeadlineFigures, Link, summary
 from tui.help import HelpScreen, own_bindings
 from tui.jobs import JobsView
 from tui.keybar import KeyBar
-from tui.links import Follow, LinkLine
+from tui.links import Follow, LinkLine, TabTarget
 from tui.node_detail import NodeDetail
 from tui.nodes import NodesView
 from tui.open_pages import open_target
@@ -137,6 +137,7 @@ class FarmTop(App[None]):
         self._lost: Lost | None = None
         self._heard = clock()
         """When the last update came."""
+        self._summary = HeadlineFigures()  # it stands still while the picture is held
         self._views = [kind(attachment, self.live) for kind in VIEWS]
         self._left_out = frozenset(n for n, kind in enumerate(VIEWS) if kind.NEEDS_FARM and not attachment.is_farm)
         titles = [kind.TITLE.lower() for kind in VIEWS]
@@ -196,10 +197,8 @@ class FarmTop(App[None]):
     @property
     def link(self) -> Link:
         """How the connection stands."""
-        if self._lost is None:
-            return Link(self.attachment.title, paused=self.paused)
-        retry = max(0.0, self._lost.retry - (self._clock() - self._heard))
-        return Link(self.attachment.title, self._lost, retry, self.paused)
+        retry = max(0.0, self._lost.retry - (self._clock() - self._heard)) if self._lost else 0.0
+        return Link(self.attachment.title, self._lost, retry, self.paused, self._summary)
 
     # -- drawing
 
@@ -228,6 +227,8 @@ class FarmTop(App[None]):
         if not self.screen_stack:  # it is ending
             return
         screen = self.screen
+        if not self.paused:
+            self._summary = summary(self.live, self.now)
         for each in self.screen_stack:
             for heading in each.query(Heading):
                 heading.show(self.live, self.link)
@@ -245,6 +246,9 @@ class FarmTop(App[None]):
     @work
     async def on_follow(self, event: Follow) -> None:
         """Go where a link leads."""
+        if isinstance(event.target, TabTarget):
+            self.action_view([view.TITLE for view in self._views].index(event.target.title))
+            return
         try:
             await open_target(self, self.attachment, self.live, event.target)
         except FarmError as error:

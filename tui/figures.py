@@ -12,6 +12,8 @@ from farm.watch.activity import Sample, Totals
 
 RATE_SECONDS = 5.0
 """A rate is the mean of so many seconds."""
+LASTING_SECONDS = 60.0
+"""A queue that was never empty for so long is one to look at."""
 
 
 class Figures(Struct, frozen=True):
@@ -48,6 +50,21 @@ def figures(samples: Sequence[Sample]) -> Figures:
         locals=_rate(new.local - old.local, seconds),
         bytes=_rate(moved(new) - moved(old), seconds),
     )
+
+
+def queue_calls(samples: Sequence[Sample]) -> bool:
+    """Whether to look at the queue: it exceeds the slots, or was not empty for LASTING_SECONDS."""
+    if not samples or not samples[-1].pending:
+        return False
+    last = samples[-1]
+    if last.pending > last.slots:
+        return True
+    for sample in reversed(samples):
+        if not sample.pending:
+            return False
+        if last.time - sample.time >= LASTING_SECONDS:
+            return True
+    return False
 
 
 def ended(totals: Totals) -> int:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from msgspec import Struct
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
@@ -14,57 +16,88 @@ from textual.widgets import Static
 from farm.attach import Lost
 from farm.view.live import Live
 from farm.view.wording import count, duration, rate
-from tui.figures import figures
+from tui.figures import Figures, figures, queue_calls
+from tui.problem_texts import wrong
 from tui.widgets.safe_text import clean
 
 SEPARATOR = "  "
-Part = tuple[str, str]
-"""A text and its style."""
+
+
+class HeadlinePart(NamedTuple):
+    """A piece of the first line; where not all fit, those of the highest rank are left out."""
+
+    text: str
+    style: str = ""
+    rank: int = 0
+
+
+class HeadlineFigures(Struct, frozen=True):
+    """What the first line says of a farm at one moment."""
+
+    figures: Figures = Figures()
+    look: bool = False
+    """The queue is long, or does not end."""
+    problems: int = 0
 
 
 class Link(Struct, frozen=True):
-    """How the connection to what is watched stands."""
+    """How the connection to what is watched stands, and what was known when the picture was drawn."""
 
     title: str
     lost: Lost | None = None
     retry: float = 0.0
     """Seconds until the next attempt."""
     paused: bool = False
+    summary: HeadlineFigures = HeadlineFigures()
 
 
-def headline(live: Live, link: Link) -> list[Part]:
-    """The parts of the first line, the most important first."""
-    parts: list[Part] = [(f" {clean(link.title)}", "bold")]
-    overview = live.overview
+def summary(live: Live, now: float) -> HeadlineFigures:
+    """What is known now."""
+    return HeadlineFigures(figures(live.samples), queue_calls(live.samples), len(wrong(live, now)))
+
+
+def headline(live: Live, link: Link) -> list[HeadlinePart]:
+    """The parts of the first line: figures are the last to go, the name goes first."""
+    now, found = link.summary.figures, link.summary.problems
+    parts = [HeadlinePart(clean(link.title), "bold", 6), _state(live, link, found)]
     if link.paused:
-        parts.append(("‖ paused", "bold $text-warning"))
-    if overview is None:
-        return [*parts, ("… waiting", "$text-warning") if link.lost is None else ("✖ unreachable", "bold $text-error")]
+        parts.append(HeadlinePart("‖ paused", "bold $text-warning", 1))
+    if live.overview is None:
+        return parts
+    return [
+        *parts,
+        HeadlinePart(f"{now.busy}/{count(now.slots, 'slot')}", "", 2),
+        HeadlinePart(f"queue {now.pending}", "$text-warning" if link.summary.look else "", 3),
+        HeadlinePart(f"{rate(now.jobs)} jobs/s", "", 4),
+    ]
+
+
+def _state(live: Live, link: Link, found: int) -> HeadlinePart:
+    """The worst of it; a single sign when nothing is wrong."""
     if link.lost:
-        parts.append(("✖ farmd down", "bold $text-error"))
-    elif overview.scheduler.up:
-        parts.append(("● scheduler", "$text-success"))
-    else:
-        parts.append(("✖ scheduler down", "bold $text-error"))
-    now = figures(live.samples)
-    parts.append((f"{now.busy}/{count(now.slots, 'slot')}", ""))
-    parts.append((f"queue {now.pending}", "$text-warning" if now.pending else ""))
-    parts.append((f"{rate(now.jobs)} jobs/s", ""))
-    if overview.problems:
-        number = len(overview.problems)
-        parts.insert(2, (f"▲ {count(number, 'problem')}", "bold $text-warning"))
-    return parts
+        return HeadlinePart("✖ farmd down" if live.overview else "✖ unreachable", "bold $text-error")
+    if live.overview is None:
+        return HeadlinePart("… waiting", "$foreground-muted")
+    if not live.overview.scheduler.up:
+        return HeadlinePart("✖ scheduler down", "bold $text-error")
+    if found:
+        return HeadlinePart(f"▲ {count(found, 'problem')}", "bold $text-warning")
+    return HeadlinePart("●", "$text-success")
 
 
-def fitting(parts: Iterable[Part], width: int) -> Content:
-    """As many parts as fit into ``width`` cells; the first always stands, cut if need be."""
-    line = Content("")
-    for text, style in parts:
-        piece = Content.styled(text, style) if style else Content(text)
-        if line.cell_length and line.cell_length + len(SEPARATOR) + piece.cell_length > width:
-            break
-        line = line + SEPARATOR + piece if line.cell_length else piece
+def fitting(parts: Sequence[HeadlinePart], width: int) -> Content:
+    """As many parts as fit into ``width`` cells; what may not be left out is cut if need be."""
+    kept = [*parts]
+    while len(kept) > 1 and _cells(kept) > width and any(part.rank for part in kept):
+        kept.remove(max(kept, key=lambda part: part.rank))
+    line = Content(" ") + Content(SEPARATOR).join(
+        Content.styled(part.text, part.style) if part.style else Content(part.text) for part in kept
+    )
     return line.truncate(width, ellipsis=True) if line.cell_length > width else line
+
+
+def _cells(parts: Sequence[HeadlinePart]) -> int:
+    return 1 + sum(cell_len(part.text) for part in parts) + len(SEPARATOR) * (len(parts) - 1)
 
 
 def banner(live: Live, link: Link) -> str:

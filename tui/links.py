@@ -33,7 +33,13 @@ class BuildTarget(NamedTuple):
     job: Job
 
 
-Target = NodeTarget | JobTarget | BuildTarget
+class TabTarget(NamedTuple):
+    """The tab with this title."""
+
+    title: str
+
+
+Target = NodeTarget | JobTarget | BuildTarget | TabTarget
 
 
 class Follow(Message):

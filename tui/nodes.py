@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from statistics import fmean
 from typing import Any, ClassVar
 
 from msgspec.structs import replace
 from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from farm.attach import Attachment
 from farm.view.desks import offer_words
 from farm.view.live import Live
-from farm.view.status import HostStatus, NodeStatus
+from farm.view.status import NodeStatus
 from farm.view.wording import count, duration
-from farm.watch.state import NO_JOBS
+from tui import node_columns as columns
 from tui import state_words
-from tui.base_view import NARROW_SCREEN, View
+from tui.base_view import View, open_page
+from tui.busy import PIECES, BusyMinute
 from tui.dialogs import Choice, ChooseMany
 from tui.node_detail import NodeDetail
 from tui.node_filter import HINT, NodeFilter, values
-from tui.widgets.columns import Column, number_column
-from tui.widgets.lines import Cell
+from tui.slot_cells import Slots, busy_slots, slot_cells, slot_jobs
+from tui.submitters import sign
+from tui.widgets.columns import Column, layout, number_column
+from tui.widgets.lines import Cell, Paint, Tone
+from tui.widgets.sparkline import spark
 from tui.widgets.table import LiveTable
+from tui.widgets.tone_line import ToneLine
 
-NARROW = ("name", "stage", "slots", "since")
-MEDIUM = ("name", "stage", "slots", "load", "cpu", "done", "failed", "idle")
-WIDE = (
-    *("name", "stage", "since", "address", "slots", "load", "cpu", "memory", "speed", "done", "failed", "image"),
-    *("platform", "protocol", "idle"),
-)
+LONG_SECONDS = 2.0
+"""A job that runs for longer is named; shorter ones would only flicker."""
 
 
 class NodesView(View):
@@ -42,9 +43,13 @@ class NodesView(View):
     ABOUT = (
         "Machines of the farm and every other daemon that offers slots; daemons that only submit are shown only "
         "if a filter or search matches them. Load is reported by the daemon, from 0 to 1000; at 1000 it gets no "
-        "jobs. Speed is measured by the scheduler. CPU and memory come from the node's agent, or memory from its "
-        "daemon. Since: how long it has been in its stage. Idle says in a word why a node compiles nothing; press "
-        "enter for the full text. Click on a title to sort by it."
+        "jobs. Slots: a cell for each, with the letter and colour of the submitter whose job runs there, · when it "
+        "is free, ╌ when it is not offered, as somebody uses the machine; where there are more slots than cells, a "
+        "cell stands for several. Last minute: slots in use, of all. Speed is measured by the scheduler. CPU and "
+        "memory come from the node's agent, or memory from its daemon. Since: how long it has been in its stage. "
+        "Failed is coloured when more than a tenth of the jobs failed. Idle says why a node compiles nothing, in a "
+        "word where there is little room; of one that does, what has run there for longest. Click on a title to sort "
+        "by it."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("slash", "search", "Filter", key_display="/", tooltip=f"Words and terms: {HINT}", id="nodes.search"),
@@ -54,7 +59,6 @@ class NodesView(View):
     ]
     DEFAULT_CSS = """
     NodesView {
-        & > #nodes-line { height: 1; color: $text-muted; padding: 0 1; }
         & > #nodes-search { height: 1; border: none; padding: 0 1; display: none; }
         & > #nodes-search.-open { display: block; }
         & > LiveTable { height: 1fr; }
@@ -67,7 +71,10 @@ class NodesView(View):
         self._reasons = state_words.Reasons(live, 0.0)
         self._filter = NodeFilter()
         self._own_columns = False
-        self._said = ""
+        self._busy: Slots = {}
+        self._history = BusyMinute(live)
+        self._slots_width = 8
+        self._sentences = False
         self._columns = self._make_columns()
         self._table: LiveTable[NodeStatus] = LiveTable(
             self._columns,
@@ -81,7 +88,7 @@ class NodesView(View):
 
     def compose(self) -> ComposeResult:
         """What is shown in words, the search when it is wanted, the table."""
-        yield Static("", id="nodes-line", markup=False)
+        yield ToneLine(id="nodes-line")
         yield Input(placeholder=HINT, id="nodes-search", compact=True, max_length=100)
         yield self._table
 
@@ -91,24 +98,47 @@ class NodesView(View):
             column(
                 name="name",
                 title="Node",
-                width=16,
+                width=14,
                 min_width=8,
-                cell=_name,
-                value=lambda n: state_words.natural(n.name),
+                cell=lambda node: node.name,
+                value=lambda node: state_words.natural(node.name),
             ),
             column(name="stage", title="Stage", width=12, cell=state_words.stage_words, value=lambda n: n.stage.rank),
             number_column("since", "Since", 6, self._since, self._seconds),
-            column(name="address", title="Address", width=15, min_width=7, cell=_address, value=_address_order),
-            number_column("slots", "Busy", 7, _slots, _of_host(lambda h: h.jobs_running)),
-            number_column("load", "Load", 6, _load, _of_host(lambda h: h.load)),
-            number_column("cpu", "CPU%", 5, lambda n: _shown(cpu(n), "{:.0f}"), cpu),
-            number_column("memory", "Free MiB", 9, lambda n: _shown(memory(n), "{:,.0f}"), memory),
-            number_column("speed", "Speed", 6, lambda n: _shown(_speed(n), "{:.0f}"), _speed),
-            number_column("done", "Done", 7, lambda n: _shown(_done(n), "{}"), _done),
-            number_column("failed", "Failed", 7, _failed_cell, _failed),
-            column(name="image", title="Image", width=15, min_width=8, cell=_image, value=lambda n: n.image or None),
-            column(name="platform", title="Platform", width=9, min_width=6, cell=_platform, value=_platform),
-            number_column("protocol", "Proto", 6, lambda n: _shown(_protocol(n), "{}"), _protocol),
+            column(
+                name="address",
+                title="Address",
+                width=15,
+                min_width=7,
+                cell=lambda node: node.address,
+                value=columns.address_order,
+            ),
+            column(name="slots", title="Slots", width=8, min_width=4, cell=self._slots),
+            number_column("busy", "Busy", 6, columns.busy_words, columns.of_host(lambda host: host.jobs_running)),
+            column(name="minute", title="Last minute", width=PIECES, cell=self._minute),
+            number_column("load", "Load", 5, columns.load_words, columns.of_host(lambda host: host.load)),
+            number_column("cpu", "CPU%", 4, _figure(columns.cpu, "{:.0f}"), columns.cpu),
+            number_column("memory", "Free MiB", 8, _figure(columns.memory, "{:,.0f}"), columns.memory),
+            number_column("speed", "Speed", 5, _figure(columns.speed, "{:.0f}"), columns.speed),
+            number_column("done", "Done", 6, _figure(columns.done, "{}"), columns.done),
+            number_column("failed", "Failed", 6, columns.failed_words, columns.failed),
+            column(
+                name="image",
+                title="Image",
+                width=14,
+                min_width=8,
+                cell=columns.image_words,
+                value=lambda node: node.image or None,
+            ),
+            column(
+                name="platform",
+                title="Platform",
+                width=8,
+                min_width=6,
+                cell=columns.platform,
+                value=columns.platform,
+            ),
+            number_column("protocol", "Proto", 5, _figure(columns.protocol, "{}"), columns.protocol),
             column(name="idle", title="Idle", width=14, min_width=8, cell=self._idle, value=self._code, elastic=True),
         ]
 
@@ -126,11 +156,32 @@ class NodesView(View):
         return reason.code if reason else None
 
     def _idle(self, node: NodeStatus) -> Cell:
-        code = self._code(node)
-        if code is None:
+        """Why it is idle, in a word or a sentence; else how much it offers, else what takes long there."""
+        reason = self._reasons.of(node)
+        if reason is None:
             offer = offer_words(node)
-            return (f"in use: {offer.partition(' slots')[0]}", "muted") if offer else ""
-        return code, "muted" if code in ("nothing-queued", "next", "off", "booting") else "warn"
+            if offer:
+                return f"in use: {offer if self._sentences else offer.partition(' slots')[0]}", "muted"
+            return self._longest(node), "muted"
+        tone: Tone = "muted" if reason.code in state_words.IN_ORDER else "warn"
+        return reason.why if self._sentences else reason.code, tone
+
+    def _longest(self, node: NodeStatus) -> str:
+        jobs = [job for job in slot_jobs(node, self._busy) if job and job.begun]
+        job = min(jobs, key=lambda each: each.begun, default=None)
+        if job is None or self._now - job.begun < LONG_SECONDS:
+            return ""
+        return f"{duration(self._now - job.begun)} {job.file.rpartition('/')[2]}"
+
+    def _slots(self, node: NodeStatus) -> Cell:
+        return slot_cells(node, self._busy, self.live, self._slots_width)
+
+    def _minute(self, node: NodeStatus) -> Cell:
+        host = node.host
+        if host is None or not host.online or not host.slots:
+            return ""
+        values = self._history.busy(node, slot_jobs(node, self._busy), self._now)
+        return [(text, "accent" if some else "muted") for text, some in spark(values, host.slots)]
 
     def _keeps(self, node: NodeStatus) -> bool:
         return self._filter.keeps(node, self._code(node) or "" if self._filter.text else "")
@@ -141,10 +192,14 @@ class NodesView(View):
         """All rows; the table finds out which lines differ."""
         self._now = now
         self._reasons = state_words.Reasons(self.live, now)
+        self._busy = busy_slots(self.live)
+        self._history.follow(now)
+        self._fit()
         self._table.set_rows(self.live.nodes.values())
         self._tell()
 
     def _tell(self) -> None:
+        """How many, of what; and by which sign each submitter is shown."""
         shown, known = len(self._table.shown), len(self.live.nodes)
         busy = sum(state_words.state(node) == state_words.BUSY for _, node in self._table.shown)
         said = f"{count(shown, 'node')}, {busy} busy"
@@ -152,15 +207,32 @@ class NodesView(View):
             said = f"{shown} of {known} are {self._filter.shown} · escape shows all"
         elif known > shown:
             said += f" · {count(known - shown, 'daemon only submits', 'daemons only submit')} (F)"
-        if said != self._said:
-            self._said = said
-            self.query_one("#nodes-line", Static).update(said, layout=False)
+        parts: list[tuple[str, Paint]] = [(said, "muted")]
+        jobs = Counter(job.submitter for slots in self._busy.values() for job in slots.values())
+        for key, number in jobs.most_common():
+            mark = sign(self.live, key)
+            parts += [(f"   {mark.letter}", mark.tone), (f" {key[0]} {number}", "muted")]
+        self.query_one(ToneLine).tell(parts)
+
+    def _fit(self) -> None:
+        """As many columns as can be read, until the user chooses them."""
+        width = columns.slots_width(self.live.nodes.values(), self.size.width)
+        if width != self._slots_width:
+            self._slots_width = width
+            self._columns = [replace(each, width=width) if each.name == "slots" else each for each in self._columns]
+            self._table.replace_column(next(each for each in self._columns if each.name == "slots"))
+        available = self._table.size.width
+        if not self._own_columns:
+            ours = self.live.overview is None or bool(self.live.overview.farm)
+            known = columns.fillable(self._columns, [*self.live.nodes.values()], ours=ours)
+            told = [each for each in self._columns if each.name in known] if self.live.nodes else self._columns
+            self._table.show_columns(columns.fitting(told, available))
+        widths = zip(self._table.columns, layout(self._table.columns, available), strict=True)
+        self._sentences = any(each.name == "idle" and cells >= columns.SENTENCE_CELLS for each, cells in widths)
 
     def on_resize(self) -> None:
-        """As many columns as can be read, until the user chooses them."""
-        if not self._own_columns:
-            width = self.size.width
-            self._table.show_columns(NARROW if width < NARROW_SCREEN else MEDIUM if width < 130 else WIDE)
+        """Textual gives tables their size later."""
+        self.call_after_refresh(self._fit)
 
     @property
     def chosen(self) -> NodeStatus | None:
@@ -175,7 +247,7 @@ class NodesView(View):
     def _opened(self, message: LiveTable.Opened) -> None:
         message.stop()
         if (node := self._table.cursor_row) is not None:
-            self.app.push_screen(NodeDetail(self.attachment, self.live, node.key))
+            open_page(self.app, NodeDetail(self.attachment, self.live, node.key))
 
     # -- search, filter, columns
 
@@ -243,75 +315,5 @@ class NodesView(View):
             self._table.show_columns(each for each in columns["nodes-table"] if each in known)
 
 
-def cpu(node: NodeStatus) -> float | None:
-    """Percent of all processors, as its agent says."""
-    return fmean(node.telemetry.cpu.percent) if node.telemetry and node.telemetry.cpu.percent else None
-
-
-def memory(node: NodeStatus) -> float | None:
-    """MiB free, as its agent or else its daemon says."""
-    if node.telemetry and node.telemetry.memory.total:
-        return node.telemetry.memory.available / (1 << 20)
-    return node.host.free_memory if node.host else None
-
-
-def _of_host(ask: Callable[[HostStatus], Any]) -> Callable[[NodeStatus], Any]:
-    return lambda node: ask(node.host) if node.host and node.host.online else None
-
-
-def _shown(value: Any, form: str) -> str:
-    return "" if value is None else form.format(value)
-
-
-def _name(node: NodeStatus) -> str:
-    return node.name
-
-
-def _address(node: NodeStatus) -> str:
-    return node.address
-
-
-def _address_order(node: NodeStatus) -> tuple[int, ...] | None:
-    """IPv4 addresses in the order of their numbers."""
-    parts = node.address.split(".")
-    return tuple(map(int, parts)) if len(parts) == 4 and all(map(str.isdecimal, parts)) else None
-
-
-def _slots(node: NodeStatus) -> Cell:
-    host = node.host
-    if host is None or not host.online:
-        return ""
-    full = host.slots and host.jobs_running >= host.slots
-    return f"{host.jobs_running}/{host.slots}", "good" if full else "accent" if host.jobs_running else None
-
-
-def _load(node: NodeStatus) -> Cell:
-    host = node.host
-    if host is None or not host.online:
-        return ""
-    return (f"▲{host.load}", "bad") if host.load >= NO_JOBS else f"{host.load}"
-
-
-_speed = _of_host(lambda host: host.speed or None)
-_protocol = _of_host(lambda host: host.protocol)
-
-
-def _done(node: NodeStatus) -> int | None:
-    return node.host.jobs_done if node.host else None
-
-
-def _failed(node: NodeStatus) -> int | None:
-    return node.host.jobs_failed if node.host else None
-
-
-def _failed_cell(node: NodeStatus) -> Cell:
-    failed = _failed(node)
-    return (f"{failed}", "warn" if failed else None) if failed is not None else ""
-
-
-def _image(node: NodeStatus) -> Cell:
-    return (f"{node.image} ≠", "warn") if node.outdated else node.image
-
-
-def _platform(node: NodeStatus) -> str:
-    return node.host.platform if node.host else ""
+def _figure(ask: Callable[[NodeStatus], Any], form: str) -> Callable[[NodeStatus], Cell]:
+    return lambda node: columns.shown(ask(node), form)

@@ -1,123 +1,47 @@
-"""The first tab: how much is going on, how it went, what is wrong, who is busiest."""
+"""The first tab: what is wrong, how much is going on, how it went, who is busiest."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from msgspec import Struct
-from rich.text import Text
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Horizontal
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from farm.attach import Attachment
-from farm.view.desks import desk_totals, desks_words
 from farm.view.live import Live
 from farm.view.status import NodeStatus, ServiceStatus
-from farm.view.wording import duration, rate, size
-from farm.watch.activity import NOBODY, HostKey, JobPlace, JobState
-from tui.base_view import View
-from tui.figures import covered, efficiency, ended, figures, is_worker, rates, window
+from farm.view.wording import duration
+from farm.watch.activity import Sample
+from tui.base_view import View, open_page
+from tui.figures import ended, queue_calls, rates, window
+from tui.job_detail import JobDetail
 from tui.node_detail import NodeDetail
+from tui.overview_tables import FailureTable, NodeTable, SlowTable, SubmitterTable
 from tui.page import Page
-from tui.problem_texts import recent, wrong
-from tui.state_words import natural
-from tui.widgets.columns import Column
-from tui.widgets.graph import Graph, Series, bar
-from tui.widgets.lines import Cell
+from tui.problem_detail import ProblemDetail
+from tui.problem_list import ProblemList
+from tui.problem_texts import wrong
+from tui.tiles import EFFICIENCY_SECONDS, tiles
+from tui.widgets.graph import Graph, Series
 from tui.widgets.safe_text import clean
 from tui.widgets.table import LiveTable
+from tui.widgets.tile_row import TileRow
 
 GRAPH_SPAN = 300.0
-"""Seconds that the graph and the efficiency cover."""
-TOP_SECONDS = 10.0
-"""Jobs a second of nodes and submitters are means of so long."""
-JOBS_BAR = 8
-
-
-class Submitter(Struct, frozen=True):
-    """Somebody whose jobs are in flight or have lately ended."""
-
-    key: HostKey
-    name: str
-    """With its address where another has the same name."""
-    running: int
-    waiting: int
-    rate: float
-    local: int
-    """Running now, on its own machine."""
-
-
-def submitters(live: Live, now: float) -> list[Submitter]:
-    """All daemons that submit jobs, with what they have running and waiting."""
-    running: Counter[HostKey] = Counter()
-    waiting: Counter[HostKey] = Counter()
-    local: Counter[HostKey] = Counter()
-    for job in live.jobs.values():
-        if job.state is JobState.PENDING:
-            waiting[job.submitter] += 1
-        elif job.place in (JobPlace.LOCAL, JobPlace.FALLBACK):
-            local[job.submitter] += 1
-        else:
-            running[job.submitter] += 1
-    done = Counter(job.submitter for job in recent(live, now, TOP_SECONDS))
-    keys = dict.fromkeys(key for key in (*running, *waiting, *local, *done) if key != NOBODY)
-    same = Counter(name for name, _ in keys)
-    return [
-        Submitter(
-            key,
-            key[0] if same[key[0]] == 1 and key[0] else " ".join(filter(None, key)),
-            running[key],
-            waiting[key],
-            done[key] / TOP_SECONDS,
-            local[key],
-        )
-        for key in keys
-    ]
-
-
-def totals(live: Live) -> Content:
-    """Slots, desks, queue, rates and efficiency, in three lines."""
-    now = figures(live.samples)
-    points = window(live.samples, GRAPH_SPAN)
-    used = efficiency(points)
-    desks = desks_words(desk_totals(live.nodes.values()))
-    shown = "–" if used is None else f"{used:.0%} of slot time, {duration(covered(points))}"
-    gauge = bar(now.busy, now.slots, 24).plain
-    return Content.assemble(
-        ("slots ", "bold"),
-        (gauge, "$text-success" if now.busy < now.slots else "$text-warning"),
-        f" {now.busy} of {now.slots} busy",
-        *(("   ", ("desks ", "bold"), desks) if desks else ()),
-        "\n",
-        *_pairs(
-            ("queue", f"{now.pending}"),
-            ("jobs/s", rate(now.jobs)),
-            ("local/s", rate(now.locals)),
-            ("network", f"{size(now.bytes)}/s"),
-        ),
-        "\n",
-        *_pairs(("efficiency", shown), ("local now", f"{now.local}")),
-    )
-
-
-def _pairs(*pairs: tuple[str, str]) -> Iterable[tuple[str, str] | str]:
-    for name, value in pairs:
-        yield (f"{name} ", "bold")
-        yield f"{value:<9} "
-
-
-def troubles(sentences: Sequence[str], known: bool) -> Content:
-    """What is wrong now."""
-    if not known:
-        return Content.styled("… waiting for data", "$text-warning")
-    if not sentences:
-        return Content.styled("● no problems", "$text-success")
-    lines = [Content.styled(f"▲ {clean(sentence)}", "$text-warning") for sentence in sentences]
-    return Content("\n").join(lines)
+"""Seconds that the graphs cover at most."""
+TALL, SHORT = 30, 15
+"""Lines; from the first on tiles are large, below the second there are no graphs and no services."""
+GRAPH_LINES = 12
+"""A higher graph says no more, and tables do."""
+TWO_COLUMNS, THREE_COLUMNS = 60, 140
+"""Cells from which on there is a second and a third column of tables."""
+TWO_GRAPHS = 100
+BOTH_JOB_TABLES = 16
+"""Lines that the third column needs for two tables."""
 
 
 def services_line(services: Sequence[ServiceStatus], width: int) -> Content:
@@ -138,7 +62,7 @@ def _service(service: ServiceStatus) -> Content:
     if service.silent:
         return Content.styled(f"✖ {clean(service.name)} silent", "bold $text-error")
     if service.up:
-        return Content.styled(f"● {clean(service.name)}", "$text-success")
+        return Content.styled(f"● {clean(service.name)}", "$foreground-muted")
     if service.machine:
         return Content.styled(f"○ {clean(service.name)} off", "$foreground-muted")
     return Content.styled(f"✖ {clean(service.name)} {clean(service.state.lower())}", "bold $text-error")
@@ -149,194 +73,148 @@ class OverviewView(View):
 
     TITLE = "Overview"
     ABOUT = (
-        f"Efficiency is slot time in use divided by available slot time in the last {duration(GRAPH_SPAN)}, or in "
+        "Problems come first; enter opens one, and says what to do. The tiles: slots in use; queue, jobs that were "
+        "asked for and that no node has begun, coloured when it exceeds the slots or was not empty for a minute; "
+        "jobs a second that ended on nodes, with sources and objects before compression; local/s, those that "
+        "submitters compiled or linked without asking; each over 5 seconds, with the last minute below. Efficiency is "
+        f"slot time in use divided by available slot time in the last {duration(EFFICIENCY_SECONDS)}, or in "
         "the time for "
         "which there are figures: the slots in use, added up each second, divided by the slots of all nodes that were "
-        "registered. Jobs a second are those that ended on nodes, local/s those that submitters compiled or linked "
-        "without asking, each over 5 seconds. Network counts sources and objects before compression. Queue: jobs that "
-        "were asked for and that no node has begun. Desks are machines at whose screen people log in."
+        "registered. Desks are machines at whose screen people log in. Each slot of a node shows the letter and colour "
+        "of the submitter whose job runs there."
     )
     DEFAULT_CSS = """
     OverviewView {
-        & #totals { height: 3; padding: 0 1; }
-        & #graphs { height: 1fr; min-height: 4; }
+        & #tiles { height: 3; margin-bottom: 1; }
+        & #graphs { height: 8; }
         & #graphs > Graph { width: 1fr; }
-        & #wrong { height: auto; max-height: 8; padding: 0 1; }
         & #services { height: auto; max-height: 3; padding: 0 1; }
-        & #top { height: 7; }
-        & #top.-tall { height: 14; }
-        & #top > LiveTable { width: 1fr; }
-        & #top-nodes { margin-right: 1; }
+        & #top { height: 1fr; min-height: 4; }
+        & #top > LiveTable, & #jobs-column { width: 1fr; }
+        & #top-nodes, & #top-submitters { margin-right: 1; }
+        & #jobs-column > LiveTable { height: 1fr; }
         & .-hidden { display: none; }
     }
     """
 
     def __init__(self, attachment: Attachment, live: Live) -> None:
         super().__init__(attachment, live)
-        self._texts: dict[str, Content] = {}
-        self._rates: Counter[HostKey] = Counter()
         empty = "no measurements yet"
-        self._slots_graph = Graph(span=GRAPH_SPAN, id="slots-graph", empty=empty)
-        self._jobs_graph = Graph(span=GRAPH_SPAN, id="jobs-graph", empty=empty)
-        self._busiest = self._node_table()
-        self._submitters = self._submitter_table()
+        self._problems = ProblemList("problems")
+        self._tiles = TileRow(id="tiles")
+        self._slots_graph = Graph(span=GRAPH_SPAN, id="slots-graph", empty=empty, figures=False)
+        self._jobs_graph = Graph(span=GRAPH_SPAN, id="jobs-graph", empty=empty, figures=False)
+        self._busiest = NodeTable(live, "top-nodes")
+        self._submitters = SubmitterTable(live, "top-submitters")
+        self._slow = SlowTable(live, "slow-jobs")
+        self._failures = FailureTable(live, "failed-jobs")
+        self._drawn: Sample | None = None
+        """The newest sample that tiles and graphs show."""
+        self._services: Content | None = None
+        self._entered = False
+        """Something was known when it came to the front."""
 
     def compose(self) -> ComposeResult:
-        """From the general to the particular."""
+        """From what has to be looked at to the particular."""
         with Page():
-            yield Static(id="totals", markup=False)
+            yield self._problems
+            yield self._tiles
             with Horizontal(id="graphs"):
                 yield self._slots_graph
                 yield self._jobs_graph
-            yield Static(id="wrong", markup=False)
             yield Static(id="services", markup=False)
             with Horizontal(id="top"):
                 yield self._busiest
                 yield self._submitters
-
-    def _node_table(self) -> LiveTable[NodeStatus]:
-        return LiveTable(
-            [
-                Column[NodeStatus](
-                    name="name", title="Busiest nodes", width=16, min_width=8, cell=_name, value=_natural, elastic=True
-                ),
-                Column[NodeStatus](
-                    name="busy", title="Busy", width=JOBS_BAR + 8, min_width=7, cell=_busy, value=_running
-                ),
-                Column[NodeStatus](
-                    name="rate", title="Jobs/s", width=7, align="right", cell=self._rate, value=self._order
-                ),
-            ],
-            key=lambda node: node.key,
-            sort="rate",
-            reverse=True,
-            empty="no node has a job",
-            stays=True,
-            id="top-nodes",
-        )
-
-    def _submitter_table(self) -> LiveTable[Submitter]:
-        return LiveTable(
-            [
-                Column[Submitter](
-                    name="name", title="Submitters", width=14, min_width=8, cell=lambda s: s.name, elastic=True
-                ),
-                Column[Submitter](
-                    name="running", title="Runs", width=5, align="right", cell=lambda s: f"{s.running}", value=_weight
-                ),
-                Column[Submitter](
-                    name="waiting",
-                    title="Waits",
-                    width=5,
-                    align="right",
-                    cell=lambda s: (f"{s.waiting}", "warn" if s.waiting else None),
-                    value=lambda s: s.waiting,
-                ),
-                Column[Submitter](
-                    name="local",
-                    title="Local",
-                    width=5,
-                    align="right",
-                    cell=lambda s: f"{s.local}",
-                    value=lambda s: s.local,
-                ),
-                Column[Submitter](
-                    name="rate",
-                    title="Jobs/s",
-                    width=6,
-                    align="right",
-                    cell=lambda s: rate(s.rate),
-                    value=lambda s: s.rate,
-                ),
-            ],
-            key=lambda submitter: submitter.key,
-            sort="running",
-            reverse=True,
-            empty="no submitter compiles",
-            stays=True,
-            id="top-submitters",
-        )
-
-    def _rate(self, node: NodeStatus) -> Cell:
-        return rate(self._rates[node.host.key] / TOP_SECONDS) if node.host else ""
-
-    def _order(self, node: NodeStatus) -> tuple[int, int]:
-        return (self._rates[node.host.key], _running(node)) if node.host else (0, 0)
+                with Vertical(id="jobs-column"):
+                    yield self._slow
+                    yield self._failures
 
     def show(self, now: float) -> None:
-        """Draw the totals, what is wrong, the services and the tables again."""
+        """Draw what can be seen and has changed."""
         live = self.live
-        self._write("totals", totals(live))
-        self._write("wrong", troubles(wrong(live, now), live.overview is not None))
-        services = live.overview.services if live.overview else []
-        self._write("services", services_line(services, self.size.width - 2))
-        self._draw_graphs()
-        self._rates = Counter(job.node for job in recent(live, now, TOP_SECONDS))
-        online = (node for node in live.nodes.values() if node.host is not None and node.host.online)
-        self._busiest.set_rows(node for node in online if is_worker(node))
-        self._submitters.set_rows(submitters(live, now))
+        self._problems.show(wrong(live, now))
+        if not self._entered and live.overview is not None:
+            self.enter()
+        last = live.samples[-1] if live.samples else None
+        self._tiles.tiles = tiles(live)
+        if last is not self._drawn:
+            self._drawn = last
+            self._draw_graphs()
+        self._tell_services(live.overview.services if live.overview else [])
+        for table in (self._busiest, self._submitters, self._slow, self._failures):
+            if table.display and all(above.display for above in table.ancestors if isinstance(above, Widget)):
+                table.show(now)
 
     def _draw_graphs(self) -> None:
         points = window(self.live.samples, GRAPH_SPAN)
-        self._slots_graph.series = {
-            "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
-            "busy": Series([(s.time, float(s.busy)) for s in points], "good", fill=True),
-            "queue": Series([(s.time, float(s.pending)) for s in points], "warn"),
-        }
+        if self._slots_graph.display:
+            self._slots_graph.series = {
+                "slots": Series([(s.time, float(s.slots)) for s in points], "muted"),
+                "busy": Series([(s.time, float(s.busy)) for s in points], "accent", fill=True),
+                "queue": Series(
+                    [(s.time, float(s.pending)) for s in points], "warn" if queue_calls(points) else "strong"
+                ),
+            }
         if self._jobs_graph.display:
             self._jobs_graph.series = {
-                "jobs/s on nodes": Series(rates(points, ended), "good", fill=True),
-                "local/s": Series(rates(points, lambda totals: totals.local), "warn"),
+                "jobs/s on nodes": Series(rates(points, ended), "accent", fill=True),
+                "local/s": Series(rates(points, lambda totals: totals.local), "strong"),
             }
 
-    def _write(self, name: str, text: Content) -> None:
-        if self._texts.get(name) == text:
-            return
-        self._texts[name] = text
-        part = self.query_one(f"#{name}", Static)
-        part.display = bool(text.plain)
-        part.update(text)
+    def _tell_services(self, services: Sequence[ServiceStatus]) -> None:
+        text = services_line(services, self.size.width - 2)
+        if text != self._services:
+            self._services = text
+            self.query_one("#services", Static).update(text)
 
     def on_resize(self) -> None:
-        """A tall screen has room for more nodes."""
-        self.query_one("#top").set_class(self.size.height >= 36, "-tall")
-        self._submitters.display = self.size.width >= 60
-        self._jobs_graph.display = self.size.width >= 100
+        """A tall screen has large tiles, a wide one more columns; what graphs do not need is for the tables."""
+        width, height = self.size
+        tall = height >= TALL
+        self._problems.most = height // 4 if tall else 3 if height >= SHORT else 1
+        self._tiles.styles.height = 5 if tall else 3 if height >= SHORT else 2
+        self._tiles.styles.margin = (1, 0) if tall else (0, 0)
+        self.query_one("#services").set_class(height < SHORT, "-hidden")
+        graphs = self.query_one("#graphs")
+        graphs.display = height >= SHORT
+        graphs.styles.height = lines = min(GRAPH_LINES, 6 + max(0, height - 20) // 3)
+        self._submitters.display = width >= TWO_COLUMNS
+        self._jobs_graph.display = width >= TWO_GRAPHS
+        self.query_one("#jobs-column").display = width >= THREE_COLUMNS
+        self._failures.display = height - lines - 12 >= BOTH_JOB_TABLES
+        self._drawn = None
 
     def enter(self) -> None:
-        """The nodes take the focus: enter opens one."""
-        self._busiest.focus(scroll_visible=False)
+        """What is wrong takes the focus, else the nodes: enter opens one."""
+        self._entered = self.live.overview is not None
+        first = self._problems if self._problems.display else self._busiest
+        first.focus(scroll_visible=False)
 
     @property
     def chosen(self) -> NodeStatus | None:
-        """The node under the cursor."""
-        return self._busiest.cursor_row if self._busiest.has_focus else None
+        """The node under the cursor, or the only one that the problem under it is about."""
+        if self._busiest.has_focus:
+            return self._busiest.cursor_row
+        problem = self._problems.cursor_row if self._problems.has_focus else None
+        return self.live.nodes.get(problem.nodes[0]) if problem and len(problem.nodes) == 1 else None
+
+    @on(LiveTable.Opened, "#problems")
+    def _opened_problem(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        if (problem := self._problems.cursor_row) is not None:
+            open_page(self.app, ProblemDetail(self.attachment, self.live, problem))
 
     @on(LiveTable.Opened, "#top-nodes")
-    def _opened(self, message: LiveTable.Opened) -> None:
+    def _opened_node(self, message: LiveTable.Opened) -> None:
         message.stop()
         if (node := self._busiest.cursor_row) is not None:
-            self.app.push_screen(NodeDetail(self.attachment, self.live, node.key))
+            open_page(self.app, NodeDetail(self.attachment, self.live, node.key))
 
-
-def _name(node: NodeStatus) -> str:
-    return node.name
-
-
-def _natural(node: NodeStatus) -> tuple[str | int, ...]:
-    return natural(node.name)
-
-
-def _running(node: NodeStatus) -> int:
-    return node.host.jobs_running if node.host else 0
-
-
-def _weight(submitter: Submitter) -> tuple[int, float]:
-    return submitter.running, submitter.rate
-
-
-def _busy(node: NodeStatus) -> Cell:
-    if node.host is None:
-        return ""
-    busy, slots = node.host.jobs_running, node.host.slots
-    return bar(busy, slots, JOBS_BAR).append(f" {busy}/{slots}") if slots else Text("no slots", style="dim")
+    @on(LiveTable.Opened, "#slow-jobs")
+    @on(LiveTable.Opened, "#failed-jobs")
+    def _opened_job(self, message: LiveTable.Opened) -> None:
+        message.stop()
+        table = message.widget
+        if isinstance(table, SlowTable | FailureTable) and (job := table.cursor_row) is not None:
+            open_page(self.app, JobDetail(self.attachment, self.live, job))

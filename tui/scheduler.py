@@ -144,7 +144,7 @@ def _installing(online: Sequence[NodeStatus], now: float) -> Iterable[Line]:
     busy = [(node, node.host.installing) for node in online if node.host and node.host.installing]
     for index, (node, since) in enumerate(sorted(busy, key=lambda item: item[1])):
         text = f"{node.name} for {duration(now - since)}"
-        yield Line(f"installing {node.key}", "installing" if not index else "", text, "warn", node)
+        yield Line(f"installing {node.key}", "installing" if not index else "", text, "accent", node)
     if not busy:
         yield Line("installing", "installing", "no node receives an environment")
 
@@ -322,5 +322,5 @@ def _login_order(node: NodeStatus) -> int | None:
 
 def _held_cell(node: NodeStatus) -> Cell:
     if node.host is not None and node.host.installing:
-        return "▸ receiving", "warn"
+        return "▸ receiving", "accent"
     return held(node)

@@ -16,22 +16,27 @@ from tui.widgets.lines import Tone
 
 STAGES: dict[Stage, tuple[str, Tone | None]] = {
     Stage.OFF: ("○", "muted"),
-    Stage.POWERED: ("◔", "warn"),
-    Stage.LOADER: ("◔", "warn"),
-    Stage.KERNEL: ("◑", "warn"),
-    Stage.ROOT: ("◑", "warn"),
-    Stage.AGENT: ("◕", "warn"),
+    Stage.POWERED: ("◔", "accent"),
+    Stage.LOADER: ("◔", "accent"),
+    Stage.KERNEL: ("◑", "accent"),
+    Stage.ROOT: ("◑", "accent"),
+    Stage.AGENT: ("◕", "accent"),
     Stage.REGISTERED: ("◕", "accent"),
-    Stage.READY: ("●", "good"),
+    Stage.READY: ("●", None),
     Stage.LOST: ("✖", "bad"),
 }
 """How far a boot has come: the fuller, the further."""
 ORDERED: dict[str, tuple[str, Tone | None]] = {
-    "drain": ("◒ drains", "warn"),
-    "reboot": ("↻ reboots", "warn"),
+    "drain": ("◒ drains", "accent"),
+    "reboot": ("↻ reboots", "accent"),
     "off": ("○ off", "muted"),
 }
 """What a node was told says more than that it is ready still, or lost already."""
+IN_ORDER = (
+    *("off", "draining", "rebooting", "switching-off", "booting", "nobody-there", "no-remote", "in-use", "no-slots"),
+    *("installing", "nothing-queued", "next"),
+)
+"""Reasons to be idle at which nobody has to look."""
 LOGS_IN = (Stage.AGENT, Stage.REGISTERED, Stage.READY)
 BUSY, IDLE, BOOTING, OFFLINE, SUBMITS = "busy", "idle", "booting", "offline", "submits only"
 STATES = (BUSY, IDLE, BOOTING, OFFLINE, SUBMITS)

@@ -1,4 +1,7 @@
-"""Themes: Textual's own, a light one of higher contrast, and one whose colours everybody can tell apart."""
+"""Themes: ours, in which amber says "look here" and nothing else, and Textual's own.
+
+A light one has higher contrast, another has colours that everybody can tell apart.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from textual.theme import BUILTIN_THEMES, Theme
 
 from farm.errors import UsageError
 
-DEFAULT = "textual-dark"
+DEFAULT = "farm-dark"
 
 # Okabe and Ito's palette (2008): distinct with any of the common kinds of colour blindness.
 BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE, YELLOW = (
@@ -21,11 +24,31 @@ BLUE, SKY, GREEN, ORANGE, VERMILION, PURPLE, YELLOW = (
     "#F0E442",
 )
 
+DARK = Theme(
+    name=DEFAULT,
+    primary="#3D8FD1",
+    secondary="#2F6FA3",
+    accent="#5CC8D7",
+    success="#6CC47A",
+    warning="#F0B040",
+    error="#F0616D",
+    foreground="#DDE3EA",
+    background="#0E1116",
+    surface="#12161C",
+    panel="#1E252E",
+    variables={
+        "text-success": "#6CC47A",
+        "text-warning": "#F0B040",
+        "text-error": "#F0616D",
+        "text-accent": "#5CC8D7",
+        "footer-key-foreground": "#5CC8D7",
+    },
+)
 LIGHT = Theme(
     name="farm-light",
     primary="#00558A",
     secondary="#00558A",
-    accent="#6B3FA0",
+    accent="#00708A",
     success="#1B6B36",
     warning="#8A5A00",
     error="#B3261E",
@@ -34,14 +57,20 @@ LIGHT = Theme(
     surface="#F6F6F6",
     panel="#E4E8EC",
     dark=False,
-    variables={"footer-key-foreground": "#00558A"},
+    variables={
+        "text-success": "#1B6B36",
+        "text-warning": "#9A5B00",
+        "text-error": "#B3261E",
+        "text-accent": "#00708A",
+        "footer-key-foreground": "#00558A",
+    },
 )
 COLOUR_BLIND = Theme(
     name="farm-colour-blind",
     primary=SKY,
     secondary=BLUE,
-    accent=PURPLE,
-    success=SKY,
+    accent=SKY,
+    success=GREEN,
     warning=ORANGE,
     error=VERMILION,
     foreground="#E8E8E8",
@@ -49,14 +78,14 @@ COLOUR_BLIND = Theme(
     surface="#181B1E",
     panel="#262B30",
     variables={
-        "text-success": SKY,
+        "text-success": GREEN,
         "text-warning": ORANGE,
         "text-error": VERMILION,
-        "text-accent": PURPLE,
+        "text-accent": SKY,
         "footer-key-foreground": YELLOW,
     },
 )
-OWN = (LIGHT, COLOUR_BLIND)
+OWN = (DARK, LIGHT, COLOUR_BLIND)
 
 
 def theme_named(name: str) -> str:

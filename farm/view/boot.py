@@ -57,10 +57,15 @@ class Hang(Struct, frozen=True):
     look: str
 
     @property
+    def what(self) -> str:
+        """What is missing, and for how long."""
+        usual = "" if self.usual is None else f" (others need {duration(self.usual)})"
+        return f"{self.missing} for {duration(self.seconds)}{usual}"
+
+    @property
     def sentence(self) -> str:
         """All of it in one line."""
-        usual = "" if self.usual is None else f" (others need {duration(self.usual)})"
-        return f"{self.missing} for {duration(self.seconds)}{usual}: {self.look}"
+        return f"{self.what}: {self.look}"
 
 
 def booting(node: NodeStatus) -> bool:

@@ -33,7 +33,7 @@ KEY_SECONDS = 0.35, 0.5, 0.7, 0.41, 0.62
 """Between a key's answer and the next key: not in step with the refresh."""
 ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("help", b"?", "Keys: everywhere"),
-    ("back", b"\x1b", "efficiency"),
+    ("back", b"\x1b", "efficient"),
     ("Nodes", b"2", "Free MiB"),
     ("turn the order", b"S", "[▼▲]"),
     ("turn the order", b"S", "[▼▲]"),
@@ -65,7 +65,7 @@ ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("Scheduler", b"7", "it speaks"),
     ("palette", b"\x10", "earch for"),
     ("back", b"\x1b", "it speaks"),
-    ("next tab", b"\x1b[C", "efficiency"),
+    ("next tab", b"\x1b[C", "efficient"),
 )
 """What keys do, the keys, and what only their answer draws; it begins and ends in the overview."""
 START_PATIENCE = 120.0

@@ -11,6 +11,7 @@ from farm.attach import Lost
 from farm.errors import FarmError
 from farm.view.live import Delta
 from farm.view.status import CompileStatus
+from farm.watch.activity import Sample
 from tests.unit.tui_driving import Clock, press, running, screen, settle
 from tests.unit.tui_fixtures import HOSTILE, NOW, FakeAttachment, nodes, scheduler_down, snapshot
 from tui.app import VIEWS, FarmTop
@@ -26,11 +27,11 @@ async def test_overview_says_how_much_is_going_on() -> None:
         text = screen(app)
     for part in (
         "farm lab",
-        "● scheduler",
         "14/28 slots",
         "queue 4",
-        "14 of 28 busy",
-        "efficiency 47%",
+        "/ 28 slots",
+        "% efficient",
+        "6 problems, enter opens one",
         "✖ iceccd fatal",
     ):
         assert part in text
@@ -187,10 +188,12 @@ async def test_pause_holds_the_picture() -> None:
     async with running(attachment) as (app, pilot):
         await press(app, pilot, "2", "p")
         assert "‖ paused" in screen(app)
-        attachment.push(Delta(time=NOW + 1, gone=[nodes()[0].key]))
+        attachment.push(Delta(time=NOW + 1, gone=[nodes()[0].key], samples=[Sample(NOW + 1, 28, 27, 9)]))
         await settle(app, pilot)
         assert "node-a1" in screen(app)
+        assert "14/28 slots  queue 4" in screen(app), "the figures stand still as well"
         await press(app, pilot, "p")
+        assert "27/28 slots  queue 9" in screen(app)
         assert "node-a1" not in screen(app)
 
 

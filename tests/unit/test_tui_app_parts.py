@@ -36,14 +36,16 @@ from tests.unit.tui_fixtures import (
 )
 from tui.anonymize import Anonymous, Mask
 from tui.app import key_sections
-from tui.figures import Figures, efficiency, figures, rates, window
-from tui.heading import Link, banner, fitting, headline
+from tui.figures import Figures, efficiency, figures, queue_calls, rates, window
+from tui.heading import HeadlineFigures, Link, banner, fitting, headline, summary
 from tui.keys import keys_file, read_keys
 from tui.node_detail import facts as node_facts
-from tui.overview import services_line, submitters, totals
-from tui.problem_texts import wrong
+from tui.overview import services_line
+from tui.overview_tables import submitters
+from tui.problem_texts import problems
 from tui.state_words import stage_words
 from tui.themes import theme_named
+from tui.tiles import tiles
 
 # -- figures
 
@@ -92,24 +94,45 @@ def test_submitters_of_one_name_are_two() -> None:
 
 def test_efficiency_names_the_time_for_which_there_are_figures() -> None:
     known = live()
-    assert "of slot time, 1m59s" in totals(known).plain
+    assert tiles(known)[-1].note == "over 1m59s"
     known.samples = deque([*known.samples][-13:])
-    assert "of slot time, 12s" in totals(known).plain
+    assert tiles(known)[-1].note == "over 12s"
+    known.samples.clear()
+    assert (tiles(known)[-1].figure, tiles(known)[-1].note) == ("–", "")
+
+
+def test_a_queue_is_looked_at_when_it_lasts_or_exceeds_the_slots() -> None:
+    short = [Sample(float(second), 8, 8, second % 5) for second in range(90)]
+    assert not queue_calls([])
+    assert not queue_calls(short)
+    assert queue_calls([*short, Sample(90.0, 8, 8, 9)]), "more than there are slots"
+    lasting = [Sample(float(second), 8, 8, 1) for second in range(60)]
+    assert not queue_calls(lasting)
+    assert queue_calls([*lasting, Sample(60.0, 8, 8, 1)])
+    assert not queue_calls([*lasting, Sample(60.0, 8, 8, 0)]), "it is over"
+    known = live()
+    assert tiles(known)[1].tone is None
+    known.samples.extend(Sample(NOW + second, 28, 28, 2) for second in range(1, 63))
+    assert tiles(known)[1].tone == "warn"
 
 
 # -- what is wrong
 
 
+def sentences(known: Live, now: float) -> list[str]:
+    return [problem.what for problem in problems(known, now)]
+
+
 def test_nothing_is_wrong() -> None:
     known = Live()
-    assert wrong(known, NOW) == []
+    assert problems(known, NOW) == []
     well = [node for node in nodes() if node.name == "node-a1"]
     known.apply(replace(snapshot(), overview=replace(overview(), problems=[]), nodes=well, ended=[]))
-    assert wrong(known, NOW) == []
+    assert problems(known, NOW) == []
 
 
 def test_what_is_wrong() -> None:
-    assert wrong(live(), NOW) == [
+    assert sentences(live(), NOW) == [
         "The service iceccd is down (fatal). Its log: farm logs iceccd",
         "1 node is lost: node-b2, the last 2m10s ago.",
         "1 node says that the load is 1000 and gets no jobs: node-c1.",
@@ -126,7 +149,7 @@ def test_who_was_told_to_go_is_not_missed() -> None:
         told = replace(gone, order=order, since=NOW - 60 * minutes)
         known.apply(Delta(time=NOW + 1, nodes=[told]))
         assert stage_words(told)[0] == (shown or "↻ reboots")
-        assert sum("lost: node-b2" in sentence for sentence in wrong(known, NOW + 1)) == missed
+        assert sum("lost: node-b2" in sentence for sentence in sentences(known, NOW + 1)) == missed
 
 
 def test_a_drain_shows_while_it_lasts() -> None:
@@ -145,16 +168,18 @@ def test_what_is_blocked_is_said_although_it_was_never_seen() -> None:
     known = live()
     scheduler = replace(overview().scheduler, blocked=("node-z9", "10.0.0.99"))
     known.apply(Delta(time=NOW + 1, overview=replace(overview(), scheduler=scheduler)))
-    assert "node-z9, 10.0.0.99 are blocked and have not been seen. Unblock with u in Scheduler." in wrong(known, NOW)
+    [unseen] = [problem for problem in problems(known, NOW) if "z9" in problem.what]
+    assert unseen.what == "node-z9, 10.0.0.99 are blocked and have not been seen."
+    assert (unseen.advice, unseen.tab) == ("Unblock with u in Scheduler.", "Scheduler")
 
     node = nodes()[0]
     assert node.host is not None
     blocked = replace(with_login(node, blocked=True), blocked=True)
     scheduler = replace(scheduler, blocked=(node.name, "node-z9"))
     known.apply(Delta(time=NOW + 2, nodes=[blocked], overview=replace(overview(), scheduler=scheduler)))
-    said = wrong(known, NOW)
-    assert f"1 node is blocked: {node.name}. Unblock with u in Nodes." in said
-    assert "node-z9 is blocked and has not been seen. Unblock with u in Scheduler." in said
+    said = sentences(known, NOW)
+    assert f"1 node is blocked: {node.name}." in said
+    assert "node-z9 is blocked and has not been seen." in said
 
 
 def test_a_boot_that_does_not_go_on_is_said() -> None:
@@ -162,24 +187,26 @@ def test_a_boot_that_does_not_go_on_is_said() -> None:
     well = {node.key: node for node in nodes()}
     slow = [replace(node, stage=Stage.ROOT, since=NOW - 500) for node in [*well.values()][:2]]
     known.apply(Delta(time=NOW + 1, nodes=slow[:1]))
-    [said] = [sentence for sentence in wrong(known, NOW + 1) if "hang" in sentence]
-    assert said.startswith(f"{slow[0].name} hangs: its agent has not been heard for 8m21s (others need ")
+    [said] = [problem for problem in problems(known, NOW + 1) if "hang" in problem.what]
+    assert said.what.startswith(f"{slow[0].name} hangs: its agent has not been heard for 8m21s (others need ")
+    assert (said.nodes, said.tab) == ((slow[0].key,), "Boot")
+    assert said.advice
     known.apply(Delta(time=NOW + 2, nodes=slow))
     named = f"{slow[0].name}, {slow[1].name}"
-    assert f"2 nodes hang while booting: {named}. See the tab Boot." in wrong(known, NOW + 2)
+    assert f"2 nodes hang while booting: {named}." in sentences(known, NOW + 2)
 
 
 def test_a_node_that_clients_cannot_use_fails_jobs() -> None:
     known = Live()
     unusable = [replace(job, exit=118) if job.exit == 255 else job for job in ended()]
     known.apply(replace(snapshot(), ended=unusable))
-    assert "1 job has failed in the last minute through a node, not the compiler." in wrong(known, NOW)
+    assert "1 job has failed in the last minute through a node, not the compiler." in sentences(known, NOW)
 
 
 def test_without_a_scheduler_nodes_are_not_blamed() -> None:
     known = live()
     known.apply(scheduler_down())
-    said = wrong(known, NOW + 1)
+    said = sentences(known, NOW + 1)
     assert said[0].startswith("The scheduler does not answer.")
     assert not any("idle" in sentence for sentence in said)
 
@@ -198,10 +225,18 @@ def test_a_service_and_its_sign_stay_together() -> None:
 
 
 def test_headline_fits() -> None:
-    parts = headline(live(), Link("farm lab"))
+    parts = headline(live(), Link("farm lab", summary=summary(live(), NOW)))
     for width in range(1, 120):
         assert fitting(parts, width).cell_length <= width
-    assert fitting(parts, 80).plain == " farm lab  ● scheduler  ▲ 1 problem  14/28 slots  queue 4  5.8 jobs/s"
+    assert fitting(parts, 80).plain == " farm lab  ▲ 6 problems  14/28 slots  queue 4  5.8 jobs/s"
+    assert fitting(parts, 40).plain == " ▲ 6 problems  14/28 slots  queue 4", "figures stay, the name goes"
+    assert fitting(parts, 16).plain == " ▲ 6 problems"
+
+
+def test_nothing_wrong_is_one_sign() -> None:
+    parts = headline(live(), Link("farm lab", summary=HeadlineFigures(Figures(8, 2))))
+    assert fitting(parts, 80).plain == " farm lab  ●  2/8 slots  queue 0  0.0 jobs/s"
+    assert "✖ unreachable" in fitting(headline(Live(), Link("x", Lost("gone.", 3.0))), 80).plain
 
 
 def test_banner() -> None:

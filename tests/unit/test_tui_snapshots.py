@@ -16,8 +16,9 @@ from farm.attach import Lost
 from farm.view.live import Update
 from tests.unit.tui_fixtures import FakeAttachment, scheduler_down, snapshot, with_desks
 from tui.app import FarmTop
+from tui.themes import DEFAULT
 
-SMALL, USUAL, LARGE, HUGE = (80, 24), (120, 36), (160, 50), (200, 60)
+TINY, SMALL, USUAL, LARGE, HUGE = (40, 10), (80, 24), (120, 36), (160, 50), (200, 60)
 WHOLE: tuple[Update | Lost, ...] = (snapshot(),)
 
 
@@ -26,18 +27,25 @@ class Case(Struct, frozen=True):
 
     keys: tuple[str, ...] = ()
     size: tuple[int, int] = SMALL
-    theme: str = "textual-dark"
+    theme: str = DEFAULT
     updates: tuple[Update | Lost, ...] = WHOLE
 
 
 CASES = {
     "overview": Case(),
     "overview-large": Case(size=LARGE),
+    "overview-tiny": Case(size=TINY),
+    "overview-huge": Case(size=HUGE),
+    "overview-light": Case((), USUAL, "farm-light"),
+    "overview-colour-blind": Case((), USUAL, "farm-colour-blind"),
+    "overview-problem": Case(("down", "enter")),
     "overview-scheduler-down": Case(updates=(*WHOLE, scheduler_down())),
     "overview-farmd-lost": Case(updates=(*WHOLE, Lost("Connection refused", 3.0))),
     "overview-waiting": Case(updates=()),
     "nodes": Case(("2",)),
     "nodes-large": Case(("2",), LARGE),
+    "nodes-tiny": Case(("2",), TINY),
+    "nodes-huge": Case(("2",), HUGE),
     "nodes-light": Case(("2",), USUAL, "farm-light"),
     "nodes-colour-blind": Case(("2",), USUAL, "farm-colour-blind"),
     "node": Case(("2", "enter")),

@@ -19,6 +19,8 @@ from tui.widgets.safe_text import clean, fit
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SCALE = 6
 """Cells of the value scale."""
+FIRST_SPANS = (10.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0)
+"""Seconds; an axis that grew with each second would move all that is drawn."""
 NARROW_GRAPH = 24
 """A graph narrower than this does without the value scale."""
 
@@ -54,11 +56,12 @@ class Graph(LineView, can_focus=False):
         graph.series = {"slots": Series(points, "muted", fill=True), "busy": Series(busy, "good")}
 
     Args:
-        span: seconds from the left edge to the right.
+        span: seconds from the left edge to the right, at most; the axis begins with the time there is.
         top: the value at the upper edge; a round number above the greatest value if None.
         form: writes a value in five cells or so.
         unit: the next greater unit is so many of the one before; 1024 for bytes that are written so.
         empty: shown when there is no point in the span.
+        figures: whether the legend has the last value of each curve.
     """
 
     DEFAULT_CSS = """
@@ -76,6 +79,7 @@ class Graph(LineView, can_focus=False):
         form: Callable[[float], str] = short,
         unit: int = 1000,
         empty: str = "nothing measured yet",
+        figures: bool = True,
         name: str | None = None,
         id: str | None = None,
         classes: str | None = None,
@@ -87,6 +91,7 @@ class Graph(LineView, can_focus=False):
         self._form = form
         self._unit = unit
         self._empty = empty
+        self._figures = figures
         self._series: dict[str, Series] = {}
         self._picture: list[list[Segment]] = []
 
@@ -105,6 +110,13 @@ class Graph(LineView, can_focus=False):
     def now(self) -> float:
         """The time at the right edge: that of the newest point."""
         return max((series.points[-1][0] for series in self._series.values() if series.points), default=0.0)
+
+    @property
+    def seconds(self) -> float:
+        """What the axis covers: the span, or the next round time after that for which there are points."""
+        first = min((series.points[0][0] for series in self._series.values() if series.points), default=self.now)
+        there = self.now - first
+        return min(self.span, next((step for step in FIRST_SPANS if step >= there), self.span))
 
     def refresh_picture(self) -> None:
         """Draw anew, after ``span`` was changed; data and size do so by themselves."""
@@ -138,7 +150,8 @@ class Graph(LineView, can_focus=False):
         rows = height - legend - axis
         raster = Raster(max(1, width - scale - ends), rows)
         end = self.now
-        curves = [resample(s.points, end - self.span, end, raster.width * ACROSS) for s in self._series.values()]
+        begin = end - self.seconds
+        curves = [resample(s.points, begin, end, raster.width * ACROSS) for s in self._series.values()]
         known = [value for curve in curves for value in curve if value is not None]
         if not known:
             picture = [[Segment(" " * width, self.plain)] for _ in range(height)]
@@ -167,7 +180,9 @@ class Graph(LineView, can_focus=False):
         for number, ((name, series), curve) in enumerate(zip(self._series.items(), curves, strict=True), 1):
             last = next((value for value in reversed(curve) if value is not None), None)
             text = f"{number} " if many else ""
-            text += clean(name) + (f" {self._form(last)}" if last is not None else " –")
+            text += clean(name)
+            if self._figures:
+                text += f" {self._form(last)}" if last is not None else " –"
             line += [(text, self.paint(series.tone)), ("   ", Style.null())]
         return line
 
@@ -201,10 +216,10 @@ class Graph(LineView, can_focus=False):
 
     def _times(self, width: int) -> str:
         """Times before the right edge, each ending below the cell it names."""
-        cell = self.span / width
+        cell = self.seconds / width
         step = time_step(cell, TIME_LABEL_CELLS)
         line = [" "] * width
-        for count in range(int(self.span / step), -1, -1):
+        for count in range(int(self.seconds / step), -1, -1):
             label = f"-{duration(count * step)}" if count else "now"
             right = width - round(count * step / cell)
             if len(label) <= right <= width:

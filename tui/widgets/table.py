@@ -195,6 +195,12 @@ class LiveTable(RowView, Generic[Row]):
             self._visible = visible
             self._lay_out()
 
+    def replace_column(self, column: Column[Row]) -> None:
+        """Have another column of this name from now on."""
+        self._columns[column.name] = column
+        self._visible = [self._columns[each.name] for each in self._visible]
+        self._lay_out()
+
     @property
     def sorting(self) -> tuple[str | None, bool]:
         """The column that is sorted by, None for the owner's order; and whether the greatest comes first."""
@@ -219,8 +225,7 @@ class LiveTable(RowView, Generic[Row]):
         """The order in words; ``own`` and ``other`` are the owner's order as it is at first, and turned round."""
         if self._sort is None:
             return own if self._reverse == self._reversed else other
-        direction = "descending" if self._reverse else "ascending"
-        return f"by {self._columns[self._sort].title}, {direction}"
+        return f"by {self._columns[self._sort].title}, {'descending' if self._reverse else 'ascending'}"
 
     def action_sort_next(self) -> None:
         """Sort by the next column that can be sorted by; after the last comes the owner's order."""
