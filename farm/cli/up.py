@@ -58,7 +58,7 @@ def up(
         signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with step_display() as report:
-            instance = bring_up(home, Request(virtual, nic, force), report)
+            instance = bring_up(home, Request(virtual, nic, force, wait=foreground), report)
         if instance.machines and not no_wait:
             wait_for_nodes(home, {machine.mac for machine in instance.machines}, patience)
         show_summary(home, instance)

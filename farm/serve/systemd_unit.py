@@ -1,4 +1,4 @@
-"""The unit that runs a farm under systemd; packages ship this text, and `docs/server.md` shows it."""
+"""The unit that runs a farm under systemd; packages ship this text, and `farm service install` writes it."""
 
 from __future__ import annotations
 

@@ -63,6 +63,8 @@ class Request:
     nic: str | None = None
     force: bool = False
     """Disturb builds and jobs that run."""
+    wait: bool = False
+    """Wait while another command changes the farm, rather than fail."""
 
 
 @contextlib.contextmanager
@@ -78,7 +80,7 @@ def bring_up(home: Home, request: Request, report: Report) -> Instance:
 
     Repeating it converges: what is as it should be is left alone. Raises FarmError.
     """
-    with exclusive(home):
+    with exclusive(home, wait=request.wait):
         require_no_interrupted(home)
         Instance.require_own_release(home)
         supervisor = Supervisor(home)

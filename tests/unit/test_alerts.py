@@ -6,7 +6,8 @@ import asyncio
 import json
 import os
 import pwd
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -136,12 +137,11 @@ def script(folder: Path, text: str) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """A folder that user nobody can write."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
-    tmp_path.chmod(0o777)
-    return tmp_path
+def place() -> Iterator[Path]:
+    """A folder that user nobody can write, and can reach, unlike pytest's tmp_path."""
+    with tempfile.TemporaryDirectory(prefix="farm-test-") as folder:
+        os.chmod(folder, 0o777)
+        yield Path(folder)
 
 
 def test_a_command_gets_the_event_on_standard_input_and_nothing_else(place: Path) -> None:

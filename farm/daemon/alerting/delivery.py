@@ -53,6 +53,7 @@ async def _post(url: str, content: bytes) -> str:
 
 async def _run(config: AlertConfig, content: bytes) -> str:
     # No pipes of asyncio's: with these the end of a program is noticed when all that it has left has closed them.
+    as_user = await asyncio.to_thread(_as_user, config.user) if os.geteuid() == 0 else {}
     with _input(content) as given, _output() as (writable, said):
         process = await asyncio.create_subprocess_exec(
             *config.command,
@@ -63,7 +64,7 @@ async def _run(config: AlertConfig, content: bytes) -> str:
             env={"PATH": "/usr/local/bin:/usr/bin:/bin", "LANG": "C.UTF-8"},
             start_new_session=True,
             umask=0o077,
-            **(_as_user(config.user) if os.geteuid() == 0 else {}),
+            **as_user,
         )
         try:
             code = await process.wait()

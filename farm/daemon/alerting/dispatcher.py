@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from farm.config import AlertConfig
 from farm.daemon.alerting.alert_events import Alert, Held, alert, step
@@ -52,15 +52,15 @@ class Dispatcher:
                 group.create_task(self._tell(config, queue))
             await asyncio.sleep(SETTLE_SECONDS)
             while True:
-                self._look()
+                self._look(await asyncio.to_thread(notices.take, self._home))
                 await self._write_down()
                 await asyncio.sleep(LOOK_SECONDS)
 
-    def _look(self) -> None:
+    def _look(self, news: Sequence[notices.Notice]) -> None:
         status = self._status()
         now = time.time()
         self._held, alerts = step(self._held, status, now)
-        for notice in notices.take(self._home):
+        for notice in news:
             if notice.event == "delivered":
                 self._failures.pop(notice.about, None)
             else:
