@@ -17,7 +17,9 @@ from farm.view.wording import size
 def disk(home: Home, as_json: bool) -> None:
     """Show where disk space goes: images, caches, history, logs; and which command frees it."""
     from farm.serve.disk_use import disk_use
+    from farm.serve.preflight import require_farm
 
+    require_farm(home)
     use = disk_use(home)
     if as_json:
         show_json({"schema": 1, **msgspec.to_builtins(use)})

@@ -55,6 +55,16 @@ def require_server_package() -> None:
         )
 
 
+def require_farm(home: Home) -> None:
+    """Raise FarmError where no farm was ever set up in this home."""
+    if not home.config.exists() and not home.state.is_dir():
+        raise FarmError(
+            "There is no farm on this computer.",
+            f"There is neither {home.config} nor {home.state}.",
+            "Run the command on the farm's server. If the farm has a home of its own, name it: farm --home DIR",
+        )
+
+
 def require_programs(virtual: bool, exports: Iterable[str]) -> None:
     """Raises FarmError that names all missing Debian packages at once; ``exports``: those that are to run."""
     missing = []

@@ -428,3 +428,9 @@ def test_the_farm_of_a_restored_configuration_is_that_of_the_backup(home: Home, 
 
     assert "old-lab" == done.index.farm == load(home.config).name
     assert (home.config.parent / "before-restore" / "farm.yaml").read_text() == YAML
+
+
+def test_without_a_farm_nothing_is_backed_up(tmp_path: Path) -> None:
+    with pytest.raises(FarmError, match="There is no farm on this computer"):
+        write_backup(Home.at(tmp_path / "none"), tmp_path / "backup.tar", silent)
+    assert [] == [*tmp_path.iterdir()]

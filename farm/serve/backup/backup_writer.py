@@ -23,6 +23,7 @@ from farm.netboot.host_keys import FOLDER
 from farm.serve.backup.backup_index import INDEX_NAME, BackupIndex
 from farm.serve.backup.gathering import described, gather, image_files
 from farm.serve.healing import Report
+from farm.serve.preflight import require_farm
 
 
 def write_backup(
@@ -32,8 +33,7 @@ def write_backup(
 
     ``images``: with the files of all image versions, and not only their names.
     """
-    if not home.config.exists() and not home.state.is_dir():
-        raise FarmError("There is no farm to back up.", f"There is no {home.config}.", "Name its home: farm --home DIR")
+    require_farm(home)
     store = Store(home.images)
     home.state.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
