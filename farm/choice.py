@@ -117,8 +117,12 @@ def remembering(home: Home, what: str, command: str) -> Attachment:
     """
     found = _of_home(home) or _of_machine()
     if found is None:
-        instance_here(home)
-    elif found.how != "home":
+        raise FarmError(
+            f"There is no record of {what} on this machine.",
+            "No farm is up here, this machine has joined none, and no iceccd of it uses a scheduler.",
+            f"On a farm's server: {command}. Your last farm run: farm explain --last",
+        )
+    if found.how != "home":
         where = f"on the server of farm {printable(found.farm)}" if found.farm else "on its server, if it is a farm's"
         raise FarmError(
             f"There is no record of {what} on this machine.",
@@ -144,11 +148,8 @@ def _of_machine() -> AttachTarget | None:
         return _of_member(member, "joined")
     from farm.workstation import plain_icecream
 
-    try:
-        member = plain_icecream.membership(os.environ)
-    except FarmError:  # its iceccd has found no scheduler; others may be there all the same
-        return None
-    return _of_member(member, "iceccd") if member else None
+    member = plain_icecream.membership(os.environ)
+    return _of_member(member, "iceccd") if member and member.scheduler else None
 
 
 def _of_member(member: Membership, how: How) -> AttachTarget:

@@ -104,7 +104,7 @@ def _bytes(text: str, form: str) -> bytes:
 
 def _set_up(home: Home, wish: Wish) -> Setup:
     """Look at the farm and at this machine; what stands in the way is said, and stops nobody."""
-    member = membership.find(home)
+    member = membership.find_for_build(home)
     if member.how == "server":
         _refuse_outside(home)
     slots = survey(member)

@@ -14,9 +14,7 @@ from farm.home import Home
 from farm.instance import Instance
 from farm.printable import printable, without_sequences
 from farm.workstation.join.iceccd import SYSTEM_LOG, user_daemon
-from farm.workstation.membership import Membership, joined
-
-JOURNAL = "iceccd's log is in the journal: journalctl -u iceccd"
+from farm.workstation.membership import joined
 
 
 @click.command()
@@ -27,23 +25,22 @@ JOURNAL = "iceccd's log is in the journal: journalctl -u iceccd"
 )
 @click.pass_obj
 def logs(home: Home, service: str | None, follow: bool, lines: int) -> None:
-    """Show the log of SERVICE, or list all logs: of a farm's services on its server, of iceccd where it was joined."""
-    member = joined() if home.directory is None and not Instance.path(home).exists() else None
-    known = _of_member(member) if member else _of_services(home)
+    """Show the log of SERVICE, or list all logs: of a farm's services on its server, of iceccd elsewhere."""
+    here = home.directory is not None or Instance.path(home).exists()
+    known = _of_services(home) if here else {**_of_services(home), **_of_iceccd()}
     if service is None:
         for name, path in known.items():
             out.print(f"{name:<24} {path.stat().st_size / 1e3:8.1f} kB  {path}", markup=False)
         if not known:
-            none = f"There are no logs in {home.logs}: the farm has not been up yet."
-            out.print(JOURNAL if member else none, markup=False, soft_wrap=True)
+            out.print(f"There are no logs in {home.logs}: the farm has not been up yet.", markup=False, soft_wrap=True)
         return
     if service not in known:
-        if member:
+        if not here and (member := joined()):
             raise FarmError(
                 f"There is no log of {printable(service)} on this machine.",
                 f"Services of farm {printable(member.farm)} run on its server {member.scheduler}; this machine runs "
                 "iceccd alone.",
-                f"On the server: farm logs {printable(service)}. Here: {'farm logs iceccd' if known else JOURNAL}",
+                f"On the server: farm logs {printable(service)}. Here: farm logs iceccd",
             )
         raise UsageError(
             f"There is no log {service}.", f"There are: {', '.join(known) or 'none'}.", "List the logs: farm logs"
@@ -66,9 +63,10 @@ def _of_services(home: Home) -> dict[str, Path]:
     return {path.name.removesuffix(".log"): path for path in sorted(home.logs.glob("*.log")) if path.is_file()}
 
 
-def _of_member(member: Membership) -> dict[str, Path]:
-    """The log of the iceccd with which this machine has joined a farm, where that writes a file."""
-    path = user_daemon().log if member.how == "user" else SYSTEM_LOG
+def _of_iceccd() -> dict[str, Path]:
+    """The log of the iceccd that icecc uses here: the user's own, or that of the distribution's service."""
+    member = joined()
+    path = user_daemon().log if member and member.how == "user" else SYSTEM_LOG
     return {"iceccd": path} if path.is_file() else {}
 
 

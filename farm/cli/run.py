@@ -41,7 +41,7 @@ from farm.workstation.explain.last_run import LastRun, icecc_settings, job_ends,
 from farm.workstation.explain.reasons import machine
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.join.restart import renew, restart_or_say
-from farm.workstation.membership import Membership, find, home_folder
+from farm.workstation.membership import Membership, find_for_build, home_folder
 from farm.workstation.run.announcing import Announcer, command_line, usual_name
 from farm.workstation.run.execution import Command, given_environment, leave, working_folder
 from farm.workstation.run.live_line import LiveLine, marked, terminal
@@ -107,7 +107,7 @@ def run(home: Home, /, argv: tuple[str, ...], **given: object) -> None:
     farm run -- sh -c 'make -j$FARM_JOBS'
     """
     options = RunOptions(**given)  # type: ignore[arg-type]  # click has seen to the types
-    membership = find(home)
+    membership = find_for_build(home)
     lab = Instance.load(home) if membership.how == "server" else None
     if lab is not None:
         namespace.reenter(lab, home)

@@ -28,7 +28,7 @@ class Membership(Struct, frozen=True, kw_only=True):
     farm: str
     netname: str
     scheduler: str
-    """Address of the farm's scheduler."""
+    """Address of the farm's scheduler; empty: this machine's iceccd, which has joined nothing, has found none."""
     port: int
     submitter: str
     """The name with which its iceccd logs in."""
@@ -78,6 +78,19 @@ def find(home: Home) -> Membership:
 
     Raises FarmError when there is none.
     """
+    found = find_for_build(home)
+    if not found.scheduler:
+        raise FarmError(
+            "This machine's iceccd uses no scheduler.",
+            f"iceccd answers at {found.socket}, but is connected to none, and none of netname {found.netname} answers "
+            "a broadcast.",
+            "Join one by its address: farm join ADDRESS. What is there: farm join --list",
+        )
+    return found
+
+
+def find_for_build(home: Home) -> Membership:
+    """The same, also where iceccd has no scheduler at the moment: icecc then compiles on this machine."""
     if Instance.path(home).exists():
         return of_server(Instance.load(home))
     if found := joined():

@@ -13,6 +13,7 @@ import psutil
 from msgspec import Struct
 
 from farm.errors import FarmError
+from farm.node.ports import SCHEDULER_PORT
 from farm.printable import printable
 from farm.scheduler import discovery
 from farm.workstation import local_iceccd
@@ -36,7 +37,7 @@ class Connection(Struct, frozen=True):
 def membership(environment: Mapping[str, str]) -> Membership | None:
     """Where icecc's jobs go as this machine is set up; None when no iceccd answers where icecc looks for one.
 
-    Raises FarmError when one does, but uses no scheduler that could be found.
+    Its scheduler is empty when the iceccd is connected to none, and none that it would take answers.
     """
     daemon, _ = local_iceccd.find(environment)
     if daemon is None:
@@ -62,23 +63,21 @@ async def _scheduler(daemon: LocalIceccd) -> tuple[str, int, str]:
         host = next((each.host for each in connections() if each.port == port and each.user in users), "")
     if not host:
         return await _as_it_would(daemon)
-    address = await discovery.address_of(host)
-    answers = await discovery.discover(port, NETNAME_SECONDS, address)
-    return address, port, printable(answers[0].netname) if answers else options.netname
+    with contextlib.suppress(FarmError):  # a name that has no address today; who connects is told so
+        host = await discovery.address_of(host)
+        if answers := await discovery.discover(port, NETNAME_SECONDS, host):
+            return host, port, printable(answers[0].netname)
+    return host, port, options.netname
 
 
 async def _as_it_would(daemon: LocalIceccd) -> tuple[str, int, str]:
-    """The scheduler that it would choose by broadcast."""
-    netname = daemon.options.effective_netname if daemon.options else None
-    found = await discovery.discover()
+    """The scheduler that it would choose by broadcast; its address is empty when there is none."""
+    options = daemon.options
+    netname = options.effective_netname if options else None
     try:
-        chosen = discovery.choose(found, netname)
-    except FarmError as error:
-        raise FarmError(
-            "This machine's iceccd uses no scheduler.",
-            f"iceccd answers at {daemon.where}, but is connected to none. {error.what} {error.why}",
-            "Join one by its address: farm join ADDRESS. What is there: farm join --list",
-        ) from error
+        chosen = discovery.choose(await discovery.discover(), netname)
+    except FarmError:
+        return "", SCHEDULER_PORT, netname or local_iceccd.DEFAULT_NETNAME
     return chosen.address, chosen.port, printable(chosen.netname)
 
 

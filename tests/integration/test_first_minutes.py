@@ -47,7 +47,7 @@ class Developer:
     desk: Workstation
     project: Path
 
-    def types(self, *words: str, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
+    def types(self, *words: str | Path, code: int = 0, **environment: str) -> subprocess.CompletedProcess[str]:
         chdir = ("env", "--chdir", str(self.project))
         settings = {"COLUMNS": "120", **UNPACKED, **environment}
         done = self.desk.run(*chdir, *FARM, *words, check=False, **settings)
@@ -96,17 +96,10 @@ def looks_around(someone: Developer, node: str, sentence: str) -> None:
     """What looks at the farm or scheduler shows it, and says once which that is."""
     seen = someone.types("status")
     assert node in seen.stdout
+    assert not [column for column in FOREIGN if column in seen.stdout]
     assert f"{sentence}\n" == seen.stderr
-    listed = someone.types("node", "list")
-    assert node in listed.stdout
-    assert not [column for column in FOREIGN if column in listed.stdout]
-    assert f"{sentence}\n" == listed.stderr
-    quiet = someone.types("node", "show", node, "--json")
-    assert (node, "") == (json.loads(quiet.stdout)["node"]["name"], quiet.stderr)
-    assert "" == someone.types("jobs", "--quiet").stderr
-    assert someone.types("scheduler").stderr == f"{sentence}\n"
     picture = someone.project / "top.svg"
-    someone.types("top", "--screenshot", str(picture), "--after", "0.5", "--view", "nodes")
+    assert f"{sentence}\n" == someone.types("top", "--screenshot", picture, "--after", "0.5", "--view", "nodes").stderr
     drawn = picture.read_text()
     assert node in drawn
     assert "Sessions" not in drawn
@@ -119,12 +112,7 @@ def builds(someone: Developer, node: str) -> None:
     built = someone.types("run", "--", "make", ICECC_PREFERRED_HOST=node)
     assert "farm: 3 jobs on 1 node, 0 here" in built.stderr, built.stderr
     assert "3 on a node" in someone.types("explain", "--last").stdout
-    (someone.project / "part0.o").unlink()
-    explained = someone.types("explain", "--", "gcc", "-c", "part0.c", ICECC_PREFERRED_HOST=node)
-    assert f"part0.c was compiled on {node}" in explained.stderr
-    assert "export FARM_JOBS=" in someone.types("env").stdout
-    checked = someone.types("doctor", "--only", "scheduler,iceccd-login")
-    assert "failed" not in checked.stdout
+    assert "failed" not in someone.types("doctor", "--only", "iceccd-login").stdout
 
 
 def is_told_what_works(someone: Developer, here: str) -> None:
@@ -143,7 +131,11 @@ def test_the_developer_who_joins(room: Room) -> None:
     assert f"farm join {SERVER}" in offered.stderr
     assert "Joined test" in someone.types("join", "test").stdout
     looks_around(someone, "pc01", f"Looking at farm test ({SERVER}), which this machine has joined.")
+    quiet = someone.types("node", "list", "--json")
+    assert (["pc01"], "") == ([node["name"] for node in json.loads(quiet.stdout)["nodes"]], quiet.stderr)
+    assert "" == someone.types("jobs", "--quiet").stderr
     builds(someone, "pc01")
+    assert "export FARM_JOBS=" in someone.types("env").stdout
     is_told_what_works(someone, f"farm test ({SERVER})")
     assert "iceccd" in someone.types("logs").stdout
     assert someone.types("logs", "iceccd", "-n", "1").stdout
@@ -159,7 +151,10 @@ def test_the_developer_who_has_icecream(room: Room) -> None:
     until(lambda: NAME in [each.name for each in room.office.gather(list_nodes(OFFICE, 8765))], "iceccd stays away")
     scheduler = f"the scheduler at {OFFICE} (netname {PLAIN})"
     looks_around(someone, "builder", f"Looking at {scheduler}, which this machine's iceccd uses.")
+    assert PLAIN in someone.types("scheduler").stdout
     builds(someone, "builder")
+    explained = someone.types("explain", "--", "gcc", "-c", "part0.c", ICECC_PREFERRED_HOST="builder")
+    assert "part0.c was compiled on builder" in explained.stderr
     is_told_what_works(someone, scheduler)
     assert "There is no node pc07" in someone.types("node", "kick", "pc07", "--scheduler", OFFICE, code=1).stderr
     assert f"Joined {PLAIN}" in someone.types("join", "--netname", PLAIN.lower()).stdout
@@ -185,3 +180,21 @@ def test_one_of_several_is_asked_for_and_never_guessed(room: Room) -> None:
         assert 0 == terminal.end()
     finally:
         terminal.close()
+
+
+def test_where_there_is_no_scheduler_a_build_goes_on_here(room: Room) -> None:
+    someone, desk = room.developer, room.developer.desk
+    until(lambda: not desk.processes(), "an iceccd is left")
+    desk.run("iceccd", "-d", "-u", "icecc", "-b", "/var/cache/icecc", "-n", "nowhere", root=True)
+    until(lambda: answers(desk), "iceccd does not listen")
+    alone = someone.types("run", "--", "true").stderr
+    assert "connected to no scheduler (it looks for netname nowhere). Compiling on this machine alone." in alone
+    assert "No node can take a job" in someone.types("run", "--require-remote", "--", "true", code=1).stderr
+    refused = someone.types("join", "--status", code=1).stderr
+    assert "This machine's iceccd uses no scheduler." in refused
+    desk.run("/etc/init.d/iceccd", "stop", root=True)
+
+
+def answers(desk: Workstation) -> bool:
+    """Whether the system's iceccd listens."""
+    return desk.run("test", "-S", "/run/icecc/iceccd.socket", check=False).returncode == 0

@@ -105,6 +105,9 @@ def survey(membership: Membership) -> Slots:
     Its control port knows which slots are free, but a farm's server opens that to nobody else; others are told of all
     slots by the scheduler itself.
     """
+    if not membership.scheduler:
+        why = f"This machine's iceccd is connected to no scheduler (it looks for netname {membership.netname})."
+        return Slots(obstacle=why)
     try:
         try:
             listed = asyncio.run(list_nodes(membership.scheduler, membership.port))
