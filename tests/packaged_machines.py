@@ -80,6 +80,11 @@ class Room:
         """What `farm status --json` says on the server; it exits with 3, as the node is a stranger."""
         return json.loads(run(self.server, "farm status --json", check=False).stdout)
 
+    def builds(self) -> set[int]:
+        """The builds that `farm history` knows."""
+        done = run(self.server, "farm history --json", check=False)
+        return set() if done.returncode else {each["id"] for each in json.loads(done.stdout)["builds"]}
+
     def pids(self) -> dict[str, int]:
         """The processes of the farm's services."""
         return {each["name"]: each["pid"] for each in self.status()["services"]}

@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.clean_machine import in_chroot
-from tests.diskless import diskless
+from tests.diskless import Diskless, diskless
 from tests.lab import PATIENCE, until
 from tests.packaged_machines import APT, OLD_VERSION, SERVER, USER, Room, add_user, build, installed, room, run
 
 CLIENT = "icecream-farm-client_*.deb"
 BOTH = "old/icecream-farm.deb", "old/icecream-farm-client.deb"
 NEW = "apt-get -qq install -y /packages/icecream-farm_*.deb /packages/icecream-farm-client_*.deb 2>&1"
+BACK = "apt-get -qq install -y --allow-downgrades /packages/old/*.deb 2>&1"
 SERVERS_ONLY = ("dnsmasq-base", "nginx", "vblade", "nbdkit", "qemu-system-x86", "squashfs-tools", "python3-venv")
 OURS = "find / -xdev -iname '*farm*' ! -path '/proc/*' ! -path '/packages*' ! -path '/var/lib/dpkg/*' ! -path '/home/*'"
 PIPX = """
@@ -86,32 +87,65 @@ def test_nothing_names_the_folder_in_which_it_was_made(desk_root: Path, server_r
         assert "" == found
 
 
-def test_a_developers_ten_minutes(desk_root: Path, lab: Room) -> None:
-    with diskless(lab.desk, "desk", desk_root) as desk:
+class Developer:
+    """Somebody at a desk, in whose home a project is, and who types what README says."""
+
+    def __init__(self, desk: Diskless) -> None:
+        self.desk = desk
         add_user(desk)
 
-        def types(command: str, check: bool = True) -> str:
-            return run(desk, f"cd; {command}", USER, check).stdout
+    def types(self, command: str) -> str:
+        """What a command says on both streams; looking and building leave with 0, or 3 where something is wrong."""
+        done = run(self.desk, f"cd; {command} 2>&1", USER, check=False)
+        assert done.returncode in (0, 3), f"{command}\n{done.stdout}"
+        return done.stdout
 
-        assert f"{SERVER}:8765" in types("farm join --list")
-        assert "Joined" in types(f"farm join {SERVER}")
-        built = types("farm run -- make -j4 2>&1")
+    def draws(self) -> str:
+        """A picture of the dashboard."""
+        self.types("farm top --screenshot picture.svg --after 1 --view nodes")
+        return self.desk.path(f"/home/{USER}/picture.svg").read_text()
+
+    def looks_and_builds(self) -> None:
+        """What somebody does who has joined a farm, or whose iceccd has a scheduler."""
+        assert "pc01" in self.types("farm status")
+        until(lambda: "pc01" in self.draws(), "the dashboard does not show the node")
+        built = self.types("farm run -- make -j4")
         assert "part7.cpp" in built
         assert "pc01" in built
-        assert "pc01" in types("farm explain --last")
-        assert "✗" not in types("farm doctor")
-        assert "part0.cpp" in types('eval "$(farm env)" && make clean all 2>&1')
-        types("farm top --screenshot picture.svg --after 1 --scheduler " + SERVER)
-        assert "pc01" in desk.path(f"/home/{USER}/picture.svg").read_text()
+        assert "pc01" in self.types("farm explain --last")
+        assert "✗" not in self.types("farm doctor")
+        assert "part0.cpp" in self.types('eval "$(farm env)" && make clean all')
+
+
+def test_the_ten_minutes_of_a_developer_who_joins(desk_root: Path, lab: Room) -> None:
+    with diskless(lab.desk, "desk", desk_root) as desk:
+        developer = Developer(desk)
+
+        assert f"{SERVER}:8765" in developer.types("farm join --list")
+        assert "Joined" in developer.types(f"farm join {SERVER}")
+        developer.looks_and_builds()
+        shows_in_a_browser(desk, f"farm top --web --scheduler {SERVER}")
         assert "only the part of the farm that developers' machines need" in run(desk, "farm up", check=False).stderr
-        shows_in_a_browser(desk, "farm top --web --scheduler " + SERVER)
-        types("farm leave")
-        assert "" == run(desk, "pgrep -u dev iceccd", check=False).stdout
+        developer.types("farm leave")
+
+        assert "" == run(desk, f"pgrep -u {USER} iceccd", check=False).stdout
         assert "" == run(desk, "dpkg --verify icecream-farm-client").stdout
         assert "" == run(desk, "find /usr/lib/icecream-farm -newer /var/lib/dpkg/info/icecream-farm-client.list").stdout
 
 
-def shows_in_a_browser(machine, command: str) -> None:
+def test_the_ten_minutes_of_a_developer_who_has_icecream(desk_root: Path, lab: Room) -> None:
+    with diskless(lab.desk, "desk", desk_root) as desk:
+        settings = desk.path("/etc/icecc/icecc.conf")
+        own = f'ICECC_NETNAME="icecream-test"\nICECC_SCHEDULER_HOST="{SERVER}"\nICECC_ALLOW_REMOTE="no"\n'
+        settings.write_text(settings.read_text() + own)
+        run(desk, "/etc/init.d/iceccd start")
+
+        Developer(desk).looks_and_builds()
+
+        assert settings.read_text().endswith(own)
+
+
+def shows_in_a_browser(machine: Diskless, command: str) -> None:
     """The page is there, and nowhere but on this machine."""
     process = machine.start("web", "sh", "-c", f"exec {command} --port 8123")
     until(lambda: "http://" in machine.log("web"), "farm top --web does not start")
@@ -138,27 +172,27 @@ def test_a_server_starts_nothing_until_it_is_told(lab: Room, server_root: Path) 
     shows_in_a_browser(lab.server, "farm top --web")
 
 
-def test_an_upgrade_touches_no_farm_and_no_build(lab: Room, desk_root: Path) -> None:
+def test_an_upgrade_touches_no_farm_and_no_build_and_can_be_taken_back(lab: Room, desk_root: Path) -> None:
     with diskless(lab.desk, "desk", desk_root) as desk:
         add_user(desk)
-        run(desk, f"cd; farm join {SERVER}", USER)
-        before, builds = lab.pids(), run(lab.server, "farm history --json").stdout
+        run(desk, f"cd; farm join {SERVER}; farm run -- make -j2; make clean", USER)
+        until(lambda: lab.builds(), "the farm remembers no build")
+        before, builds = lab.pids(), lab.builds()
         building = desk.start("build", "runuser", "-u", USER, "--", "sh", "-c", "cd && HOME=$PWD farm run -- make -j2")
 
         said = run(lab.server, NEW).stdout
 
         assert "To change over: sudo farm up" in said
         assert OLD_VERSION not in run(lab.server, "dpkg-query -W 'icecream-farm*'").stdout
-        assert before == lab.pids()
         assert "" == run(lab.server, "find /usr/share/doc/icecream-farm* -name gone").stdout
+        assert before == lab.pids()
         assert 0 == building.wait(2 * PATIENCE), desk.log("build")
-        assert builds is not None
-        run(lab.server, "farm up")
-        assert before.keys() == lab.pids().keys()
-        assert ["scheduler"] == [
-            name for name, pid in lab.pids().items() if name == "scheduler" and pid == before[name]
-        ]
-        run(desk, "cd; make clean; farm run -- make -j2", USER)
+        for change in ("true", BACK):
+            run(lab.server, f"{change} && farm up")
+            assert before.keys() == lab.pids().keys()
+            assert before["scheduler"] == lab.pids()["scheduler"], "jobs that run do not notice"
+            until(lambda: builds <= lab.builds(), "builds are forgotten")
+            run(desk, "cd; make clean; farm run -- make -j2", USER)
 
 
 def test_removal_takes_the_farm_down_and_a_purge_leaves_nothing(lab: Room) -> None:
