@@ -116,22 +116,29 @@ def server() -> Iterator[Server]:
             shutil.rmtree(folder)
 
 
-DOWN, OVER = ("problem", "iceccd", "service-down"), ("problem-over", "iceccd", "service-down")
+def down(service: str, event: str = "problem") -> tuple[str, str, str]:
+    """The alert that a service is down, or no longer is."""
+    return event, service, "service-down"
 
 
 def test_alerts_are_told_once_whatever_becomes_of_farmd(server: Server) -> None:
     supervisor = Supervisor(server.home)
-    supervisor.stop("iceccd")
-    until(lambda: DOWN in server.told(), "no alert of a service that is down")
-    until(lambda: any(b"service-down" in each for each in server.posted), "no alert by POST")
+    for service in ("iceccd", "nginx"):
+        supervisor.stop(service)
+    until(lambda: {down("iceccd"), down("nginx")} <= {*server.told()}, "no alert of services that are down")
+    supervisor.start("iceccd")
+    until(lambda: down("iceccd", "problem-over") in server.told(), "no alert that a service is there again")
+    until(lambda: sum(b"service-down" in each for each in server.posted) == 2, "no alerts by POST")
     assert {"nobody"} == {*(server.folder / "told.user").read_text().split()}
 
     supervisor.restart("farmd")
-    supervisor.start("iceccd")
-    until(lambda: OVER in server.told(), "no alert that the service is there again")
+    supervisor.stop("iceccd")
+    until(lambda: server.told().count(down("iceccd")) == 2, "farmd tells nothing any more")
 
-    assert 1 == server.told().count(DOWN)
-    assert 1 == sum(b"service-down" in each for each in server.posted)
+    assert 1 == server.told().count(down("nginx"))
+    until(lambda: sum(b"service-down" in each for each in server.posted) == 3, "no alert by POST")
+    for service in ("iceccd", "nginx"):
+        supervisor.start(service)
     assert {b"problem"} == {json.loads(each)["event"].encode() for each in server.posted}
 
 

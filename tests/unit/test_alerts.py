@@ -9,7 +9,7 @@ import pwd
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import pytest
@@ -34,7 +34,7 @@ FULL = Finding("disk-full", "The disk is full.", "Free some space.")
 READY, LOST, KERNEL = Stage.READY, Stage.LOST, Stage.KERNEL
 
 
-def node(stage: Stage, order: Literal["", "drain", "reboot", "off"] = "", number: int = 1, **more: bool) -> NodeStatus:
+def node(stage: Stage, order: Literal["", "drain", "reboot", "off"] = "", number: int = 1, **more: Any) -> NodeStatus:
     mac = f"52:54:00:00:00:{number:02x}"
     return NodeStatus(key=mac, mac=mac, name=f"pc{number:02}", address="", stage=stage, since=0.0, order=order, **more)
 
@@ -91,7 +91,8 @@ def test_what_comes_and_goes_quickly_is_not_told() -> None:
 
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.integers(1, 5)), max_size=20))
 def test_beginning_and_end_take_turns(moments: list[tuple[set[str], int]]) -> None:
-    held, last = Held(), {}
+    held = Held()
+    last: dict[str, str] = {}
     for codes, looks in moments:
         for _ in range(looks):
             found = status(findings=tuple(Finding(code, "It is bad.", "") for code in sorted(codes)))
@@ -100,6 +101,23 @@ def test_beginning_and_end_take_turns(moments: list[tuple[set[str], int]]) -> No
                 assert last.get(each.code, "problem-over") != each.event
                 last[each.code] = each.event
     assert {code for code, event in last.items() if event == "problem"} == {key.split()[1] for key in held.told}
+
+
+def test_what_a_restarted_farmd_has_not_heard_of_yet_is_neither_lost_nor_over() -> None:
+    held = Held()
+    for _ in range(STEADY_LOOKS):
+        held, _ = step(held, status(node(LOST), node(READY, number=2), findings=(FULL,)), 1.0)
+    earlier = frozenset(held.told)
+
+    for _ in range(2 * STEADY_LOOKS):
+        held, alerts = step(held, status(node(LOST), node(LOST, number=2)), 2.0, earlier)
+        assert [] == alerts
+
+    events = []
+    for _ in range(STEADY_LOOKS):
+        held, alerts = step(held, status(node(LOST), node(LOST, number=2)), 3.0)
+        events += [(each.event, each.about) for each in alerts]
+    assert [("node-lost", "pc02"), ("problem-over", "")] == sorted(events)
 
 
 def test_a_room_without_power_is_one_alert() -> None:
@@ -227,6 +245,7 @@ async def test_a_restarted_farmd_does_not_tell_again_what_it_has_told(
     home: Home, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("farm.daemon.alerting.dispatcher.SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("farm.daemon.alerting.dispatcher.KNOWN_SECONDS", 0.0)
     monkeypatch.setattr("farm.daemon.alerting.dispatcher.LOOK_SECONDS", 0.01)
     receivers = [AlertConfig(command=script(place, f"cat >> {place}/got"))]
     now = [status(node(LOST), findings=(FULL,))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Literal
 
 from msgspec import Struct
@@ -84,9 +84,16 @@ def conditions(status: Status) -> dict[str, Ongoing]:
     return dict([*found.items()][:MOST_HELD])
 
 
-def step(held: Held, status: Status, now: float) -> tuple[Held, list[Alert]]:
-    """What holds after another look, and what is to be told because of it."""
+def step(held: Held, status: Status, now: float, earlier: Collection[str] | None = None) -> tuple[Held, list[Alert]]:
+    """What holds after another look, and what is to be told because of it.
+
+    ``earlier``: what an earlier farmd has told, as long as this one has not asked all nodes and looked at everything
+    itself: until then a node that is not heard counts as little as a problem that is not seen.
+    """
     seen, told, looks = conditions(status), dict(held.told), {}
+    if earlier is not None:
+        seen = {key: each for key, each in seen.items() if each.kind != "lost" or key in told}
+        seen |= {key: told[key] for key in earlier if key in told and told[key].kind == "problem"}
     nodes = {node.mac or node.key: node for node in status.nodes}
     alerts: list[Alert] = []
     for key in {**told, **seen}:

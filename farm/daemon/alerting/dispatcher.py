@@ -19,8 +19,10 @@ from farm.view.status import Status
 log = logging.getLogger("farmd")
 
 LOOK_SECONDS = 1.0
-SETTLE_SECONDS = 6.0
-"""After a start of farmd: until then not all is known that an earlier one had told of."""
+SETTLE_SECONDS = 4.0
+"""After a start of farmd: until then services and scheduler may not have been asked."""
+KNOWN_SECONDS = 60.0
+"""After a start of farmd: by then it has asked all nodes of a large room, and has looked at everything itself."""
 MOST_WAITING = 64
 """Alerts that wait for one receiver; further ones are left out until there is room."""
 PAUSES = (2.0, 10.0)
@@ -34,6 +36,7 @@ class Dispatcher:
         self._home, self._status = home, status
         self._memory = load_memory(home)
         self._held = Held(self._memory.told)
+        self._earlier: frozenset[str] | None = frozenset(self._memory.told)
         self._queues = [(each, asyncio.Queue[Alert](MOST_WAITING)) for each in receivers]
         names = {receiver(each) for each in receivers}
         self._failures = {name: each for name, each in self._memory.failures.items() if name in names}
@@ -50,8 +53,11 @@ class Dispatcher:
         async with asyncio.TaskGroup() as group:
             for config, queue in self._queues:
                 group.create_task(self._tell(config, queue))
+            started = time.monotonic()
             await asyncio.sleep(SETTLE_SECONDS)
             while True:
+                if time.monotonic() - started >= KNOWN_SECONDS:
+                    self._earlier = None
                 self._look(await asyncio.to_thread(notices.take, self._home))
                 await self._write_down()
                 await asyncio.sleep(LOOK_SECONDS)
@@ -59,7 +65,7 @@ class Dispatcher:
     def _look(self, news: Sequence[notices.Notice]) -> None:
         status = self._status()
         now = time.time()
-        self._held, alerts = step(self._held, status, now)
+        self._held, alerts = step(self._held, status, now, self._earlier)
         for notice in news:
             if notice.event == "delivered":
                 self._failures.pop(notice.about, None)
