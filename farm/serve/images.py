@@ -45,11 +45,10 @@ def build_image(
 ) -> tuple[Manifest, bool]:
     """Build an image unless it is up to date, and let a farm that is up serve it to next boots."""
     home.create()
-    wanted = recipe(config, name, home.config.parent)
     try:
         manifest, built = build(
             home,
-            wanted,
+            recipe(config, name, home.config.parent),
             report,
             in_use=lambda: versions_in_use(home),
             require_room=require_room,

@@ -17,14 +17,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.config import AlertConfig
-from farm.config.file import parse
+from farm.config.file import load, parse
 from farm.daemon.alerting.alert_events import MOST_SINGLE, OWN_CODE, STEADY_LOOKS, Alert, Held, alert, step
 from farm.daemon.alerting.alert_memory import AlertMemory, Undelivered, load_memory, save_memory
 from farm.daemon.alerting.delivery import deliver, receiver
 from farm.daemon.alerting.dispatcher import Dispatcher
-from farm.errors import ConfigError
+from farm.errors import ConfigError, FarmError
 from farm.home import Home
 from farm.serve import notices
+from farm.serve.images import build_image
 from farm.view.status import NodeStatus, SchedulerStatus, Status
 from farm.watch.activity import Totals
 from farm.watch.events import Finding, Stage
@@ -304,6 +305,18 @@ def test_a_failure_is_remembered_while_its_receiver_is_in_farm_yaml(home: Home) 
     assert "/bin/b did not get an alert (node-lost): Exit code 1." == dispatcher.problem
     (home.state / "alerts.json").write_text("{")
     assert AlertMemory() == load_memory(home)
+
+
+def test_a_build_that_fails_leaves_a_notice(home: Home) -> None:
+    home.config.write_text("name: x\ninterface: lo\nimages: {cad: {description: ./cad}}\n")
+    (home.config.parent / "cad").mkdir()
+    (home.config.parent / "cad" / "appliance.kiwi").write_text("<image/>")
+    with pytest.raises(FarmError, match="includes none of the built-in descriptions"):
+        build_image(home, "cad", load(home.config), lambda step, doing: None, force=False, refresh=False)
+
+    (notice,) = notices.take(home)
+    assert ("image-failed", "cad") == (notice.event, notice.about)
+    assert notice.text.startswith("The image cad was not built. ")
 
 
 def test_notices_are_bounded_and_taken_once(home: Home) -> None:
