@@ -223,7 +223,7 @@ class NodeDetail(Detail):
         self._lists: dict[str, Sequence[Line]] = {}
         self._readings: list[Reading] = []
         self._table = self._slot_table()
-        self._table.display = self._node is None or self._node.session is None or self._node.compile is not None
+        self._table.display = self._node is None or _compiles(self._node)
         self._jobs = NodeJobs(live, self._table)
         self._processor = Graph(span=READINGS_SPAN, top=100.0, form=lambda value: f"{value:.0f}%", id="cpu")
         self._memory = Graph(span=READINGS_SPAN, form=short_size, unit=1024, id="memory")
@@ -267,7 +267,10 @@ class NodeDetail(Detail):
     def on_mount(self) -> None:
         """Ask for what its agent measured, now and then again."""
         self.set_class(self.app.size.width < 100, "-narrow")
-        (self._table if self._table.display else self.query_one(Page)).focus()
+        if self._table.display:
+            self._table.focus()
+        elif self._node is None or not self._node.logins:
+            self.query_one(Page).focus()
         self.run_worker(self._read(), exclusive=True, group="readings")
 
     def on_resize(self) -> None:
@@ -311,7 +314,9 @@ class NodeDetail(Detail):
         self._node = node = known
         reason = state_words.Reasons(self.live, now).of(node)
         self._write("why", idle_text(node, reason))
+        self._table.display = _compiles(node)
         self._table.set_rows(slots(node, self.live))
+        self._jobs.display = bool(node.logins)
         self._jobs.show(node, now)
         self._list("facts", facts(node, now))
         self._list("boot", boot_lines(node) or [("", "not booted from this server")])
@@ -346,6 +351,13 @@ class NodeDetail(Detail):
             return ""
         seconds = max(0.0, self._now - slot.job.begun)
         return duration(seconds) if seconds >= 10 else milliseconds(seconds * 1000)
+
+
+def _compiles(node: NodeStatus) -> bool:
+    """Whether it has slots, or might have: a desk may not compile, and a daemon may only submit."""
+    if any(login.online for login in node.logins):
+        return any(login.slots for login in node.logins)
+    return node.session is None or node.compile is not None
 
 
 def _number(slot: Slot) -> Cell:

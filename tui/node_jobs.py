@@ -58,6 +58,7 @@ class NodeJobs(Vertical):
         super().__init__()
         self._live = live
         self._slots = slots
+        self._node: NodeStatus | None = None
         self._now = 0.0
         self._follower = NewJobs(live)
         self._hosts: frozenset[HostKey] = frozenset()
@@ -66,7 +67,7 @@ class NodeJobs(Vertical):
         self._last: list[Job] = []
         self._gantt = Gantt(look=by_kind(TIMELINE_KINDS), empty="no job yet", id="node-lanes")
         self._legend = ToneLine()
-        self._table: LiveTable[Job] = LiveTable(
+        self.table: LiveTable[Job] = LiveTable(
             [
                 Column[Job](name="state", title="Last jobs", width=9, cell=state_cell),
                 Column[Job](
@@ -81,21 +82,33 @@ class NodeJobs(Vertical):
             id="node-jobs",
         )
 
-    def on_mount(self) -> None:
-        """The colours always mean the same."""
-        self._legend.tell(legend(TIMELINE_KINDS))
-
     def compose(self) -> ComposeResult:
-        """What it does and did, the lanes, and what their colours mean."""
+        """What it does; the rest comes when that has been drawn, since a key must not wait for it."""
         with Horizontal():
             yield self._slots
-            yield self._table
-        yield self._gantt
-        yield self._legend
+
+    def on_mount(self) -> None:
+        """Add the rest as soon as the page can be seen."""
+        self.call_after_refresh(self._add_rest)
+
+    async def _add_rest(self) -> None:
+        """What it did, the lanes, and what their colours mean."""
+        await self.query_one(Horizontal).mount(self.table)
+        await self.mount(self._gantt, self._legend)
+        self._legend.tell(legend(TIMELINE_KINDS))
+        if self.display and not self._slots.display:
+            self.table.focus(scroll_visible=False)
+        if self._node is not None:
+            self.show(self._node, self._now)
 
     def show(self, node: NodeStatus, now: float) -> None:
         """Draw what its daemons did."""
-        self._now = now
+        self._node, self._now = node, now
+        if self.table.is_attached and self._legend.is_attached:
+            self._follow(node)
+        self._fit()
+
+    def _follow(self, node: NodeStatus) -> None:
         if self._hosts != (hosts := frozenset(login.key for login in node.logins)):
             self._hosts = hosts
             self._follower.reset()
@@ -106,12 +119,11 @@ class NodeJobs(Vertical):
             self._gantt.set_lanes(lanes)
             self._gantt.display = self._legend.display = bool(lanes)
             self._gantt.styles.height = 1 + min(MAX_LANES, len(lanes))
-        self._gantt.now = now
+        self._gantt.now = self._now
         known = {job_key(job): job for job in (*self._last, *news)}
         told = (job for job in known.values() if job.ended or job.node not in hosts)  # the others are in the slots
         self._last = sorted(told, key=_moment, reverse=True)[:LAST_JOBS]
-        self._table.set_rows(self._last)
-        self._fit()
+        self.table.set_rows(self._last)
 
     def _fit(self) -> None:
         """Side by side the tables are equally high."""
@@ -121,7 +133,7 @@ class NodeJobs(Vertical):
         slots = min(most, max(3, len(self._slots.rows) + 1))
         jobs = min(most, max(3, len(self._last) + 1))
         self._slots.styles.height = max(slots, jobs) if wide else slots
-        self._table.styles.height = max(slots, jobs) if wide else jobs
+        self.table.styles.height = max(slots, jobs) if wide else jobs
 
     def _concerns(self, job: Job) -> bool:
         return job.node in self._hosts or job.submitter in self._hosts
@@ -144,7 +156,7 @@ class NodeJobs(Vertical):
     @on(LiveTable.Opened, "#node-jobs")
     def _opened(self, message: LiveTable.Opened) -> None:
         message.stop()
-        if (job := self._table.cursor_row) is not None:
+        if (job := self.table.cursor_row) is not None:
             self.post_message(Follow(JobTarget(job)))
 
     @on(Gantt.Picked)

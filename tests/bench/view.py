@@ -49,7 +49,7 @@ ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("actions", b"a", "enter chooses"),
     ("back", b"\x1b", "Free MiB"),
     ("Jobs", b"3", "newest first"),
-    ("hold", b" ", "paused"),
+    ("hold", b"f", "paused"),
     ("follow", b"f", "newest first"),
     ("filter", b"/", "ode: submitter:"),
     ("type", b"c", "match"),
@@ -65,7 +65,8 @@ ROUND: tuple[tuple[str, bytes, str], ...] = (
     ("Scheduler", b"7", "it speaks"),
     ("palette", b"\x10", "earch for"),
     ("back", b"\x1b", "it speaks"),
-    ("next tab", b"\x1b[C", "efficient"),
+    ("next tab", b"L", "no log-ins"),
+    ("next tab", b"L", "efficient"),
 )
 """What keys do, the keys, and what only their answer draws; it begins and ends in the overview."""
 START_PATIENCE = 120.0

@@ -120,6 +120,7 @@ async def test_the_page_of_a_submitter_shows_what_it_asked_for() -> None:
         table = app.screen.query_one("#node-jobs", LiveTable)
         assert LAST_JOBS == len(table.rows)
         assert {fixtures.ALICE} == {job.submitter for job in table.rows.values()}
+        assert table.has_focus and not app.screen.query_one("#slots", LiveTable).display, "it has no slots"
 
 
 def test_where_the_time_of_a_job_went() -> None:

@@ -24,7 +24,28 @@ Cell: TypeAlias = Text | str | tuple[str, Paint] | list[tuple[str, Paint]]
 is replaced."""
 
 HUES: tuple[Hue, ...] = get_args(Hue)
-TONES: tuple[Tone, ...] = ("good", "warn", "bad", "accent", "strong", "muted", *HUES)
+TONES: tuple[Tone, ...] = ("good", "warn", "bad", "accent", "strong", "muted")
+"""Those of the theme; each costs time whenever a widget is shown or gets the focus, so hues are none of them."""
+ON_DARK: dict[str, str] = {
+    "hue1": "#5AB0F0",
+    "hue2": "#C792EA",
+    "hue3": "#4EC9A5",
+    "hue4": "#F29BC1",
+    "hue5": "#A8C76A",
+    "hue6": "#8A9CF5",
+    "hue7": "#C9B48A",
+    "hue8": "#8FB8C4",
+}
+ON_LIGHT: dict[str, str] = {
+    "hue1": "#0B6AA8",
+    "hue2": "#7A3DB8",
+    "hue3": "#0A7560",
+    "hue4": "#A8326E",
+    "hue5": "#4F6B12",
+    "hue6": "#3A50C2",
+    "hue7": "#6E5A2A",
+    "hue8": "#3F6470",
+}
 
 
 class LineView(ScrollView, can_focus=True):
@@ -47,22 +68,6 @@ class LineView(ScrollView, can_focus=True):
         & > .tone--accent { color: $text-accent; }
         & > .tone--strong { text-style: bold; }
         & > .tone--muted { color: $foreground-muted; }
-        & > .tone--hue1 { color: #5AB0F0; }
-        & > .tone--hue2 { color: #C792EA; }
-        & > .tone--hue3 { color: #4EC9A5; }
-        & > .tone--hue4 { color: #F29BC1; }
-        & > .tone--hue5 { color: #A8C76A; }
-        & > .tone--hue6 { color: #8A9CF5; }
-        & > .tone--hue7 { color: #C9B48A; }
-        & > .tone--hue8 { color: #8FB8C4; }
-        &:light > .tone--hue1 { color: #0B6AA8; }
-        &:light > .tone--hue2 { color: #7A3DB8; }
-        &:light > .tone--hue3 { color: #0A7560; }
-        &:light > .tone--hue4 { color: #A8326E; }
-        &:light > .tone--hue5 { color: #4F6B12; }
-        &:light > .tone--hue6 { color: #3A50C2; }
-        &:light > .tone--hue7 { color: #6E5A2A; }
-        &:light > .tone--hue8 { color: #3F6470; }
     }
     """
 
@@ -133,11 +138,16 @@ class LineView(ScrollView, can_focus=True):
         """The style of a tone, without a background, so that it can be laid on any."""
         style = self._paints.get(paint)
         if style is None:
-            style = self.foreground(f"tone--{paint}") if isinstance(paint, str) else paint or Style.null()
+            style = self._style_of(paint) if isinstance(paint, str) else paint or Style.null()
             if len(self._paints) > 256:
                 self._paints.clear()
             self._paints[paint] = style
         return style
+
+    def _style_of(self, tone: Tone) -> Style:
+        if tone in ON_DARK:
+            return Style(color=(ON_DARK if self.app.current_theme.dark else ON_LIGHT)[tone])
+        return self.foreground(f"tone--{tone}")
 
     @property
     def plain(self) -> Style:
