@@ -12,7 +12,7 @@ from farm.watch.activity import HostKey, Job, JobPlace
 PIECE_SECONDS = 5
 PIECES = 12
 """So many pieces make a minute."""
-AT_ONCE = 2000
+AT_ONCE = 1000
 """So many ended jobs are added at a time: after a while elsewhere there may be more than a key can wait for."""
 
 
@@ -40,14 +40,14 @@ class BusyMinute:
             self._forget(piece - PIECES)
 
     def busy(self, node: NodeStatus, running: Iterable[Job | None], now: float) -> list[float | None]:
-        """Slots of a node that were in use, as the mean of each piece; None: before the watching began."""
+        """Slots of a node that were in use, as the mean of each piece; None: nothing is known of it (yet)."""
         spent: dict[int, float] = {}
         for job in running:
             if job is not None and job.begun:
                 _add(spent, max(job.begun, now - PIECES * PIECE_SECONDS), now)
         known = [spent, *(self._spent.get(login.key, {}) for login in node.logins)]
         last = int(now // PIECE_SECONDS)
-        begin = self._live.samples[0].time if self._live.samples else now
+        begin = self._backlog[0].ended if self._backlog else self._live.samples[0].time if self._live.samples else now
         return [
             sum(each.get(piece, 0.0) for each in known) / max(1.0, min(PIECE_SECONDS, now - piece * PIECE_SECONDS))
             if (piece + 1) * PIECE_SECONDS > begin

@@ -16,7 +16,7 @@ FIRST = ("stage", "busy", "minute", "load", "failed", "done", "since", "cpu")
 THEN = ("address", "memory", "speed", "image")
 LAST = ("platform", "protocol")
 """Of columns that do not all fit the first count; what comes later leaves room for sentences."""
-SENTENCE_CELLS = 48
+SENTENCE_CELLS = 40
 """Cells of the column Idle from which on it says why in a sentence."""
 WHOLE_CELLS = 80
 """Cells that hold most sentences whole."""

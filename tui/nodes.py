@@ -17,6 +17,7 @@ from farm.view.desks import offer_words
 from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.view.wording import count, duration
+from farm.watch.activity import Job
 from tui import node_columns as columns
 from tui import state_words
 from tui.base_view import View, open_page
@@ -72,6 +73,7 @@ class NodesView(View):
         self._filter = NodeFilter()
         self._own_columns = False
         self._busy: Slots = {}
+        self._jobs_of: dict[str, Sequence[Job | None]] = {}
         self._history = BusyMinute(live)
         self._slots_width = 8
         self._sentences = False
@@ -167,20 +169,26 @@ class NodesView(View):
         return reason.why if self._sentences else reason.code, tone
 
     def _longest(self, node: NodeStatus) -> str:
-        jobs = [job for job in slot_jobs(node, self._busy) if job and job.begun]
+        jobs = [job for job in self._jobs(node) if job and job.begun]
         job = min(jobs, key=lambda each: each.begun, default=None)
         if job is None or self._now - job.begun < LONG_SECONDS:
             return ""
         return f"{duration(self._now - job.begun)} {job.file.rpartition('/')[2]}"
 
     def _slots(self, node: NodeStatus) -> Cell:
-        return slot_cells(node, self._busy, self.live, self._slots_width)
+        return slot_cells(node, self._jobs(node), self.live, self._slots_width)
+
+    def _jobs(self, node: NodeStatus) -> Sequence[Job | None]:
+        """What runs in each of its slots; several columns want to know it."""
+        if node.key not in self._jobs_of:
+            self._jobs_of[node.key] = slot_jobs(node, self._busy)
+        return self._jobs_of[node.key]
 
     def _minute(self, node: NodeStatus) -> Cell:
         host = node.host
         if host is None or not host.online or not host.slots:
             return ""
-        values = self._history.busy(node, slot_jobs(node, self._busy), self._now)
+        values = self._history.busy(node, self._jobs(node), self._now)
         return [(text, "accent" if some else "muted") for text, some in spark(values, host.slots)]
 
     def _keeps(self, node: NodeStatus) -> bool:
@@ -193,6 +201,7 @@ class NodesView(View):
         self._now = now
         self._reasons = state_words.Reasons(self.live, now)
         self._busy = busy_slots(self.live)
+        self._jobs_of.clear()
         self._history.follow(now)
         self._fit()
         self._table.set_rows(self.live.nodes.values())
@@ -215,13 +224,15 @@ class NodesView(View):
         self.query_one(ToneLine).tell(parts)
 
     def _fit(self) -> None:
-        """As many columns as can be read, until the user chooses them."""
+        """As many columns as can be read, until the user chooses them; while there is no place, they are as before."""
+        available = self._table.size.width
+        if not available:
+            return
         width = columns.slots_width(self.live.nodes.values(), self.size.width)
         if width != self._slots_width:
             self._slots_width = width
             self._columns = [replace(each, width=width) if each.name == "slots" else each for each in self._columns]
             self._table.replace_column(next(each for each in self._columns if each.name == "slots"))
-        available = self._table.size.width
         if not self._own_columns:
             ours = self.live.overview is None or bool(self.live.overview.farm)
             known = columns.fillable(self._columns, [*self.live.nodes.values()], ours=ours)

@@ -166,7 +166,9 @@ class OverviewView(View):
         text = services_line(services, self.size.width - 2)
         if text != self._services:
             self._services = text
-            self.query_one("#services", Static).update(text)
+            part = self.query_one("#services", Static)
+            part.set_class(not text.plain or self.size.height < SHORT, "-hidden")
+            part.update(text)
 
     def on_resize(self) -> None:
         """A tall screen has large tiles, a wide one more columns; what graphs do not need is for the tables."""
@@ -175,7 +177,6 @@ class OverviewView(View):
         self._problems.most = height // 4 if tall else 3 if height >= SHORT else 1
         self._tiles.styles.height = 5 if tall else 3 if height >= SHORT else 2
         self._tiles.styles.margin = (1, 0) if tall else (0, 0)
-        self.query_one("#services").set_class(height < SHORT, "-hidden")
         graphs = self.query_one("#graphs")
         graphs.display = height >= SHORT
         graphs.styles.height = lines = min(GRAPH_LINES, 6 + max(0, height - 20) // 3)
@@ -183,7 +184,7 @@ class OverviewView(View):
         self._jobs_graph.display = width >= TWO_GRAPHS
         self.query_one("#jobs-column").display = width >= THREE_COLUMNS
         self._failures.display = height - lines - 12 >= BOTH_JOB_TABLES
-        self._drawn = None
+        self._drawn, self._services = None, None
 
     def enter(self) -> None:
         """What is wrong takes the focus, else the nodes: enter opens one."""

@@ -16,7 +16,7 @@ from farm.watch.activity import NOBODY, HostKey, Job, JobPlace, JobState
 from tui.figures import is_worker
 from tui.job_detail import job_key
 from tui.problem_texts import recent
-from tui.slot_cells import Slots, busy_slots, slot_cells
+from tui.slot_cells import Slots, busy_slots, slot_cells, slot_jobs
 from tui.state_words import natural
 from tui.submitters import sign
 from tui.widgets.columns import Column, number_column
@@ -124,7 +124,7 @@ class NodeTable(LiveTable[NodeStatus]):
         self.set_rows(node for node in online if is_worker(node))
 
     def _slots(self, node: NodeStatus) -> Cell:
-        return slot_cells(node, self._busy, self._live, self._most)
+        return slot_cells(node, slot_jobs(node, self._busy), self._live, self._most)
 
     def _rate(self, node: NodeStatus) -> Cell:
         return rate(self._rates[node.host.key] / TOP_SECONDS) if node.host else ""

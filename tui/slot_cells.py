@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from farm.view.live import Live
 from farm.view.status import NodeStatus
@@ -42,9 +42,12 @@ def withheld(node: NodeStatus) -> int:
     return max(0, told.slots - told.offered) if told is not None and told.offered is not None else 0
 
 
-def slot_cells(node: NodeStatus, busy: Slots, live: Live, most: int) -> list[tuple[str, Paint]]:
-    """A cell for each slot; where there are more than ``most``, a cell stands for several."""
-    cells = [_cell(job, live) for job in slot_jobs(node, busy)]
+def slot_cells(node: NodeStatus, jobs: Iterable[Job | None], live: Live, most: int) -> list[tuple[str, Paint]]:
+    """A cell for each slot of a node; where there are more than ``most``, a cell stands for several.
+
+    ``jobs``: what runs in each slot.
+    """
+    cells = [_cell(job, live) for job in jobs]
     if cells:
         cells += [WITHHELD] * withheld(node)
     return cells if len(cells) <= most else _condensed(cells, most)

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farm.view.live import Delta
+from farm.view.live import Delta, Live
+from farm.view.status import NodeStatus
 from farm.watch.activity import Job, JobPlace, JobState
 from tests.unit.tui_driving import press, running, screen
 from tests.unit.tui_fixtures import (
@@ -26,18 +27,23 @@ from tests.unit.tui_records import A1
 from tui.busy import AT_ONCE, PIECES, BusyMinute
 from tui.node_columns import ALWAYS, fitting
 from tui.nodes import NodesView
-from tui.slot_cells import busy_slots, slot_cells
+from tui.slot_cells import busy_slots, slot_cells, slot_jobs
 from tui.submitters import sign
+from tui.widgets.lines import Paint
 from tui.widgets.sparkline import LEVELS, big, spark
 from tui.widgets.table import LiveTable
 
 # -- slots
 
 
+def cells_of(node: NodeStatus, known: Live) -> list[tuple[str, Paint]]:
+    return slot_cells(node, slot_jobs(node, busy_slots(known)), known, 16)
+
+
 def test_a_slot_shows_whose_job_it_runs() -> None:
     known = live()
     alice, bob = sign(known, ALICE), sign(known, BOB)
-    cells = slot_cells(nodes()[0], busy_slots(known), known, 16)
+    cells = cells_of(nodes()[0], known)
     assert cells[:4] == [(bob.letter, bob.tone), (alice.letter, alice.tone)] * 2
     assert cells[4:] == [("·", "muted")] * 4
     assert (alice.letter, bob.letter) == ("A", "B")
@@ -46,15 +52,15 @@ def test_a_slot_shows_whose_job_it_runs() -> None:
 def test_slots_share_cells_where_there_are_more() -> None:
     known = live()
     node = with_login(nodes()[0], slots=64)
-    cells = "".join(text for text, _ in slot_cells(node, busy_slots(known), known, 16))
+    cells = "".join(text for text, _ in cells_of(node, known))
     assert cells == "B" + "·" * 15
-    assert slot_cells(nodes()[5], busy_slots(known), known, 16) == [], "it is off"
+    assert cells_of(nodes()[5], known) == [], "it is off"
 
 
 def test_a_desk_in_use_shows_what_it_does_not_offer() -> None:
     known = live()
     known.apply(with_desks())
-    cells = "".join(text for text, _ in slot_cells(fat_desk(), busy_slots(known), known, 16))
+    cells = "".join(text for text, _ in cells_of(fat_desk(), known))
     assert cells == "AA··╌╌╌╌"
 
 

@@ -158,7 +158,7 @@ async def test_paused_it_holds_still_and_counts() -> None:
 async def test_what_ends_while_a_filtered_stream_is_held_is_not_left_running() -> None:
     app = stage()
     async with app.run_test(size=(120, 30)) as pilot:
-        await pilot.press("slash", *"state:running", "enter", "space")
+        await pilot.press("slash", *"state:running", "enter", "f")
         new = replace(app.live.jobs[5000], id=7000, requested=fixtures.NOW, begun=fixtures.NOW)
         app.live.apply(Delta(time=fixtures.NOW, jobs=[new]))
         app.flush()

@@ -86,7 +86,7 @@ async def test_leaving_the_newest_pauses() -> None:
         await pilot.press("end")
         assert app.stream.following
         assert 199 == app.stream.cursor
-        await pilot.press("space")
+        await pilot.press("f")
         app.stream.append([Job(200)])
         assert 199 == app.stream.cursor
         await pilot.press("f")
