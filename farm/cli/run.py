@@ -37,7 +37,7 @@ from farm.workstation.env.variables import (
     uses_ccache,
 )
 from farm.workstation.explain import last_run
-from farm.workstation.explain.last_run import LastRun, icecc_settings, job_ends, last_run_folder, legible
+from farm.workstation.explain.last_run import LastRun, icecc_settings, job_ends, last_run_folder, legible, within_a_run
 from farm.workstation.explain.reasons import machine
 from farm.workstation.explain.reasons.record import GivenBack
 from farm.workstation.join.restart import renew, restart_or_say
@@ -153,11 +153,12 @@ def _run(
     obstacle = slots.obstacle
     name = options.name or usual_name(command.argv, working_folder())
     tag = options.name or command_line(command.argv)
+    part = within_a_run(command.environment)  # of the build of that run
     with _recorded(command, membership, obstacle, name) as (command, log, ended):
         if obstacle:
             ran = run_here(command)
         else:
-            announcer = Announcer(membership, home, name, tag, os.environ, claims=log is not None)
+            announcer = None if part else Announcer(membership, home, name, tag, os.environ, claims=log is not None)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(
                 command,
@@ -270,7 +271,7 @@ def _show(summary: Summary) -> None:
     if summary.saved_seconds is not None:
         err.print(f"  {_saved(summary.saved_seconds)}, by estimate: see docs/compiling.md")
     if summary.environment.bytes:
-        err.print(f"  {_sent(summary.environment)}", soft_wrap=True)
+        err.print(f"  {sent_words(summary.environment)}", soft_wrap=True)
     if not summary.complete:
         err.print("  The connection to the scheduler was interrupted: there may have been more jobs.")
     elif not total and not summary.local:
@@ -297,13 +298,13 @@ def _show_reasons(summary: Summary) -> None:
         err.print(hint("  For what to do: farm explain --last"))
 
 
-def _sent(sent: SentEnvironment) -> str:
+def sent_words(sent: SentEnvironment) -> str:
     """Why a first build is slow, where that is so."""
     where = "to the node" if sent.nodes == 1 else f"to each of {sent.nodes} nodes"
     each = size(sent.bytes / sent.nodes)
     packed = f"packed ({milliseconds(sent.packed_ms)}) and " if sent.packed_ms else ""
-    sent_words = f"The compiler was {packed}sent {where} ({each}, {milliseconds(sent.ms)})"
-    return f"{sent_words}, once: the next build will be quicker."
+    told = f"The compiler was {packed}sent {where} ({each}, {milliseconds(sent.ms)})"
+    return f"{told}, once: the next build will be quicker."
 
 
 def _saved(seconds: float) -> str:

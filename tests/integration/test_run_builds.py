@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -142,22 +143,26 @@ def test_each_run_is_a_build_with_a_name(farm: Farm, history: Callable[..., Any]
         assert "1 job on 1 node" in done.stderr
 
     compiled()
-    compiled("--name", "nightly")
     compiled("--tag", "nightly")
     farm.run("--name", "nothing", "--", "true")
-    wanted: Builds = {"nightly": (1, 0), "sources/gcc": (1, 0)}
-    names = (*wanted, "nothing")
+    inner = shlex.join(farm.argv("--name", "inner", "--", "gcc", "-c", "part2.c", "-o", "inner.o"))
+    farm.run("--name", "outer", "--", "sh", "-c", f"gcc -c part1.c && {inner}", ICECC_PREFERRED_HOST="pc01")
+    compiled("--name", "nightly")
+    wanted: Builds = {"nightly": (1, 0), "outer": (2, 0), "sources/gcc": (1, 0)}
+    names = (*wanted, "nothing", "inner")
     until(lambda: builds(history, *names) == wanted, "a run is not a build")
-    newest = history("--json")["builds"]
-    assert [("nightly", "nightly"), ("nightly", "nightly"), ("sources/gcc", "gcc -c part0.c -o 'a b.o'")] == [
-        (build["name"], build["tag"]) for build in newest
-    ]
+
+    def newest() -> list[dict[str, Any]]:
+        return [build for build in history("--json")["builds"] if build["name"] in ("nightly", "sources/gcc")]
+
+    told = [("nightly", "nightly"), ("nightly", "nightly"), ("sources/gcc", "gcc -c part0.c -o 'a b.o'")]
+    until(lambda: told == [(build["name"], build["tag"]) for build in newest()], "two runs are one build")
     outside = {"PATH": f"/usr/lib/icecc/bin:{os.environ['PATH']}", "ICECC_PREFERRED_HOST": "pc01"}
     environment = farm.environment(ICECC_TEST_SOCKET=str(icecc_folder(farm.home) / "iceccd.socket"), **outside)
     farm.server.run("gcc", "-c", "part1.c", "-o", "outside.o", cwd=farm.sources, env=environment)
     until(lambda: builds(history, "nightly") == {"nightly": (2, 0)}, "what follows a run is not part of it")
-    told = history("compare", "nightly", "nightly", "--json")
-    assert [build["id"] for build in newest[1::-1]] == [told["a"]["build"]["id"], told["b"]["build"]["id"]]
+    compared = history("compare", "nightly", "nightly", "--json")
+    assert [build["id"] for build in newest()[1::-1]] == [compared[one]["build"]["id"] for one in ("a", "b")]
     lines = [line.split() for line in history("compare", "nightly", "nightly").splitlines()]
     assert ["name", "nightly", "nightly"] in lines
     assert "nightly" in history("show", "nightly")
@@ -253,6 +258,8 @@ def test_on_a_workstation_that_a_user_has_joined(tmp_path: Path) -> None:
                 "gcc", "-c", str(source), "-o", str(machine.home / "part.o"), ICECC_PREFERRED_HOST="pc01",
             )  # fmt: skip
             assert "1 job on 1 node, 0 here" in done.stderr
+            assert "sent to the node (" in done.stderr
+            assert "once: the next build will be quicker." in done.stderr
             assert "the farm has 2 slots" in machine.farm("env", "--why").stderr
             found = json.loads((machine.home / "record.json").read_text())
             assert (found["nodes"]["pc01"]["jobs"], found["obstacle"]) == (1, "")

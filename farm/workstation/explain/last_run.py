@@ -73,6 +73,12 @@ def last_run_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return user_folder("XDG_STATE_HOME", ".local/state", environment) / "farm"
 
 
+def within_a_run(environment: Mapping[str, str]) -> bool:
+    """Whether this is called by a command of a `farm run`, which follows the log already."""
+    log = Path(environment.get("ICECC_LOGFILE", ""))
+    return LOG.fullmatch(log.name) is not None and log.parent == last_run_folder(environment)
+
+
 def icecc_settings(environment: Mapping[str, str]) -> dict[str, str]:
     """icecream's variables in an environment."""
     return {name: legible(value) for name, value in environment.items() if name.startswith("ICECC")}

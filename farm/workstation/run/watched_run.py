@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import pwd
 import signal
@@ -21,6 +22,7 @@ from farm.workstation.run.announcing import Announcer
 from farm.workstation.run.execution import Command, execute, shell_code
 from farm.workstation.run.live_line import LiveLine
 from farm.workstation.run.own_calls import FollowedLog, OwnCalls
+from farm.workstation.run.signals import PASSED
 from farm.workstation.run.tally import Counts, Tally
 
 LAST_REPORTS_SECONDS = 5.0
@@ -127,6 +129,12 @@ def _ignore_keys() -> None:
     for number in (signal.SIGINT, signal.SIGQUIT):
         if signal.getsignal(number) != signal.SIG_IGN:
             asyncio.get_running_loop().add_signal_handler(number, lambda: None)
+
+
+def _out_of_signals_way(work: Callable[[], bool]) -> bool:
+    """Work in a thread that takes no signal: one that begins before the command does has not inherited that."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, PASSED)
+    return work()
 
 
 class _Watched:
@@ -241,7 +249,8 @@ class _Watched:
     async def _tell(self, *, going: bool = True) -> None:
         if self._announcer and self._announcer.able:
             jobs = self.tally.claims(self._own) if self._own else set[int]()
-            self._heard = await asyncio.to_thread(self._announcer.tell, jobs, going=going)
+            tell = functools.partial(self._announcer.tell, jobs, going=going)
+            self._heard = await asyncio.to_thread(_out_of_signals_way, tell)
             self._next_word = time.monotonic() + STILL_GOING_SECONDS
 
     async def _settle(self, times: bool) -> None:
