@@ -126,7 +126,7 @@ class JobLanes:
                 self._slots[host.key] = host.slots
 
     def groups(self) -> list[Group]:
-        """The lanes by daemon, as many as it has slots or as jobs have shown."""
+        """The lanes by daemon, as many as it has slots or as jobs have shown; those that only submit come last."""
         hosts = [login for node in self._live.nodes.values() for login in node.logins]
         self._learn(hosts)
         self._forget({host.key for host in hosts})
@@ -137,7 +137,7 @@ class JobLanes:
             named = Counter(name for name, _ in keys)
             self._groups = [
                 Group(key, clean((key[0] or key[1]) if named[key[0]] == 1 else " ".join(key)), self._lanes(key))
-                for key in sorted(keys, key=lambda key: (natural(key[0]), key))
+                for key in sorted(keys, key=lambda key: (key not in self._slots, natural(key[0]), key))
             ]
         return self._groups
 
