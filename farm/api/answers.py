@@ -123,6 +123,14 @@ class Done(Struct, frozen=True, kw_only=True):
     """What was done, in a sentence."""
 
 
+class RunHeard(Struct, frozen=True, kw_only=True):
+    """What a `farm run` has told was heard."""
+
+    schema: int = 1
+    taken: list[int] = []
+    """Those of its jobs that another run has claimed before: they are not its own."""
+
+
 class Tag(Struct, frozen=True, forbid_unknown_fields=True):
     """What a build outside of `farm run` is called in the history."""
 

@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
 
-from farm.api.answers import Builds, Done, Images, Jobs, LogIns, NodeHours, Readings, Refused, Tag
+from farm.api.answers import Builds, Done, Images, Jobs, LogIns, NodeHours, Readings, Refused, RunHeard, Tag
 from farm.errors import NOT_JSON, FarmError
 from farm.history.build_records import BuildDetail
 from farm.history.runs import RunNews
@@ -105,9 +105,9 @@ def tag(given: Tag) -> ApiQuestion[Done]:
     return ApiQuestion("/builds/tag", Done, "POST", msgspec.json.encode(given))
 
 
-def run_news(given: RunNews) -> ApiQuestion[Done]:
+def run_news(given: RunNews) -> ApiQuestion[RunHeard]:
     """Tell of a `farm run`."""
-    return ApiQuestion("/runs", Done, "POST", msgspec.json.encode(given))
+    return ApiQuestion("/runs", RunHeard, "POST", msgspec.json.encode(given))
 
 
 def no_answer(where: str, why: str) -> FarmError:

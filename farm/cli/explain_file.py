@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -21,7 +23,7 @@ from farm.view.wording import milliseconds
 from farm.workstation import asking_farmd, membership
 from farm.workstation.explain import explained_calls
 from farm.workstation.explain.icecc_log import Call
-from farm.workstation.explain.last_run import LastRun
+from farm.workstation.explain.last_run import LastRun, run_id
 from farm.workstation.explain.one_file import (
     Earlier,
     FileExplained,
@@ -71,10 +73,11 @@ def _builds_before(home: Home, run: LastRun) -> list[BuildDetail]:
         member = membership.find(home)
     except FarmError:
         return []
-    listed = asking_farmd.ask(member, home, os.environ, client.builds(MAX_BUILDS, member.submitter, None))
+    ask = functools.partial(asking_farmd.ask, member, home, os.environ, seconds=client.ANSWER_SECONDS)
+    listed = ask(client.builds(MAX_BUILDS, member.submitter, None))
     builds = [build for build in (listed.builds if listed else []) if build.name == run.name]
-    ids = [build.id for build in builds if build.started < run.start - 1][:EARLIER_BUILDS]
-    details = (asking_farmd.ask(member, home, os.environ, client.build(id)) for id in ids)
+    ids = [build.id for build in builds if build.run != run_id(Path(run.log))][:EARLIER_BUILDS]
+    details = [ask(client.build(id)) for id in ids]
     return [detail for detail in details if detail is not None]
 
 

@@ -158,7 +158,7 @@ def _run(
         if obstacle:
             ran = run_here(command)
         else:
-            announcer = None if part else Announcer(membership, home, name, tag, os.environ, claims=log is not None)
+            announcer = None if part else Announcer(membership, home, name, tag, os.environ, log)
             line = None if tty is None else LiveLine(tty)
             ran = run_command(
                 command,

@@ -26,6 +26,7 @@ from farm.api.answers import (
     NodeList,
     PrometheusTarget,
     Readings,
+    RunHeard,
     SchedulerNow,
     Tag,
 )
@@ -241,8 +242,7 @@ async def _tag(request: web.Request) -> web.Response:
 
 async def _run_told(request: web.Request) -> web.Response:
     news = await _told(request, RunNews, "Invalid news of a run.")
-    request.app[WATCHING].history.run_told(news)
-    return answer(Done(done=f"The run is known as {news.name}."))
+    return answer(RunHeard(taken=request.app[WATCHING].history.run_told(news)))
 
 
 async def _images(request: web.Request) -> web.Response:
@@ -360,7 +360,7 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route(
         method="POST", path="/runs", name="run", text="Tell of a farm run: its name, its jobs, its end.",
-        handler=_run_told, body=RunNews, answer=Done, errors=(400,),
+        handler=_run_told, body=RunNews, answer=RunHeard, errors=(400,),
     ),
     Route(
         path="/log-ins", name="log-ins", text="Log-ins at the machines' screens, newest first.", handler=_log_ins,

@@ -91,10 +91,12 @@ class BuildHistory:
         with self._changes:
             self._ledger = builds.tagged(self._ledger, submitter, text, clock.time())
 
-    def run_told(self, news: RunNews) -> None:
-        """A `farm run` tells of itself: it is one build."""
+    def run_told(self, news: RunNews) -> list[int]:
+        """A `farm run` tells of itself: it is one build. Those of its jobs that another run has claimed before."""
         with self._changes:
             self._ledger = builds.run_told(self._ledger, news, clock.time())
+            claimed = self._ledger.runs.claimed
+        return [job for job in news.jobs if claimed.get(job, news.run) != news.run]
 
     def flush(self) -> None:
         """Write what is new. Nothing is lost, and nothing raised, when that fails: ``problem`` tells."""

@@ -18,7 +18,7 @@ from farm.watch.activity import HostKey, Job
 
 QUIET_SECONDS = 30.0
 """A build is over when none of its jobs has come or run for so long, and its `farm run`, if it has one, is over too."""
-UNDECIDED_SECONDS = 5.0
+UNDECIDED_SECONDS = 15.0
 """So long does an ended job wait for someone to claim it, where it could be of several builds."""
 MAX_NAME = 80
 MAX_TAG = 200

@@ -24,14 +24,22 @@ def within_reach(membership: Membership, environment: Mapping[str, str]) -> bool
 
 
 def ask(
-    membership: Membership, home: Home, environment: Mapping[str, str], question: ApiQuestion[Answer]
+    membership: Membership,
+    home: Home,
+    environment: Mapping[str, str],
+    question: ApiQuestion[Answer],
+    *,
+    seconds: float = ASKING_SECONDS,
 ) -> Answer | None:
-    """farmd's answer; None where it is out of reach, or says no. ``home``: of the farm on its server."""
+    """farmd's answer; None where it is out of reach, or says no, or does not answer within some ``seconds``.
+
+    ``home``: of the farm on its server.
+    """
     from farm.api import client  # `farm run` begins sooner without the API's records
 
     with contextlib.suppress(FarmError):
         if membership.how == "server":
-            return client.ask(home, question, ASKING_SECONDS)
+            return client.ask(home, question, seconds)
         if within_reach(membership, environment):
-            return client.ask_elsewhere(membership.api, environment[TOKEN], question, ASKING_SECONDS)
+            return client.ask_elsewhere(membership.api, environment[TOKEN], question, seconds)
     return None

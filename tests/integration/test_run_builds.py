@@ -217,7 +217,7 @@ def test_a_file_of_the_last_build_is_explained(farm: Farm, history: Callable[...
     assert ("explained", 1) == (found["run"]["name"], len(found["earlier"]))
     missing = explain("make")
     assert isinstance(missing.exception, FarmError)
-    assert "farm explain -- COMMAND" in missing.exception.fix
+    assert "explain -- COMMAND" in missing.exception.fix
 
 
 def test_a_log_of_the_users_own_is_left_alone(farm: Farm, tmp_path: Path) -> None:

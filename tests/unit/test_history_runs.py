@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farm.history import builds, stored_builds
+from farm.history.build_history import BuildHistory
 from farm.history.build_records import Build
 from farm.history.builds import Ledger, moment, run_told
 from farm.history.runs import MAX_CLAIMS, MAX_NAME, MAX_RUNS, QUIET_SECONDS, UNDECIDED_SECONDS, RunNews, Runs, told
@@ -115,6 +118,13 @@ def test_a_run_without_a_log_gets_what_nobody_claims() -> None:
 def test_nobody_claims_the_jobs_of_another_machine() -> None:
     ledger = run_told(Ledger(), news(A, 1, submitter="ws02"), START - 5)
     assert {"": 1} == counted(builds.ended(ledger, job(1)))
+
+
+def test_a_job_is_the_first_runs_that_claims_it() -> None:
+    with closing(BuildHistory(None)) as history:
+        assert [] == history.run_told(news(A, 1, 2))
+        assert [2] == history.run_told(news(B, 2, 3))
+        assert [] == history.run_told(news(A, 1, 2))
 
 
 def test_a_run_goes_on_in_a_later_process() -> None:

@@ -173,3 +173,15 @@ def test_of_two_files_of_one_name_each_build_has_its_own() -> None:
     again = tally(*[LocalBegun(n, ME, 0, "prog") for n in (1, 2)], LocalDone(1), LocalDone(2))
     assert {2} == again.claims(second)
     assert set() == tally(LocalBegun(1, ME, 0, "prog")).claims(OwnCalls(made=[HereCall("prog", 50.0)]))
+
+
+def test_what_another_run_has_claimed_before_is_given_up_for_the_next_one() -> None:
+    events = [LocalBegun(1, ME, 0, "prog"), LocalBegun(2, ME, 0, "prog"), LocalDone(1), LocalDone(2)]
+    result, own = tally(*events), OwnCalls(made=[HereCall("prog", 0.0, 2000)])
+    assert {1} == result.claims(own)
+    assert result.give_up({1})
+    assert {2} == result.claims(own)
+    assert not result.give_up({1})
+    assert [2] == [job.id for job in result.jobs(own)]
+    assert result.give_up({2})
+    assert set() == result.claims(own)

@@ -73,6 +73,11 @@ def last_run_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return user_folder("XDG_STATE_HOME", ".local/state", environment) / "farm"
 
 
+def run_id(log: Path) -> str:
+    """The id of the run that keeps this log."""
+    return log.stem.removeprefix("run-")
+
+
 def within_a_run(environment: Mapping[str, str]) -> bool:
     """Whether this is called by a command of a `farm run`, which follows the log already."""
     log = Path(environment.get("ICECC_LOGFILE", ""))

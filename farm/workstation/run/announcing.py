@@ -9,10 +9,11 @@ import shlex
 import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 
 from farm.home import Home
 from farm.workstation import asking_farmd
-from farm.workstation.explain.last_run import legible
+from farm.workstation.explain.last_run import legible, run_id
 from farm.workstation.membership import Membership
 
 MAX_DEFAULT = 80
@@ -43,17 +44,20 @@ class Announcer:
     """Tells farmd of one run; where farmd is out of reach, or wants a token that is not there, nobody is told.
 
     ``home``: of the farm on its server; elsewhere farmd is asked over the network, with the token in FARM_API_TOKEN.
+    ``log``: icecc's, if the run knows its jobs from it.
     """
 
     def __init__(
-        self, membership: Membership, home: Home, name: str, text: str, environment: Mapping[str, str], *, claims: bool
+        self, membership: Membership, home: Home, name: str, text: str, environment: Mapping[str, str], log: Path | None
     ) -> None:
-        self.id = secrets.token_hex(8)
+        self.id = run_id(log) if log else secrets.token_hex(8)
         self._membership, self._home = membership, home
-        self._name, self._text, self._claims = name, text, claims
+        self._name, self._text, self._claims = name, text, log is not None
         self._environment = environment
         self._began = time.monotonic()
         self._told: set[int] = set()
+        self.taken: set[int] = set()
+        """Jobs that another run had claimed before this one did."""
         self._over = False
         self._speaking = threading.Lock()
 
@@ -74,7 +78,7 @@ class Announcer:
         from farm.history.runs import MAX_TOLD
 
         with self._speaking:
-            if self._over:
+            if self._over and going:
                 return False
             self._over = not going
             fresh = [job for job in jobs if job not in self._told]
@@ -99,4 +103,8 @@ class Announcer:
             claims=self._claims,
             jobs=jobs,
         )
-        return asking_farmd.ask(self._membership, self._home, self._environment, client.run_news(news)) is not None
+        heard = asking_farmd.ask(self._membership, self._home, self._environment, client.run_news(news))
+        if heard is None:
+            return False
+        self.taken.update(heard.taken)
+        return True

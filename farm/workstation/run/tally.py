@@ -84,8 +84,10 @@ class Tally:
     done_local: int = 0
     gaps: int = 0
     """How often the connection was lost, or was not to be had."""
-    mine: set[int] = field(default_factory=set)
-    """Ids of the submitter's own jobs that icecc's log turned out to tell of."""
+    mine: dict[int, HereCall] = field(default_factory=dict)
+    """Ids of the submitter's own jobs that icecc's log turned out to tell of, and the calls that they are."""
+    _others: set[int] = field(default_factory=set)
+    """Ids of those that turned out to be of another build."""
     _unmatched: dict[int, Job] = field(default_factory=dict)
     """Jobs that the submitter has done itself, by whichever build."""
     _calls: list[HereCall] = field(default_factory=list)
@@ -145,10 +147,11 @@ class Tally:
         if job.begun or job.node != NOBODY:
             self.ended.append(job)
             self.over.add(job.id)
-            self.done_local += self._here(job)
-            if self._here(job) and job.id not in self.mine and len(self._unmatched) < MAX_TIMED:
+            here, known = self._here(job), job.id in self.mine or job.id in self._others
+            self.done_local += here
+            self.done_remote += not here
+            if here and not known and len(self._unmatched) < MAX_TIMED:
                 self._unmatched[job.id] = job
-            self.done_remote += not self._here(job)
         self.changes += 1
 
     def _here(self, job: Job) -> bool:
@@ -166,7 +169,14 @@ class Tally:
     def claims(self, own: OwnCalls) -> set[int]:
         """Ids of jobs that are certainly the run's own, those that run included."""
         self._match(own, CLOSE_SECONDS)
-        return own.remote.keys() | self.mine
+        return own.remote.keys() | self.mine.keys()
+
+    def give_up(self, ids: set[int]) -> bool:
+        """These jobs are of another build, so that others are looked for in their place; whether that is news."""
+        wrong = self.mine.keys() & ids
+        self._calls += [self.mine.pop(id) for id in wrong]
+        self._others |= ids
+        return bool(wrong)
 
     def _match(self, own: OwnCalls, within: float = LATE_SECONDS) -> None:
         """Find the jobs of what icecc's log says was done here.
@@ -176,7 +186,8 @@ class Tally:
         """
         self._calls += own.made[self._calls_seen :]
         self._calls_seen = len(own.made)
-        running = {id: job for id, job in self.pending.items() if job.begun and self._here(job) and id not in self.mine}
+        known = self.mine.keys() | self._others
+        running = {id: job for id, job in self.pending.items() if job.begun and self._here(job) and id not in known}
         by_name: dict[str, list[Job]] = {}
         for job in (self._unmatched | running).values():
             by_name.setdefault(PurePath(job.file).name, []).append(job)
@@ -190,7 +201,7 @@ class Tally:
         for _, number, id in pairs:
             if number not in done and id not in self.mine:
                 done.add(number)
-                self.mine.add(id)
+                self.mine[id] = self._calls[number]
                 self._unmatched.pop(id, None)
         self._calls = [call for number, call in enumerate(self._calls) if number not in done]
 

@@ -247,11 +247,13 @@ class _Watched:
             await self._tell()
 
     async def _tell(self, *, going: bool = True) -> None:
-        if self._announcer and self._announcer.able:
+        announcer, more = self._announcer, True
+        while announcer and announcer.able and more:
             jobs = self.tally.claims(self._own) if self._own else set[int]()
-            tell = functools.partial(self._announcer.tell, jobs, going=going)
+            tell = functools.partial(announcer.tell, jobs, going=going)
             self._heard = await asyncio.to_thread(_out_of_signals_way, tell)
             self._next_word = time.monotonic() + STILL_GOING_SECONDS
+            more = self.tally.give_up(announcer.taken)
 
     async def _settle(self, times: bool) -> None:
         """Wait for the last jobs' ends, but not for ever; longer where their ``times`` are wanted."""
