@@ -39,6 +39,7 @@ PACKAGES = {
     "setpriv": "util-linux",
     "unshare": "util-linux",
     "veritysetup": "cryptsetup-bin",
+    "xz": "xz-utils",
 }
 """Program → Debian package, for everything that the farm runs whatever exports it has."""
 

@@ -22,7 +22,7 @@ from farm.image.recipe import Recipe
 from farm.image.store import FILES, FileEntry, Manifest, Store, sha256
 from farm.image.verity import append_tree
 
-BUILD_PROGRAMS = ("rsync", "mksquashfs", "veritysetup")
+BUILD_PROGRAMS = ("rsync", "mksquashfs", "veritysetup", "xz")
 """What a build runs of this machine's: better missed at its start than at its end."""
 
 _LEFT_OUT = "-wildcards -e boot/initrd boot/vmlinuz-*"

@@ -222,6 +222,13 @@ def test_a_machine_that_root_has_joined_leaves_before_the_package_goes(lab: Room
         assert "" == run(desk, OURS).stdout
 
 
+def test_a_server_has_all_that_builds_an_image(packages: Path) -> None:
+    with installed(packages, *BOTH) as root:
+        said = in_chroot(root, "farm image build 2>&1")
+
+    assert "next boots get it" in said
+
+
 def test_pipx_installs_the_client_from_the_wheel(packages: Path) -> None:
     with installed(packages) as root:
         said = in_chroot(root, APT.format("python3") + PIPX)
