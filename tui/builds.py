@@ -169,10 +169,11 @@ class BuildsView(View):
         return f"{build.name or build.tag or build.submitter} {when(build.started, self._now)}"
 
     def on_resize(self) -> None:
-        """Show as many columns as can be read."""
+        """Show as many columns as can be read, without names where no farm is told them."""
         width = self.size.width
-        names = [column.name for column in self._columns()]
-        self._table.show_columns(NARROW if width < NARROW_SCREEN else MEDIUM if width < 110 else names)
+        every = [column.name for column in self._columns()]
+        names = NARROW if width < NARROW_SCREEN else MEDIUM if width < 110 else every
+        self._table.show_columns([name for name in names if name != "name" or self.attachment.is_farm])
 
     def action_mark(self) -> None:
         """Mark the build under the cursor, or no longer; a third takes the place of the first."""

@@ -112,7 +112,6 @@ def builds(someone: Developer, node: str) -> None:
     built = someone.types("run", "--", "make", ICECC_PREFERRED_HOST=node)
     assert "farm: 3 jobs on 1 node, 0 here" in built.stderr, built.stderr
     assert "3 on a node" in someone.types("explain", "--last").stdout
-    assert "failed" not in someone.types("doctor", "--only", "iceccd-login").stdout
 
 
 def is_told_what_works(someone: Developer, here: str) -> None:
@@ -153,10 +152,10 @@ def test_the_developer_who_has_icecream(room: Room) -> None:
     looks_around(someone, "builder", f"Looking at {scheduler}, which this machine's iceccd uses.")
     assert PLAIN in someone.types("scheduler").stdout
     builds(someone, "builder")
+    assert "failed" not in someone.types("doctor", "--only", "iceccd-login").stdout
     explained = someone.types("explain", "--", "gcc", "-c", "part0.c", ICECC_PREFERRED_HOST="builder")
     assert "part0.c was compiled on builder" in explained.stderr
     is_told_what_works(someone, scheduler)
-    assert "There is no node pc07" in someone.types("node", "kick", "pc07", "--scheduler", OFFICE, code=1).stderr
     assert f"Joined {PLAIN}" in someone.types("join", "--netname", PLAIN.lower()).stdout
     assert "which this machine has joined" in someone.types("status").stderr
     someone.types("leave")
@@ -189,7 +188,6 @@ def test_where_there_is_no_scheduler_a_build_goes_on_here(room: Room) -> None:
     until(lambda: answers(desk), "iceccd does not listen")
     alone = someone.types("run", "--", "true").stderr
     assert "connected to no scheduler (it looks for netname nowhere). Compiling on this machine alone." in alone
-    assert "No node can take a job" in someone.types("run", "--require-remote", "--", "true", code=1).stderr
     refused = someone.types("join", "--status", code=1).stderr
     assert "This machine's iceccd uses no scheduler." in refused
     desk.run("/etc/init.d/iceccd", "stop", root=True)

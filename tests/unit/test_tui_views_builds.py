@@ -45,6 +45,12 @@ async def test_lists_builds_newest_first() -> None:
         assert "✓ ended" in lines[3]
 
 
+async def test_without_a_farm_no_build_has_a_name() -> None:
+    app = stage(fixtures.FakeAttachment(is_farm=False))
+    async with app.run_test(size=(140, 12)) as pilot:
+        assert "Name" not in (await settle(app, pilot)).splitlines()[1]
+
+
 async def test_asks_every_five_seconds_and_only_when_shown() -> None:
     attachment = Counting()
     app = stage(attachment)
