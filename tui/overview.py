@@ -110,6 +110,8 @@ class OverviewView(View):
         self._failures = FailureTable(live, "failed-jobs")
         self._drawn: Sample | None = None
         """The newest sample that tiles and graphs show."""
+        self._stale = True
+        """They have to be drawn whatever they show."""
         self._services: Content | None = None
         self._entered = False
         """Something was known when it came to the front."""
@@ -137,9 +139,9 @@ class OverviewView(View):
         if not self._entered and live.overview is not None:
             self.enter()
         last = live.samples[-1] if live.samples else None
-        self._tiles.tiles = tiles(live)
-        if last is not self._drawn:
-            self._drawn = last
+        if self._stale or last is not self._drawn:
+            self._stale, self._drawn = False, last
+            self._tiles.tiles = tiles(live)
             self._draw_graphs()
         self._tell_services(live.overview.services if live.overview else [])
         for table in (self._busiest, self._submitters, self._slow, self._failures):
@@ -184,7 +186,7 @@ class OverviewView(View):
         self._jobs_graph.display = width >= TWO_GRAPHS
         self.query_one("#jobs-column").display = width >= THREE_COLUMNS
         self._failures.display = height - lines - 12 >= BOTH_JOB_TABLES
-        self._drawn, self._services = None, None
+        self._stale, self._services = True, None
 
     def enter(self) -> None:
         """What is wrong takes the focus, else the nodes: enter opens one."""

@@ -15,10 +15,13 @@ from tui.widgets.tile_row import Tile
 EFFICIENCY_SECONDS = 300.0
 """Seconds that the efficiency covers."""
 CURVE_SECONDS = 60.0
+UNITS = ("slots", "queued", "jobs/s", "local/s", "% efficient")
 
 
 def tiles(live: Live) -> list[Tile]:
     """Slots, queue, jobs, local jobs, efficiency."""
+    if not live.samples:
+        return [Tile("–", unit) for unit in UNITS]
     now = figures(live.samples)
     points = window(live.samples, EFFICIENCY_SECONDS)
     recent = window(points, CURVE_SECONDS)

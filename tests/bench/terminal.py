@@ -8,6 +8,7 @@ import pty
 import re
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -42,7 +43,9 @@ class Terminal:
     def __init__(self, argv: Sequence[str]) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
+        self._state = tempfile.TemporaryDirectory()  # what the dashboard remembers of another run would change this one
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+        environment["XDG_STATE_HOME"] = self._state.name
         self._process = subprocess.Popen(
             argv, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, env=environment
         )
@@ -102,3 +105,4 @@ class Terminal:
             self._process.kill()
             self._process.wait()
         os.close(self._master)
+        self._state.cleanup()

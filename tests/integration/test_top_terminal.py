@@ -7,6 +7,7 @@ import signal
 import sys
 import termios
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -31,13 +32,14 @@ def lab() -> Iterator[Namespace]:
 
 
 @pytest.fixture
-def top(lab: Namespace) -> Iterator[Open]:
+def top(lab: Namespace, tmp_path: Path) -> Iterator[Open]:
     """Opens `farm top` in a terminal, at the scheduler, and waits until it shows the node."""
     opened: list[Terminal] = []
 
     def begin(view: str = "nodes", *before: str) -> Terminal:
         command = [sys.executable, "-m", "farm", "top", "--scheduler", SERVER, "--view", view]
         environment = {**os.environ, "TERM": "xterm-256color", "XDG_CONFIG_HOME": "/nonexistent"}
+        environment["XDG_STATE_HOME"] = str(tmp_path)  # what another dashboard remembered is none of its business
         opened.append(Terminal([*exec_prefix(lab.name), *before, *command], None, environment, (100, 30)))
         opened[-1].wait_for(NODE)
         return opened[-1]
