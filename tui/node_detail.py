@@ -189,6 +189,8 @@ def rates(readings: Sequence[Reading]) -> list[tuple[float, float]]:
 class NodeDetail(Detail):
     """A node by its key; it may go, come back and change while it is looked at."""
 
+    AUTO_FOCUS = ""
+    """None by itself: the page around the table would get it first, and all that is on it another style, twice."""
     TITLE = "A node"
     ABOUT = (
         "The slots and their files, the machine's part of the timeline, and its last jobs; enter or a click opens a "

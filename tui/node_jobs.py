@@ -87,10 +87,6 @@ class NodeJobs(Vertical):
         with Horizontal():
             yield self._slots
 
-    def on_mount(self) -> None:
-        """Add the rest as soon as the page can be seen."""
-        self.call_after_refresh(self._add_rest)
-
     async def _add_rest(self) -> None:
         """What it did, the lanes, and what their colours mean."""
         await self.query_one(Horizontal).mount(self.table)
@@ -98,11 +94,13 @@ class NodeJobs(Vertical):
         self._legend.tell(legend(TIMELINE_KINDS))
         if self.display and not self._slots.display:
             self.table.focus(scroll_visible=False)
-        if self._node is not None:
-            self.show(self._node, self._now)
+        assert self._node is not None
+        self.show(self._node, self._now)
 
     def show(self, node: NodeStatus, now: float) -> None:
         """Draw what its daemons did."""
+        if self._node is None:
+            self.call_after_refresh(self._add_rest)
         self._node, self._now = node, now
         if self.table.is_attached and self._legend.is_attached:
             self._follow(node)
