@@ -14,6 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
+from farm.choice import AttachTarget
+from farm.cli import attach_options
 from farm.cli import node as node_cli
 from farm.cli.status import view
 from farm.config import FIRST_KIND, Config, MachineConfig
@@ -208,7 +210,8 @@ def test_names_are_found_by_name_mac_or_address() -> None:
 
 def test_a_node_is_shown_stage_by_stage(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     # farmd itself is met in tests/integration/test_farmd.py
-    monkeypatch.setattr(node_cli, "load", lambda *_: build(farm(), RUNNING))
+    monkeypatch.setattr(attach_options, "choose", lambda *_: AttachTarget(how="home"))
+    monkeypatch.setattr(node_cli, "look", lambda *_: build(farm(), RUNNING))
     shown = CliRunner().invoke(node_cli.show, ["pc01"], obj=Home.at(tmp_path))
     assert shown.exit_code == 0
     assert re.search(r"kernel +\S+ \S+ +7\.0s +7\.0s", shown.output)
