@@ -87,7 +87,7 @@ SHELL: tuple[Binding, ...] = (
             f"{number}", f"view({number - 1})", title, show=False, tooltip=f"The tab {title}", id=f"top.view{number}"
         )
         for number, title in enumerate(
-            ("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler", "Sessions"), 1
+            ("Overview", "Nodes", "Jobs", "Timeline", "Builds", "Boot", "Scheduler", "Sessions", "Submitters"), 1
         )
     ),
     Binding("H", "turn(-1)", "Previous tab", show=False, tooltip="Go to the previous tab", id="top.before"),

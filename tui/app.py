@@ -43,6 +43,7 @@ from tui.page import Page
 from tui.remembered import PreferenceMemory
 from tui.scheduler import SchedulerView
 from tui.sessions import SessionsView
+from tui.submitters_view import SubmittersView
 from tui.tabs import TabBar
 from tui.themes import OWN
 from tui.timeline import TimelineView
@@ -60,6 +61,7 @@ VIEWS: tuple[type[View], ...] = (
     BootView,
     SchedulerView,
     SessionsView,
+    SubmittersView,
 )
 """The tabs, in their order."""
 PARTS: dict[str, type[DOMNode]] = {

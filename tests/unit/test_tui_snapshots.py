@@ -91,6 +91,8 @@ CASES = {
     "overview-desks": Case(updates=(*WHOLE, with_desks())),
     "overview-desks-large": Case((), LARGE, updates=(*WHOLE, with_desks())),
     "nodes-desks": Case(("2",), LARGE, updates=(*WHOLE, with_desks())),
+    "submitters": Case(("9",)),
+    "submitters-large": Case(("9",), LARGE),
     "help": Case(("2", "question_mark"), USUAL),
 }
 
