@@ -10,9 +10,8 @@ from typing import Any, ClassVar, cast
 
 from textual import events, work
 from textual.app import App, ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.command import Provider
-from textual.dom import DOMNode
 from textual.driver import Driver
 from textual.screen import ModalScreen
 from textual.widgets import ContentSwitcher
@@ -24,74 +23,24 @@ from farm.view.status import NodeStatus
 from tui.actions import NODE_ACTIONS, SHELL, objection, warning
 from tui.anonymize import Anonymous
 from tui.base_view import Detail, View
-from tui.boot import BootView
-from tui.builds import BuildsView
 from tui.command_palette import Commands
-from tui.dialogs import Answer, AskingScreen, Choice, ChooseMany, ChooseOne, Confirm
+from tui.dialogs import Answer, AskingScreen, Choice, ChooseOne, Confirm
 from tui.driver import DRIVERS
 from tui.garbage import KEY_ANSWER_SECONDS, Collector
 from tui.heading import Heading, HeadlineFigures, Link, summary
-from tui.help import HelpScreen, own_bindings
-from tui.jobs import JobsView
+from tui.help import HelpScreen
 from tui.keybar import KeyBar
-from tui.links import Follow, LinkLine, TabTarget
-from tui.node_detail import NodeDetail
-from tui.nodes import NodesView
+from tui.links import Follow, TabTarget
 from tui.open_pages import open_target
-from tui.overview import OverviewView
-from tui.page import Page
 from tui.remembered import PreferenceMemory
-from tui.scheduler import SchedulerView
-from tui.sessions import SessionsView
-from tui.submitters_view import SubmittersView
 from tui.tabs import TabBar
 from tui.themes import OWN
-from tui.timeline import TimelineView
-from tui.widgets.gantt import Gantt
+from tui.views import VIEWS, keys_in
 from tui.widgets.safe_text import clean
-from tui.widgets.stream import LiveStream
-from tui.widgets.table import LiveTable
 
-VIEWS: tuple[type[View], ...] = (
-    OverviewView,
-    NodesView,
-    JobsView,
-    TimelineView,
-    BuildsView,
-    BootView,
-    SchedulerView,
-    SessionsView,
-    SubmittersView,
-)
-"""The tabs, in their order."""
-PARTS: dict[str, type[DOMNode]] = {
-    "a table": LiveTable,
-    "a stream": LiveStream,
-    "the timeline": Gantt,
-    "a page of text": Page,
-    "a detail": Detail,
-    "a node": NodeDetail,
-    "links": LinkLine,
-    "a question": Confirm,
-    "a choice of one": ChooseOne,
-    "a choice of many": ChooseMany,
-    "this help": HelpScreen,
-}
-"""What else has keys of its own."""
 NOT_IN_HELP = ("help", "node", "node_menu", "pause", "image")
 """Actions that have no meaning while the help is read."""
 NO_NODE = "Move the cursor to a node first, for example in the tab Nodes."
-
-
-def key_sections() -> dict[str, list[Binding]]:
-    """All keys by where they hold; what can be remapped."""
-    sections = {"everywhere": [*SHELL]}
-    sections |= {kind.TITLE: own_bindings(kind) for kind in VIEWS}
-    return sections | {f"in {name}": own_bindings(kind) for name, kind in PARTS.items()}
-
-
-def _has(place: DOMNode, kind: type[DOMNode]) -> bool:
-    return any(isinstance(each, kind) for each in place.walk_children())
 
 
 class FarmTop(App[None]):
@@ -297,12 +246,7 @@ class FarmTop(App[None]):
     def action_help(self) -> None:
         """What is seen here, and the keys that work here."""
         shown = self.screen if isinstance(self.screen, Detail) else self.view
-        here = {shown.TITLE: own_bindings(type(shown))} | {
-            f"in {name}": own_bindings(kind)
-            for name, kind in PARTS.items()
-            if (isinstance(shown, kind) and kind is not type(shown)) or _has(shown, kind)
-        }
-        self.push_screen(HelpScreen(shown.TITLE, shown.ABOUT, here, SHELL, self.remapped))
+        self.push_screen(HelpScreen(shown.TITLE, shown.ABOUT, keys_in(shown), SHELL, self.remapped))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Above the help there is nothing that could be acted on or held."""

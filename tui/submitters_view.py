@@ -148,7 +148,7 @@ class SubmittersView(View):
 
     @property
     def name_here(self) -> str:
-        """The submitter's name."""
+        """The name of the submitter under the cursor."""
         row = self._table.cursor_row
         return row.now.name if row else ""
 

@@ -72,8 +72,8 @@ class Dimensions(click.ParamType[tuple[int, int]]):
 def top(home: Home, /, sought: Sought, web: bool, port: int, list_keys: bool, **options: Any) -> None:
     """Show the dashboard of a farm or of any icecream scheduler."""
     if list_keys:
-        from tui.app import key_sections
         from tui.keys import keys_text
+        from tui.views import key_sections
 
         click.echo(keys_text(key_sections()))
         return
@@ -122,10 +122,10 @@ def _require_terminal() -> None:
 
 def _settings(options: dict[str, Any]) -> dict[str, Any]:
     """What the dashboard is told besides its attachment. Raises FarmError for options that cannot be."""
-    from tui.app import VIEWS, key_sections
     from tui.keys import read_keys
     from tui.remembered import remembered_file
     from tui.themes import theme_named
+    from tui.views import VIEWS, key_sections
 
     titles = [view.TITLE.lower() for view in VIEWS]
     theme = theme_named(options["theme"]) if options["theme"] else ""

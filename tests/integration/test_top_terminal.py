@@ -84,7 +84,9 @@ main()
 
 def test_an_error_of_its_own_leaves_it_too_and_is_told_by_the_exit_code(lab: Namespace) -> None:
     command = [*exec_prefix(lab.name), sys.executable, "-c", BROKEN, "top", "--scheduler", SERVER, "--view", "nodes"]
-    terminal = Terminal(command, None, {**os.environ, "TERM": "xterm-256color"}, (100, 30))
+    terminal = Terminal(
+        command, None, {**os.environ, "TERM": "xterm-256color", "XDG_STATE_HOME": "/nonexistent"}, (100, 30)
+    )
     try:
         assert terminal.process.wait(PATIENCE) == 1
         assert_left_clean(terminal)
@@ -134,7 +136,12 @@ def test_where_nothing_can_be_drawn_it_says_what_to_use(lab: Namespace, words: l
         ("$0 $@ | cat", "xterm", "Standard output is not a terminal"),
         ("$0 $@ </dev/null", "xterm", "Standard input is not a terminal"),
     ):
-        terminal = Terminal(["sh", "-c", shell, *command], None, {**os.environ, "TERM": term}, (100, 30))
+        terminal = Terminal(
+            ["sh", "-c", shell, *command],
+            None,
+            {**os.environ, "TERM": term, "XDG_STATE_HOME": "/nonexistent"},
+            (100, 30),
+        )
         terminal.end()
         said = "\n".join(terminal.everything)
         terminal.close()

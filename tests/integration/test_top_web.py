@@ -33,7 +33,7 @@ async def served() -> AsyncIterator[tuple[asyncio.subprocess.Process, URL]]:
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "farm", "top", "--web", "--port", f"{PORT}", "--scheduler", "127.0.0.1:1"),
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "XDG_CONFIG_HOME": "/nonexistent"},
+        env={**os.environ, "XDG_CONFIG_HOME": "/nonexistent", "XDG_STATE_HOME": "/nonexistent"},
     )
     try:
         assert process.stdout is not None

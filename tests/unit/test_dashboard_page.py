@@ -8,9 +8,9 @@ from pathlib import Path
 from textual.binding import Binding
 
 from tui.actions import NODE_ACTIONS
-from tui.app import VIEWS, key_sections
 from tui.filter import FILTER_KEYS
 from tui.help import keys_shown
+from tui.views import VIEWS, key_sections
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGE = (DOCS / "dashboard.md").read_text()

@@ -48,7 +48,7 @@ async def test_a_scheduler_without_a_farm_has_no_tabs_that_need_one() -> None:
         assert app.view.TITLE == "Builds"
         await press(app, pilot, "L")
         assert app.view.TITLE == "Scheduler"
-        await press(app, pilot, "L")
+        await press(app, pilot, "L", "L")
         assert app.view.TITLE == "Overview"
 
 

@@ -14,11 +14,11 @@ from textual.widgets import Static
 
 import tui
 from tests.unit.tui_driving import press, running, screen
-from tui.app import key_sections
 from tui.dialogs import Confirm
 from tui.help import HelpScreen, keys_shown
 from tui.keybar import KeyBar
 from tui.keys import keys_text, read_keys
+from tui.views import key_sections
 
 
 async def test_help_names_the_keys_that_work_here_and_no_others() -> None:

@@ -35,7 +35,6 @@ from tests.unit.tui_fixtures import (
     with_login,
 )
 from tui.anonymize import Anonymous, Mask
-from tui.app import key_sections
 from tui.figures import Figures, efficiency, figures, queue_calls, rates, window
 from tui.heading import HeadlineFigures, Link, banner, fitting, headline, summary
 from tui.keys import keys_file, read_keys
@@ -46,6 +45,7 @@ from tui.problem_texts import problems
 from tui.state_words import stage_words
 from tui.themes import theme_named
 from tui.tiles import tiles
+from tui.views import key_sections
 
 # -- figures
 
