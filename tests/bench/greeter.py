@@ -1,4 +1,7 @@
-"""From power-on to the greeter: a thin client beside one of LTSP 23 with the same greeter, on the same emulated PC."""
+"""From power-on to the greeter: a client of ours beside one of LTSP 23 with the same greeter, on the same emulated PC.
+
+Once thin clients, and once with the desktop of our fat client in both.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ from farm.errors import FarmError
 from farm.home import Home
 from farm.virtual.namespace import exec_prefix
 from farm.virtual.qemu import machines, qmp_socket, service
-from tests.bench.ltsp_server import ltsp_root, ltsp_server
+from tests.bench.ltsp_server import desktop_packages, ltsp_root, ltsp_server
 from tests.screen_colours import screen_colours
 
 ROUNDS = 3
-MEMORY = 1024
-"""MB of the PC."""
+MEMORY = {"thin-client": 1024, "fat-client": 2048}
+"""MB of the PC, by the image that it boots."""
 COLOURS = 16
 """A console has no more; the greeter, with its smooth letters, has."""
 PAUSE_SECONDS = 1.0
@@ -54,21 +57,22 @@ class Measured:
         return median(ours.seconds / ltsp.seconds for ours, ltsp in zip(self.ours, self.ltsp, strict=True))
 
 
-def measure(rounds: int = ROUNDS) -> Measured:
+def measure(image: str, rounds: int = ROUNDS) -> Measured:
     """Boot both in turns, with nothing else running on the two machines' computer by us."""
-    root = ltsp_root()
+    root = ltsp_root(*(desktop_packages() if image == "fat-client" else ()))
+    memory = MEMORY[image]
     with _folder() as folder:
         (folder / "farm.yaml").write_text(
-            f"name: bench\nmtu: 1500\nvirtual: {{memory: {MEMORY}}}\nnodes: {{image: thin-client}}\n"
+            f"name: bench\nmtu: 1500\nvirtual: {{memory: {memory}}}\nnodes: {{image: {image}}}\n"
         )
-        _farm(folder, "image", "build", "thin-client")
-        pairs = [(boot_ours(folder), boot_ltsp(root)) for _ in range(rounds)]
-    memory = median(memory for (_, memory), _ in pairs)
-    return Measured([ours for (ours, _), _ in pairs], [ltsp for _, ltsp in pairs], memory)
+        _farm(folder, "image", "build", image)
+        pairs = [(boot_ours(folder), boot_ltsp(root, memory)) for _ in range(rounds)]
+    used_there = median(megabytes for (_, megabytes), _ in pairs)
+    return Measured([ours for (ours, _), _ in pairs], [ltsp for _, ltsp in pairs], used_there)
 
 
 def boot_ours(folder: Path) -> tuple[Greeter, float]:
-    """One thin client of the virtual lab in a folder; its greeter, and MB of RAM in use."""
+    """One client of the virtual lab in a folder; its greeter, and MB of RAM in use."""
     try:
         with subprocess.Popen(_farm_argv(folder, "up", "--virtual", "1"), stdout=subprocess.DEVNULL) as coming_up:
             greeter = _wait(Home.at(folder), "farm-bench", lambda: coming_up.poll() in (None, 0))
@@ -83,13 +87,13 @@ def used(meminfo: str) -> float:
     return (fields["MemTotal"] - fields["MemAvailable"]) * 1024 / 1e6
 
 
-def boot_ltsp(root: Path) -> Greeter:
+def boot_ltsp(root: Path, memory: int) -> Greeter:
     """One client of LTSP 23, by the same command of QEMU."""
     with _folder() as folder, ltsp_server(root) as namespace:
         home = Home.at(folder)
         home.create()
         (machine,) = machines(1, "virtio")
-        argv = service(machine, 1, home, VirtualConfig(memory=MEMORY), desk=True).argv
+        argv = service(machine, 1, home, VirtualConfig(memory=memory), desk=True).argv
         process = subprocess.Popen([*exec_prefix(namespace.name), *argv], stdin=subprocess.DEVNULL)
         try:
             return _wait(home, namespace.name, lambda: process.poll() is None)

@@ -1,4 +1,4 @@
-"""An LTSP 23 server whose clients have the X server, the fonts and the greeter of a thin client's image."""
+"""An LTSP 23 server whose clients have the X server, fonts and greeter of our images, or a fat client's desktop."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import os
 import shlex
 import tempfile
+import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,15 +69,25 @@ wait
 """
 
 
-def ltsp_root() -> Path:
-    """The server's root with its image and its boot files, made when it is not there yet (some minutes) and kept."""
+def desktop_packages() -> list[str]:
+    """What our fat client has besides: its desktop and its programs."""
+    trees = (ET.parse(layer_dir(layer) / "appliance.kiwi") for layer in ("fat-client", "desktop-xfce"))
+    return [package.attrib["name"] for tree in trees for package in tree.iter("package")]
+
+
+def ltsp_root(*more: str) -> Path:
+    """The server's root with its image and its boot files, made when it is not there yet (some minutes) and kept.
+
+    ``more``: packages that its clients have besides the greeter.
+    """
+    packages = [*PACKAGES, *more]
     script = SET_UP.format(conf=LTSP_CONF, xorg=NO_GPU, look=LOOK.read_text(), manual=MANUAL)
-    root = CACHE / hashlib.sha256(shlex.join([*PACKAGES, script]).encode()).hexdigest()[:12]
+    root = CACHE / hashlib.sha256(shlex.join([*packages, script]).encode()).hexdigest()[:12]
     if not root.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
             new = Path(scratch) / "root"
-            install_debian(new, *PACKAGES)
+            install_debian(new, *packages)
             in_chroot(new, script)
             new.rename(root)
     return root
