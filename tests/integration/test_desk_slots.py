@@ -67,6 +67,11 @@ class Desk:
     def daemon(self, name: str) -> ListedNode | None:
         return next((each for each in self.server.gather(list_nodes(SERVER, 8765)) if each.name == name), None)
 
+    def slots(self) -> dict[str, int]:
+        """Of the machine's daemons at the scheduler."""
+        listed = self.server.gather(list_nodes(SERVER, 8765))
+        return {each.name: each.max_jobs for each in listed if each.name.startswith("pc01")}
+
     def gets_jobs(self, name: str) -> bool:
         found = self.daemon(name)
         return found is not None and found.load < 1000
@@ -114,14 +119,14 @@ def install(machine: Workstation) -> None:
     machine.run("systemctl", "daemon-reload", root=True)
 
 
-def configure(machine: Workstation, folder: Path) -> None:
-    """What `farm-node configure` leaves in /run: two slots, one of which stays."""
-    made = folder / "made"
+def configure(machine: Workstation, folder: Path, stay: int = 1) -> None:
+    """What `farm-node configure` leaves in /run: two slots, of which ``stay`` do."""
+    made = folder / f"made-{stay}"
     (made / "proc").mkdir(parents=True)
     (made / "proc/meminfo").write_text(f"MemTotal: {4 << 20} kB\nMemAvailable: {4 << 20} kB\n")
-    set_up(str(made), slots=2, stay=1, free_after=600.0)
+    set_up(str(made), slots=2, stay=stay, free_after=600.0)
     settings = {"netname": NETNAME, "scheduler": SERVER, "slots": 2}
-    (made / ENVIRONMENT).write_text(iceccd_environment(settings, "pc01", 1))
+    (made / ENVIRONMENT).write_text(iceccd_environment(settings, "pc01", stay))
     (made / "run/farm/stat").write_bytes(Path("/proc/stat").read_bytes())
     machine.run("sh", "-c", f"mkdir -p /run/systemd/sessions && cp -r {made}/run/farm /run/", root=True)
 
@@ -172,4 +177,19 @@ def test_slots_go_when_somebody_comes_and_return(desk: Desk) -> None:
 
     desk.log_out()
     until(lambda: desk.gets_jobs("pc01.spare"), "the slot does not return")
+    assert desk.state() == {"in_use": False, "offered": 2, "ending": 0}
+
+
+def test_with_none_no_slot_stays(desk: Desk) -> None:
+    desk.machine.run("systemctl", "stop", *UNITS, root=True)
+    configure(desk.machine, desk.server.folder, stay=0)
+    desk.machine.run("systemctl", "start", "iceccd.service", root=True)
+    until(lambda: desk.slots() == {"pc01": 0, "pc01.spare": 2}, "not all slots are offered")
+
+    desk.log_in()
+    until(lambda: desk.slots() == {"pc01": 0}, "slots stay")
+    assert desk.state() == {"in_use": True, "offered": 0, "ending": 0}
+
+    desk.log_out()
+    until(lambda: desk.slots() == {"pc01": 0, "pc01.spare": 2}, "the slots do not return")
     assert desk.state() == {"in_use": False, "offered": 2, "ending": 0}

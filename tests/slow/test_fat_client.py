@@ -1,112 +1,134 @@
-"""A fat client boots in the virtual lab: who logs in at its greeter has a desktop there, on the server's home."""
+"""A fat client boots in the virtual lab: who logs in at its greeter has a desktop there, on the server's home.
+
+Beside that it compiles: its slots go and return as users come and go, and no job takes what the desktop needs.
+"""
 
 from __future__ import annotations
 
-import tempfile
+import json
+import os
+import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from farm.virtual.own_root import OwnRoot, own_root
+from farm.home import Home
+from farm.virtual.own_root import OwnRoot
 from tests.e2e.conftest import Lab
+from tests.fat_lab import (
+    HOME,
+    SLOW_SECONDS,
+    UID,
+    boot_fat_client,
+    building,
+    home_server,
+    homes_by_nfs,
+    jobs_done,
+    log_out,
+    on_node,
+    slots,
+    start_in_session,
+    wait_for_windows,
+)
 from tests.lab import until
-from tests.login_room import SSHD, SSHD_PAM
-from tests.slow.test_thin_client import NAME, PASSWORD, USER, colours, log_in, told
+from tests.screen_colours import screen_colours
+from tests.slow.test_thin_client import NAME, USER, log_in, node, told
 
-HOME = f"/home/{USER}"
 MADE = f"{HOME}/made-here"
 """A file that a program of the session makes."""
 OWN_ID = "tr -d : < /sys/class/net/$(cat /run/farm/boot-nic)/address"
 """Says the address of the card that the machine has booted from."""
-SLOW_SECONDS = 400.0
-"""For a desktop to come up on an emulated processor, beside other tests."""
-GANESHA = """
-NFS_CORE_PARAM { Protocols = 4; Enable_NLM = false; Enable_RQUOTA = false; Enable_UDP = false; }
-NFSV4 { Graceless = true; RecoveryBackend = fs; RecoveryRoot = /run/nfs;
-  Only_Numeric_Owners = true; Allow_Numeric_Owners = true; }
-NFS_KRB5 { Active_krb5 = false; }
-EXPORT { Export_Id = 2; Path = /home; Pseudo = /home; Access_Type = RW; Squash = Root_Squash; SecType = sys;
-  Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }
-"""
+PAUSE_SECONDS = 1.0
+"""Before a look at the screen, each of which costs the machine some of its time."""
+PANEL, BELOW = (0, 20), (200, 300)
+"""Lines of the screen: those of the panel, and some of the picture behind all windows."""
 
 
 @pytest.fixture(scope="module")
 def client(lab: Lab) -> Lab:
     """A lab with one fat client, which is ready."""
-    (lab.home / "farm.yaml").write_text(f"name: {lab.name}\nvirtual: {{memory: 2048}}\nnodes: {{image: fat-client}}\n")
-    lab.farm("image", "build", "fat-client")
-    lab.farm("up", "--virtual", "1")
+    boot_fat_client(lab)
     return lab
 
 
 @pytest.fixture
 def server(client: Lab) -> Iterator[OwnRoot]:
-    """The lab's server with a root of its own, in which sshd runs with this machine's keys and alice has an account."""
-    with (
-        tempfile.TemporaryDirectory(dir="/var/tmp") as folder,
-        own_root(client.namespace, Path(folder), "server") as host,
-    ):
-        host.write("/etc/pam.d/sshd", SSHD_PAM)
-        # Of the server's own root, which is an overlay, nothing can be exported.
-        host.run("mount", "-t", "tmpfs", "-o", "mode=755", "homes", "/home")
-        host.run("useradd", "--create-home", "--shell", "/bin/bash", "--uid", "4321", USER)
-        host.run("chpasswd", "--crypt-method", "SHA256", input=f"{USER}:{PASSWORD}\n")
-        host.write("/etc/ssh/sshd_config", SSHD + "KbdInteractiveAuthentication yes\n")
-        host.start("sshd", "/usr/sbin/sshd", "-D", "-e")
+    """The server of its users' homes; nobody is logged in before and after."""
+    with home_server(client) as host:
+        until(lambda: told(client)["greeter"], "there is no greeter")
         yield host
 
 
-def on_node(lab: Lab, command: str) -> str:
-    """What a command prints on the client; empty when it fails."""
-    return lab.farm("node", "ssh", NAME, "--", command, check=False).stdout
+def panel_is_on_the_screen(lab: Lab) -> bool:
+    """By QEMU's picture of it: lines that have one colour in common, which is not that of the picture behind."""
+    time.sleep(PAUSE_SECONDS)
+    panel, below = (screen_colours(Home.at(lab.home), NAME, *lines) for lines in (PANEL, BELOW))
+    (colour, points), (behind, _) = panel.most_common(1)[0], below.most_common(1)[0]
+    return len(panel) > 16 and points > panel.total() / 2 and colour != behind
 
 
-def windows(lab: Lab) -> str:
-    """The windows on the client's screen."""
-    return on_node(lab, "DISPLAY=:0 XAUTHORITY=/run/lightdm/root/:0 xwininfo -root -tree")
+def keep_picture(lab: Lab) -> None:
+    """Save the screen; for the documentation where FARM_PICTURES says (`script/pictures fat`)."""
+    target = lab.home / "fat-client.png"
+    lab.farm("node", "screen", NAME, target)
+    if folder := os.environ.get("FARM_PICTURES"):
+        shutil.copy(target, folder)
 
 
-def log_out(lab: Lab) -> None:
-    """Order the user to log out, and wait until nothing is left of the session there."""
-    until(lambda: USER in lab.farm("node", "logout", NAME, "--yes", check=False).stdout, "nobody is logged out")
-    until(lambda: told(lab)["greeter"] and not told(lab)["users"], "the greeter does not come back", SLOW_SECONDS)
-    assert HOME not in on_node(lab, "cat /proc/mounts")
+def desktop(lab: Lab) -> None:
+    """Log in, and wait for the desktop."""
+    log_in(lab)
+    until(lambda: told(lab)["users"], "nobody is logged in")
+    until(lambda: panel_is_on_the_screen(lab), "the panel is not on the screen", SLOW_SECONDS)
+    wait_for_windows(lab, "xfce4-panel", "xfdesktop")
 
 
-def test_a_user_has_a_desktop_there_and_files_on_the_server(client: Lab, server: OwnRoot) -> None:
-    until(lambda: told(client)["greeter"], "there is no greeter")
+def test_a_user_works_there_while_it_compiles(client: Lab, server: OwnRoot, tmp_path: Path) -> None:
     assert "fat" == told(client)["kind"]
     own, *ids = on_node(client, f"{OWN_ID}; cat /etc/machine-id /var/lib/dbus/machine-id").split()
     assert [own + 20 * "0"] * 2 == ids
-    log_in(client)
-    until(lambda: told(client)["users"], "nobody is logged in")
-    assert [USER] == [user["name"] for user in told(client)["users"]]
-    until(lambda: all(each in windows(client) for each in ("xfce4-panel", "xfdesktop")), "no desktop", SLOW_SECONDS)
-    until(lambda: len(colours(client)) > 16, "the desktop is not on the screen", SLOW_SECONDS)
+    until(lambda: slots(client) == (2, False, True), "not all slots are offered")
+    assert on_node(client, "cat /sys/fs/cgroup/iceccd.slice/cpu.idle").strip() == "1"
+    most = int(on_node(client, "cat /sys/fs/cgroup/iceccd.slice/memory.max"))
+    assert 512 << 20 < most < 1 << 30, "of 2 GiB a session keeps one"
 
-    client.farm("node", "ssh", NAME, "--", f"runuser -u {USER} -- sh -c 'echo mine > {MADE}'")
-    assert "4321 4321 mine\n" == server.run("sh", "-c", f"echo $(stat -c '%u %g' {MADE}) $(cat {MADE})").stdout
-    assert f"{HOME} fuse.sshfs" in on_node(client, "cat /proc/mounts")
-    assert "/run/farm/cache" in on_node(client, f"cat /proc/$(pgrep -u {USER} -x xfce4-panel)/environ | tr '\\0' '\\n'")
+    with building(client, tmp_path / "sources", tmp_path / "record.json"):
+        until(lambda: node(client)["compile"]["spare"]["jobs_done"] > 0, "the spare slot gets no jobs")
+        desktop(client)
+        until(lambda: slots(client) == (1, True, False), "the slot does not go")
+        assert [USER] == [user["name"] for user in told(client)["users"]]
+        start_in_session(client, "xfce4-terminal --geometry=80x16+200+300")
+        wait_for_windows(client, f"Terminal - {USER}@")
+        client.farm("node", "type", NAME, "--enter", f"echo mine > {MADE}; ls -l")
+        until(lambda: server.path(MADE).exists(), "what is typed makes no file", SLOW_SECONDS)
+        until(lambda: server.path(MADE).read_text() == "mine\n", "nothing is in the file")
+        assert (UID, UID) == (server.path(MADE).stat().st_uid, server.path(MADE).stat().st_gid)
+        assert f"{HOME} fuse.sshfs" in on_node(client, "cat /proc/mounts")
+        panel = f"/proc/$(pgrep -u {USER} -x xfce4-panel)"
+        assert "/run/farm/cache" in on_node(client, f"tr '\\0' '\\n' < {panel}/environ")
+        keep_picture(client)
 
-    log_out(client)
+        done = jobs_done(client)
+        until(lambda: jobs_done(client) > done, "the other slot gets no jobs")
+        assert on_node(client, "cat /proc/$(pgrep -o -x iceccd)/oom_score_adj").strip() == "1000"
+        log_out(client)
+        until(lambda: slots(client) == (2, False, True), "the slot does not return")
     until(lambda: not server.processes(USER), "the connection stays")
     assert server.path(MADE).exists()
 
+    found = json.loads((tmp_path / "record.json").read_text())
+    # What only waits for the spare slot at that moment is compiled by its submitter; nothing else fails.
+    assert found["failed"] == found["failed_over"] <= 2
+    assert {NAME, f"{NAME}.spare"} <= {name for name, each in found["nodes"].items() if each["jobs"]}
+
 
 def test_a_home_by_nfs_where_lts_conf_says_so(client: Lab, server: OwnRoot) -> None:
-    server.run("mkdir", "-p", "/run/nfs")
-    server.write("/run/nfs/ganesha.conf", GANESHA)
-    server.start("nfs", "ganesha.nfsd", "-F", "-f", "/run/nfs/ganesha.conf", "-L", "STDERR", "-p", "/run/nfs/pid")
-    # As a boot leaves it that has found this in lts.conf.
-    client.farm("node", "ssh", NAME, "--", """echo '{"NFS_HOME": "yes"}' > /etc/farm/lts.json""")
+    homes_by_nfs(client, server)
 
-    log_in(client)
-    until(lambda: told(client)["users"], "nobody is logged in")
-    until(lambda: "xfce4-panel" in windows(client), "there is no panel", SLOW_SECONDS)
-
+    desktop(client)
     assert f"{HOME} nfs4" in on_node(client, "cat /proc/mounts")
     client.farm("node", "ssh", NAME, "--", f"runuser -u {USER} -- sh -c 'echo fast > {MADE}'")
-    assert "4321 4321 fast\n" == server.run("sh", "-c", f"echo $(stat -c '%u %g' {MADE}) $(cat {MADE})").stdout
+    assert f"{UID} {UID} fast\n" == server.run("sh", "-c", f"echo $(stat -c '%u %g' {MADE}) $(cat {MADE})").stdout
     log_out(client)
