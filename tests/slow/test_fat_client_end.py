@@ -1,0 +1,84 @@
+"""How a session on a fat client ends when it does not want to, or the machine goes off: on a booted one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from farm.virtual.own_root import OwnRoot
+from tests.e2e.conftest import Lab
+from tests.fat_lab import HOME, SLOW_SECONDS, UID, boot_fat_client, home_server, log_out, on_node
+from tests.lab import until
+from tests.slow.test_thin_client import NAME, USER, log_in, told
+
+SLICE = f"/sys/fs/cgroup/user.slice/user-{UID}.slice"
+ROOM = 30
+"""Processes that the user may still start."""
+MULTIPLY = """
+trap '' TERM
+multiply() { while :; do multiply & done; }
+multiply
+"""
+IN_SESSION = f"""
+echo $(($(cat {SLICE}/pids.current) + {ROOM})) > {SLICE}/pids.max
+echo $$ > $(ls -d {SLICE}/session-*.scope)/cgroup.procs
+exec setpriv --reuid={UID} --regid={UID} --clear-groups setsid sh /run/multiply > /dev/null 2>&1
+"""
+SAVES = """
+trap 'sleep 2; echo last words > ~/saved; exit' TERM
+touch ~/begun
+while :; do sleep 0.2; done
+"""
+"""A program of the session, which saves when it is told to end."""
+AUTOSTART = f"[Desktop Entry]\nType=Application\nName=saves\nExec=sh {HOME}/saves\n"
+
+
+@pytest.fixture(scope="module")
+def client(lab: Lab) -> Lab:
+    """A lab with one fat client, which is ready."""
+    boot_fat_client(lab)
+    until(lambda: told(lab)["greeter"], "there is no greeter")
+    return lab
+
+
+@pytest.fixture(scope="module")
+def server(client: Lab) -> Iterator[OwnRoot]:
+    """Where the homes are: the user's desktop starts a program that saves at its end."""
+    with home_server(client) as host:
+        host.write(f"{HOME}/saves", SAVES)
+        host.write(f"{HOME}/.config/autostart/saves.desktop", AUTOSTART)
+        host.run("chown", "-R", f"{USER}:{USER}", HOME)
+        yield host
+
+
+def sit_down(client: Lab, server: OwnRoot) -> None:
+    """Log in, and wait until the session's program runs."""
+    server.run("rm", "-f", f"{HOME}/begun", f"{HOME}/saved")
+    log_in(client)
+    until(lambda: server.path(f"{HOME}/begun").exists(), "no program of the session runs", SLOW_SECONDS)
+
+
+def test_programs_that_multiply_do_not_outlive_the_log_out(client: Lab, server: OwnRoot) -> None:
+    sit_down(client, server)
+    for name, text in (("multiply", MULTIPLY), ("in-session", IN_SESSION)):
+        client.farm("node", "ssh", NAME, "--", f"cat > /run/{name} << 'END'{text}END")
+    client.farm("node", "ssh", NAME, "--", "setsid sh /run/in-session < /dev/null > /dev/null 2>&1 &")
+    full = f"test $(cat {SLICE}/pids.current) -ge $(cat {SLICE}/pids.max) && echo full"
+    until(lambda: "full" in on_node(client, full), "not all that the user may start is there", SLOW_SECONDS)
+
+    log_out(client)
+
+    assert "none\n" == on_node(client, f"pgrep -u {UID} > /dev/null || echo none")
+    assert "" == on_node(client, "cat /run/farm/unsaved.json")
+
+
+def test_who_switches_the_machine_off_loses_nothing(client: Lab, server: OwnRoot) -> None:
+    sit_down(client, server)
+
+    client.farm("node", "ssh", NAME, "--", "systemctl poweroff", check=False)
+
+    until(lambda: server.path(f"{HOME}/saved").exists(), "the program could not save", SLOW_SECONDS)
+    assert "last words\n" == server.path(f"{HOME}/saved").read_text()
+    until(lambda: not server.processes(USER), "the connection stays", SLOW_SECONDS)
+    assert not server.path(f"{HOME}/.ssh/authorized_keys").exists()
