@@ -12,6 +12,8 @@ from farm.node.files import read
 TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
 STUCK_SECONDS = 3.0
 """After which programs that cannot be killed are taken to wait for a disk or a server."""
+NOBODYS_UID = 2**32 - 16
+"""Of no account: systemd's UIDS-GIDS lets none be above 2**31."""
 GROUPS = "/sys/fs/cgroup"
 
 
@@ -37,13 +39,17 @@ def end(uid: int, patience: float = STUCK_SECONDS) -> bool:
 
 
 def _kill_all(uid: int) -> None:
-    """In one step of the kernel: programs that start new ones all the time are never all in a list."""
+    """In one step of the kernel: programs that start new ones all the time are never all in a list.
+
+    Who sends it has only its effective id from the account, so that the account's programs can neither stop nor kill it
+    (kill(2) looks at the real and the saved one of whoever is to get a signal).
+    """
     assert uid
     pid = os.fork()
     if pid == 0:
         try:
             os.setgroups([])
-            os.setresuid(uid, uid, uid)
+            os.setresuid(NOBODYS_UID, uid, NOBODYS_UID)
             os.kill(-1, signal.SIGKILL)
         finally:
             os._exit(0)
