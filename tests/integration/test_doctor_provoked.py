@@ -355,6 +355,7 @@ PROVOKED = {
     "images": "test_doctor_server.py",
     "exports": "test_doctor_server.py",
     "other-server": "test_two_servers.py",
+    "alerts": "test_server_life.py",
     "session-sshd": "test_session_server.py",
     "session-sshd-settings": "test_session_server.py",
     "session-host-keys": "test_session_server.py",

@@ -158,6 +158,7 @@ def test_what_a_scheduler_tells_and_what_not(top: Open) -> None:
     terminal.type("2")
     until(lambda: shows(terminal, "1 node,"), "the tab does not open")
     terminal.type("\r")
+    until(lambda: shows(terminal, "Nodes ›"), "the page does not open")
     until(lambda: shows(terminal, "at least 1, the last before"), "logins are not said to be what was seen")
     assert not shows(terminal, "ready for")
 
