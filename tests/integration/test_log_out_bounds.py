@@ -119,6 +119,18 @@ def test_a_stick_is_written_and_gone_when_its_user_is(room: LoginRoom) -> None:
     assert "letter\n" == room.client.machine.run("debugfs", "-R", "cat /paper", "/tmp/ext4.img").stdout
 
 
+def test_what_a_user_has_mounted_in_the_home_goes_with_it(room: LoginRoom) -> None:
+    vault = f"/home/{USER}/vault"
+    as_user(room, "mkdir", vault)
+    room.client.machine.run("mount", "-t", "tmpfs", "tmpfs", vault)
+
+    room.client.log_out()
+
+    assert not is_mounted(room, vault)
+    assert not home_is_mounted(room.client)
+    assert ("", "") == said(room)
+
+
 def test_a_stick_that_takes_long_to_write_goes_on_without_anybody(room: LoginRoom) -> None:
     folder = stick(room, "SLOW", "ntfs")
     stop_driver(room, "STOP")

@@ -75,6 +75,9 @@ def unmount(seconds: float = unmounting.SECONDS) -> str:
     Nothing is lost that programs have written: each waits for the server when it closes a file.
     """
     place = read(PLACE)
+    # What a user has mounted there, by FUSE, stays in the list although its program has ended.
+    for folder in unmounting.mounted_below(place) if place else ():
+        unmounting.unmount(folder, seconds)
     unmounting.unmount(CACHE, seconds)
     said = _LEFT[unmounting.unmount(place, seconds)] if place else ""
     if place and not unmounting.is_mounted(place):

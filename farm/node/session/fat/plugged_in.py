@@ -18,4 +18,5 @@ _LEFT = {
 def unmount(user: str, seconds: float) -> str:
     """Unmount all that is the user's, when no program of the session is left; what there is to say, or empty."""
     folders = unmounting.mounted_below(*(f"{place}/{user}" for place in PLACES))
-    return max((_LEFT[unmounting.unmount(folder, seconds)] for folder in folders), default="")
+    said = dict.fromkeys(_LEFT[unmounting.unmount(folder, seconds)] for folder in folders)
+    return " ".join(filter(None, said))
