@@ -183,7 +183,7 @@ class Store:
         old = self.selection(chosen.name)
         if old.current != chosen.version:
             previous = [v for v in ([old.current] if old.current else []) + old.previous if v != chosen.version]
-            self._select(chosen.name, Selection(chosen.version, previous[:20]))
+            self.reselect(chosen.name, Selection(chosen.version, previous[:20]))
         return image
 
     def rollback(self, name: str) -> str:
@@ -197,7 +197,7 @@ class Store:
             )
         image = f"{_prefix(name)}{previous[0]}"
         self.verify(image)
-        self._select(name, Selection(previous[0], previous[1:]))
+        self.reselect(name, Selection(previous[0], previous[1:]))
         return image
 
     def remove(self, image: str, in_use: Collection[str]) -> None:
@@ -265,7 +265,8 @@ class Store:
     def _selection_path(self, name: str) -> Path:
         return self.folder(name) / "selection.json"
 
-    def _select(self, name: str, selection: Selection) -> None:
+    def reselect(self, name: str, selection: Selection) -> None:
+        """Write the choice among an image's versions as it is given, as to put an earlier one back."""
         write_atomic(self._selection_path(name), msgspec.json.encode(selection))
 
     @staticmethod

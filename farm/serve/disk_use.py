@@ -18,7 +18,7 @@ from farm.errors import ConfigError
 from farm.errors.hints import hint
 from farm.home import Home
 from farm.image.store import Store
-from farm.serve.backup.swap import BEFORE
+from farm.serve.backup.swap import is_before
 from farm.serve.versions import versions_in_use
 
 Part = Literal["image", "build", "pull", "published", "tree", "history", "logs", "before-restore", "rest"]
@@ -161,8 +161,9 @@ def _history(home: Home, config: Config, measure: _Measure) -> Iterator[DiskPart
 
 
 def _before(home: Home, measure: _Measure) -> Iterator[DiskPart]:
-    for folder in (home.config.parent / BEFORE, home.state / BEFORE):
-        why = "what a restore has replaced; the next restore removes it"
+    beside = [path for folder in (home.config.parent, home.state) if folder.is_dir() for path in folder.iterdir()]
+    for folder in sorted(path for path in beside if is_before(path.name)):
+        why = "what a restore has replaced; no command reads it"
         yield _part(measure, "before-restore", "files from before a restore", folder, why=why, free=_rm(folder))
 
 

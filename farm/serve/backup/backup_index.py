@@ -11,11 +11,24 @@ import msgspec
 from msgspec import Meta, Struct
 
 from farm.errors import NOT_JSON
+from farm.instance import INSTANCE_FILE
+from farm.serve.backup.swap import is_before
 
 INDEX_NAME = "backup.json"
 BACKUP_SCHEMA = 1
 MOST_INDEX_BYTES = 16 << 20
 MOST_ENTRIES = 20_000
+LAST_TIME = float((1 << 33) - 1)
+"""The last Unix time that a plain tar file can state."""
+HISTORY = "history.db"
+
+_NOT_STATE = frozenset({"images", "published", INSTANCE_FILE, HISTORY, f"{HISTORY}-wal", f"{HISTORY}-shm"})
+_OF_FOLDERS = frozenset({"state", "run", "log"})
+"""In a home of its own, farm.yaml is beside these folders."""
+_OF_THIS_COMPUTER = frozenset(
+    {"workstation.json", "workstation.undo.json", "desk.json", "desk.pyz", "iceccd-spare.env"}
+)
+"""What `farm join` wrote beside farm.yaml: it says what `farm leave` puts back on this computer and no other."""
 
 _PLACE = re.compile(r"(?:config|state|images|host-keys)(?:/[^/\x00-\x1f\x7f]{1,255}){1,24}")
 _HOST_KEY = re.compile(r"host-keys/ssh_host_[a-z0-9]{1,16}_key(?:\.pub)?")
@@ -32,7 +45,7 @@ class BackupEntry(Struct, frozen=True, kw_only=True):
     size: Annotated[int, Meta(ge=0, lt=1 << 33)]
     sha256: str
     mode: Annotated[int, Meta(ge=0, le=0o777)]
-    modified: float = 0.0
+    modified: Annotated[float, Meta(ge=0, le=LAST_TIME)] = 0.0
     """Unix time of its last change."""
 
 
@@ -44,7 +57,7 @@ class BackupIndex(Struct, frozen=True, kw_only=True):
     """Of the program that wrote it."""
     farm: str
     host: str
-    made: float
+    made: Annotated[float, Meta(ge=0, le=LAST_TIME)]
     """Unix time at which it was written."""
     interface: str
     """Of the lab; empty for a farm without a farm.yaml."""
@@ -113,6 +126,20 @@ def proper_place(name: str) -> bool:
     """Whether a file of a backup can be there: below one of the four folders, and never above them."""
     if not _PLACE.fullmatch(name) or {".", ".."}.intersection(name.split("/")):
         return False
-    top = name.partition("/")[0]
+    top, below = name.split("/")[:2]
+    if top == "config":
+        return is_configuration(below)
+    if top == "state":
+        return is_state(below) or below == HISTORY
     pattern = {"host-keys": _HOST_KEY, "images": _IMAGE_FILE}.get(top)
     return pattern is None or pattern.fullmatch(name) is not None
+
+
+def is_configuration(name: str) -> bool:
+    """Whether something beside farm.yaml, of this name, is part of the farm's configuration."""
+    return not (name.startswith(".") or is_before(name) or name in _OF_FOLDERS | _OF_THIS_COMPUTER)
+
+
+def is_state(name: str) -> bool:
+    """Whether something in the state folder outlives the server: not what is made again, nor images, nor the dead."""
+    return not (name.startswith(".") or is_before(name) or name in _NOT_STATE or ".corrupt-" in name)

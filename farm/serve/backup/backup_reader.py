@@ -96,7 +96,9 @@ def _write(chunks: Iterator[bytes], target: Path | None, entry: BackupEntry) -> 
             for chunk in chunks:
                 digest.update(chunk)
                 out.write(chunk)
+            out.flush()
             os.fchmod(out.fileno(), entry.mode)
+            os.fsync(out.fileno())  # a rename alone does not bring the content to the disk
         os.utime(target, (entry.modified, entry.modified))
     if digest.hexdigest() != entry.sha256:
         raise tarfile.ReadError(f"{entry.name} does not have the hash that the index states")

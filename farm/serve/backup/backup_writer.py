@@ -20,8 +20,9 @@ from farm.export import facts
 from farm.home import Home, locked
 from farm.image.store import Store
 from farm.netboot.host_keys import FOLDER
-from farm.serve.backup.backup_index import INDEX_NAME, BackupIndex
+from farm.serve.backup.backup_index import INDEX_NAME, MOST_INDEX_BYTES, BackupIndex, read_index
 from farm.serve.backup.gathering import described, gather, image_files
+from farm.serve.backup.swap import require_no_interrupted, require_outside
 from farm.serve.healing import Report
 from farm.serve.preflight import require_farm
 
@@ -34,6 +35,8 @@ def write_backup(
     ``images``: with the files of all image versions, and not only their names.
     """
     require_farm(home)
+    require_no_interrupted(home)
+    require_outside(home, file)
     store = Store(home.images)
     home.state.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
@@ -61,8 +64,9 @@ def write_backup(
             left_out=found.left_out,
             entries=[entry for entry, _ in files],
         )
+        content = _accepted(home, index)
         report("writing", str(file))
-        _write(file, index, [path for _, path in files])
+        _write(file, index, content, [path for _, path in files])
     return index
 
 
@@ -75,7 +79,23 @@ def _config(home: Home) -> tuple[str, str]:
     return config.name, config.interface
 
 
-def _write(file: Path, index: BackupIndex, paths: list[Path]) -> None:
+def _accepted(home: Home, index: BackupIndex) -> bytes:
+    """The index as it is written. Raises FarmError where `farm restore` would refuse it: now it can be changed."""
+    content = msgspec.json.format(msgspec.json.encode(index))
+    try:
+        if len(content) > MOST_INDEX_BYTES:
+            raise ValueError(f"Its index would have more than {MOST_INDEX_BYTES >> 20} MiB.")
+        read_index(content)
+    except ValueError as error:
+        raise FarmError(
+            "No backup was written: farm restore would not accept it.",
+            str(error),
+            f"Move what is not the farm's out of {home.config.parent} and {home.state}.",
+        ) from None
+    return content
+
+
+def _write(file: Path, index: BackupIndex, content: bytes, paths: list[Path]) -> None:
     if file.exists() and not file.is_file():
         raise FarmError(f"{file} is not a file.", "A backup is one file.", "Name a file: sudo farm backup FILE")
     fresh = file.with_name(f".{file.name}.part")
@@ -84,7 +104,6 @@ def _write(file: Path, index: BackupIndex, paths: list[Path]) -> None:
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as out:
             with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-                content = msgspec.json.format(msgspec.json.encode(index))
                 archive.addfile(_member(INDEX_NAME, len(content), 0o600, index.made), io.BytesIO(content))
                 for entry, path in zip(index.entries, paths, strict=True):
                     with path.open("rb") as source:

@@ -15,15 +15,17 @@ from urllib.parse import quote
 
 from farm.home import Home
 from farm.image.store import FILES, Store, sha256
-from farm.instance import INSTANCE_FILE
-from farm.serve.backup.backup_index import BackupEntry, proper_place
-from farm.serve.backup.swap import BEFORE
+from farm.printable import printable
+from farm.serve.backup.backup_index import (
+    HISTORY,
+    LAST_TIME,
+    BackupEntry,
+    is_configuration,
+    is_state,
+    proper_place,
+)
 
-HISTORY = "history.db"
 MOST_FILE_BYTES = 1 << 30
-_NOT_STATE = frozenset({"images", "published", INSTANCE_FILE, BEFORE, HISTORY, f"{HISTORY}-wal", f"{HISTORY}-shm"})
-_NOT_CONFIG = frozenset({"state", "run", "log", BEFORE})
-"""In a home of its own, farm.yaml is beside these folders."""
 
 
 @dataclass
@@ -35,15 +37,9 @@ class Gathered:
     folders: dict[str, int] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
 
-
-def is_configuration(path: Path) -> bool:
-    """Whether something beside farm.yaml is part of the farm's configuration."""
-    return not path.name.startswith(".") and path.name not in _NOT_CONFIG
-
-
-def is_state(path: Path) -> bool:
-    """Whether something in the state folder outlives the server: not what is made again, nor images, nor the dead."""
-    return not path.name.startswith(".") and path.name not in _NOT_STATE and ".corrupt-" not in path.name
+    def leave_out(self, path: Path, why: str) -> None:
+        """Say why something is not in the backup; its name may be any bytes."""
+        self.left_out.append(f"{printable(str(path), 500)}{why}")
 
 
 def gather(home: Home, host_keys: Path, scratch: Path) -> Gathered:
@@ -54,13 +50,13 @@ def gather(home: Home, host_keys: Path, scratch: Path) -> Gathered:
     found = Gathered()
     for prefix, folder, belongs in (("config", home.config.parent, is_configuration), ("state", home.state, is_state)):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if belongs(path):
+            if belongs(path.name):
                 _take(found, path, f"{prefix}/{path.name}", scratch, top=True)
     if (home.state / HISTORY).is_file():
         try:
             found.files[f"state/{HISTORY}"] = copy_history(home.state / HISTORY, scratch / HISTORY)
         except sqlite3.Error as error:
-            found.left_out.append(f"{home.state / HISTORY} cannot be read: {error}.")
+            found.leave_out(home.state / HISTORY, f" cannot be read: {error}.")
     for path in sorted(host_keys.glob("ssh_host_*_key*")):
         if proper_place(name := f"host-keys/{path.name}"):
             _take(found, path, name, scratch, top=True)
@@ -70,24 +66,34 @@ def gather(home: Home, host_keys: Path, scratch: Path) -> Gathered:
 def _take(found: Gathered, path: Path, name: str, scratch: Path, *, top: bool) -> None:
     """A file, or a folder with all that is in it. Links are followed at the top, and kept as such further down."""
     if not (proper_place(name) and _fits_header(name)):
-        found.left_out.append(f"{path}: its name cannot be kept.")
+        found.leave_out(path, ": its name cannot be kept.")
     elif path.is_symlink() and not top:
-        found.links[name] = os.readlink(path)
+        _take_link(found, path, name)
     elif path.is_dir():
         found.folders[name] = stat.S_IMODE(path.stat().st_mode) & 0o777
         for child in sorted(path.iterdir()):
             _take(found, child, f"{name}/{child.name}", scratch, top=False)
     elif not path.exists():
-        found.left_out.append(f"{path}: the link leads nowhere.")
+        found.leave_out(path, ": the link leads nowhere.")
     elif not stat.S_ISREG(path.stat().st_mode):
-        found.left_out.append(f"{path} is no file.")
+        found.leave_out(path, " is no file.")
     elif path.stat().st_size > MOST_FILE_BYTES:
-        found.left_out.append(f"{path} is larger than {MOST_FILE_BYTES >> 30} GiB.")
+        found.leave_out(path, f" is larger than {MOST_FILE_BYTES >> 30} GiB.")
     else:
         copy = scratch / "files" / name
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(path, copy)
         found.files[name] = copy
+
+
+def _take_link(found: Gathered, path: Path, name: str) -> None:
+    leads_to = os.readlink(path)
+    if not name.startswith("config/"):
+        found.leave_out(path, " is a link, which only folders of the configuration may have.")
+    elif not leads_to.isprintable():
+        found.leave_out(path, ": the name that the link leads to cannot be kept.")
+    else:
+        found.links[name] = leads_to
 
 
 def _fits_header(name: str) -> bool:
@@ -126,4 +132,5 @@ def described(name: str, path: Path) -> tuple[BackupEntry, Path]:
     """A file with its entry."""
     found = path.stat()
     mode = stat.S_IMODE(found.st_mode) & 0o777
-    return BackupEntry(name=name, size=found.st_size, sha256=sha256(path), mode=mode, modified=found.st_mtime), path
+    modified = min(max(found.st_mtime, 0.0), LAST_TIME)
+    return BackupEntry(name=name, size=found.st_size, sha256=sha256(path), mode=mode, modified=modified), path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +19,11 @@ from farm.errors import NOT_JSON, ConfigError, FarmError
 from farm.export import adopt, prepare, require_room
 from farm.history.database import DATABASE_SCHEMA
 from farm.home import Home, remove, write_atomic
-from farm.image.store import FILES, Manifest, Store
+from farm.image.store import FILES, Manifest, Selection, Store
 from farm.instance import Instance
 from farm.netboot.host_keys import FOLDER
 from farm.serve.backup import backup_reader, swap
-from farm.serve.backup.backup_index import BackupEntry, BackupIndex
-from farm.serve.backup.gathering import is_configuration, is_state
+from farm.serve.backup.backup_index import BackupEntry, BackupIndex, is_configuration, is_state
 from farm.serve.healing import Report
 from farm.serve.up import exclusive
 from farm.supervisor import Supervisor
@@ -55,7 +53,8 @@ def restore(
 
     ``host_keys``: give this computer's sshd (in the folder ``ssh``) the keys of the one that was backed up.
     """
-    backup_reader.index_of(file)
+    swap.require_outside(home, file)
+    backup_reader.index_of(file)  # a file that is none is refused before anything is locked
     with exclusive(home), contextlib.ExitStack() as stack:
         _require_down(home)
         swap.take_back_interrupted(home)
@@ -71,9 +70,11 @@ def restore(
         config = _usable_config(home, places["config"], interface)
         _require_known_history(places["state"])
         report("restoring", "images")
-        added = _add_images(store, index, places["images"])
-        report("restoring", "configuration and state")
-        swap.swap(home, folders, lambda path: _replaced(home, path))
+        before = swap.free_before(folders)
+        with _choices_kept_on_failure(store):
+            added = _add_images(store, index, places["images"])
+            report("restoring", "configuration and state")
+            swap.swap(home, folders, lambda path: _replaced(home, path), before)
         if host_keys:
             _give_host_keys(places["host-keys"], ssh)
         names = sorted(psutil.net_if_addrs())
@@ -86,7 +87,7 @@ def restore(
             interface_missing=wanted if wanted and wanted not in names else "",
             interfaces=[name for name in names if name != "lo"],
             other_host_keys=_differ(places["host-keys"], ssh),
-            before=[str(folder / swap.BEFORE) for folder in folders],
+            before=[str(folder / before) for folder in folders],
         )
 
 
@@ -114,8 +115,8 @@ def _require_down(home: Home) -> None:
 def _replaced(home: Home, path: Path) -> bool:
     """Whether something beside farm.yaml or in the state goes when a backup comes in its place."""
     if path.parent == home.state:
-        return is_state(path) or path.name.startswith("history.db")
-    return is_configuration(path)
+        return is_state(path.name) or path.name.startswith("history.db")
+    return is_configuration(path.name)
 
 
 def _has(present: set[str], entry: BackupEntry) -> bool:
@@ -168,6 +169,19 @@ def _require_known_history(folder: Path) -> None:
     )
 
 
+@contextlib.contextmanager
+def _choices_kept_on_failure(store: Store) -> Iterator[None]:
+    """If what follows fails, machines boot the versions that they would have booted; those that were added stay."""
+    before = {name: store.selection(name) for name in store.names()}
+    try:
+        yield
+    except BaseException:
+        for name in store.names():
+            if store.selection(name) != (selection := before.get(name, Selection())):
+                store.reselect(name, selection)
+        raise
+
+
 def _add_images(store: Store, index: BackupIndex, folder: Path) -> list[str]:
     """Add the versions that the store lacks, in the slots that they had, and choose what was chosen."""
     manifests = [_manifest(index, folder, image) for image in index.versions if (folder / image).is_dir()]
@@ -213,6 +227,7 @@ def _differ(keys: Path, ssh: Path) -> bool:
 def _give_host_keys(keys: Path, ssh: Path) -> None:
     for path in sorted(keys.iterdir()):
         there = ssh / path.name
-        if there.exists():
-            shutil.copy2(there, there.with_name(f"{there.name}.before-restore"))
+        kept = there.with_name(f"{there.name}.before-restore")
+        if there.exists() and not kept.exists():  # the second time sshd's key is not this computer's own any more
+            write_atomic(kept, there.read_bytes(), mode=there.stat().st_mode & 0o777)
         write_atomic(there, path.read_bytes(), mode=0o644 if path.suffix == ".pub" else 0o600)

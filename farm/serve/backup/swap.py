@@ -4,31 +4,52 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 import msgspec
 
 from farm.errors import NOT_JSON, FarmError
-from farm.home import Home, remove, write_atomic
+from farm.home import Home, write_atomic
 
 NEW, BEFORE = ".restore-new", "before-restore"
-"""Beside the files that are replaced: where the new ones wait, and where the old ones go."""
+"""Beside the files that are replaced: where the new ones wait, and where the old ones go, at first."""
+MOST_BEFORE = 9
+"""Folders of old files that are kept; none is ever removed, as the first may have the only copy of a farm."""
 _JOURNAL = ".restoring"
+
+_BEFORE = re.compile(rf"{BEFORE}(?:-[2-{MOST_BEFORE}])?")
 
 Belongs = Callable[[Path], bool]
 """Whether something in a folder is part of a backup, and so replaced."""
 
 
-def swap(home: Home, folders: Collection[Path], belongs: Belongs) -> None:
-    """Put what waits in each folder's NEW in the place of what belongs there, which goes to BEFORE.
+def is_before(name: str) -> bool:
+    """Whether a folder of this name has the files from before a restore."""
+    return _BEFORE.fullmatch(name) is not None
 
-    If that fails, all is as it was. Raises OSError.
+
+def free_before(folders: Collection[Path]) -> str:
+    """The name of the next folder for old files, which has none yet in each of these. Raises FarmError."""
+    for name in (BEFORE, *(f"{BEFORE}-{number}" for number in range(2, MOST_BEFORE + 1))):
+        if not any((folder / name).is_dir() and any((folder / name).iterdir()) for folder in folders):
+            return name
+    raise FarmError(
+        f"Files from before {MOST_BEFORE} restores are kept already, so nothing was changed.",
+        "A restore removes none of them.",
+        "Remove those that nobody needs: farm disk",
+    )
+
+
+def swap(home: Home, folders: Collection[Path], belongs: Belongs, before: str) -> None:
+    """Put what waits in each folder's NEW in the place of what belongs there, which goes to its folder ``before``.
+
+    ``before``: as `free_before` says. If that fails, all is as it was. Raises OSError.
     """
-    moves = [move for folder in folders for move in _moves(folder, belongs)]
+    moves = [move for folder in folders for move in _moves(folder, belongs, before)]
     for folder in folders:
-        remove(folder / BEFORE)
-        (folder / BEFORE).mkdir(mode=0o700)
+        (folder / before).mkdir(mode=0o700, exist_ok=True)
     journal = home.state / _JOURNAL
     write_atomic(journal, msgspec.json.encode([(str(source), str(target)) for source, target in moves]), mode=0o600)
     try:
@@ -41,9 +62,9 @@ def swap(home: Home, folders: Collection[Path], belongs: Belongs) -> None:
     journal.unlink()
 
 
-def _moves(folder: Path, belongs: Belongs) -> Iterable[tuple[Path, Path]]:
+def _moves(folder: Path, belongs: Belongs, before: str) -> Iterable[tuple[Path, Path]]:
     old = sorted(path for path in folder.iterdir() if belongs(path))
-    yield from ((path, folder / BEFORE / path.name) for path in old)
+    yield from ((path, folder / before / path.name) for path in old)
     yield from ((path, folder / path.name) for path in sorted((folder / NEW).iterdir()))
 
 
@@ -70,3 +91,14 @@ def require_no_interrupted(home: Home) -> None:
             "Its configuration and its state may not belong together.",
             "Run it again: sudo farm restore FILE",
         )
+
+
+def require_outside(home: Home, file: Path) -> None:
+    """Raise FarmError for a backup in a folder of the farm: the next would hold it, and a restore would move it."""
+    for folder in (home.state, home.config.parent):
+        if file.resolve().is_relative_to(folder.resolve()):
+            raise FarmError(
+                f"{file} is in {folder}, which is the farm's.",
+                "There it would be part of the next backup, and a restore would move it away.",
+                "Keep backups elsewhere, as in /backup/farm.tar.",
+            )
