@@ -185,7 +185,8 @@ def test_what_is_restored_is_on_the_disk_before_it_takes_a_place(
     write_backup(home, tmp_path / "backup.tar", silent, host_keys=ssh)
     flushed: set[int] = set()
     moved: list[bool] = []
-    fsync, rename = os.fsync, os.rename
+    there = Home.at(tmp_path / "new")
+    fsync, rename, unlink = os.fsync, os.rename, os.unlink
 
     def noted(descriptor: int) -> None:
         flushed.add(os.fstat(descriptor).st_ino)
@@ -195,12 +196,28 @@ def test_what_is_restored_is_on_the_disk_before_it_takes_a_place(
         if swap.NEW in str(source) and source.is_file():
             moved.append(source.stat().st_ino in flushed)
         rename(source, target)
+        flushed.difference_update(folder.stat().st_ino for folder in (there.state, there.config.parent))
 
+    def at_the_end(path: Path) -> None:
+        if Path(path).name == ".restoring" and path.exists():
+            moved.append(flushed >= {folder.stat().st_ino for folder in (there.state, there.config.parent)})
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", at_the_end)
     monkeypatch.setattr(os, "fsync", noted)  # a power cut cannot be had in a test
     monkeypatch.setattr(os, "rename", judged)
-    restore(Home.at(tmp_path / "new"), tmp_path / "backup.tar", silent, ssh=ssh)
+    restore(there, tmp_path / "backup.tar", silent, ssh=ssh)
 
-    assert [True, True] == moved
+    assert [True, True, True] == moved  # farm.yaml and the token; then the names, before the journal goes
+
+
+def test_an_interface_for_no_farm_yaml_is_not_passed_over(home: Home, ssh: Path, tmp_path: Path) -> None:
+    (home.state / "api-token").write_text("secret")
+    home.config.unlink()
+    write_backup(home, tmp_path / "backup.tar", silent, host_keys=ssh)
+
+    with pytest.raises(FarmError, match=r"has no farm\.yaml to put an interface into"):
+        restore(Home.at(tmp_path / "new"), tmp_path / "backup.tar", silent, interface="lo", ssh=ssh)
 
 
 def test_a_restore_that_fails_leaves_the_choice_of_images(

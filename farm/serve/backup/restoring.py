@@ -128,6 +128,8 @@ def _usable_config(home: Home, folder: Path, interface: str) -> Config | None:
     """The configuration, if this release takes it; None where there is no farm.yaml. Raises FarmError."""
     path = folder / home.config.name
     if not path.exists():
+        if interface:
+            raise FarmError("The backup has no farm.yaml to put an interface into.", "", "Leave --interface out.")
         return None
     try:
         config = load(path)

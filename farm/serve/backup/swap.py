@@ -53,13 +53,26 @@ def swap(home: Home, folders: Collection[Path], belongs: Belongs, before: str) -
     journal = home.state / _JOURNAL
     write_atomic(journal, msgspec.json.encode([(str(source), str(target)) for source, target in moves]), mode=0o600)
     try:
+        _flush(home.state)
         for source, target in moves:
             os.rename(source, target)
+        for folder in folders:  # configuration and state may be on two disks, and the journal is on one of them
+            _flush(folder / before)
+            _flush(folder)
     except BaseException:
         _take_back(moves)
         journal.unlink()
         raise
     journal.unlink()
+
+
+def _flush(folder: Path) -> None:
+    """Bring the names in a folder to the disk."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _moves(folder: Path, belongs: Belongs, before: str) -> Iterable[tuple[Path, Path]]:
