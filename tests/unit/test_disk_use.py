@@ -59,6 +59,17 @@ def test_each_file_counts_once(home: Home) -> None:
     assert int(said.stdout.splitlines()[-1].split()[0]) == told
 
 
+def test_the_files_from_before_each_restore_are_listed(home: Home) -> None:
+    folders = [home.state / "before-restore", home.state / "before-restore-2"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "api-token").write_text("old")
+
+    found = [part.path for part in disk_use(home).parts if part.part == "before-restore"]
+
+    assert [str(folder) for folder in folders] == found
+
+
 def test_a_farm_that_has_nothing_yet(tmp_path: Path) -> None:
     assert [] == disk_use(Home.at(tmp_path / "none")).parts
 
