@@ -26,7 +26,7 @@ while True:
 FREEZE, THAW = 0xC0045877, 0xC0045878
 MAKE = {"ext4": ("mkfs.ext4", "-q"), "ntfs": ("mkntfs", "-q", "-Q", "-F")}
 QUICK = {
-    "user_processes.py": [("TERM_SECONDS, POLL_SECONDS = 2.0", "TERM_SECONDS, POLL_SECONDS = 0.5")],
+    "user_processes.py": [("TERM_SECONDS, POLL_SECONDS = 5.0", "TERM_SECONDS, POLL_SECONDS = 0.5")],
     "fat/unmounting.py": [("SECONDS, POLL_SECONDS = 5.0", "SECONDS, POLL_SECONDS = 1.0")],
 }
 STUCK = "STUCK_SECONDS = 3.0", "STUCK_SECONDS = 0.5"

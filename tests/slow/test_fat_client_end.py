@@ -30,7 +30,7 @@ echo $$ > $(ls -d {SLICE}/session-*.scope)/cgroup.procs
 exec setpriv --reuid={UID} --regid={UID} --clear-groups setsid python3 /run/multiply > /dev/null 2>&1
 """
 SAVES = """
-trap 'sleep 2; echo last words > ~/saved; exit' TERM
+trap 'sleep 1; echo last words > ~/saved; exit' TERM
 touch ~/begun
 while :; do sleep 0.2; done
 """

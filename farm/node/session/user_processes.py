@@ -9,7 +9,8 @@ import time
 
 from farm.node.files import read
 
-TERM_SECONDS, POLL_SECONDS = 2.0, 0.02
+TERM_SECONDS, POLL_SECONDS = 5.0, 0.02
+"""Programs may save for so long when they are told to end."""
 STUCK_SECONDS = 3.0
 """After which programs that cannot be killed are taken to wait for a disk or a server."""
 NOBODYS_UID = 2**32 - 16
