@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct, field
 
+from farm.errors import NOT_JSON
 from farm.home import write_atomic
 from farm.workstation.membership import user_folder
 from tui.base_view import View
@@ -38,7 +39,7 @@ def recall(file: Path) -> Preferences:
     try:
         with file.open("rb") as opened:
             return msgspec.json.decode(opened.read(MAX_BYTES), type=Preferences)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *NOT_JSON):
         return Preferences()
 
 

@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Iterator
 from ipaddress import IPv4Interface, IPv4Network
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -297,6 +298,16 @@ def _alerts(config: Config) -> Iterator[Problem]:
         elif alert.command and not alert.command[0].startswith("/"):
             text = f"{alert.command[0]} is no absolute path."
             yield Problem((*place, "command"), text, "farmd has no PATH of yours.", "Write it with its folder.")
+        elif alert.url and not _names_a_host(alert.url):
+            text = f"{alert.url} names no host."
+            yield Problem((*place, "url"), text, "farmd could tell nobody.", "Write it like https://hooks.lan/farm.")
+
+
+def _names_a_host(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname and urlsplit(url).port != 0)
+    except ValueError:
+        return False
 
 
 def _kernel_options(config: Config) -> Iterator[Problem]:

@@ -60,7 +60,9 @@ class MissingProgramError(FarmError):
     """A program the farm needs is not installed."""
 
     def __init__(self, program: str, package: str = "") -> None:
-        server = "Install what a server needs: sudo apt-get install icecream-farm; in a clone: sudo script/bootstrap"
+        server = (
+            "Install the server part: sudo apt-get install ./icecream-farm_*.deb; in a clone: sudo script/bootstrap"
+        )
         fix = f"Install it: apt-get install {package}" if package else server
         super().__init__(f"The program {program} is not installed.", "The farm runs this program from PATH.", fix)
         self.program = program

@@ -51,7 +51,7 @@ def require_server_package() -> None:
         raise FarmError(
             "This machine has only the part of the farm that developers' machines need.",
             "A server also needs supervisor, KIWI and programs of Debian's.",
-            "Install the server's package: sudo apt-get install icecream-farm; or with pip: 'icecream-farm[server]'",
+            "Install the server's: sudo apt-get install ./icecream-farm_*.deb; or with pip: 'icecream-farm[server]'",
         )
 
 

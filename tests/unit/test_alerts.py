@@ -337,6 +337,8 @@ def test_notices_are_bounded_and_taken_once(home: Home) -> None:
         ("[{}]", "there is no command and no url."),
         ("[{command: [/bin/a], url: http://x/}]", "this receiver has both a command and a url."),
         ("[{command: [mail]}]", "mail is no absolute path."),
+        ("[{url: 'http://['}]", "http://[ names no host."),
+        ("[{url: 'http://hooks.lan:99999/'}]", "http://hooks.lan:99999/ names no host."),
         ("[{url: ftp://x/}]", "url"),
         ("[{url: http://x/, events: [node-lots]}]", "events"),
     ],

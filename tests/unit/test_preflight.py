@@ -43,7 +43,7 @@ def test_a_developers_machine_is_told_how_to_become_a_server(monkeypatch: pytest
     with pytest.raises(FarmError, match="only the part of the farm that developers' machines need") as caught:
         preflight.require_server_package()
 
-    assert "sudo apt-get install icecream-farm;" in caught.value.fix
+    assert "sudo apt-get install ./icecream-farm_*.deb" in caught.value.fix
 
 
 def test_a_real_lab_needs_no_emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -57,11 +57,13 @@ async def test_a_theme_for_one_time_is_not_kept(tmp_path: Path) -> None:
         "[]",
         '{"theme": "gone", "sort": {"nodes-table": ["no such column", true]}, "columns": {"nodes-table": ["none"]}}',
         '{"columns": {"nodes-table": []}, "later": 1}',
+        '{"theme": "\udcff"}',
+        '{"later": ' + "[" * 5000,
     ],
 )
 async def test_what_does_not_hold_any_more_is_passed_over(tmp_path: Path, text: str) -> None:
     file = tmp_path / "top.json"
-    file.write_text(text)
+    file.write_bytes(text.encode(errors="surrogateescape"))
     async with running(memory=file, size=SIZE) as (app, pilot):
         await press(app, pilot, "2")
         assert app.theme == DEFAULT
