@@ -28,7 +28,7 @@ def test(home: Home, as_json: bool) -> None:
     Exits with 3 if a receiver did not get it.
     """
     from farm.daemon.alerting.alert_events import alert
-    from farm.daemon.alerting.delivery import deliver, receiver
+    from farm.daemon.alerting.delivery import deliver, receiver_names
     from farm.serve import notices
     from farm.serve.preflight import require_root
 
@@ -43,7 +43,7 @@ def test(home: Home, as_json: bool) -> None:
         event = alert("test", config.name, time.time(), "This is a test of alerts.")
         return await asyncio.gather(*(deliver(each, event) for each in config.alerts))
 
-    results = [(receiver(each), why) for each, why in zip(config.alerts, asyncio.run(send()), strict=True)]
+    results = list(zip(receiver_names(config.alerts), asyncio.run(send()), strict=True))
     for name, why in results:
         if not why:
             notices.leave(home, "delivered", name)

@@ -286,10 +286,10 @@ async def test_a_receiver_that_hangs_holds_up_no_other_and_its_queue_is_bounded(
     ]
     dispatcher = Dispatcher(home, receivers, lambda: status(findings=(FULL,)))
     for number in range(100):
-        dispatcher._put(receivers[0], dispatcher._queues[0][1], alert("problem", "lab", 1.0, str(number)))
+        dispatcher._put(dispatcher._queues[0][0], dispatcher._queues[0][2], alert("problem", "lab", 1.0, str(number)))
     assert "64 alerts wait already, so it was left out." in dispatcher.problem
     assert dispatcher.problem.startswith("http://192.0.2.1 did not get an alert")
-    dispatcher._put(receivers[1], dispatcher._queues[1][1], EVENT)
+    dispatcher._put(dispatcher._queues[1][0], dispatcher._queues[1][2], EVENT)
     telling = [asyncio.create_task(dispatcher._tell(*each)) for each in dispatcher._queues]
     await until(lambda: bool(_events(place)))
     for each in telling:
@@ -305,6 +305,14 @@ def test_a_failure_is_remembered_while_its_receiver_is_in_farm_yaml(home: Home) 
     assert "/bin/b did not get an alert (node-lost): Exit code 1." == dispatcher.problem
     (home.state / "alerts.json").write_text("{")
     assert AlertMemory() == load_memory(home)
+
+
+def test_two_receivers_at_one_host_are_told_apart(home: Home) -> None:
+    one, other = AlertConfig(url="https://hooks.lan/a"), AlertConfig(url="https://hooks.lan/b")
+    save_memory(home, AlertMemory(failures={"https://hooks.lan (alerts[2])": Undelivered("node-lost", "No.", 1.0)}))
+    dispatcher = Dispatcher(home, [one, AlertConfig(command=["/bin/a"]), other], status)
+    assert ["https://hooks.lan (alerts[0])", "/bin/a"] == [name for name, *_ in dispatcher._queues[:2]]
+    assert "https://hooks.lan (alerts[2]) did not get an alert (node-lost): No." == dispatcher.problem
 
 
 def test_a_build_that_fails_leaves_a_notice(home: Home) -> None:

@@ -7,7 +7,8 @@ import contextlib
 import os
 import pwd
 import signal
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,13 @@ def receiver(config: AlertConfig) -> str:
         return config.command[0]
     parts = urlsplit(config.url)
     return f"{parts.scheme}://{parts.hostname}"
+
+
+def receiver_names(configs: Sequence[AlertConfig]) -> list[str]:
+    """The names of all receivers; those of one name are told apart by their place in farm.yaml."""
+    names = [receiver(each) for each in configs]
+    often = Counter(names)
+    return [f"{name} (alerts[{place}])" if often[name] > 1 else name for place, name in enumerate(names)]
 
 
 async def deliver(config: AlertConfig, alert: Alert) -> str:

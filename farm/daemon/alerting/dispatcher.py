@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from farm.config import AlertConfig
 from farm.daemon.alerting.alert_events import Alert, Held, alert, step
 from farm.daemon.alerting.alert_memory import AlertMemory, Undelivered, load_memory, save_memory
-from farm.daemon.alerting.delivery import deliver, receiver
+from farm.daemon.alerting.delivery import deliver, receiver_names
 from farm.home import Home
 from farm.serve import notices
 from farm.view.status import Status
@@ -37,8 +37,8 @@ class Dispatcher:
         self._memory = load_memory(home)
         self._held = Held(self._memory.told)
         self._earlier: frozenset[str] | None = frozenset(self._memory.told)
-        self._queues = [(each, asyncio.Queue[Alert](MOST_WAITING)) for each in receivers]
-        names = {receiver(each) for each in receivers}
+        names = receiver_names(receivers)
+        self._queues = [(*each, asyncio.Queue[Alert](MOST_WAITING)) for each in zip(names, receivers, strict=True)]
         self._failures = {name: each for name, each in self._memory.failures.items() if name in names}
 
     @property
@@ -51,8 +51,8 @@ class Dispatcher:
     async def run(self) -> None:
         """Look and tell until cancelled."""
         async with asyncio.TaskGroup() as group:
-            for config, queue in self._queues:
-                group.create_task(self._tell(config, queue))
+            for name, config, queue in self._queues:
+                group.create_task(self._tell(name, config, queue))
             started = time.monotonic()
             await asyncio.sleep(SETTLE_SECONDS)
             while True:
@@ -73,18 +73,18 @@ class Dispatcher:
                 text, about, fix = notice.text, notice.about, notice.fix
                 alerts.append(alert(notice.event, status.farm, notice.time, text, about=about, fix=fix))
         for each in alerts:
-            for config, queue in self._queues:
+            for name, config, queue in self._queues:
                 if not config.events or each.event in config.events:
-                    self._put(config, queue, each)
+                    self._put(name, queue, each)
 
-    def _put(self, config: AlertConfig, queue: asyncio.Queue[Alert], each: Alert) -> None:
+    def _put(self, name: str, queue: asyncio.Queue[Alert], each: Alert) -> None:
         try:
             queue.put_nowait(each)
         except asyncio.QueueFull:
             why = f"{MOST_WAITING} alerts wait already, so it was left out."
-            self._failures[receiver(config)] = Undelivered(each.event, why, time.time())
+            self._failures[name] = Undelivered(each.event, why, time.time())
 
-    async def _tell(self, config: AlertConfig, queue: asyncio.Queue[Alert]) -> None:
+    async def _tell(self, name: str, config: AlertConfig, queue: asyncio.Queue[Alert]) -> None:
         while True:
             each = await queue.get()
             for pause in (*PAUSES, None):
@@ -92,7 +92,6 @@ class Dispatcher:
                 if not why or pause is None:
                     break
                 await asyncio.sleep(pause)
-            name = receiver(config)
             if why:
                 log.warning("%s did not get the alert %s (%s): %s", name, each.event, each.about, why)
                 self._failures[name] = Undelivered(each.event, why, time.time())

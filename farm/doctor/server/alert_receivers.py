@@ -7,7 +7,7 @@ import pwd
 
 from farm.config import AlertConfig
 from farm.daemon.alerting.alert_memory import load_memory
-from farm.daemon.alerting.delivery import receiver
+from farm.daemon.alerting.delivery import receiver_names
 from farm.doctor.check import Cause, Check, Outcome, fine, skip, together
 from farm.doctor.server.serving import ServerFacts
 from farm.view.wording import count
@@ -41,9 +41,9 @@ def _alerts(facts: ServerFacts) -> Outcome:
     failures = load_memory(facts.home).failures
     found = [outcome for each in receivers if (outcome := _command(each)) is not None]
     found += [
-        UNDELIVERED.found(receiver=receiver(each), event=failure.event, why=failure.why)
-        for each in receivers
-        if (failure := failures.get(receiver(each)))
+        UNDELIVERED.found(receiver=name, event=failure.event, why=failure.why)
+        for name in receiver_names(receivers)
+        if (failure := failures.get(name))
     ]
     return together(found) if found else fine(f"{count(len(receivers), 'receiver')}; the last alert came to each.")
 
