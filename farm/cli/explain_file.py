@@ -69,6 +69,8 @@ def _builds_before(home: Home, run: LastRun) -> list[BuildDetail]:
     from farm.api import client
     from farm.api.answers import MAX_BUILDS
 
+    if not run.name:  # as earlier releases kept it; in the history all builds outside of `farm run` have no name
+        return []
     try:
         member = membership.find(home)
     except FarmError:
