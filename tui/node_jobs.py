@@ -125,7 +125,8 @@ class NodeJobs(Vertical):
 
     def _fit(self) -> None:
         """Side by side the tables are equally high."""
-        wide = self._slots.display and self.size.width >= WIDE_CELLS
+        # Of the screen: the own width changes with the scroll bar, which comes and goes with the height.
+        wide = self._slots.display and self.app.size.width >= WIDE_CELLS
         self.query_one(Horizontal).set_class(wide, "-wide")
         most = max(LEAST_ROWS, self.app.size.height // 4)
         slots = min(most, max(3, len(self._slots.rows) + 1))

@@ -40,7 +40,7 @@ def top(lab: Namespace, tmp_path: Path) -> Iterator[Open]:
         command = [sys.executable, "-m", "farm", "top", "--scheduler", SERVER, "--view", view]
         environment = {**os.environ, "TERM": "xterm-256color", "XDG_CONFIG_HOME": "/nonexistent"}
         environment["XDG_STATE_HOME"] = str(tmp_path)  # what another dashboard remembered is none of its business
-        opened.append(Terminal([*exec_prefix(lab.name), *before, *command], None, environment, (100, 30)))
+        opened.append(Terminal([*exec_prefix(lab.name), *before, *command], None, environment, (100, 45)))
         opened[-1].wait_for(NODE)
         return opened[-1]
 
