@@ -54,6 +54,21 @@ exec "$@"
 """Runs a systemd in control groups of its own, which belong to a user."""
 SYSTEMD = ["/lib/systemd/systemd", "--system", "--unit=bare.target", "--show-status=0"]
 FARM = (sys.executable, "-c", "from farm.cli import main; main()")
+ADVERTISE = """
+import asyncio
+from farm.config import Config
+from farm.watch.mdns import discovering, farm_advertisement
+
+async def main():
+    async with discovering("{server}", lambda event: None) as zeroconf:
+        config = Config(name="test", address="{server}/24")
+        await (await zeroconf.async_register_service(farm_advertisement(config)))
+        print("advertised", flush=True)
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+"""Announces a farm on ``{server}`` by zeroconf, as its server does."""
 
 
 class Workstation:

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from farm.choice import AttachTarget
 from farm.cli.attach_options import Sought, attach_options
 from farm.errors import FarmError, UsageError
 from farm.home import Home
+from farm.workstation.choice import AttachTarget
 
 if TYPE_CHECKING:
     from farm.attach import Attachment

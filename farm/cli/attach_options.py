@@ -13,10 +13,10 @@ from msgspec import Struct
 from rich.table import Table
 from rich.text import Text
 
-from farm.choice import AttachTarget, choose, choose_for_orders
 from farm.cli.output import err
 from farm.home import Home
 from farm.printable import printable
+from farm.workstation.choice import AttachTarget, choose, choose_for_orders
 
 if TYPE_CHECKING:
     from farm.workstation.join.candidates import Candidate

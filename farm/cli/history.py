@@ -17,7 +17,6 @@ from rich.text import Text
 
 from farm.api.answers import MAX_BUILDS, MAX_HOURS
 from farm.attach import Attachment
-from farm.choice import remembering
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.output import out, show_json
 from farm.cli.status import plain_table
@@ -27,6 +26,7 @@ from farm.history.build_words import find_builds, is_number
 from farm.history.compare import Row, compare
 from farm.home import Home
 from farm.view.wording import count, exit_words, milliseconds, rate, size
+from farm.workstation.choice import remembering
 
 HISTORY_SCHEMA = 1
 VERDICTS = {-1: "red", 0: "dim", 1: "green"}

@@ -13,7 +13,6 @@ from msgspec import Struct
 from rich.text import Text
 
 from farm.attach import Action, Attachment
-from farm.choice import AttachTarget
 from farm.cli.attach_options import Sought, attach_options
 from farm.cli.node import pick
 from farm.cli.output import Drawing, draws, err, error_json, out, show_error, show_json
@@ -27,6 +26,7 @@ from farm.view.live import Live
 from farm.view.status import NodeStatus
 from farm.virtual import namespace
 from farm.watch.events import Stage
+from farm.workstation.choice import AttachTarget
 
 ORDER_SEEN_SECONDS = 15.0
 """So long is waited until what was ordered shows in what the scheduler tells."""

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from rich.table import Table
 from rich.text import Text
 
-from farm.choice import AttachTarget
 from farm.cli.attach_options import Sought, attach_options
 from farm.cli.node import everyone
 from farm.cli.output import out, show_json
@@ -24,6 +23,7 @@ from farm.printable import printable
 from farm.scheduler import discovery
 from farm.view.status import HostStatus, SchedulerStatus, Status
 from farm.view.wording import count, duration
+from farm.workstation.choice import AttachTarget
 
 EXIT_SCHEDULER_DOWN = 3
 NEARBY_SECONDS = 1.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from farm.choice import instance_here
 from farm.home import Home
 from farm.instance import Instance
 from farm.serve.preflight import require_root
+from farm.workstation.choice import instance_here
 
 
 def server_instance(home: Home, command: str) -> Instance:

@@ -12,7 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.api.answers import MAX_LOG_INS
-from farm.choice import remembering
 from farm.cli.history import span
 from farm.cli.lazy import SuggestingGroup
 from farm.cli.node import require_nodes
@@ -24,6 +23,7 @@ from farm.view.desks import desks_words, jobs_beside, kind_of_session, memory_le
 from farm.view.session_words import round_trip_words
 from farm.view.status import NodeStatus
 from farm.view.wording import clock_words, duration
+from farm.workstation.choice import remembering
 
 SESSIONS_SCHEMA = 1
 

@@ -14,7 +14,6 @@ from rich.table import Table
 from rich.text import Text
 
 from farm.api.client import fetch_status
-from farm.choice import AttachTarget, instance_here
 from farm.cli.attach_options import Sought, attach_options
 from farm.cli.output import Drawing, draws, end_with_reader, out, show_json
 from farm.errors import FarmError
@@ -29,6 +28,7 @@ from farm.view.wording import clock_words, count, duration
 from farm.watch import service_source
 from farm.watch.events import Stage
 from farm.watch.state import fold, initial
+from farm.workstation.choice import AttachTarget, instance_here
 
 WRONG = 3
 REDRAW_SECONDS = 1.0

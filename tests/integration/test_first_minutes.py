@@ -15,25 +15,11 @@ import pytest
 from farm.scheduler.control import list_nodes
 from tests.lab import NETNAME, Namespace, namespaces, until
 from tests.terminal import Terminal
-from tests.workstation import FARM, NAME, Workstation, workstation
+from tests.workstation import ADVERTISE, FARM, NAME, Workstation, workstation
 
 SERVER, OFFICE, DESK = "10.99.54.1", "10.99.54.2", "10.99.54.3"
 PLAIN = "ICECREAM"
 """The netname of an icecream that nobody has configured."""
-ADVERTISE = f"""
-import asyncio
-from farm.config import Config
-from farm.watch.mdns import discovering, farm_advertisement
-
-async def main():
-    async with discovering("{SERVER}", lambda event: None) as zeroconf:
-        config = Config(name="test", address="{SERVER}/24")
-        await (await zeroconf.async_register_service(farm_advertisement(config)))
-        print("advertised", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 UNPACKED = {"ICECC_ENV_COMPRESSION": "none"}
 """To pack a compiler well takes half a minute."""
 FOREIGN = ("IMAGE", "CPU", "FOR ", "DONE")
@@ -71,7 +57,7 @@ def room() -> Iterator[Room]:
     with namespaces(f"{SERVER}/24", f"{OFFICE}/24", f"{DESK}/24") as (farm, office, place), workstation(place) as desk:
         farm.start("scheduler", "icecc-scheduler", "-n", NETNAME, "-r", "-vvv")
         office.start("scheduler", "icecc-scheduler", "-r", "-vvv")
-        farm.start("advertise", sys.executable, "-c", ADVERTISE)
+        farm.start("advertise", sys.executable, "-c", ADVERTISE.format(server=SERVER))
         for server, name in ((farm, "pc01"), (office, "builder")):
             server.wait_for(8765)
             server.iceccd(name, server.address, "-m", "2")

@@ -13,23 +13,9 @@ import pytest
 
 from farm.scheduler.control import list_nodes
 from tests.lab import NETNAME, PATIENCE, Namespace, namespaces, until
-from tests.workstation import FARM, GROUP, NAME, Workstation, tree, workstation
+from tests.workstation import ADVERTISE, FARM, GROUP, NAME, Workstation, tree, workstation
 
 SERVER, DESK = "10.99.41.1", "10.99.41.2"
-ADVERTISE = f"""
-import asyncio
-from farm.config import Config
-from farm.watch.mdns import discovering, farm_advertisement
-
-async def main():
-    async with discovering("{SERVER}", lambda event: None) as zeroconf:
-        config = Config(name="test", address="{SERVER}/24")
-        await (await zeroconf.async_register_service(farm_advertisement(config)))
-        print("advertised", flush=True)
-        await asyncio.Event().wait()
-
-asyncio.run(main())
-"""
 USER_MANAGER = """
 mkdir -p /run/systemd/system "$0" && chown nobody "$0" &&
 exec setpriv --reuid nobody --regid nogroup --clear-groups /usr/bin/systemd --user
@@ -44,7 +30,7 @@ def server() -> Iterator[tuple[Namespace, Namespace]]:
         server.start("scheduler", "icecc-scheduler", "-n", NETNAME, "-r", "-vvv")
         server.wait_for(8765)
         server.iceccd("pc01", SERVER, "-m", "2")
-        server.start("advertise", sys.executable, "-c", ADVERTISE)
+        server.start("advertise", sys.executable, "-c", ADVERTISE.format(server=SERVER))
         until(lambda: "advertised" in server.log("advertise"), "the farm is not advertised")
         until(lambda: [one for one in server.gather(list_nodes(SERVER, 8765)) if one.load < 1000], "no node gets jobs")
         yield server, desk

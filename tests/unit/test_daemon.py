@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from rich.console import Console
 
-from farm.choice import AttachTarget
 from farm.cli import attach_options
 from farm.cli import node as node_cli
 from farm.cli.status import view
@@ -44,6 +43,7 @@ from farm.watch.events import (
 from farm.watch.mdns import parse_beacon
 from farm.watch.node_telemetry import CompileTold, Processors, RolesTold, Telemetry
 from farm.watch.state import Claim, Farm, fold, initial, resumed
+from farm.workstation.choice import AttachTarget
 from tests.scheduler_says import done, down, login, up
 
 MAC = "52:54:00:00:00:01"

@@ -8,7 +8,7 @@ import struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.choice import AttachTarget
+from farm.workstation.choice import AttachTarget
 from farm.workstation.plain_icecream import Connection, parse_connections
 
 ROW = (

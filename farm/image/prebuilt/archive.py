@@ -15,11 +15,11 @@ from typing import IO
 import msgspec
 
 from farm.errors import FarmError
+from farm.image.plain_tar import read_member
 from farm.image.prebuilt import signature
 from farm.image.prebuilt.signature import Signer, signer_of
 from farm.image.prebuilt.statement import MOST_BYTES, NAMESPACE, label, read_statement, require_checked, statement
 from farm.image.store import FILES, FileEntry, Manifest, Store
-from farm.plain_tar import read_member
 
 MANIFEST, SIGNATURE = "manifest.json", "manifest.json.sig"
 

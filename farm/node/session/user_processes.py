@@ -43,7 +43,7 @@ def _kill_all(uid: int) -> None:
     """In one step of the kernel: programs that start new ones all the time are never all in a list.
 
     Who sends it has only its effective id from the account, so that the account's programs can neither stop nor kill it
-    (kill(2) looks at the real and the saved one of whoever is to get a signal).
+    (kill(2) looks at the real and the saved one of the process that is to get a signal).
     """
     assert uid
     pid = os.fork()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from farm.errors import FarmError
-from farm.plain_tar import read_member
+from farm.image.plain_tar import read_member
 from farm.serve.backup.backup_index import INDEX_NAME, MOST_INDEX_BYTES, BackupEntry, BackupIndex, read_index
 
 SPARE_BYTES = 64 << 20
